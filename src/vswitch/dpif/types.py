@@ -1,0 +1,247 @@
+"""The values that cross the dpif interface: ports, flows, upcalls, operations, statistics.
+
+Flows are `flow.Flow` pairs (key, mask). In a key `in_port` is a *datapath* port number and
+`mask` has exactly the bits that decide. A UFID is 16 bytes naming a datapath flow.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from dataclasses import dataclass, field
+
+from vswitch.dpif.actions import Actions
+from vswitch.flow.flow import Flow
+
+
+class DpifError(OSError):
+    """A datapath operation failed.
+
+    `errno` is the kernel's; `operation` is the method ("flow put"), `obj` what it was about
+    ("system@ovs-system: recirc_id(0),in_port(1),..."), `detail` the extended ack if any.
+    """
+
+    def __init__(self, errno: int, operation: str, obj: str, detail: str = "") -> None:
+        text = f"{obj}: {operation} failed ({os.strerror(errno)})"
+        super().__init__(errno, f"{text}: {detail}" if detail else text)
+        self.operation = operation
+        self.obj = obj
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class DpifPort:
+    """A port of a datapath: `name`, `type` ("system", "internal", "vxlan"...), `port_no`."""
+
+    name: str
+    type: str
+    port_no: int
+
+
+@dataclass
+class DpifStats:
+    """`ovs_dp_stats` and `ovs_dp_megaflow_stats`."""
+
+    n_hit: int = 0
+    n_missed: int = 0
+    n_lost: int = 0
+    n_flows: int = 0
+    n_mask_hit: int = 0
+    n_masks: int = 0
+    n_cache_hit: int = 0
+
+
+@dataclass
+class FlowStats:
+    """Counters of one datapath flow. `used` is clock ms of the last packet, 0 for never."""
+
+    n_packets: int = 0
+    n_bytes: int = 0
+    used: int = 0
+    tcp_flags: int = 0
+
+
+@dataclass
+class DpifFlow:
+    """One flow as `flow_dump` and `flow_get` give it."""
+
+    key: Flow
+    mask: Flow
+    actions: Actions
+    stats: FlowStats
+    ufid: bytes
+    offloaded: str = ""
+    dp_layer: str = "ovs"
+
+
+class UpcallType(enum.IntEnum):
+    """Why a packet came up: `OVS_PACKET_CMD_MISS` or `OVS_PACKET_CMD_ACTION`."""
+
+    MISS = 1
+    ACTION = 2
+
+
+class Fitness(enum.Enum):
+    """How well a datapath's key translates to a `Flow` (OVS's `odp_key_fitness`).
+
+    TOO_MUCH: the key has attributes unknown here; TOO_LITTLE: it lacks some that the packet
+    must have had; ERROR: it is not a valid key.
+    """
+
+    PERFECT = "perfect"
+    TOO_MUCH = "too_much"
+    TOO_LITTLE = "too_little"
+    ERROR = "error"
+
+
+@dataclass
+class Upcall:
+    """A packet that the datapath sent up.
+
+    `packet` starts at the Ethernet header. `key` is the packet's flow as the datapath saw it
+    (in_port: datapath number, `recirc_id`, tunnel and ct fields filled); `raw_key` the bytes
+    that it came as (b"" from the userspace datapath). `userdata` and `actions` come with
+    ACTION only. `mru` is nonzero for a reassembled fragment; `hash` the datapath's packet
+    hash. `offload` is the device's `netdev.frame.Frame` state where the provider has it: give
+    it back unchanged in `Execute`, so that a GSO segment passes a miss whole.
+    """
+
+    type: UpcallType
+    packet: bytes
+    key: Flow
+    fitness: Fitness = Fitness.PERFECT
+    raw_key: bytes = b""
+    ufid: bytes = b""
+    userdata: bytes = b""
+    actions: Actions = ()
+    out_tun_key: Flow | None = None
+    mru: int = 0
+    hash: int = 0
+    offload: object | None = None
+
+
+class PutFlags(enum.IntFlag):
+    """What `FlowPut` may do. CREATE alone: EEXIST if there; MODIFY alone: ENOENT if not."""
+
+    CREATE = 1
+    MODIFY = 2
+    ZERO_STATS = 4
+    PROBE = 8
+
+
+@dataclass
+class Op:
+    """One operation of a batch; `operate` sets `error` to 0 or an errno, `detail` to why."""
+
+    error: int = field(default=0, init=False)
+    detail: str = field(default="", init=False)
+
+
+@dataclass
+class FlowPut(Op):
+    """Create or change the flow `key`/`mask`. `stats` is filled if `want_stats`."""
+
+    key: Flow
+    mask: Flow
+    actions: Actions
+    ufid: bytes
+    flags: PutFlags = PutFlags.CREATE | PutFlags.MODIFY
+    want_stats: bool = False
+    stats: FlowStats | None = field(default=None, init=False)
+
+
+@dataclass
+class FlowDel(Op):
+    """Delete the flow `ufid`; its last counters come back in `stats`."""
+
+    key: Flow
+    ufid: bytes
+    stats: FlowStats | None = field(default=None, init=False)
+
+
+@dataclass
+class FlowGet(Op):
+    """Read the flow `ufid` into `flow`."""
+
+    key: Flow
+    ufid: bytes
+    flow: DpifFlow | None = field(default=None, init=False)
+
+
+@dataclass
+class Execute(Op):
+    """Run `actions` on `packet`, whose metadata (in_port, recirc_id, tunnel...) is in `key`.
+
+    `probe`: a failure is expected and not logged. `offload`: see `Upcall`.
+    """
+
+    packet: bytes
+    key: Flow
+    actions: Actions
+    mtu: int = 0
+    probe: bool = False
+    offload: object | None = None
+
+
+@dataclass(frozen=True)
+class MeterBand:
+    """`type` "drop" or "dscp_remark"; `rate` in kbit/s or packets/s; `burst` likewise."""
+
+    type: str
+    rate: int
+    burst: int
+    prec_level: int = 0
+
+
+@dataclass(frozen=True)
+class MeterConfig:
+    """`unit` is "kbps" or "pktps"."""
+
+    unit: str
+    bands: tuple[MeterBand, ...]
+    burst: bool = False
+    stats: bool = True
+
+
+@dataclass
+class MeterStats:
+    """Counters of a meter; `bands` are (packets, bytes) each."""
+
+    packets_in: int = 0
+    bytes_in: int = 0
+    bands: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class MeterFeatures:
+    """What the datapath's meters can do; max_meters 0 means none at all."""
+
+    max_meters: int = 0
+    band_types: tuple[str, ...] = ()
+    max_bands: int = 0
+
+
+@dataclass(frozen=True)
+class CtEntry:
+    """One tracked connection, for `ct_dump`: `orig` and `reply` are 5-tuples as text fields."""
+
+    proto: int
+    orig: tuple[str, str, int, int]
+    reply: tuple[str, str, int, int]
+    zone: int = 0
+    mark: int = 0
+    labels: int = 0
+    timeout: int = 0
+    state: str = ""
+    helper: str = ""
+    id: int = 0
+    status: int = 0
+
+
+@dataclass
+class CtLimit:
+    """A conntrack zone's limit and current count; `zone` None is the default limit."""
+
+    zone: int | None
+    limit: int
+    count: int = 0
