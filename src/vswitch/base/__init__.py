@@ -1,0 +1,1 @@
+"""Clock, event counters, rate limits, tags, logging and the registry of runtime commands; no networking."""

@@ -1,0 +1,1 @@
+"""The vswitchd process: main loop and unixctl server."""

@@ -1,0 +1,1 @@
+"""The datapath interface, datapath actions, and the providers behind it."""

@@ -1,0 +1,1 @@
+"""The "system" datapath: the Linux openvswitch module over 17 Netlink channels."""

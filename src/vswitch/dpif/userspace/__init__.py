@@ -1,0 +1,1 @@
+"""The "netdev" datapath: packets forwarded in this process."""

@@ -1,0 +1,1 @@
+"""Layer 2 protocols as state machines; MAC learning."""

@@ -1,0 +1,1 @@
+"""Network devices: linux, tap, dummy, patch."""

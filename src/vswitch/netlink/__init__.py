@@ -1,0 +1,1 @@
+"""Netlink and Generic Netlink sockets and attributes."""

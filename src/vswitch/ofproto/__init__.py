@@ -1,0 +1,1 @@
+"""An OpenFlow switch without a datapath: tables, rules, ports."""

@@ -1,0 +1,1 @@
+"""That switch over a dpif: construct, translation, facets, upcalls, expiration."""

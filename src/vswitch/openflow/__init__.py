@@ -1,0 +1,1 @@
+"""OpenFlow actions and flows as values and as text."""

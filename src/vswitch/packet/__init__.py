@@ -1,0 +1,1 @@
+"""Ethernet and everything above it: parse, compose, checksums."""
