@@ -1,0 +1,34 @@
+# The only commands to know. Each makes .venv and what the machine lacks first.
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: setup demo test test-compiled test-interpreted lint bench clean
+
+setup:
+	@tools/setup
+
+demo: setup
+	@$(BIN)/vswitch demo
+
+test: test-compiled test-interpreted
+
+# Everything, against the installed package with its compiled modules.
+test-compiled: setup
+	@$(BIN)/vswitch --version
+	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+# The unit tests again, against the sources as they are.
+test-interpreted: setup
+	@VSWITCH_INTERPRETED=1 PYTHONPATH=src $(BIN)/python -m vswitch --version
+	VSWITCH_INTERPRETED=1 PYTHONPATH=src $(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff check src tests bench setup.py
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports --no-cache
+
+bench: setup
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,141 @@
+"""The build: which modules mypyc compiles, and what happens where it can't.
+
+Everything is typed Python and works interpreted. `HOT` is the one list of what is also
+compiled; `INTERPRETED` takes modules out of it, each with its reason. Without a C compiler
+or Python's headers, or with VSWITCH_NO_COMPILE=1, the package is installed interpreted and
+the build says so; `vswitch --version` tells which build it is.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+SRC = Path("src")
+JOBS = int(os.environ.get("VSWITCH_BUILD_JOBS", "") or max(2, os.cpu_count() or 2))
+OPT_LEVEL = os.environ.get("VSWITCH_OPT_LEVEL", "2")
+
+HOT = (
+    "packet/*.py",
+    "flow/*.py",
+    "classifier/*.py",
+    "netlink/attrs.py",
+    "dpif/odp_*.py",
+    "dpif/actions_nl.py",
+    "dpif/userspace/*.py",
+    "ofproto_dpif/xlate*.py",
+)
+
+INTERPRETED: dict[str, str] = {}
+"""Path under src/vswitch -> why mypyc leaves it alone although `HOT` names it."""
+
+
+def hot_modules() -> list[str]:
+    """The source files to compile: `HOT` without `INTERPRETED` and the packages' `__init__`."""
+    top = SRC / "vswitch"
+    found = {p for pattern in HOT for p in top.glob(pattern) if p.name != "__init__.py"}
+    return sorted(str(p) for p in found if str(p.relative_to(top)) not in INTERPRETED)
+
+
+def why_not() -> str:
+    """Why this build can't compile, or "" if it can."""
+    if os.environ.get("VSWITCH_NO_COMPILE", "") not in ("", "0"):
+        return "VSWITCH_NO_COMPILE is set"
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+    with tempfile.TemporaryDirectory() as d:
+        probe = Path(d, "probe.c")
+        probe.write_text("#include <Python.h>\nint probe(void) { return PY_MAJOR_VERSION; }\n")
+        args = [*compiler, "-c", f"-I{sysconfig.get_path('include')}", "-o", str(probe.with_suffix(".o"))]
+        try:
+            ran = subprocess.run([*args, str(probe)], capture_output=True, text=True, check=False)
+        except OSError as e:
+            return f"no C compiler ({e.strerror}: {compiler[0]})"
+    if ran.returncode:
+        return f"the C compiler can't build against Python.h ({ran.stderr.strip().splitlines()[0]})"
+    try:
+        import mypyc.build  # noqa: F401
+    except ImportError:
+        return "mypyc is not installed"
+    return ""
+
+
+def say(text: str) -> None:
+    """One line to the build's output, at once."""
+    print(f"vswitch: {text}", file=sys.stderr, flush=True)
+
+
+class BuildPy(build_py):
+    """Copies the Python files, and drops from the build directory those that have gone."""
+
+    def run(self) -> None:
+        lib = Path(self.build_lib)
+        for p in lib.glob("vswitch/**/*.py"):
+            if not (SRC / p.relative_to(lib)).exists():
+                p.unlink()
+        super().run()
+
+
+class BuildExt(build_ext):
+    """Compiles the C files of an extension side by side, and only those that changed."""
+
+    def build_extensions(self) -> None:
+        compiler = self.compiler
+        one_by_one = compiler.compile
+        wanted = {self.get_ext_fullpath(e.name) for e in self.extensions}
+        for so in Path(self.build_lib).glob("**/*.so"):
+            if str(so) not in wanted:
+                so.unlink()
+
+        def side_by_side(sources, output_dir=None, **kwargs):  # type: ignore[no-untyped-def]
+            headers = kwargs.get("depends") or []
+            newest = max((os.path.getmtime(h) for h in headers if os.path.exists(h)), default=0.0)
+            objects = compiler.object_filenames(sources, output_dir=output_dir)
+            todo = [
+                source
+                for source, obj in zip(sources, objects, strict=True)
+                if not os.path.exists(obj) or os.path.getmtime(obj) < max(newest, os.path.getmtime(source))
+            ]
+            todo.sort(key=os.path.getsize, reverse=True)
+            with ThreadPoolExecutor(JOBS) as pool:
+                for n, _ in enumerate(pool.map(lambda s: one_by_one([s], output_dir, **kwargs), todo), 1):
+                    if len(todo) > 1:
+                        say(f"compiled {n} of {len(todo)} C files")
+            return objects
+
+        compiler.compile = side_by_side
+        super().build_extensions()
+
+
+def extensions() -> list[Extension]:
+    """The C extensions to build: none in an interpreted build."""
+    if not {"build_ext", "bdist_wheel", "build", "install", "develop"} & set(sys.argv):
+        return []
+    reason = why_not()
+    if reason:
+        say(f"INTERPRETED build (works, slower): {reason}")
+        return []
+    modules = hot_modules()
+    if not modules:
+        return []
+    from mypyc.build import mypycify
+
+    say(f"translating {len(modules)} modules to C with mypyc; {JOBS} compilers at a time after that")
+    return mypycify(
+        ["--config-file=pyproject.toml", *modules],
+        opt_level=OPT_LEVEL,
+        debug_level="0",
+        multi_file=True,
+        group_name="vswitch",
+    )
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt, "build_py": BuildPy})
