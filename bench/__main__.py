@@ -1,0 +1,45 @@
+"""`python -m bench [SECTION ...]`: run the benchmarks and print ours beside the peer's."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+
+from bench.report import Row, show
+
+SECTIONS = {
+    "traffic": "TCP, UDP and ping through the userspace datapath",
+    "miss": "CPU of one miss: upcall to batch",
+    "classifier": "lookups with 1, 10 and 50 masks",
+    "facets": "memory of a facet",
+    "setup": "new flows a second on the kernel datapath, in user-mode Linux",
+}
+
+
+def main() -> int:
+    """Run the named sections, all by default; 1 if one failed."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("section", nargs="*", help=", ".join(f"{k} ({v})" for k, v in SECTIONS.items()))
+    parser.add_argument("--json", action="store_true", help="print JSON lines")
+    arguments = parser.parse_args()
+    unknown = set(arguments.section) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    rows: list[Row] = []
+    failed = 0
+    for section in arguments.section or SECTIONS:
+        print(f"bench: {section}: {SECTIONS[section]}", file=sys.stderr, flush=True)
+        bench: Callable[[], list[Row]] = importlib.import_module(f"bench.{section}").bench
+        try:
+            rows += bench()
+        except Exception as error:
+            print(f"bench: {section} failed: {error}", file=sys.stderr)
+            failed = 1
+    show(rows, arguments.json)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
