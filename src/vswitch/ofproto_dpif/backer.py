@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vswitch.dpif.probe import Support
     from vswitch.dpif.provider import Dpif
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.port import OfPortDpif
+    from vswitch.ofproto_dpif.bundle import OfportDpif
     from vswitch.ofproto_dpif.recirc import RecircIds
 
 
@@ -32,7 +32,7 @@ class Backer:
     """What the datapath can do, as probed when it was opened."""
     ofprotos: dict[str, OfprotoDpif]
     """The bridges on this datapath, by name."""
-    odp_to_ofport: dict[int, OfPortDpif]
+    odp_to_ofport: dict[int, OfportDpif]
     """Datapath port number -> the port of the bridge that has it."""
     recirc_ids: RecircIds
     """Recirculation ids and the frozen states they stand for (`recirc.py`)."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from vswitch.base.tags import tag_deterministic
+
 if TYPE_CHECKING:
     from vswitch.base.clock import Clock
     from vswitch.base.tags import TagSet
+    from vswitch.flow.flow import Flow
     from vswitch.l2.mac_learning import MacLearning
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto.tables import Tables
     from vswitch.ofproto_dpif.backer import Backer
-    from vswitch.ofproto_dpif.bundle import Bundle
+    from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
     from vswitch.ofproto_dpif.mirror import Mirror
-    from vswitch.ofproto_dpif.port import OfPortDpif
 
 N_TABLES = 255
 """Tables 0..253 belong to controllers; the last is the switch's own."""
@@ -36,8 +38,14 @@ class TableDpif:
 
     def __init__(self, basis: int) -> None:
         self.basis: int = basis
-        self.catchall_table: bytes | None = None
-        self.other_table: bytes | None = None
+        self.catchall_table: Flow | None = None
+        self.other_table: Flow | None = None
+
+    def tag(self, flow: Flow) -> int:
+        """The tag of `flow` under the mask of `other_table`."""
+        if self.other_table is None:
+            return 0
+        return tag_deterministic(flow.masked(self.other_table).hash() ^ self.basis)
 
 
 class OfprotoDpif:
@@ -47,9 +55,9 @@ class OfprotoDpif:
     type: str
     clock: Clock
     backer: Backer
-    ports: dict[int, OfPortDpif]
+    ports: dict[int, OfportDpif]
     """OpenFlow port number -> port."""
-    ports_by_name: dict[str, OfPortDpif]
+    ports_by_name: dict[str, OfportDpif]
     max_ports: int
     tables: Tables
     """The rules: 255 tables, the last hidden and read-only."""
@@ -93,10 +101,13 @@ class OfprotoDpif:
     def revalidate_set(self) -> TagSet:
         return self.backer.revalidate_set
 
-    def ofport(self, ofp_port: int) -> OfPortDpif | None:
+    def ofport(self, ofp_port: int) -> OfportDpif | None:
         """The port with OpenFlow number `ofp_port`."""
         return self.ports.get(ofp_port)
 
-    def table_tag(self, table_id: int, rule: Rule | None) -> int:
-        """The tag that a lookup in `table_id` which found `rule` (None: a miss) depends on."""
-        raise KeyError(table_id)
+    def table_tag(self, table_id: int, flow: Flow) -> int:
+        """The tag of what a lookup of `flow` in `table_id` depends on; 0 where the table has no tags.
+
+        Translation ors this into its tags for every table that it visits.
+        """
+        return self.table_dpif[table_id].tag(flow)
