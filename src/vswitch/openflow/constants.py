@@ -1,0 +1,121 @@
+"""Numbers of OpenFlow that more than one layer needs: reserved ports, flags, table numbers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Reserved ports (OpenFlow 1.0 numbers, that Open vSwitch uses inside for every version).
+OFPP_MAX: Final = 0xFF00
+"""Ports below this number are ordinary ones."""
+OFPP_FIRST_RESV: Final = 0xFFF7
+OFPP_UNSET: Final = 0xFFF7
+"""`actset_output` of a packet whose action set has no output."""
+OFPP_IN_PORT: Final = 0xFFF8
+OFPP_TABLE: Final = 0xFFF9
+OFPP_NORMAL: Final = 0xFFFA
+OFPP_FLOOD: Final = 0xFFFB
+OFPP_ALL: Final = 0xFFFC
+OFPP_CONTROLLER: Final = 0xFFFD
+OFPP_LOCAL: Final = 0xFFFE
+OFPP_NONE: Final = 0xFFFF
+OFPP_ANY: Final = OFPP_NONE
+
+OFPP_BY_NAME: Final = {
+    "IN_PORT": OFPP_IN_PORT,
+    "TABLE": OFPP_TABLE,
+    "NORMAL": OFPP_NORMAL,
+    "FLOOD": OFPP_FLOOD,
+    "ALL": OFPP_ALL,
+    "CONTROLLER": OFPP_CONTROLLER,
+    "LOCAL": OFPP_LOCAL,
+    "ANY": OFPP_ANY,
+    "UNSET": OFPP_UNSET,
+}
+OFPP_NAMES: Final = {number: name for name, number in OFPP_BY_NAME.items()}
+
+# Port configuration and state (ofp_port_config, ofp_port_state of OpenFlow 1.0 and 1.1+).
+OFPPC_PORT_DOWN: Final = 1 << 0
+OFPPC_NO_STP: Final = 1 << 1
+OFPPC_NO_RECV: Final = 1 << 2
+OFPPC_NO_RECV_STP: Final = 1 << 3
+OFPPC_NO_FLOOD: Final = 1 << 4
+OFPPC_NO_FWD: Final = 1 << 5
+OFPPC_NO_PACKET_IN: Final = 1 << 6
+OFPPS_LINK_DOWN: Final = 1 << 0
+OFPPS_BLOCKED: Final = 1 << 1
+OFPPS_LIVE: Final = 1 << 2
+
+OFPG_ANY: Final = 0xFFFFFFFF
+OFPTT_ALL: Final = 0xFF
+"""Every table, in a flow mod that deletes, and "any table" in text."""
+OFP_DEFAULT_PRIORITY: Final = 32768
+
+# Flow mod flags (ofp_flow_mod_flags of OpenFlow 1.3, and OVS's own above them).
+OFPFF_SEND_FLOW_REM: Final = 1 << 0
+OFPFF_CHECK_OVERLAP: Final = 1 << 1
+OFPFF_RESET_COUNTS: Final = 1 << 2
+OFPFF_NO_PKT_COUNTS: Final = 1 << 3
+OFPFF_NO_BYT_COUNTS: Final = 1 << 4
+OFPFF_HIDDEN_FIELDS: Final = 1 << 7
+OFPFF_NO_READONLY: Final = 1 << 8
+
+# Why a packet goes to a controller (ofp_packet_in_reason), by the names that text uses.
+OFPR_NO_MATCH: Final = 0
+OFPR_ACTION: Final = 1
+OFPR_INVALID_TTL: Final = 2
+OFPR_ACTION_SET: Final = 3
+OFPR_GROUP: Final = 4
+OFPR_PACKET_OUT: Final = 5
+OFPR_EXPLICIT_MISS: Final = 6
+OFPR_IMPLICIT_MISS: Final = 7
+PACKET_IN_REASONS: Final = {
+    OFPR_NO_MATCH: "no_match",
+    OFPR_ACTION: "action",
+    OFPR_INVALID_TTL: "invalid_ttl",
+    OFPR_ACTION_SET: "action_set",
+    OFPR_GROUP: "group",
+    OFPR_PACKET_OUT: "packet_out",
+    OFPR_EXPLICIT_MISS: "explicit_miss",
+    OFPR_IMPLICIT_MISS: "implicit_miss",
+}
+
+# Why a flow went (ofp_flow_removed_reason, and OVS's eviction).
+OFPRR_IDLE_TIMEOUT: Final = 0
+OFPRR_HARD_TIMEOUT: Final = 1
+OFPRR_DELETE: Final = 2
+OFPRR_GROUP_DELETE: Final = 3
+OFPRR_METER_DELETE: Final = 4
+OFPRR_EVICTION: Final = 5
+
+
+def port_to_text(port: int, names: dict[int, str] | None = None) -> str:
+    """`port` as ovs-ofctl prints it: a reserved port's name, `names`' name, or the number."""
+    name = OFPP_NAMES.get(port)
+    if name is not None:
+        return name
+    if names and port in names:
+        return names[port]
+    return str(port)
+
+
+def port_from_text(text: str, ports: dict[str, int] | None = None) -> int | None:
+    """The port that `text` names: a number, a reserved name in any case, or a name of `ports`.
+
+    The 32-bit reserved numbers of OpenFlow 1.1 and later map to the 16-bit ones. None: no such.
+    """
+    try:
+        number = int(text, 0) if text.isascii() else -1
+    except ValueError:
+        number = -1
+    if number >= 0:
+        if number < OFPP_MAX:
+            return number
+        if number >= 0xFFFFFFF8 or number == 0xFFFFFFF7:
+            return number & 0xFFFF
+        return number if OFPP_FIRST_RESV <= number <= 0xFFFF else None
+    if ports and text in ports:
+        return ports[text]
+    upper = text.upper()
+    if upper == "NONE":
+        return OFPP_NONE
+    return OFPP_BY_NAME.get(upper)
