@@ -286,6 +286,7 @@ class AttrIndex:
         if max_type > MAX_TYPE:
             raise ValueError("an AttrIndex holds types up to 62")
         self.max_type: i64 = max_type
+        self._one: i64 = 1
         self.present: i64 = 0
         """Bit t is set if type t is there."""
         self.unknown: i64 = 0
@@ -312,6 +313,7 @@ class AttrIndex:
         offsets = self.offsets
         lengths = self.lengths
         max_type = self.max_type
+        one = self._one  # mypyc 2.4 shifts a literal 1 as a 32-bit C int
         present: i64 = 0
         at = start
         sound = True
@@ -325,7 +327,7 @@ class AttrIndex:
                 sound = False
                 break
             if attr_type <= max_type:
-                bit: i64 = i64(1) << attr_type
+                bit = one << attr_type
                 if present & bit:
                     self.repeated = True
                 present |= bit
