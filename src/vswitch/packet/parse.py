@@ -192,7 +192,7 @@ class Parser:
         self.dl_src = (read_i64_be(data, 6) >> 16) & _MAC
         ofs: i64 = 12
         dl_type: i64 = i64(read_i16_be(data, ofs)) & 0xFFFF
-        if dl_type == ETH_TYPE_VLAN_8021Q or dl_type == ETH_TYPE_VLAN_8021AD:
+        if dl_type in (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD):
             n: i64 = 0
             while n < self.vlan_limit and size - ofs >= 6:
                 tci: i64 = i64(read_i16_be(data, ofs + 2)) & 0xFFFF | 0x1000
@@ -229,7 +229,7 @@ class Parser:
     def _parse_from(self, data: bytes, ofs: i64, size: i64, dl_type: i64) -> None:
         """L2.5 and up: `ofs` is where the header named by `dl_type` begins."""
         self.dl_type = dl_type
-        if dl_type == ETH_TYPE_MPLS or dl_type == ETH_TYPE_MPLS_MCAST:
+        if dl_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
             ofs = self._mpls(data, ofs, size)
         self.l3_ofs = ofs
         proto: i64
@@ -267,9 +267,7 @@ class Parser:
             proto = first >> 8 & 0xFF
             size = ofs + 40 + plen
             ofs += 40
-            if proto <= 60 and (proto == IPPROTO_HOPOPTS or proto == IPPROTO_ROUTING
-                                or proto == IPPROTO_DSTOPTS or proto == IPPROTO_AH
-                                or proto == IPPROTO_FRAGMENT):
+            if proto in (IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS, IPPROTO_AH, IPPROTO_FRAGMENT):
                 ofs = self._extension_headers(data, ofs, size, proto)
                 if ofs < 0:
                     return
@@ -279,7 +277,7 @@ class Parser:
             self.nw_ttl = first & 0xFF
             self.ipv6_label = first >> 32 & 0xFFFFF
         else:
-            if dl_type == ETH_TYPE_ARP or dl_type == ETH_TYPE_RARP:
+            if dl_type in (ETH_TYPE_ARP, ETH_TYPE_RARP):
                 self._arp(data, ofs, size)
             elif dl_type == ETH_TYPE_NSH:
                 self._nsh(data, ofs, size)
@@ -298,7 +296,7 @@ class Parser:
                 self.tp_src = ports >> 16 & 0xFFFF
                 self.tp_dst = ports & 0xFFFF
                 self.tcp_flags = i64(read_i16_be(data, ofs + 12)) & 0xFFF
-        elif proto == IPPROTO_UDP or proto == IPPROTO_SCTP:
+        elif proto in (IPPROTO_UDP, IPPROTO_SCTP):
             if left >= (8 if proto == IPPROTO_UDP else 12):
                 ports = i64(read_i32_be(data, ofs))
                 self.tp_src = ports >> 16 & 0xFFFF
@@ -307,7 +305,7 @@ class Parser:
             if dl_type == ETH_TYPE_IPV6 and left >= 8:
                 self._icmpv6(data, ofs, size)
         elif dl_type == ETH_TYPE_IP and left >= 8:
-            if proto == IPPROTO_ICMP or proto == IPPROTO_IGMP:
+            if proto in (IPPROTO_ICMP, IPPROTO_IGMP):
                 self.tp_src = i64(read_i16_be(data, ofs)) >> 8 & 0xFF
                 self.tp_dst = i64(read_i16_be(data, ofs)) & 0xFF
                 if proto == IPPROTO_IGMP:
@@ -339,7 +337,7 @@ class Parser:
         """
         frag: i64 = 0
         while True:
-            if proto == IPPROTO_HOPOPTS or proto == IPPROTO_ROUTING or proto == IPPROTO_DSTOPTS:
+            if proto in (IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS):
                 unit: i64 = 8
                 extra: i64 = 1
             elif proto == IPPROTO_AH:
