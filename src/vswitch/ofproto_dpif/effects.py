@@ -1,0 +1,112 @@
+"""What a translation would change, as values.
+
+Translation is pure: it returns these, in the order in which they happen, and the caller
+decides. A live packet applies them (`apply.py`) with the packet's count; a facet keeps them
+and applies them again whenever its datapath flow reports new packets; revalidation and
+`ofproto/trace` drop them.
+
+No translation returns `SendPacketIn`: a controller action becomes a datapath `Userspace` action
+whose cookie names a frozen state (`recirc.py`), and the upcall that it causes makes the
+packet-in, so that packets that never miss reach the controller by the same way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias, final
+
+if TYPE_CHECKING:
+    from vswitch.flow.flow import Flow
+    from vswitch.ofproto.rule import Rule
+    from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+
+@final
+class CreditRule:
+    """Count the packet on `rule`, which refreshes its idle timeout."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def __repr__(self) -> str:
+        return f"CreditRule({self.rule})"
+
+
+@final
+class CreditTable:
+    """Count a lookup in table `table_id`, and a match if `hit`."""
+
+    def __init__(self, ofproto: OfprotoDpif, table_id: int, hit: bool) -> None:
+        self.ofproto = ofproto
+        self.table_id: int = table_id
+        self.hit: bool = hit
+
+    def __repr__(self) -> str:
+        return f"CreditTable({self.table_id}, hit={self.hit})"
+
+
+@final
+class LearnMac:
+    """NORMAL saw `mac` (48 bits) in `vlan` on `bundle`: learn it, move it, or refresh it."""
+
+    def __init__(self, ofproto: OfprotoDpif, mac: int, vlan: int, bundle: Bundle,
+                 gratuitous_arp: bool) -> None:
+        self.ofproto = ofproto
+        self.mac: int = mac
+        self.vlan: int = vlan
+        self.bundle: Bundle = bundle
+        self.gratuitous_arp: bool = gratuitous_arp
+
+    def __repr__(self) -> str:
+        return f"LearnMac({self.mac:012x}, vlan={self.vlan}, {self.bundle.name})"
+
+
+@final
+class CreditMirrors:
+    """Count the packet on each mirror of the bit map `mirrors`."""
+
+    def __init__(self, ofproto: OfprotoDpif, mirrors: int) -> None:
+        self.ofproto = ofproto
+        self.mirrors: int = mirrors
+
+    def __repr__(self) -> str:
+        return f"CreditMirrors({self.mirrors:#x})"
+
+
+@final
+class CreditPort:
+    """Count the packet on `port`, a patch port: sent (`tx`) or received."""
+
+    def __init__(self, port: OfportDpif, tx: bool) -> None:
+        self.port: OfportDpif = port
+        self.tx: bool = tx
+
+    def __repr__(self) -> str:
+        return f"CreditPort({self.port.name}, {'tx' if self.tx else 'rx'})"
+
+
+@final
+class SendPacketIn:
+    """A packet for a controller: `packet` as it looked at the action, and where it came from.
+
+    `flow` has the metadata (in_port, registers, tunnel...), `max_len` bounds the copy (0xffff:
+    all of it), `reason` is an OFPR_* number, `userdata` what the action carried.
+    """
+
+    def __init__(self, ofproto: OfprotoDpif, packet: bytes, flow: Flow, table_id: int, cookie: int,
+                 reason: int, max_len: int, controller_id: int, userdata: bytes = b"") -> None:
+        self.ofproto = ofproto
+        self.packet: bytes = packet
+        self.flow: Flow = flow
+        self.table_id: int = table_id
+        self.cookie: int = cookie
+        self.reason: int = reason
+        self.max_len: int = max_len
+        self.controller_id: int = controller_id
+        self.userdata: bytes = userdata
+
+    def __repr__(self) -> str:
+        return f"SendPacketIn({len(self.packet)} bytes, reason={self.reason}, table={self.table_id})"
+
+
+Effect: TypeAlias = CreditRule | CreditTable | LearnMac | CreditMirrors | CreditPort | SendPacketIn

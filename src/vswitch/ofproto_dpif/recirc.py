@@ -1,0 +1,109 @@
+"""Frozen translations: what a recirculation id stands for.
+
+A translation that needs to see the packet again (a header that a pop uncovered, the answer of
+connection tracking) or that sends it to a controller freezes itself: everything that the rest
+of the pipeline depends on becomes a `FrozenState`, and the datapath carries only its id.
+Equal states share one id, so that revalidation finds the id that the datapath flow already
+uses. Ids are counted references; one whose last reference goes is not given out again until
+`GRACE_MS` have passed, for packets with it may still be queued.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from vswitch.openflow.actions import Actions
+
+GRACE_MS: Final = 250
+"""How long a state outlives its last reference."""
+
+
+@dataclass(frozen=True)
+class FrozenState:
+    """Where and how translation goes on.
+
+    `bridge` is the switch's name. `metadata` holds the flow's words of tunnel, registers,
+    metadata and in_port (`xlate.freeze_metadata`). `stack`: (value, n_bits) pairs, the top last.
+    `actions` are still to run, `action_set` is the set so far; `table_id` is where a `Resubmit`
+    without a table looks, `rule_cookie` belongs to the rule whose actions they are. `mirrors`:
+    already sent to. `userdata` comes with a controller's pause or packet-in.
+    """
+
+    bridge: str
+    table_id: int
+    metadata: tuple[int, ...]
+    stack: tuple[tuple[int, int], ...] = ()
+    mirrors: int = 0
+    conntracked: bool = False
+    was_mpls: bool = False
+    actions: Actions = ()
+    action_set: Actions = ()
+    userdata: bytes = b""
+    rule_cookie: int = 0
+    xport: int | None = None
+
+
+class RecircIds:
+    """The recirculation ids of one datapath."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, FrozenState] = {}
+        self._by_state: dict[FrozenState, int] = {}
+        self._refs: dict[int, int] = {}
+        self._dying: deque[tuple[int, int]] = deque()
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def alloc(self, state: FrozenState) -> int:
+        """The id of `state`, with one more reference; nonzero, 32 bits."""
+        found = self._by_state.get(state)
+        if found is not None:
+            self._refs[found] += 1
+            return found
+        while self._next in self._by_id or self._next == 0:
+            self._next = (self._next + 1) & 0xFFFFFFFF
+        new = self._next
+        self._next = (new + 1) & 0xFFFFFFFF
+        self._by_id[new] = state
+        self._by_state[state] = new
+        self._refs[new] = 1
+        return new
+
+    def lookup(self, recirc_id: int) -> FrozenState | None:
+        """The state that `recirc_id` stands for."""
+        return self._by_id.get(recirc_id)
+
+    def ref(self, recirc_id: int) -> None:
+        """One more reference to `recirc_id`, which must be known."""
+        self._refs[recirc_id] += 1
+
+    def unref(self, recirc_id: int, now: int) -> None:
+        """One reference less; the last one lets the state go after `GRACE_MS`."""
+        left = self._refs.get(recirc_id, 1) - 1
+        if recirc_id not in self._by_id:
+            return
+        self._refs[recirc_id] = left
+        if left == 0:
+            self._dying.append((now + GRACE_MS, recirc_id))
+
+    def run(self, now: int) -> None:
+        """Forget the states whose time has come."""
+        dying = self._dying
+        while dying and dying[0][0] <= now:
+            _, recirc_id = dying.popleft()
+            if self._refs.get(recirc_id) == 0:
+                del self._refs[recirc_id]
+                del self._by_state[self._by_id.pop(recirc_id)]
+
+    def flush(self, bridge: str) -> None:
+        """Forget the states of `bridge`, which is going away."""
+        for recirc_id, state in list(self._by_id.items()):
+            if state.bridge == bridge:
+                del self._by_id[recirc_id]
+                del self._by_state[state]
+                del self._refs[recirc_id]
