@@ -1,0 +1,195 @@
+"""Where each part of a flow lives: word numbers (`W_*`) and shifts (`S_*`) in `Flow.words`.
+
+`fields.py` says what each match field is and names its place here; the numbers are literals so
+that compiled code folds them into its instructions. Words hold 64 bits, signed. A field of more
+than 64 bits runs over several words, most significant first; every other field lies within one.
+
+The order follows the classifier's stages, whose boundaries are `STAGE_ENDS`: metadata, L2, L3,
+L4. In the metadata stage the words that are nearly always zero come first (tunnel options,
+registers, tunnel), so that what the datapath looks at, `words[W_DATAPATH:N_WORDS]`, is one run.
+`tests/flow/test_fields.py` checks that fields overlap only where they are two views of one thing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Stage 0: metadata.
+W_TUN_METADATA: Final = 0
+"""64 generic tunnel options of 4 bytes each, two a word, option 0 in the high half of word 0."""
+N_TUN_METADATA_WORDS: Final = 32
+W_TUN_METADATA_PRESENT: Final = 32
+"""Bit n: tunnel option n was in the packet."""
+W_REGS: Final = 33
+"""reg0 in the high half of the first word; a word is an xreg, two are an xxreg."""
+W_TUN_ID: Final = 41
+W_TUN_SRC: Final = 42
+S_TUN_SRC: Final = 32
+W_TUN_DST: Final = 42
+S_TUN_DST: Final = 0
+W_TUN_IPV6_SRC: Final = 43
+W_TUN_IPV6_DST: Final = 45
+W_TUN_FLAGS: Final = 47
+S_TUN_FLAGS: Final = 48
+W_TUN_TOS: Final = 47
+S_TUN_TOS: Final = 40
+W_TUN_TTL: Final = 47
+S_TUN_TTL: Final = 32
+W_TUN_TP_SRC: Final = 47
+S_TUN_TP_SRC: Final = 16
+W_TUN_TP_DST: Final = 47
+S_TUN_TP_DST: Final = 0
+W_TUN_EXT: Final = 48
+"""What VXLAN group policy, GTP-U and ERSPAN add."""
+S_TUN_GBP_ID: Final = 48
+S_TUN_GBP_FLAGS: Final = 40
+S_TUN_GTPU_FLAGS: Final = 32
+S_TUN_GTPU_MSGTYPE: Final = 24
+S_TUN_ERSPAN_VER: Final = 16
+S_TUN_ERSPAN_DIR: Final = 8
+S_TUN_ERSPAN_HWID: Final = 0
+W_TUN_ERSPAN_IDX: Final = 49
+S_TUN_ERSPAN_IDX: Final = 32
+W_METADATA: Final = 50
+W_CONJ_ID: Final = 51
+S_CONJ_ID: Final = 32
+W_ACTSET_OUTPUT: Final = 51
+S_ACTSET_OUTPUT: Final = 0
+W_CT_LABEL: Final = 52
+W_CT_MARK: Final = 54
+S_CT_MARK: Final = 32
+W_CT_ZONE: Final = 54
+S_CT_ZONE: Final = 16
+W_CT_NW_PROTO: Final = 54
+S_CT_NW_PROTO: Final = 8
+W_CT_STATE: Final = 54
+S_CT_STATE: Final = 0
+W_SKB_PRIORITY: Final = 55
+S_SKB_PRIORITY: Final = 32
+W_PKT_MARK: Final = 55
+S_PKT_MARK: Final = 0
+W_DP_HASH: Final = 56
+S_DP_HASH: Final = 32
+W_PACKET_TYPE: Final = 56
+S_PACKET_TYPE: Final = 0
+W_RECIRC_ID: Final = 57
+S_RECIRC_ID: Final = 32
+W_IN_PORT: Final = 57
+S_IN_PORT: Final = 0
+
+# Stage 1: L2.
+W_ETH_DST: Final = 58
+S_ETH_DST: Final = 16
+W_ETH_TYPE: Final = 58
+S_ETH_TYPE: Final = 0
+W_ETH_SRC: Final = 59
+S_ETH_SRC: Final = 16
+W_VLAN_TCI: Final = 59
+S_VLAN_TCI: Final = 0
+W_VLAN_TPID: Final = 60
+S_VLAN_TPID: Final = 48
+W_VLAN_TCI1: Final = 60
+S_VLAN_TCI1: Final = 32
+W_VLAN_TPID1: Final = 60
+S_VLAN_TPID1: Final = 16
+W_MPLS_LSE: Final = 61
+"""The outermost label stack entry, high half; the second is the low half, the third the high
+half of the next word."""
+S_MPLS_LSE: Final = 32
+
+# Stage 2: L3.
+W_NW_SRC: Final = 63
+S_NW_SRC: Final = 32
+W_NW_DST: Final = 63
+S_NW_DST: Final = 0
+W_IPV6_LABEL: Final = 64
+S_IPV6_LABEL: Final = 32
+W_NW_FRAG: Final = 64
+S_NW_FRAG: Final = 24
+W_NW_TOS: Final = 64
+S_NW_TOS: Final = 16
+W_NW_TTL: Final = 64
+S_NW_TTL: Final = 8
+W_NW_PROTO: Final = 64
+S_NW_PROTO: Final = 0
+W_IPV6_SRC: Final = 65
+W_IPV6_DST: Final = 67
+W_CT_NW_SRC: Final = 69
+S_CT_NW_SRC: Final = 32
+W_CT_NW_DST: Final = 69
+S_CT_NW_DST: Final = 0
+W_CT_IPV6_SRC: Final = 70
+W_CT_IPV6_DST: Final = 72
+W_ND_TARGET: Final = 74
+W_ARP_SHA: Final = 76
+"""Also the source link-layer address option of neighbour discovery."""
+S_ARP_SHA: Final = 16
+W_TCP_FLAGS: Final = 76
+"""Also the options type of neighbour discovery."""
+S_TCP_FLAGS: Final = 0
+W_ARP_THA: Final = 77
+S_ARP_THA: Final = 16
+W_NSH_BASE: Final = 78
+S_NSH_FLAGS: Final = 56
+S_NSH_TTL: Final = 48
+S_NSH_MDTYPE: Final = 40
+S_NSH_NP: Final = 32
+S_NSH_SPI: Final = 8
+S_NSH_SI: Final = 0
+W_NSH_CONTEXT: Final = 79
+"""c1 in the high half, c2 in the low half; c3 and c4 in the next word."""
+
+# Stage 3: L4.
+W_TP_SRC: Final = 81
+"""Also the ICMP type."""
+S_TP_SRC: Final = 48
+W_TP_DST: Final = 81
+"""Also the ICMP code."""
+S_TP_DST: Final = 32
+W_CT_TP_SRC: Final = 81
+S_CT_TP_SRC: Final = 16
+W_CT_TP_DST: Final = 81
+S_CT_TP_DST: Final = 0
+W_IGMP_GROUP: Final = 82
+"""The IGMP group; also the reserved word of neighbour discovery."""
+S_IGMP_GROUP: Final = 32
+
+N_WORDS: Final = 83
+
+W_DATAPATH: Final = 41
+"""From here on lie the words that a datapath flow can match on (tunnel options aside)."""
+W_PACKET: Final = 58
+"""From here on lie the words that `extract` fills from the packet's bytes."""
+STAGE_ENDS: Final = (58, 63, 81, 83)
+"""One past the last word of each stage: metadata, L2, L3, L4."""
+
+# Values that lie in these places.
+VLAN_CFI: Final = 0x1000
+"""In a TCI: a tag is present."""
+VLAN_VID_MASK: Final = 0x0FFF
+VLAN_PCP_MASK: Final = 0xE000
+VLAN_PCP_SHIFT: Final = 13
+
+FRAG_ANY: Final = 1
+"""`nw_frag`: any fragment."""
+FRAG_LATER: Final = 2
+"""`nw_frag`: not the first fragment."""
+
+TUN_F_DF: Final = 0x0001
+TUN_F_CSUM: Final = 0x0002
+TUN_F_KEY: Final = 0x0004
+TUN_F_OAM: Final = 0x0008
+
+CS_NEW: Final = 0x01
+CS_ESTABLISHED: Final = 0x02
+CS_RELATED: Final = 0x04
+CS_REPLY_DIR: Final = 0x08
+CS_INVALID: Final = 0x10
+CS_TRACKED: Final = 0x20
+CS_SRC_NAT: Final = 0x40
+CS_DST_NAT: Final = 0x80
+
+PORT_UNSET: Final = 0xFFF7
+PORT_LOCAL: Final = 0xFFFE
+PORT_NONE: Final = 0xFFFF
+"""`in_port` when there is none, in OpenFlow and datapath numbers alike."""

@@ -1,0 +1,122 @@
+"""The field registry: nothing overlaps by accident, and every place holds what is put there."""
+
+from __future__ import annotations
+
+import pytest
+
+from vswitch.flow import layout
+from vswitch.flow.field import Field
+from vswitch.flow.fields import FIELDS, N_WORDS, PART_BY_NAME, PARTS, STAGE_ENDS, by_name
+from vswitch.flow.flow import Flow
+
+EVERYTHING = FIELDS + PARTS
+
+
+def places(field: Field) -> set[tuple[int, int]]:
+    """The (word, bit) pairs that the field occupies."""
+    if field.n_words > 1:
+        return {(field.word + n, bit) for n in range(field.n_words) for bit in range(64)}
+    return {(field.word, field.shift + bit) for bit in range(field.n_stored)}
+
+
+SAME_PLACE = [
+    {"in_port", "in_port_oxm"},
+    {"vlan_tci", "dl_vlan", "vlan_vid", "dl_vlan_pcp", "vlan_pcp"},
+    {"ip_src", "arp_spa"},
+    {"ip_dst", "arp_tpa"},
+    {"nw_proto", "arp_op"},
+    {"nw_tos", "ip_dscp", "nw_ecn"},
+    {"arp_sha", "nd_sll"},
+    {"arp_tha", "nd_tll"},
+    {"tcp_flags", "nd_options_type"},
+    {"nd_reserved", "igmp_group_ip4"},
+    {"tcp_src", "udp_src", "sctp_src", "icmp_type", "icmpv6_type"},
+    {"tcp_dst", "udp_dst", "sctp_dst", "icmp_code", "icmpv6_code"},
+    {"mpls_label", "mpls_tc", "mpls_bos", "mpls_ttl", "mpls_lse"},
+] + [{f"reg{n}", f"xreg{n // 2}", f"xxreg{n // 4}"} for n in range(16)] + [
+    {f"xreg{n}", f"xxreg{n // 2}"} for n in range(8)
+]  # fmt: skip
+
+
+def test_fields_overlap_only_where_they_are_views_of_one_thing() -> None:
+    for i, a in enumerate(EVERYTHING):
+        for b in EVERYTHING[i + 1 :]:
+            if places(a) & places(b):
+                assert any({a.name, b.name} <= views for views in SAME_PLACE), (a, b)
+
+
+@pytest.mark.parametrize("field", EVERYTHING, ids=lambda field: field.name)
+def test_a_value_put_into_a_field_comes_out_and_touches_nothing_else(field: Field) -> None:
+    for value in (field.ones, 1, 1 << (field.n_stored - 1), 0):
+        flow = Flow()
+        for index in range(N_WORDS):
+            flow.words[index] = -1
+        flow.set(field, value)
+        mask = Flow()
+        mask.set_ones(field)
+        assert flow.bits(field) == value or field.special == 2
+        assert mask.bits(field) == field.ones
+        untouched = [word | m for word, m in zip(flow.words, mask.words, strict=True)]
+        assert untouched == [-1] * N_WORDS
+        bits = Flow()
+        bits.set_bits(field, value)
+        assert bits.bits(field) == value
+
+
+@pytest.mark.parametrize("name", [n for n in dir(Flow) if isinstance(getattr(Flow, n), property)])
+def test_shorthands_read_and_write_the_field_of_their_name(name: str) -> None:
+    field = PART_BY_NAME.get(name) or by_name(name)
+    flow = Flow()
+    for index in range(N_WORDS):
+        flow.words[index] = -1
+    for value in (field.ones, 1, 1 << (field.n_stored - 1), 0):
+        setattr(flow, name, value)
+        assert getattr(flow, name) == value
+        assert flow.bits(field) == value
+
+
+def test_stages_follow_each_other_to_the_end() -> None:
+    assert sorted(STAGE_ENDS) == list(STAGE_ENDS)
+    assert STAGE_ENDS[-1] == N_WORDS
+    stage = {f.name: sum(f.word >= end for end in STAGE_ENDS) for f in EVERYTHING}
+    assert stage["reg0"] == stage["tun_metadata5"] == stage["in_port"] == stage["ct_label"] == 0
+    assert stage["eth_src"] == stage["eth_type"] == stage["vlan_tci1"] == stage["mpls_lse2"] == 1
+    assert stage["ip_src"] == stage["nw_proto"] == stage["tcp_flags"] == stage["nsh_c4"] == 2
+    assert stage["nd_target"] == stage["arp_tha"] == stage["ct_ipv6_dst"] == 2
+    assert stage["tcp_src"] == stage["ct_tp_dst"] == stage["nd_reserved"] == 3
+
+
+def test_oxm_ports_are_the_16_bit_ports_in_32_bits() -> None:
+    flow = Flow()
+    flow.set(by_name("in_port_oxm"), 0xFFFFFFFE)
+    assert flow.in_port == layout.PORT_LOCAL
+    assert flow.get(by_name("in_port_oxm")) == 0xFFFFFFFE
+    flow.in_port = 7
+    assert flow.get(by_name("in_port_oxm")) == 7
+
+
+def test_dl_vlan_none_takes_the_tag_away_and_a_vid_adds_one() -> None:
+    flow = Flow()
+    flow.set(by_name("dl_vlan"), 5)
+    flow.set(by_name("dl_vlan_pcp"), 3)
+    assert flow.vlan_tci == 0x7005
+    flow.set(by_name("dl_vlan"), 0xFFFF)
+    assert flow.vlan_tci == 0
+
+
+def test_every_name_and_header_finds_its_field() -> None:
+    assert by_name("dl_src") is by_name("eth_src") is by_name("NXM_OF_ETH_SRC")
+    assert by_name("OXM_OF_PKT_REG3").name == "xreg3"
+    assert by_name("NXM_NX_TUN_METADATA63").oxm[0].number == 103
+    with pytest.raises(KeyError):
+        by_name("no_such_field")
+
+
+def test_registers_are_views_of_each_other() -> None:
+    flow = Flow()
+    flow.set_reg(0, 0x80000001)
+    flow.set_reg(1, 2)
+    flow.set_reg(3, 0xFFFFFFFF)
+    assert flow.get(by_name("xreg0")) == 0x8000000100000002
+    assert flow.get(by_name("xxreg0")) == 0x800000010000000200000000FFFFFFFF
+    assert flow.reg(0) == 0x80000001
