@@ -93,7 +93,8 @@ def compose(*headers: Header, payload: bytes = b"", pad: bool = False) -> bytes:
             elif header.type == 0:
                 header = replace(header, type=ether_type(below))
         elif isinstance(header, Mpls):
-            header = replace(header, bos=not isinstance(below, Mpls))
+            if header.bos is None:
+                header = replace(header, bos=not isinstance(below, Mpls))
         elif isinstance(header, IPv4):
             header = replace(header, proto=header.proto or ip_proto(below, False), checksum=0)
             header = replace(header, total_length=len(header.pack()) + len(out))

@@ -95,15 +95,15 @@ class Vlan:
 
 @dataclass(frozen=True)
 class Mpls:
-    """One label stack entry (RFC 3032, section 2.1)."""
+    """One label stack entry (RFC 3032, section 2.1). `bos` None is for `compose` to fill in."""
 
     label: int
     tc: int = 0
-    bos: bool = True
+    bos: bool | None = None
     ttl: int = 64
 
     def pack(self) -> bytes:
-        return (self.label << 12 | self.tc << 9 | self.bos << 8 | self.ttl).to_bytes(4, "big")
+        return (self.label << 12 | self.tc << 9 | (self.bos is True) << 8 | self.ttl).to_bytes(4, "big")
 
     @staticmethod
     def unpack(data: bytes, offset: int = 0) -> Mpls:
