@@ -1,0 +1,296 @@
+"""`Classifier`: tuple space search by priority, with the bits that decided.
+
+Rules with the same mask share a subtable (`subtable.py`). A lookup goes through the subtables
+by descending highest priority and stops when no remaining one can beat the rule found. Among
+subtables of equal highest priority the order is that of Open vSwitch's pvector (new ones last,
+the last one into the gap of a removed one, stable sort), since it shows in the megaflow.
+
+What a lookup adds to the wildcards is what it looked at: the stages of each subtable visited,
+fewer bits where a trie of prefixes (`prefix.py`) or of ports tells enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, final
+
+from librt.vecs import append, vec
+from mypy_extensions import i64
+
+from vswitch.classifier.prefix import TrieCtx
+from vswitch.classifier.rule import ClsRule
+from vswitch.classifier.subtable import Subtable
+from vswitch.flow import fields
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import N_WORDS, STAGE_ENDS
+from vswitch.flow.match import Match
+
+DEFAULT_PREFIX_FIELDS: Final = ("ip_dst", "ip_src")
+"""Open vSwitch 3.1's default (Flow_Table's `prefixes`)."""
+PREFIX_FIELDS: Final = {
+    "tun_id": 0, "tun_src": 0, "tun_dst": 0, "tun_ipv6_src": 0, "tun_ipv6_dst": 0,
+    "ip_src": 0x0800, "ip_dst": 0x0800, "ipv6_src": 0x86DD, "ipv6_dst": 0x86DD,
+}  # fmt: skip
+"""Fields that can be tracked -> the Ethernet type that they need, 0 for any."""
+MAX_TRIES: Final = 3
+
+
+def prefix_contexts(prefix_fields: Sequence[str]) -> list[TrieCtx]:
+    """An empty trie for each field; ValueError names one that cannot be tracked."""
+    if len(prefix_fields) > MAX_TRIES:
+        raise ValueError(f"{len(prefix_fields)} prefix fields, but at most {MAX_TRIES} can be tracked")
+    found: list[TrieCtx] = []
+    for name in prefix_fields:
+        try:
+            field = fields.by_name(name)
+        except KeyError:
+            raise ValueError(f"{name}: no such field") from None
+        if field.name not in PREFIX_FIELDS:
+            raise ValueError(f"{name}: prefixes of this field cannot be tracked")
+        found.append(TrieCtx(field.name, field.word, field.shift, field.n_bits, PREFIX_FIELDS[field.name]))
+    return found
+
+
+def by_max_priority(subtable: Subtable) -> int:
+    """Sorting key: the highest priority first."""
+    return -subtable.max_priority
+
+
+@final
+class Classifier:
+    """A set of rules to look packets up in.
+
+    `prefix_fields` are the fields whose prefixes are tracked; `stage_ends` the word numbers
+    that end each stage of a lookup (one stage: `(N_WORDS,)`).
+    """
+
+    def __init__(self, prefix_fields: Sequence[str] | None = None,
+                 stage_ends: tuple[int, ...] = STAGE_ENDS) -> None:
+        self.stage_ends: tuple[int, ...] = stage_ends
+        self.tries: list[TrieCtx] = prefix_contexts(
+            DEFAULT_PREFIX_FIELDS if prefix_fields is None else prefix_fields)
+        self.subtables: dict[bytes, Subtable] = {}
+        self.order: list[Subtable] = []
+        """The subtables as lookups visit them."""
+        self.n_rules: i64 = 0
+
+    # Lookup.
+
+    def lookup(self, flow: Flow, wc: Flow | None = None) -> ClsRule | None:
+        """The rule of highest priority that matches `flow`; the bits that decided go into `wc`.
+
+        `wc` must have the Ethernet type already: a prefix-tracked field exists only in packets
+        of its type.
+        """
+        best: ClsRule | None = None
+        best_priority: i64 = -1
+        words = flow.words
+        if wc is None:
+            for subtable in self.order:
+                if subtable.max_priority <= best_priority:
+                    break
+                rule = subtable.find(words)
+                if rule is not None and rule.cls_rank > best_priority:
+                    best = rule
+                    best_priority = rule.cls_rank
+            return best
+        tries = self.tries
+        for ctx in tries:
+            ctx.done = False
+        wc_words = wc.words
+        for subtable in self.order:
+            if subtable.max_priority <= best_priority:
+                break
+            rule = subtable.find_wc(words, wc_words, tries)
+            if rule is not None and rule.cls_rank > best_priority:
+                best = rule
+                best_priority = rule.cls_rank
+        return best
+
+    # Changes.
+
+    def insert(self, rule: ClsRule) -> ClsRule | None:
+        """Add `rule`; returns the rule of equal match and priority that it replaced, if any."""
+        match = rule.match
+        key = match.mask.key()
+        subtable = self.subtables.get(key)
+        if subtable is None:
+            subtable = self._add_subtable(key, match.mask)
+        before = subtable.max_priority
+        fresh = subtable.n_rules == 0
+        replaced, first = subtable.insert(rule)
+        if first:
+            self._count_prefixes(subtable, match.flow, True)
+        if replaced is None:
+            self.n_rules += 1
+            if fresh or subtable.max_priority != before:
+                self._sort()
+        return replaced
+
+    def remove(self, rule: ClsRule) -> None:
+        """Remove `rule`; KeyError if it is not here."""
+        key = rule.match.mask.key()
+        subtable = self.subtables.get(key)
+        if subtable is None:
+            raise KeyError("rule is not in the classifier")
+        before = subtable.max_priority
+        if subtable.remove(rule):
+            self._count_prefixes(subtable, rule.match.flow, False)
+        self.n_rules -= 1
+        if subtable.n_rules == 0:
+            del self.subtables[key]
+            i = 0
+            while self.order[i] is not subtable:
+                i += 1
+            last = self.order.pop()
+            if last is not subtable:
+                self.order[i] = last
+                self._sort()
+        elif subtable.max_priority != before:
+            self._sort()
+
+    def set_prefix_fields(self, prefix_fields: Sequence[str]) -> bool:
+        """Track the prefixes of these fields instead; whether that changes anything.
+
+        ValueError: a field whose prefixes cannot be tracked, or too many.
+        """
+        tries = prefix_contexts(prefix_fields)
+        if [t.name for t in tries] == [t.name for t in self.tries]:
+            return False
+        self.tries = tries
+        for subtable in self.order:
+            self._place_tries(subtable)
+            for head in subtable.heads:
+                if head is not None:
+                    self._count_prefixes(subtable, head.match.flow, True)
+        return True
+
+    def clear(self) -> None:
+        """Remove all rules."""
+        for rule in list(self):
+            rule.cls_next = None
+        for ctx in self.tries:
+            ctx.trie.root = None
+        self.subtables = {}
+        self.order = []
+        self.n_rules = 0
+
+    # Other ways to find rules.
+
+    def find_exactly(self, match: Match, priority: int) -> ClsRule | None:
+        """The rule with just this match and priority."""
+        subtable = self.subtables.get(match.mask.key())
+        rule = None if subtable is None else subtable.find(match.flow.words)
+        rank: i64 = priority
+        while rule is not None and rule.cls_rank > rank:
+            rule = rule.cls_next
+        return rule if rule is not None and rule.cls_rank == rank else None
+
+    def find_loosely(self, match: Match) -> list[ClsRule]:
+        """The rules whose match is `match` or more specific, as flow mods that aren't strict mean."""
+        found: list[ClsRule] = []
+        mask = match.mask
+        flow = match.flow
+        for subtable in self.order:
+            if not subtable.mask.covers(mask):
+                continue
+            if subtable.mask == mask:
+                head = subtable.find(flow.words)
+                while head is not None:
+                    found.append(head)
+                    head = head.cls_next
+                continue
+            for rule in subtable.rules():
+                if rule.match.flow.equal_in(flow, mask):
+                    found.append(rule)
+        return found
+
+    def find_overlap(self, match: Match, priority: int) -> ClsRule | None:
+        """A rule of this priority that some packet matches together with `match`."""
+        rank: i64 = priority
+        flow = match.flow.words
+        mask = match.mask.words
+        for subtable in self.order:
+            if rank > subtable.max_priority:
+                break
+            theirs = subtable.mask.words
+            both: vec[i64] = vec[i64]()
+            w: i64 = 0
+            while w < N_WORDS:
+                if mask[w] & theirs[w] != 0:
+                    both = append(both, w)
+                w += 1
+            n: i64 = len(both)
+            for rule in subtable.rules():
+                if rule.cls_rank != rank:
+                    continue
+                words = rule.match.flow.words
+                j: i64 = 0
+                while j < n:
+                    w = both[j]
+                    if (words[w] ^ flow[w]) & mask[w] & theirs[w] != 0:
+                        break
+                    j += 1
+                if j == n:
+                    return rule
+        return None
+
+    def rules(self) -> list[ClsRule]:
+        """All rules, subtable by subtable, by descending priority of the subtables."""
+        found: list[ClsRule] = []
+        for subtable in self.order:
+            found.extend(subtable.rules())
+        return found
+
+    def __iter__(self) -> Iterator[ClsRule]:
+        return iter(self.rules())
+
+    def __len__(self) -> int:
+        return self.n_rules
+
+    # Upkeep.
+
+    def _add_subtable(self, key: bytes, mask: Flow) -> Subtable:
+        subtable = Subtable(mask, self.stage_ends)
+        self._place_tries(subtable)
+        self.subtables[key] = subtable
+        self.order.append(subtable)
+        return subtable
+
+    def _place_tries(self, subtable: Subtable) -> None:
+        """Tell the subtable which tries concern it, and at which stage."""
+        plens: vec[i64] = vec[i64]()
+        stages: vec[i64] = vec[i64]()
+        subtable.has_tries = False
+        for ctx in self.tries:
+            plen = ctx.plen_of(subtable.mask.words)
+            stage: i64 = 0
+            j: i64 = 0
+            while j < subtable.n and subtable.words[j] != ctx.word:
+                j += 1
+            while stage < len(subtable.ends) - 1 and subtable.ends[stage] <= j:
+                stage += 1
+            plens = append(plens, plen)
+            stages = append(stages, stage)
+            if plen > 0:
+                subtable.has_tries = True
+        subtable.trie_plens = plens
+        subtable.trie_stages = stages
+
+    def _count_prefixes(self, subtable: Subtable, flow: Flow, more: bool) -> None:
+        """Count a match in, or out of, the tries that concern its subtable."""
+        if not subtable.has_tries:
+            return
+        words = flow.words
+        t: i64 = 0
+        for ctx in self.tries:
+            plen = subtable.trie_plens[t]
+            if plen > 0:
+                if more:
+                    ctx.trie.insert(ctx.hi_of(words), ctx.lo_of(words), plen)
+                else:
+                    ctx.trie.remove(ctx.hi_of(words), ctx.lo_of(words), plen)
+            t += 1
+
+    def _sort(self) -> None:
+        self.order.sort(key=by_max_priority)

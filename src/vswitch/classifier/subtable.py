@@ -1,0 +1,362 @@
+"""`Subtable`: the rules of one mask, in a hash table over the masked words.
+
+A lookup goes stage by stage (metadata, L2, L3, L4: `layout.STAGE_ENDS`). After each stage but
+the last, a set of hashes tells whether any rule agrees so far; if none does, only the words
+looked at so far go into the wildcards. The hash of a stage continues that of the one before.
+
+Only words in which the mask has bits are kept: `words[j]` is the j-th such word's number,
+`masks[j]` the mask's bits in it, `values[slot * n + j]` a rule's.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from librt.vecs import append, vec
+from mypy_extensions import i64
+
+from vswitch.classifier.prefix import TrieCtx
+from vswitch.classifier.rule import ClsRule
+from vswitch.classifier.slots import DELETED, EMPTY, FIRST_HASH, HashCounts, mix, zeros
+from vswitch.classifier.trie import Trie
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import STAGE_ENDS, W_TP_SRC
+
+BASIS: Final = 0x3C6EF372
+
+
+@final
+class Subtable:
+    """All rules of a classifier whose mask is `mask`."""
+
+    def __init__(self, mask: Flow, stage_ends: tuple[int, ...] = STAGE_ENDS) -> None:
+        self.mask: Flow = mask.copy()
+        self.words: vec[i64] = vec[i64]()
+        self.masks: vec[i64] = vec[i64]()
+        self.ends: vec[i64] = vec[i64]()
+        """For each stage that has words, one past its last in `words`; never empty."""
+        self.indices: list[HashCounts] = []
+        """For each stage but the last, the hashes of its rules so far."""
+        w: i64 = 0
+        for end in stage_ends:
+            before = len(self.words)
+            while w < end:
+                if mask.words[w] != 0:
+                    self.words = append(self.words, w)
+                    self.masks = append(self.masks, mask.words[w])
+                w += 1
+            if len(self.words) != before:
+                self.ends = append(self.ends, len(self.words))
+        if len(self.ends) == 0:
+            self.ends = append(self.ends, i64(0))
+        self.n: i64 = len(self.words)
+        for _ in range(len(self.ends) - 1):
+            self.indices.append(HashCounts())
+
+        self.trie_plens: vec[i64] = vec[i64]()
+        """For each of the classifier's tries, the length of this mask's prefix of its field; 0: none."""
+        self.trie_stages: vec[i64] = vec[i64]()
+        """For each trie, the stage in which its field lies."""
+        self.has_tries: bool = False
+
+        ports: i64 = (mask.words[W_TP_SRC] >> 32) & 0xFFFFFFFF
+        self.ports_mask: i64 = ports
+        self.ports_plen: i64 = 32 if ports else 0
+        while ports and not ports & 1:
+            ports >>= 1
+            self.ports_plen -= 1
+        self.ports_trie: Trie = Trie()
+
+        self.hashes: vec[i64] = zeros(8)
+        self.values: vec[i64] = zeros(8 * self.n)
+        self.heads: list[ClsRule | None] = [None] * 8
+        self.slot_mask: i64 = 7
+        self.used: i64 = 0
+        self.n_heads: i64 = 0
+        self.n_rules: i64 = 0
+        self.max_priority: i64 = 0
+        self.max_count: i64 = 0
+        """How many rules have the highest priority."""
+
+    # Lookup.
+
+    def hash_of(self, flow: vec[i64]) -> i64:
+        """The hash of the flow's words under this mask."""
+        words = self.words
+        masks = self.masks
+        n = self.n
+        h: i64 = BASIS
+        j: i64 = 0
+        while j < n:
+            h = mix(h, flow[words[j]] & masks[j])
+            j += 1
+        return h
+
+    def slot_of(self, flow: vec[i64], h: i64) -> i64:
+        """The slot whose rules agree with the flow, of hash `h`; -1 if there is none."""
+        h += FIRST_HASH
+        hashes = self.hashes
+        slot_mask = self.slot_mask
+        i: i64 = h & slot_mask
+        while True:
+            found = hashes[i]
+            if found == h:
+                words = self.words
+                masks = self.masks
+                values = self.values
+                n = self.n
+                k: i64 = i * n
+                j: i64 = 0
+                while j < n:
+                    if values[k + j] != flow[words[j]] & masks[j]:
+                        break
+                    j += 1
+                if j == n:
+                    return i
+            elif found == EMPTY:
+                return -1
+            i = (i + 1) & slot_mask
+
+    def find(self, flow: vec[i64]) -> ClsRule | None:
+        """The highest rule that agrees with the flow."""
+        slot = self.slot_of(flow, self.hash_of(flow))
+        return None if slot < 0 else self.heads[slot]
+
+    def find_wc(self, flow: vec[i64], wc: vec[i64], tries: list[TrieCtx]) -> ClsRule | None:
+        """As `find`, and adds the bits that decided to `wc`.
+
+        `tries` are those of the classifier for this lookup.
+        """
+        words = self.words
+        masks = self.masks
+        ends = self.ends
+        last: i64 = len(ends) - 1
+        h: i64 = BASIS
+        j: i64 = 0
+        stage: i64 = 0
+        while True:
+            if self.has_tries and self._tries_exclude(stage, flow, wc, tries):
+                self._fold(wc, j)
+                return None
+            end = ends[stage]
+            while j < end:
+                h = mix(h, flow[words[j]] & masks[j])
+                j += 1
+            if stage == last:
+                break
+            if not self.indices[stage].has(h):
+                self._fold(wc, j)
+                return None
+            stage += 1
+        slot = self.slot_of(flow, h)
+        if slot < 0 and self.ports_plen > 0:
+            ports: i64 = (flow[W_TP_SRC] >> 32) & 0xFFFFFFFF
+            trie = self.ports_trie
+            n_bits = trie.lookup(((ports ^ 0x80000000) - 0x80000000) << 32, 0, 32)
+            if not trie.has_plen(self.ports_plen):
+                self._fold(wc, ends[last - 1] if last > 0 else 0)
+                bits: i64 = self.ports_mask & (0xFFFFFFFF ^ (0xFFFFFFFF >> n_bits))
+                wc[W_TP_SRC] |= ((bits ^ 0x80000000) - 0x80000000) << 32
+                return None
+        self._fold(wc, j)
+        return None if slot < 0 else self.heads[slot]
+
+    def _fold(self, wc: vec[i64], end: i64) -> None:
+        """Add the first `end` of the mask's words to `wc`."""
+        words = self.words
+        masks = self.masks
+        j: i64 = 0
+        while j < end:
+            wc[words[j]] |= masks[j]
+            j += 1
+
+    def _tries_exclude(self, stage: i64, flow: vec[i64], wc: vec[i64], tries: list[TrieCtx]) -> bool:
+        """Whether a trie tells that no rule here agrees; if so the deciding bits are in `wc`.
+
+        The trie belongs to the whole classifier, so its answer may take more bits than this
+        subtable would look at: then it is of use only if those are in `wc` already.
+        """
+        plens = self.trie_plens
+        stages = self.trie_stages
+        t: i64 = 0
+        n: i64 = len(plens)
+        while t < n:
+            plen = plens[t]
+            if plen > 0 and stages[t] == stage:
+                ctx = tries[t]
+                if not ctx.done:
+                    ctx.look_up(flow)
+                if not ctx.all_plens and not ctx.trie.has_plen(plen):
+                    if ctx.n_bits <= plen:
+                        ctx.set_prefix(wc)
+                        return True
+                    if ctx.prefix_set(wc):
+                        return True
+            t += 1
+        return False
+
+    # Changes.
+
+    def insert(self, rule: ClsRule) -> tuple[ClsRule | None, bool]:
+        """Add a rule; returns the one of equal match and priority that it replaced, if any, and
+        whether it is the first of its match."""
+        flow = rule.match.flow.words
+        h = self.hash_of(flow)
+        slot = self.slot_of(flow, h)
+        priority: i64 = rule.priority
+        rule.cls_rank = priority
+        if slot < 0:
+            if (self.used + 1) * 2 > self.slot_mask:
+                self._rebuild()
+            rule.cls_next = None
+            self._place(rule, flow, h)
+            self.n_heads += 1
+            self._count_stages(flow, True)
+            if self.ports_plen > 0:
+                self.ports_trie.insert(self._ports(flow), 0, self.ports_plen)
+            self._count_priority(priority)
+            return None, True
+        above: ClsRule | None = None
+        at = self.heads[slot]
+        while at is not None and at.cls_rank > priority:
+            above = at
+            at = at.cls_next
+        replaced: ClsRule | None = None
+        if at is not None and at.cls_rank == priority:
+            replaced = at
+            rule.cls_next = at.cls_next
+            at.cls_next = None
+        else:
+            rule.cls_next = at
+        if above is None:
+            self.heads[slot] = rule
+        else:
+            above.cls_next = rule
+        if replaced is None:
+            self._count_priority(priority)
+        return replaced, False
+
+    def remove(self, rule: ClsRule) -> bool:
+        """Remove a rule that is here; whether it was the last of its match. KeyError: not here."""
+        flow = rule.match.flow.words
+        h = self.hash_of(flow)
+        slot = self.slot_of(flow, h)
+        above: ClsRule | None = None
+        at = self.heads[slot] if slot >= 0 else None
+        while at is not None and at is not rule:
+            above = at
+            at = at.cls_next
+        if at is None:
+            raise KeyError("rule is not in the classifier")
+        last = False
+        if above is not None:
+            above.cls_next = rule.cls_next
+        elif rule.cls_next is not None:
+            self.heads[slot] = rule.cls_next
+        else:
+            last = True
+            self.heads[slot] = None
+            self.hashes[slot] = DELETED
+            self.n_heads -= 1
+            self._count_stages(flow, False)
+            if self.ports_plen > 0:
+                self.ports_trie.remove(self._ports(flow), 0, self.ports_plen)
+        rule.cls_next = None
+        self.n_rules -= 1
+        if rule.cls_rank == self.max_priority:
+            self.max_count -= 1
+            if self.max_count == 0 and self.n_rules:
+                self._find_max_priority()
+        return last
+
+    def rules(self) -> list[ClsRule]:
+        """All rules."""
+        found: list[ClsRule] = []
+        for head in self.heads:
+            rule = head
+            while rule is not None:
+                found.append(rule)
+                rule = rule.cls_next
+        return found
+
+    def _ports(self, flow: vec[i64]) -> i64:
+        """The masked transport ports, left-aligned."""
+        bits: i64 = (flow[W_TP_SRC] >> 32) & self.ports_mask
+        return ((bits ^ 0x80000000) - 0x80000000) << 32
+
+    def _count_priority(self, priority: i64) -> None:
+        self.n_rules += 1
+        if self.n_rules == 1 or priority > self.max_priority:
+            self.max_priority = priority
+            self.max_count = 1
+        elif priority == self.max_priority:
+            self.max_count += 1
+
+    def _find_max_priority(self) -> None:
+        """Only the first rule of each match can have the highest priority."""
+        top: i64 = -1
+        count: i64 = 0
+        for head in self.heads:
+            if head is not None:
+                rank = head.cls_rank
+                if rank > top:
+                    top = rank
+                    count = 1
+                elif rank == top:
+                    count += 1
+        self.max_priority = top
+        self.max_count = count
+
+    def _count_stages(self, flow: vec[i64], more: bool) -> None:
+        """Count a rule in, or out of, the stages' hashes."""
+        words = self.words
+        masks = self.masks
+        h: i64 = BASIS
+        j: i64 = 0
+        stage: i64 = 0
+        for index in self.indices:
+            end = self.ends[stage]
+            while j < end:
+                h = mix(h, flow[words[j]] & masks[j])
+                j += 1
+            if more:
+                index.add(h)
+            else:
+                index.discard(h)
+            stage += 1
+
+    def _place(self, rule: ClsRule, flow: vec[i64], h: i64) -> None:
+        """Put the first rule of a match into a free slot."""
+        h += FIRST_HASH
+        i: i64 = h & self.slot_mask
+        while self.hashes[i] != EMPTY:
+            i = (i + 1) & self.slot_mask
+        self.hashes[i] = h
+        self.heads[i] = rule
+        self.used += 1
+        n = self.n
+        values = self.values
+        j: i64 = 0
+        while j < n:
+            values[i * n + j] = flow[self.words[j]] & self.masks[j]
+            j += 1
+
+    def _rebuild(self) -> None:
+        """Make room, or get rid of deleted slots."""
+        heads = self.heads
+        hashes = self.hashes
+        old_size: i64 = self.slot_mask + 1
+        size: i64 = 8
+        while size < self.n_heads * 4 + 8:
+            size *= 2
+        self.hashes = zeros(size)
+        self.values = zeros(size * self.n)
+        self.heads = [None] * size
+        self.slot_mask = size - 1
+        self.used = 0
+        i: i64 = 0
+        while i < old_size:
+            head = heads[i]
+            if head is not None:
+                self._place(head, head.match.flow.words, hashes[i] - FIRST_HASH)
+            i += 1
