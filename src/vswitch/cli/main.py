@@ -27,7 +27,7 @@ def _print_version(wanted: bool) -> None:
 def _top(
     version: Annotated[
         bool,
-        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Say which build this is."),
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Which build this is."),
     ] = False,
 ) -> None:
     """A complete virtual switch."""

@@ -1,0 +1,76 @@
+"""The registry of runtime commands, what `ovs-appctl` asks for; the socket is `daemon/unixctl.py`'s.
+
+A process has one `Commands` and hands it to whoever has something to tell. Messages for wrong
+names and wrong numbers of arguments are Open vSwitch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
+
+ANY: Final = 1 << 30
+"""`max_args` of a command that takes any number of arguments."""
+
+Handler: TypeAlias = Callable[[list[str]], str]
+
+
+class CommandError(Exception):
+    """The command failed; its text is the error reply."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: `usage` describes its arguments."""
+
+    name: str
+    usage: str
+    min_args: int
+    max_args: int
+    fn: Handler
+
+
+@final
+class Commands:
+    """Commands by name. `list-commands` is always there."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Command] = {}
+        self.register("list-commands", "", 0, 0, lambda _args: self.listing())
+
+    def register(self, name: str, usage: str, min_args: int, max_args: int, fn: Handler) -> None:
+        """Add a command; ValueError if `name` is taken. `fn(args)` returns the reply's text."""
+        if name in self._by_name:
+            raise ValueError(f"command {name} is registered already")
+        self._by_name[name] = Command(name, usage, min_args, max_args, fn)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(sorted(self._by_name.values(), key=lambda c: c.name))
+
+    def listing(self) -> str:
+        """All commands with their usage, as `ovs-appctl list-commands` prints them."""
+        lines = [f"  {c.name:<23} {c.usage}\n" for c in self]
+        return "The available commands are:\n" + "".join(lines)
+
+    def run(self, name: str, args: Sequence[str]) -> tuple[bool, str]:
+        """Carry out a command: (True, reply) or (False, what was wrong).
+
+        Only `CommandError` becomes an error reply; any other exception is the caller's.
+        """
+        command = self._by_name.get(name)
+        if command is None:
+            return False, (
+                f'"{name}" is not a valid command (use "list-commands" to see a list of valid commands)'
+            )
+        if len(args) < command.min_args:
+            return False, f'"{name}" command requires at least {command.min_args} arguments'
+        if len(args) > command.max_args:
+            return False, f'"{name}" command takes at most {command.max_args} arguments'
+        try:
+            return True, command.fn(list(args))
+        except CommandError as e:
+            return False, str(e)
