@@ -372,6 +372,8 @@ class Editor:
         ofs = self._csum_ofs()
         if ofs < 0 or self.nw_proto == IPPROTO_ICMP:
             return
+        if self.nw_proto == IPPROTO_ICMPV6 and self.dl_type != ETH_TYPE_IPV6:
+            return
         if self.partial:
             put16(self.head, ofs, fold(get16(self.head, ofs) + difference))
         else:

@@ -10,7 +10,8 @@ the switch's own rule, so that a cached flow and a fresh parse never disagree:
   of its fields, and so does an IPv6 header with too large a payload length; bytes beyond
   the IP payload are padding and never parsed as L4;
 - an IPv6 extension header that is cut off leaves the addresses only;
-- an L4 header shorter than its fixed part leaves its fields 0.
+- an L4 header shorter than its fixed part leaves its fields 0, and so does a TCP header whose
+  own length is too small or too large.
 
 Integers are in host order. Offsets are from the start of the data, -1 where the header is
 absent. 128-bit addresses are two signed 64-bit halves, as `flow.Flow` holds them.
@@ -292,20 +293,23 @@ class Parser:
         left: i64 = size - ofs
         if proto == IPPROTO_TCP:
             if left >= 20:
-                ports: i64 = i64(read_i32_be(data, ofs))
-                self.tp_src = ports >> 16 & 0xFFFF
-                self.tp_dst = ports & 0xFFFF
-                self.tcp_flags = i64(read_i16_be(data, ofs + 12)) & 0xFFF
+                ctl: i64 = i64(read_i16_be(data, ofs + 12)) & 0xFFFF
+                length: i64 = (ctl >> 12) * 4
+                if length >= 20 and length <= left:
+                    ports: i64 = i64(read_i32_be(data, ofs))
+                    self.tp_src = ports >> 16 & 0xFFFF
+                    self.tp_dst = ports & 0xFFFF
+                    self.tcp_flags = ctl & 0xFFF
         elif proto in (IPPROTO_UDP, IPPROTO_SCTP):
             if left >= (8 if proto == IPPROTO_UDP else 12):
                 ports = i64(read_i32_be(data, ofs))
                 self.tp_src = ports >> 16 & 0xFFFF
                 self.tp_dst = ports & 0xFFFF
         elif proto == IPPROTO_ICMPV6:
-            if dl_type == ETH_TYPE_IPV6 and left >= 8:
+            if left >= 8:
                 self._icmpv6(data, ofs, size)
-        elif dl_type == ETH_TYPE_IP and left >= 8:
-            if proto in (IPPROTO_ICMP, IPPROTO_IGMP):
+        elif proto in (IPPROTO_ICMP, IPPROTO_IGMP):
+            if left >= 8:
                 self.tp_src = i64(read_i16_be(data, ofs)) >> 8 & 0xFF
                 self.tp_dst = i64(read_i16_be(data, ofs)) & 0xFF
                 if proto == IPPROTO_IGMP:
@@ -435,7 +439,7 @@ class Parser:
         word: i64 = read_i64_be(data, ofs)
         length: i64 = (word >> 48 & 0x3F) * 4
         version: i64 = word >> 62 & 3
-        mdtype: i64 = word >> 40 & 0xF
+        mdtype: i64 = word >> 40 & 0xFF
         if version != 0 or length > size - ofs:
             return
         if mdtype == 1:
