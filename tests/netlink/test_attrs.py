@@ -86,7 +86,7 @@ def test_the_last_of_a_repeated_type_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "data, complaint",
+    ("data", "complaint"),
     [
         (b"\x03\0\1\0", "claims 3 bytes"),
         (b"\x09\0\1\0abcd", "claims 9 bytes of 8"),
@@ -104,8 +104,11 @@ def test_reading_an_index_twice_leaves_nothing_behind() -> None:
     b = Builder()
     b.u8(3, 200)
     data = b.getvalue()
-    assert index.index(data, 0, len(data)) and index.u8(data, 3, 0) == 200
-    assert index.index(b"", 0, 0) and not index.has(3) and index.payload(b"", 3) == b""
+    assert index.index(data, 0, len(data))
+    assert index.u8(data, 3, 0) == 200
+    assert index.index(b"", 0, 0)
+    assert not index.has(3)
+    assert index.payload(b"", 3) == b""
 
 
 @given(st.lists(st.tuples(st.integers(0, 62), st.binary(max_size=70))))
