@@ -66,8 +66,7 @@ _DIRECTIVE: Final = re.compile(r"%(-?)(0?)(\d*)([A-Za-z%])(?:\{([^}]*)\})?")
 
 def _strftime(template: str, wall: float, utc: bool) -> str:
     when = time.gmtime(wall) if utc else time.localtime(wall)
-    text = time.strftime(template.replace("###", "\0"), when)
-    return text.replace("\0", f"{int(wall * 1000) % 1000:03d}")
+    return time.strftime(template, when).replace("###", f"{int(wall * 1000) % 1000:03d}")
 
 
 @final
