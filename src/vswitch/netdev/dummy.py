@@ -1,0 +1,148 @@
+"""`dummy`: a device that tests feed and read; also stands in for real ones (`--enable-dummy`).
+
+`receive` makes a packet arrive; what the switch transmits is kept until `transmitted` takes it.
+It has no offloads: a GSO segment or partial checksum is finished in software first, unless the
+option `offload=true` asks for frames as they are.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING
+
+from vswitch.netdev import gso, registry
+from vswitch.netdev.frame import Frame
+from vswitch.netdev.memory import MemoryNetdev
+from vswitch.netdev.provider import NetdevError
+
+if TYPE_CHECKING:
+    from vswitch.base.unixctl import Commands
+
+TX_KEPT = 10000
+"""Transmitted frames that are kept for `transmitted`; older ones are forgotten."""
+
+_next_mac = count(0xAA55AA550000)
+
+
+class DummyNetdev(MemoryNetdev):
+    """A dummy; `frames` holds what was transmitted, oldest first."""
+
+    def __init__(self, name: str, type: str = "dummy") -> None:
+        super().__init__(name, type, next(_next_mac))
+        self.frames: deque[Frame] = deque(maxlen=TX_KEPT)
+        self.on_transmit: Callable[[Frame], None] | None = None
+        """Called, if set, with each transmitted frame instead of keeping it."""
+        self._offload = False
+
+    def inject(self, packet: bytes) -> bool:
+        """`packet` (from its Ethernet header on) arrives at the device."""
+        return self.receive(Frame(packet))
+
+    def send(self, frames: list[Frame]) -> int:
+        if not self._up:
+            self.drop_tx("tx_down", len(frames))
+            return 0
+        for frame in frames:
+            if not self._offload and gso.needs_software(frame):
+                for data in gso.segments(frame):
+                    self._transmit(Frame(data))
+            else:
+                self._transmit(frame)
+        return len(frames)
+
+    def _transmit(self, frame: Frame) -> None:
+        self._stats.tx_packets += 1
+        self._stats.tx_bytes += len(frame.data)
+        if self.on_transmit is not None:
+            self.on_transmit(frame)
+        else:
+            self.frames.append(frame)
+
+    def transmitted(self) -> list[bytes]:
+        """Take what was transmitted since the last call."""
+        packets = [frame.data for frame in self.frames]
+        self.frames.clear()
+        return packets
+
+    def set_config(self, options: dict[str, str]) -> None:
+        """`offload=true|false`; other options are ignored, as ovs-vswitchd's dummy ignores most."""
+        self._offload = options.get("offload", "false") == "true"
+        self._options = dict(options)
+
+
+def find(name: str) -> DummyNetdev:
+    """The open dummy `name`; NetdevError(ENODEV)."""
+    netdev = registry.netdev_from_name(name)
+    if not isinstance(netdev, DummyNetdev):
+        raise NetdevError(errno.ENODEV, f"{name}: no such dummy netdev")
+    return netdev
+
+
+def register_commands(commands: Commands, compose: Callable[[str], bytes] | None = None) -> None:
+    """Register `netdev-dummy/...`; `compose` makes a packet of flow text (ValueError if it is bad)."""
+    from vswitch.base.unixctl import CommandError
+
+    def dummy(name: str) -> DummyNetdev:
+        try:
+            return find(name)
+        except NetdevError:
+            raise CommandError("no such dummy netdev") from None
+
+    def packet(text: str) -> bytes:
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            if compose is None:
+                raise CommandError(f"{text}: bad packet or flow syntax") from None
+        try:
+            return compose(text)
+        except ValueError as e:
+            raise CommandError(f"bad packet or flow syntax: {e}") from None
+
+    def dummies() -> list[DummyNetdev]:
+        return [netdev for netdev in registry.opened() if isinstance(netdev, DummyNetdev)]
+
+    def receive(args: list[str]) -> str:
+        netdev = dummy(args[0])
+        rest = args[1:]
+        if rest[:1] == ["--qid"]:
+            rest = rest[2:]
+        packets: list[bytes] = []
+        while rest:
+            text, *rest = rest
+            data = packet(text)
+            if rest[:1] == ["--len"] and len(rest) >= 2:
+                wanted = int(rest[1]) if rest[1].isdigit() else 0
+                if wanted < 64:
+                    raise CommandError("too small packet len")
+                data += bytes(max(0, wanted - len(data)))
+                rest = rest[2:]
+            packets.append(data)
+        for data in packets:
+            netdev.inject(data)
+        return ""
+
+    def set_admin_state(args: list[str]) -> str:
+        state = args[-1]
+        if state not in ("up", "down"):
+            raise CommandError("Invalid Admin State")
+        targets = [dummy(args[0])] if len(args) == 2 else dummies()
+        for netdev in targets:
+            netdev.set_up(state == "up")
+        return "OK"
+
+    def conn_state(args: list[str]) -> str:
+        targets = [dummy(args[0])] if args else dummies()
+        return "".join(f"{d.name}: {'connected' if d.carrier() else 'disconnected'}\n" for d in targets)
+
+    commands.register("netdev-dummy/receive", "name [--qid queue_id] packet|flow [--len packet_len]",
+                      2, 1000, receive)
+    commands.register("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, set_admin_state)
+    commands.register("netdev-dummy/conn-state", "[netdev]", 0, 1, conn_state)
+
+
+registry.register("dummy", DummyNetdev)
+registry.register("dummy-internal", lambda name: DummyNetdev(name, "dummy-internal"))

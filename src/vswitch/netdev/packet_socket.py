@@ -1,0 +1,131 @@
+"""Opening an interface with AF_PACKET: the two sockets, their options, and the rings mapped."""
+
+from __future__ import annotations
+
+import mmap
+import socket
+import struct
+from dataclasses import dataclass
+
+from vswitch.netdev.afpacket import RxRing, TxRing
+
+SOL_PACKET = 263
+PACKET_ADD_MEMBERSHIP = 1
+PACKET_RX_RING = 5
+PACKET_STATISTICS = 6
+PACKET_COPY_THRESH = 7
+PACKET_VERSION = 10
+PACKET_TX_RING = 13
+PACKET_LOSS = 14
+PACKET_VNET_HDR = 15
+PACKET_QDISC_BYPASS = 20
+PACKET_IGNORE_OUTGOING = 23
+PACKET_MR_PROMISC = 1
+TPACKET_V2 = 1
+ETH_P_ALL = 3
+SO_SNDBUFFORCE = 32
+SO_RCVBUFFORCE = 33
+
+SLOT_SIZE = 2048
+BLOCK_SIZE = 65536
+RX_SLOTS = 1024
+TX_SLOTS = 512
+QUEUE_BYTES = 8 << 20
+"""Room on the socket queue for frames that do not fit a slot."""
+
+
+@dataclass
+class PacketSocket:
+    """An interface opened for receiving and sending; `close` lets go of everything.
+
+    The promiscuous mode is a membership of the socket, so that it ends with it however the
+    process ends.
+    """
+
+    rx_sock: socket.socket
+    tx_sock: socket.socket
+    rx: RxRing
+    tx: TxRing
+    kernel_drops: int = 0
+
+    def close(self) -> None:
+        self.rx_sock.close()
+        self.tx_sock.close()
+        self.rx.words.release()
+        self.tx.words.release()
+        self.rx.mm.close()
+        self.tx.mm.close()
+
+    def ring_drops(self) -> int:
+        """Frames that the kernel dropped because the ring was full, since opening."""
+        _packets, drops = struct.unpack("II", self.rx_sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+        self.kernel_drops += drops
+        return self.kernel_drops
+
+
+def _socket() -> socket.socket:
+    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+
+
+def _ring(sock: socket.socket, option: int, slots: int) -> mmap.mmap:
+    blocks = slots * SLOT_SIZE // BLOCK_SIZE
+    sock.setsockopt(SOL_PACKET, option, struct.pack("IIII", BLOCK_SIZE, blocks, SLOT_SIZE, slots))
+    return mmap.mmap(sock.fileno(), blocks * BLOCK_SIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+
+
+def _buffer(sock: socket.socket, force: int, plain: int) -> None:
+    """Room for QUEUE_BYTES if allowed, or as much as an ordinary user gets."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, force, QUEUE_BYTES)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, plain, QUEUE_BYTES)
+
+
+def open_packet_socket(
+    name: str, ifindex: int, rx_slots: int = RX_SLOTS, tx_slots: int = TX_SLOTS, bypass: bool = False
+) -> PacketSocket:
+    """Open interface `name`; OSError as the kernel gives it (EPERM, ENODEV, ENOMEM)."""
+    rx_sock = _socket()
+    opened = [rx_sock]
+    maps: list[mmap.mmap] = []
+    try:
+        tx_sock = _socket()
+        opened.append(tx_sock)
+        for sock in opened:
+            sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
+            sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            _buffer(sock, SO_SNDBUFFORCE, socket.SO_SNDBUF)
+            if bypass:
+                sock.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        _buffer(rx_sock, SO_RCVBUFFORCE, socket.SO_RCVBUF)
+        rx_sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        rx_sock.setsockopt(SOL_PACKET, PACKET_COPY_THRESH, 1)
+        tx_sock.setsockopt(SOL_PACKET, PACKET_LOSS, 1)
+        rx_mm = _ring(rx_sock, PACKET_RX_RING, rx_slots)
+        maps.append(rx_mm)
+        tx_mm = _ring(tx_sock, PACKET_TX_RING, tx_slots)
+        maps.append(tx_mm)
+        tx_sock.bind((name, 0))
+        rx_sock.bind((name, ETH_P_ALL))
+        rx_sock.setsockopt(
+            SOL_PACKET, PACKET_ADD_MEMBERSHIP, struct.pack("iHH8s", ifindex, PACKET_MR_PROMISC, 0, b"")
+        )
+    except OSError:
+        for mm in maps:
+            mm.close()
+        for sock in opened:
+            sock.close()
+        raise
+    rx = RxRing(rx_sock, rx_mm, memoryview(rx_mm).cast("I"), rx_slots, SLOT_SIZE)
+    tx = TxRing(tx_sock, rx_sock, tx_mm, memoryview(tx_mm).cast("I"), tx_slots, SLOT_SIZE)
+    return PacketSocket(rx_sock, tx_sock, rx, tx)
+
+
+def interface_index(name: str) -> int:
+    """The interface's index; 0 if there is none of that name."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
