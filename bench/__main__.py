@@ -14,7 +14,7 @@ SECTIONS = {
     "miss": "CPU of one miss: upcall to batch",
     "classifier": "lookups with 1, 10 and 50 masks",
     "facets": "memory of a facet",
-    "setup": "new flows a second on the kernel datapath, in user-mode Linux",
+    "newflows": "new flows a second on the kernel datapath, in user-mode Linux",
 }
 
 

@@ -104,14 +104,18 @@ class Running:
 
 
 @contextmanager
-def our_switch(ports: Sequence[str], datapath: str = "netdev", extra: Sequence[str] = ()) -> Iterator[Running]:
-    """`vswitch run` over `ports` with one NORMAL flow."""
+def our_switch(ports: Sequence[str], datapath: str = "netdev", flows: Sequence[str] = ()) -> Iterator[Running]:
+    """`vswitch run` over `ports`: NORMAL for everything, and `flows` above it."""
     with tempfile.TemporaryDirectory(prefix="vswitch-bench-") as rundir:
         control = f"{rundir}/vswitch.ctl"
         arguments = [sys.executable, "-m", "vswitch", "run", "--datapath", datapath, "--bridge", "vsbr0",
-                     f"--unixctl={control}", *extra]
+                     f"--unixctl={control}"]
         for port in ports:
             arguments += ["--port", port]
+        for flow in flows:
+            arguments += ["--flow", flow]
+        if flows:
+            arguments += ["--flow", "priority=0,actions=NORMAL"]
         with open(f"{rundir}/log", "wb") as log:
             process = subprocess.Popen(arguments, stdout=log, stderr=log)
         try:
@@ -125,8 +129,13 @@ def our_switch(ports: Sequence[str], datapath: str = "netdev", extra: Sequence[s
 
 
 @contextmanager
-def peer_switch(ports: Sequence[str], datapath: str = "netdev") -> Iterator[Running]:
-    """The real ovs-vswitchd with its own database over `ports`."""
+def peer_switch(ports: Sequence[str], datapath: str = "netdev", flows: Sequence[str] = ()) -> Iterator[Running]:
+    """The real ovs-vswitchd with its own database over `ports`, with `flows` above NORMAL."""
+    # ovs-vswitchd 3.1 counts CPUs anew only 10 s after it last did, on a clock that starts at
+    # boot: in the first 10 s of a kernel it finds none, and starts no handler threads.
+    uptime = time.clock_gettime(time.CLOCK_MONOTONIC)
+    if datapath == "system" and uptime < 11:
+        time.sleep(11 - uptime)
     with ExitStack() as stack:
         rundir = stack.enter_context(tempfile.TemporaryDirectory(prefix="vswitch-peer-"))
         env = dict(os.environ, OVS_RUNDIR=rundir, OVS_LOGDIR=rundir, OVS_DBDIR=rundir)
@@ -148,6 +157,8 @@ def peer_switch(ports: Sequence[str], datapath: str = "netdev") -> Iterator[Runn
         for port in ports:
             bridge += ["--", "add-port", "pebr0", port]
         run("ovs-vsctl", f"--db={sock}", "--timeout=20", *bridge, env=env)
+        for flow in flows:
+            run("ovs-ofctl", "add-flow", f"unix:{rundir}/pebr0.mgmt", flow, env=env)
         try:
             yield Running("ovs-vswitchd", daemon.pid, control)
         finally:
