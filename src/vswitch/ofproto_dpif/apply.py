@@ -1,0 +1,79 @@
+"""Carrying out the effects of a translation, for packets that really passed.
+
+The same effects are applied when a packet is handled here and again whenever the datapath
+reports more packets of the flow: then the MAC entries are refreshed too, so that a busy
+address stays known although its packets are not seen here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vswitch.ofproto_dpif.effects import (
+    CreditMirrors,
+    CreditPort,
+    CreditRule,
+    CreditTable,
+    Effect,
+    LearnMac,
+    SendPacketIn,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def credit(effects: Sequence[Effect], n_packets: int, n_bytes: int, now: int) -> None:
+    """Apply `effects` for `n_packets` packets of `n_bytes` bytes, the last one at clock ms `now`.
+
+    With `n_packets` 0 nothing is counted but addresses are learned all the same: the packets are
+    counted elsewhere.
+    """
+    for effect in effects:
+        if isinstance(effect, CreditRule):
+            if n_packets:
+                effect.rule.credit(n_packets, n_bytes, now)
+        elif isinstance(effect, CreditTable):
+            effect.ofproto.credit_table(effect.table_id, n_packets, effect.hit)
+        elif isinstance(effect, LearnMac):
+            effect.ofproto.update_learning_table(effect, now)
+        elif isinstance(effect, CreditPort):
+            port = effect.port
+            if effect.tx:
+                port.tx_packets += n_packets
+                port.tx_bytes += n_bytes
+            else:
+                port.rx_packets += n_packets
+                port.rx_bytes += n_bytes
+        elif isinstance(effect, CreditMirrors):
+            effect.ofproto.credit_mirrors(effect.mirrors, n_packets, n_bytes)
+        elif isinstance(effect, SendPacketIn):
+            effect.ofproto.send_packet_in(effect)
+
+
+def same_effects(a: Sequence[Effect], b: Sequence[Effect]) -> bool:
+    """Whether both lists count on the same things in the same order."""
+    if len(a) != len(b):
+        return False
+    for i, x in enumerate(a):
+        y = b[i]
+        if isinstance(x, CreditRule):
+            if not isinstance(y, CreditRule) or x.rule is not y.rule:
+                return False
+        elif isinstance(x, CreditTable):
+            if not isinstance(y, CreditTable) or x.ofproto is not y.ofproto \
+                    or x.table_id != y.table_id or x.hit is not y.hit:
+                return False
+        elif isinstance(x, LearnMac):
+            if not isinstance(y, LearnMac) or x.ofproto is not y.ofproto or x.mac != y.mac \
+                    or x.vlan != y.vlan or x.bundle is not y.bundle:
+                return False
+        elif isinstance(x, CreditPort):
+            if not isinstance(y, CreditPort) or x.port is not y.port or x.tx is not y.tx:
+                return False
+        elif isinstance(x, CreditMirrors):
+            if not isinstance(y, CreditMirrors) or x.ofproto is not y.ofproto or x.mirrors != y.mirrors:
+                return False
+        else:
+            return False
+    return True

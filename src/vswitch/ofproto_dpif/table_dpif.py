@@ -1,0 +1,74 @@
+"""Which facets a change to one rule can affect: the tags of a flow table.
+
+In a table whose rules all share one mask (beside rules that match everything), a lookup's
+result depends on the rule with the packet's value under that mask, if there is one, and on the
+catch-all rules. Each value gets a tag, which goes to every facet that looked up a packet of
+that value, whether a rule was there or not: adding, changing or removing a rule then concerns
+the facets with its tag. A change to a catch-all rule, or a table with more masks, concerns all.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from vswitch.base.tags import tag_deterministic
+from vswitch.flow.flow import Flow
+
+
+@final
+class TableDpif:
+    """What is kept of one table. `basis` sets its tags apart from other tables'.
+
+    `catchall_table` is the empty mask if a rule matches everything; `other_table` the mask of
+    the other rules. Both are None while tags don't work for the table.
+    """
+
+    def __init__(self, basis: int) -> None:
+        self.basis: int = basis
+        self.catchall_table: Flow | None = None
+        self.other_table: Flow | None = None
+        self._masks: dict[bytes, tuple[Flow, int]] = {}
+
+    def tag(self, flow: Flow) -> int:
+        """The tag of `flow`'s value under the mask of `other_table`; 0 without one."""
+        other = self.other_table
+        if other is None:
+            return 0
+        return tag_deterministic(flow.masked(other).hash() ^ self.basis)
+
+    def add(self, mask: Flow) -> bool:
+        """A rule with `mask` came. Whether the table's tags mean something else from now on."""
+        key = mask.key()
+        found = self._masks.get(key)
+        if found is not None:
+            self._masks[key] = (found[0], found[1] + 1)
+            return False
+        self._masks[key] = (mask.copy(), 1)
+        return self._update_taggable()
+
+    def remove(self, mask: Flow) -> bool:
+        """A rule with `mask` went. Whether the table's tags mean something else from now on."""
+        key = mask.key()
+        found = self._masks[key]
+        if found[1] > 1:
+            self._masks[key] = (found[0], found[1] - 1)
+            return False
+        del self._masks[key]
+        return self._update_taggable()
+
+    def _update_taggable(self) -> bool:
+        catchall: Flow | None = None
+        other: Flow | None = None
+        if len(self._masks) <= 2:
+            for mask, _ in self._masks.values():
+                if mask.is_zero():
+                    catchall = mask
+                elif other is None:
+                    other = mask
+                else:
+                    catchall = other = None
+                    break
+        changed = catchall != self.catchall_table or other != self.other_table
+        self.catchall_table = catchall
+        self.other_table = other
+        return changed

@@ -1,0 +1,49 @@
+"""Tags: which facets a change to one rule can affect."""
+
+from __future__ import annotations
+
+from vswitch.base.tags import intersects
+from vswitch.flow.flow import Flow
+from vswitch.ofproto_dpif.table_dpif import TableDpif
+
+
+def nw_dst(value: int) -> Flow:
+    flow = Flow()
+    flow.nw_dst = value
+    return flow
+
+
+def test_one_mask_beside_the_catchall_gives_each_value_its_tag() -> None:
+    table = TableDpif(basis=1)
+    assert table.add(nw_dst(0xFFFFFFFF))
+    assert not table.add(nw_dst(0xFFFFFFFF))
+    assert table.add(Flow())
+    assert table.catchall_table is not None and table.other_table is not None
+    tags = {table.tag(nw_dst(0x0A000000 + i)) for i in range(50)}
+    assert len(tags) > 40
+    tag = table.tag(nw_dst(0x0A000001))
+    assert intersects(tag, table.tag(nw_dst(0x0A000001)))
+
+
+def test_what_the_mask_lacks_does_not_change_the_tag() -> None:
+    table = TableDpif(basis=1)
+    table.add(nw_dst(0xFFFFFFFF))
+    flow = nw_dst(0x0A000001)
+    flow.nw_src = 0x0A000002
+    assert table.tag(flow) == table.tag(nw_dst(0x0A000001))
+
+
+def test_a_second_mask_makes_tags_useless_until_it_goes() -> None:
+    table = TableDpif(basis=1)
+    table.add(nw_dst(0xFFFFFFFF))
+    assert table.add(nw_dst(0xFFFFFF00))
+    assert table.other_table is None and table.tag(nw_dst(1)) == 0
+    assert table.remove(nw_dst(0xFFFFFF00))
+    assert table.tag(nw_dst(1)) != 0
+
+
+def test_tables_with_the_same_mask_have_different_tags() -> None:
+    a, b = TableDpif(1), TableDpif(2)
+    a.add(nw_dst(0xFFFFFFFF))
+    b.add(nw_dst(0xFFFFFFFF))
+    assert a.tag(nw_dst(1)) != b.tag(nw_dst(1))
