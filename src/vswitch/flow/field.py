@@ -116,6 +116,7 @@ class Field:
         nl: NlSlot | None,
         special: int,
         index: int,
+        ones: int = 0,
     ) -> None:
         self.name = name
         self.aliases = aliases
@@ -125,9 +126,9 @@ class Field:
         self.word: i64 = word
         self.shift: i64 = shift
         self.n_words: i64 = 1 if n_stored <= 64 else (n_stored + 63) // 64
-        self.ones = (1 << n_stored) - 1
-        """All stored bits set: the field's exact-match mask."""
-        self.word_ones: i64 = (1 << n_stored) - 1 if n_stored < 63 else -1
+        self.ones = ones or (1 << n_stored) - 1
+        """All stored bits set: the field's exact-match mask. nw_tos lacks the two ECN bits."""
+        self.word_ones: i64 = self.ones if n_stored < 63 else -1
         top = shift + n_stored == 64
         self.sign: i64 = 1 << (n_stored - 1) if top and n_stored < 64 else 0
         """The field's highest bit if that is the word's sign: `(v ^ sign) - sign` can be shifted."""

@@ -69,6 +69,7 @@ def _add(
     stored: int = 0,
     n_bytes: int = 0,
     special: Special = Special.PLAIN,
+    ones: int = 0,
 ) -> None:
     """Register a match field; `access` has "m" if it is maskable and "w" if it is writable."""
     size = n_bytes or {20: 4, 24: 4}.get(n_bits, (n_bits + 7) // 8)
@@ -76,7 +77,7 @@ def _add(
         Field(
             name, word, shift, n_bits, size, stored or n_bits, fmt, prereq, "m" in access, "w" in access,
             aka, tuple(_oxm(text) for text in oxm), None if nl is None else NlSlot(*nl), special,
-            len(FIELDS),
+            len(FIELDS), ones,
         )
     )  # fmt: skip
 
@@ -103,7 +104,7 @@ _add("tun_ipv6_src", at.W_TUN_IPV6_SRC, 0, 128, IP6, NONE, "mw", "NXM_NX_TUN_IPV
 _add("tun_ipv6_dst", at.W_TUN_IPV6_DST, 0, 128, IP6, NONE, "mw", "NXM_NX_TUN_IPV6_DST 110 2.5",
      nl=(key.TUNNEL, key.TUN_IPV6_DST, 0, 16))  # fmt: skip
 _add("tun_flags", at.W_TUN_FLAGS, at.S_TUN_FLAGS, 16, Format.TUN_FLAGS, NONE, "mw",
-     "NXM_NX_TUN_FLAGS 104 2.5")  # fmt: skip
+     "NXM_NX_TUN_FLAGS 104 2.5", stored=1)  # fmt: skip
 _add("tun_ttl", at.W_TUN_TTL, at.S_TUN_TTL, 8, DEC, NONE, "", nl=(key.TUNNEL, key.TUN_TTL, 0, 1))
 _add("tun_tos", at.W_TUN_TOS, at.S_TUN_TOS, 8, DEC, NONE, "", nl=(key.TUNNEL, key.TUN_TOS, 0, 1))
 _add("tun_gbp_id", at.W_TUN_EXT, at.S_TUN_GBP_ID, 16, DEC, NONE, "mw", "NXM_NX_TUN_GBP_ID 38 2.4")
@@ -216,7 +217,7 @@ _add("nw_ttl", at.W_NW_TTL, at.S_NW_TTL, 8, DEC, Prereq.IP_ANY, "w", "NXM_NX_IP_
 _add("ip_frag", at.W_NW_FRAG, at.S_NW_FRAG, 2, Format.FRAG, Prereq.IP_ANY, "m", "NXM_NX_IP_FRAG 26 1.3",
      aka=("nw_frag",), nl=(key.IPV4, -1, 11, 1))  # fmt: skip
 _add("nw_tos", at.W_NW_TOS, at.S_NW_TOS, 8, DEC, Prereq.IP_ANY, "w", "NXM_OF_IP_TOS 5 1.1",
-     nl=(key.IPV4, -1, 9, 1))  # fmt: skip
+     nl=(key.IPV4, -1, 9, 1), ones=0xFC)  # fmt: skip
 _add("ip_dscp", at.W_NW_TOS, at.S_NW_TOS + 2, 6, DEC, Prereq.IP_ANY, "w", "OXM_OF_IP_DSCP 8 1.2/1.7")
 _add("nw_ecn", at.W_NW_TOS, at.S_NW_TOS, 2, DEC, Prereq.IP_ANY, "w", "OXM_OF_IP_ECN 9 1.2/1.7",
      "NXM_NX_IP_ECN 28 1.4", aka=("ip_ecn",))  # fmt: skip
@@ -268,15 +269,19 @@ _add("sctp_src", at.W_TP_SRC, at.S_TP_SRC, 16, DEC, Prereq.SCTP, "mw", "OXM_OF_S
 _add("sctp_dst", at.W_TP_DST, at.S_TP_DST, 16, DEC, Prereq.SCTP, "mw", "OXM_OF_SCTP_DST 18 1.2/2.0",
      nl=(key.SCTP, -1, 2, 2))  # fmt: skip
 
-# ICMP, ICMPv6, neighbour discovery (RFC 4861). Type and code lie in the low bytes of the ports.
+# ICMP, ICMPv6, neighbour discovery (RFC 4861). Type and code have the ports' 16 bits.
 _add("icmp_type", at.W_TP_SRC, at.S_TP_SRC, 8, DEC, Prereq.ICMPV4, "w", "OXM_OF_ICMPV4_TYPE 19 1.2/1.7",
-     "NXM_OF_ICMP_TYPE 13 1.1", nl=(key.ICMP, -1, 0, 1))  # fmt: skip
+     "NXM_OF_ICMP_TYPE 13 1.1", stored=16,
+     nl=(key.ICMP, -1, 0, 1))  # fmt: skip
 _add("icmp_code", at.W_TP_DST, at.S_TP_DST, 8, DEC, Prereq.ICMPV4, "w", "OXM_OF_ICMPV4_CODE 20 1.2/1.7",
-     "NXM_OF_ICMP_CODE 14 1.1", nl=(key.ICMP, -1, 1, 1))  # fmt: skip
+     "NXM_OF_ICMP_CODE 14 1.1", stored=16,
+     nl=(key.ICMP, -1, 1, 1))  # fmt: skip
 _add("icmpv6_type", at.W_TP_SRC, at.S_TP_SRC, 8, DEC, Prereq.ICMPV6, "w", "OXM_OF_ICMPV6_TYPE 29 1.2/1.7",
-     "NXM_NX_ICMPV6_TYPE 21 1.1", nl=(key.ICMPV6, -1, 0, 1))  # fmt: skip
+     "NXM_NX_ICMPV6_TYPE 21 1.1", stored=16,
+     nl=(key.ICMPV6, -1, 0, 1))  # fmt: skip
 _add("icmpv6_code", at.W_TP_DST, at.S_TP_DST, 8, DEC, Prereq.ICMPV6, "w", "OXM_OF_ICMPV6_CODE 30 1.2/1.7",
-     "NXM_NX_ICMPV6_CODE 22 1.1", nl=(key.ICMPV6, -1, 1, 1))  # fmt: skip
+     "NXM_NX_ICMPV6_CODE 22 1.1", stored=16,
+     nl=(key.ICMPV6, -1, 1, 1))  # fmt: skip
 _add("nd_target", at.W_ND_TARGET, 0, 128, IP6, Prereq.ND, "mw", "OXM_OF_IPV6_ND_TARGET 31 1.2/1.7",
      "NXM_NX_ND_TARGET 23 1.1", nl=(key.ND, -1, 0, 16))  # fmt: skip
 _add("nd_sll", at.W_ARP_SHA, at.S_ARP_SHA, 48, ETH, Prereq.ND_SOLICIT, "mw", "OXM_OF_IPV6_ND_SLL 32 1.2/1.7",
@@ -290,6 +295,7 @@ _add("nd_options_type", at.W_TCP_FLAGS, at.S_TCP_FLAGS, 8, DEC, Prereq.ND, "w",
 
 # Parts of a flow that OpenFlow has no names for.
 _part("tun_metadata_present", at.W_TUN_METADATA_PRESENT, 0, 64)
+_part("tun_all_flags", at.W_TUN_FLAGS, at.S_TUN_FLAGS, 16)
 _part("tun_tp_src", at.W_TUN_TP_SRC, at.S_TUN_TP_SRC, 16, (key.TUNNEL, key.TUN_TP_SRC, 0, 2))
 _part("tun_tp_dst", at.W_TUN_TP_DST, at.S_TUN_TP_DST, 16, (key.TUNNEL, key.TUN_TP_DST, 0, 2))
 _part("vlan_tpid", at.W_VLAN_TPID, at.S_VLAN_TPID, 16, (key.ETHERTYPE, -1, 0, 2))

@@ -175,10 +175,12 @@ FRAG_ANY: Final = 1
 FRAG_LATER: Final = 2
 """`nw_frag`: not the first fragment."""
 
-TUN_F_DF: Final = 0x0001
-TUN_F_CSUM: Final = 0x0002
-TUN_F_KEY: Final = 0x0004
-TUN_F_OAM: Final = 0x0008
+TUN_F_OAM: Final = 0x0001
+"""The only tunnel flag that OpenFlow sees; the others are between datapath and translation."""
+TUN_F_DF: Final = 0x0002
+TUN_F_CSUM: Final = 0x0004
+TUN_F_KEY: Final = 0x0008
+TUN_F_ALL: Final = 0x000F
 
 CS_NEW: Final = 0x01
 CS_ESTABLISHED: Final = 0x02

@@ -1,0 +1,113 @@
+"""`Match`: which flows a rule is for, as a value and a mask.
+
+Text is in `match_text.py` (parse) and `text.py` (print). Compiled by mypyc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from mypy_extensions import i64
+
+from vswitch.flow import layout as at
+from vswitch.flow.field import Field
+from vswitch.flow.flow import Flow
+
+_VLAN_EXISTS = at.VLAN_CFI
+
+
+@final
+class Match:
+    """The flows that agree with `flow` in the bits of `mask`. `flow` has no bit that `mask` lacks."""
+
+    def __init__(self, flow: Flow | None = None, mask: Flow | None = None) -> None:
+        self.mask: Flow = Flow() if mask is None else mask
+        self.flow: Flow = Flow() if flow is None else flow
+        if flow is not None:
+            self.flow.and_(self.mask)
+
+    def copy(self) -> Match:
+        """Another match of the same value."""
+        other = Match()
+        other.flow = self.flow.copy()
+        other.mask = self.mask.copy()
+        return other
+
+    def set(self, field: Field, value: int, mask: int | None = None) -> None:
+        """Match `field` on `value` in the bits of `mask`, instead of what it matched before.
+
+        `mask` None is an exact match, 0 none at all. dl_vlan 0xffff matches "no tag"; another
+        dl_vlan, or a priority, also says that there is a tag.
+        """
+        flow = self.flow
+        wc = self.mask
+        special = field.special
+        if special >= 2:
+            keep = at.VLAN_PCP_MASK if special == 2 else at.VLAN_VID_MASK
+            tci = flow.vlan_tci & keep
+            tci_mask = wc.vlan_tci & keep
+            if mask is None or mask != 0:
+                if special == 2 and value & 0xFFFF == 0xFFFF:
+                    tci = 0
+                    tci_mask = 0xFFFF
+                elif special == 2:
+                    tci |= (value & at.VLAN_VID_MASK) | _VLAN_EXISTS
+                    tci_mask |= at.VLAN_VID_MASK | _VLAN_EXISTS
+                else:
+                    tci |= ((value & 7) << at.VLAN_PCP_SHIFT) | _VLAN_EXISTS
+                    tci_mask |= at.VLAN_PCP_MASK | _VLAN_EXISTS
+            flow.vlan_tci = tci
+            wc.vlan_tci = tci_mask
+            return
+        ones = field.ones
+        bits = ones if mask is None else mask & ones
+        wc.set(field, bits)
+        flow.set(field, value & bits)
+
+    def set_flow_word(self, word: int, value: int, mask: int) -> None:
+        """Match one whole word of the flow; `value` and `mask` are signed."""
+        bits: i64 = mask
+        self.mask.words[word] = bits
+        chosen: i64 = value
+        self.flow.words[word] = chosen & bits
+
+    def wildcard(self, field: Field) -> None:
+        """Match any value of `field`."""
+        self.set(field, 0, 0)
+
+    def matches(self, flow: Flow) -> bool:
+        """Whether `flow` is one of the flows."""
+        return self.flow.equal_in(flow, self.mask)
+
+    def is_catchall(self) -> bool:
+        """Whether every flow matches."""
+        return self.mask.is_zero()
+
+    def is_looser_than(self, other: Match) -> bool:
+        """Whether every flow that `other` matches is matched here: OpenFlow's loose comparison."""
+        return other.mask.covers(self.mask) and self.flow.equal_in(other.flow, self.mask)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Match):
+            return NotImplemented
+        return self.mask == other.mask and self.flow == other.flow
+
+    def __hash__(self) -> int:
+        return (self.flow.hash() * 31 + self.mask.hash()) & 0x7FFFFFFF
+
+    def key(self) -> bytes:
+        """Value and mask as bytes, to be a dict's key."""
+        return self.flow.key() + self.mask.key()
+
+    def format(self, priority: int | None = None, ports: Mapping[int, str] | None = None) -> str:
+        """As `ovs-ofctl` prints it; `priority` is printed unless None or 32768."""
+        from vswitch.flow.text import format_match
+
+        return format_match(self, priority, ports)
+
+    def __str__(self) -> str:
+        return self.format()
+
+    def __repr__(self) -> str:
+        return f"<Match {self.format()}>"

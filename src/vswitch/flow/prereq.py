@@ -1,0 +1,125 @@
+"""Whether a field is in a packet: the prerequisites of ovs-fields(7).
+
+One test serves a flow (is the field there?), a match (does it say that the field is there?) and
+translation, which passes `wc` and gets the bits that were looked at added to it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vswitch.flow import layout as at
+from vswitch.flow.field import Field, Prereq
+from vswitch.flow.flow import Flow
+
+ETH_TYPE_IP: Final = 0x0800
+ETH_TYPE_ARP: Final = 0x0806
+ETH_TYPE_RARP: Final = 0x8035
+ETH_TYPE_IPV6: Final = 0x86DD
+ETH_TYPE_MPLS: Final = 0x8847
+ETH_TYPE_MPLS_MCAST: Final = 0x8848
+ETH_TYPE_NSH: Final = 0x894F
+
+IPPROTO_ICMP: Final = 1
+IPPROTO_IGMP: Final = 2
+IPPROTO_TCP: Final = 6
+IPPROTO_UDP: Final = 17
+IPPROTO_ICMPV6: Final = 58
+IPPROTO_SCTP: Final = 132
+
+ND_SOLICIT: Final = 135
+ND_ADVERT: Final = 136
+
+_PROTOCOLS: Final[dict[Prereq, tuple[int, int]]] = {
+    Prereq.TCP: (0, IPPROTO_TCP),
+    Prereq.UDP: (0, IPPROTO_UDP),
+    Prereq.SCTP: (0, IPPROTO_SCTP),
+    Prereq.ICMPV4: (ETH_TYPE_IP, IPPROTO_ICMP),
+    Prereq.ICMPV6: (ETH_TYPE_IPV6, IPPROTO_ICMPV6),
+}
+
+
+def effective_dl_type(flow: Flow) -> int:
+    """The Ethernet type, or for a packet without Ethernet header the type in `packet_type`."""
+    packet_type = flow.packet_type
+    return packet_type & 0xFFFF if packet_type >> 16 == 1 else flow.dl_type
+
+
+def is_nd(flow: Flow) -> bool:
+    """A neighbour solicitation or advertisement (RFC 4861)."""
+    return (
+        effective_dl_type(flow) == ETH_TYPE_IPV6
+        and flow.nw_proto == IPPROTO_ICMPV6
+        and flow.tp_src in (ND_SOLICIT, ND_ADVERT)
+        and flow.tp_dst == 0
+    )
+
+
+def _ct_valid(flow: Flow, mask: Flow | None, wc: Flow | None) -> bool:
+    state = flow.ct_state
+    established = at.CS_NEW | at.CS_ESTABLISHED | at.CS_RELATED | at.CS_REPLY_DIR
+    if mask is not None:
+        known = mask.ct_state
+        said_valid = bool(state & at.CS_TRACKED and known & at.CS_INVALID and not state & at.CS_INVALID)
+        return bool(state & known & established) or said_valid
+    if wc is not None:
+        wc.ct_state |= established | at.CS_TRACKED | at.CS_INVALID
+    return bool(state & established) or bool(state & at.CS_TRACKED and not state & at.CS_INVALID)
+
+
+def prereqs_ok(field: Field, flow: Flow, mask: Flow | None = None, wc: Flow | None = None) -> bool:
+    """Whether `field` is in `flow`; `mask` makes (flow, mask) a match. `wc` collects bits looked at.
+
+    `wc` gets no bits of packet type and Ethernet type, which every megaflow has anyway.
+    """
+    prereq = field.prereq
+    if prereq is Prereq.NONE:
+        return True
+    if prereq is Prereq.ETHERNET:
+        return flow.packet_type == 0
+    if prereq is Prereq.VLAN_VID:
+        if wc is not None:
+            wc.vlan_tci |= at.VLAN_CFI
+        return bool(flow.vlan_tci & at.VLAN_CFI)
+    if prereq is Prereq.CT:
+        return _ct_valid(flow, mask, wc)
+    dl_type = effective_dl_type(flow)
+    if prereq is Prereq.ARP:
+        return dl_type in (ETH_TYPE_ARP, ETH_TYPE_RARP)
+    if prereq is Prereq.IPV4:
+        return dl_type == ETH_TYPE_IP
+    if prereq is Prereq.IPV6:
+        return dl_type == ETH_TYPE_IPV6
+    if prereq is Prereq.IP_ANY:
+        return dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6)
+    if prereq is Prereq.MPLS:
+        return dl_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST)
+    if prereq is Prereq.NSH:
+        return dl_type == ETH_TYPE_NSH
+    return _transport_ok(prereq, dl_type, flow, wc)
+
+
+def _transport_ok(prereq: Prereq, dl_type: int, flow: Flow, wc: Flow | None) -> bool:
+    wanted_type, proto = _PROTOCOLS.get(prereq, (ETH_TYPE_IPV6, IPPROTO_ICMPV6))
+    if dl_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6) or (wanted_type and dl_type != wanted_type):
+        return False
+    if wc is not None:
+        wc.nw_proto = 0xFF
+    if flow.nw_proto != proto:
+        return False
+    if wc is not None:
+        wc.nw_frag |= at.FRAG_LATER
+    if flow.nw_frag & at.FRAG_LATER:
+        return False
+    if prereq in _PROTOCOLS:
+        return True
+    if wc is not None:
+        wc.tp_src = 0xFFFF
+        wc.tp_dst = 0xFFFF
+    if flow.tp_dst != 0:
+        return False
+    if prereq is Prereq.ND_SOLICIT:
+        return flow.tp_src == ND_SOLICIT
+    if prereq is Prereq.ND_ADVERT:
+        return flow.tp_src == ND_ADVERT
+    return flow.tp_src in (ND_SOLICIT, ND_ADVERT)
