@@ -1,0 +1,96 @@
+"""JSON texts out of a byte stream that has nothing between them, as OVS's JSON-RPC has it.
+
+`JsonFramer` finds where each top-level object or array ends without parsing it, in one pass
+over the bytes however they are cut up, and hands each to the standard parser.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, final
+
+MAX_MESSAGE: Final = 4 << 20
+"""The longest message accepted, in bytes."""
+MAX_DEPTH: Final = 200
+"""The deepest nesting accepted."""
+
+_OUTSIDE: Final = re.compile(rb'["{}\[\]]')
+_INSIDE: Final = re.compile(rb'["\\]')
+
+
+class FramingError(ValueError):
+    """What came is not a sequence of JSON objects and arrays; the stream can't be used further."""
+
+
+@final
+class JsonFramer:
+    """Collects bytes; gives back the JSON values that are complete."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._depth = 0
+        self._in_string = False
+
+    def feed(self, data: bytes) -> list[Any]:
+        """Take `data`; returns the values that it completes. FramingError if it is no JSON."""
+        self._buffer += data
+        values: list[Any] = []
+        while True:
+            end = self._find_end()
+            if end < 0:
+                break
+            text = bytes(self._buffer[:end])
+            del self._buffer[:end]
+            self._scanned = 0
+            try:
+                values.append(json.loads(text))
+            except (ValueError, RecursionError) as e:
+                raise FramingError(f"bad JSON: {e}") from e
+        if len(self._buffer) > MAX_MESSAGE:
+            raise FramingError(f"message longer than {MAX_MESSAGE} bytes")
+        return values
+
+    def _find_end(self) -> int:
+        """Where the first value in the buffer ends, or -1 if that has not come yet."""
+        buffer = self._buffer
+        at = self._scanned
+        if self._depth == 0 and not self._in_string:
+            stripped = buffer.lstrip()
+            if len(stripped) != len(buffer):
+                buffer[:] = stripped
+                at = 0
+            if buffer and buffer[0] not in b"{[":
+                raise FramingError(f"a message starts with {bytes(buffer[:8])!r}")
+        while True:
+            if self._in_string:
+                m = _INSIDE.search(buffer, at)
+                if m is None:
+                    self._scanned = len(buffer)
+                    return -1
+                if m.group() == b"\\":
+                    if m.end() >= len(buffer):
+                        self._scanned = m.start()
+                        return -1
+                    at = m.end() + 1
+                    continue
+                self._in_string = False
+                at = m.end()
+                continue
+            m = _OUTSIDE.search(buffer, at)
+            if m is None:
+                self._scanned = len(buffer)
+                return -1
+            at = m.end()
+            match m.group():
+                case b'"':
+                    self._in_string = True
+                case b"{" | b"[":
+                    self._depth += 1
+                    if self._depth > MAX_DEPTH:
+                        raise FramingError(f"nested deeper than {MAX_DEPTH}")
+                case _:
+                    self._depth -= 1
+                    if self._depth == 0:
+                        return at

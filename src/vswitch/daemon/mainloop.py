@@ -1,0 +1,181 @@
+"""The main loop: parts are run when one of their descriptors is readable or their time has come.
+
+A part (all bridges of a process are one, `Ofprotos`) is synchronous: `run(now)` does what
+there is to do without waiting. All descriptors sit in one epoll set, and asyncio waits on that
+set's own descriptor, so that a turn costs asyncio one callback however many devices there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import time
+import traceback
+from typing import Final, Protocol, final
+
+from vswitch.base import coverage
+from vswitch.base.clock import Clock
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Vlog
+
+log: Final = Vlog("mainloop")
+
+SPIN_S: Final = 0.002
+"""A turn with more to do goes on this long before signals and runtime commands get a look in."""
+RESYNC_MS: Final = 1000
+"""How often every descriptor is registered anew, for those that were closed and opened again
+with the same number."""
+_BACKOFF_S: Final = (0.01, 0.1, 1.0)
+
+turns: Final = coverage.counter("mainloop_turn")
+handler_errors: Final = coverage.counter("mainloop_handler_error")
+
+
+class Part(Protocol):
+    """Something that the main loop runs. Times are clock ms."""
+
+    def run(self, now: int) -> bool:
+        """Do what there is to do, without waiting. True if there is more to do at once."""
+
+    def wakeup(self, now: int) -> int:
+        """When `run` must be called even if no descriptor is readable."""
+
+    def fds(self) -> list[int]:
+        """Descriptors whose readability means that `run` has work."""
+
+
+@final
+class MainLoop:
+    """Runs parts inside a running asyncio loop."""
+
+    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self._clock = clock
+        self._loop = loop
+        self._parts: list[Part] = []
+        self._epoll = select.epoll()
+        self._fds: list[int] = []
+        self._registered: set[int] = set()
+        self._next_resync = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
+        self._reading = False
+        self._failures = 0
+        self._error_rl = RateLimit(60, 10)
+        self._closed = False
+
+    def add(self, part: Part) -> None:
+        """Run `part` from now on."""
+        self._parts.append(part)
+        self.wake()
+
+    def wake(self) -> None:
+        """Take a turn as soon as possible: something changed behind the loop's back."""
+        if self._soon is None and not self._closed:
+            self._soon = self._loop.call_soon(self._turn_from_loop)
+
+    def close(self) -> None:
+        """Run no part any more. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
+        self._set_reading(False)
+        self._epoll.close()
+
+    def turn(self) -> bool:
+        """Run every part once. True if one has more to do at once.
+
+        An exception in a part is logged with its traceback and counted, and costs the others
+        nothing; a part that keeps failing makes the loop slower, up to a turn a second.
+        """
+        turns.inc()
+        now = self._clock.now()
+        coverage.run(now)
+        more = False
+        failed = False
+        for part in self._parts:
+            try:
+                if part.run(now):
+                    more = True
+            except Exception as e:
+                failed = True
+                self._log_error(type(part).__name__, e)
+        self._failures = self._failures + 1 if failed else 0
+        return more and not failed
+
+    def _log_error(self, what: str, error: BaseException) -> None:
+        handler_errors.inc()
+        text = "".join(traceback.format_exception(error))
+        log.err_rl(self._error_rl, self._clock.now(), "%s: %s\n%s", what, error, text)
+
+    def _turn_from_loop(self) -> None:
+        self._soon = None
+        if self._closed:
+            return
+        more = self.turn()
+        if more:
+            end = time.monotonic() + SPIN_S
+            while more and time.monotonic() < end:
+                more = self.turn()
+        self._wait(more)
+
+    def _wait(self, more: bool) -> None:
+        """Arrange for the next turn."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._closed:
+            return
+        if self._failures:
+            self._set_reading(False)
+            delay = _BACKOFF_S[min(self._failures, len(_BACKOFF_S)) - 1]
+            self._timer = self._loop.call_later(delay, self._turn_from_loop)
+            return
+        self._sync_fds()
+        self._set_reading(True)
+        if more:
+            self.wake()
+            return
+        if self._clock.stopped:
+            return
+        now = self._clock.now()
+        when = min((part.wakeup(now) for part in self._parts), default=now + RESYNC_MS)
+        delay_ms = min(max(when - now, 0), RESYNC_MS)
+        self._timer = self._loop.call_later(delay_ms / 1000, self._turn_from_loop)
+
+    def _set_reading(self, on: bool) -> None:
+        if on != self._reading:
+            self._reading = on
+            if on:
+                self._loop.add_reader(self._epoll.fileno(), self._turn_from_loop)
+            else:
+                self._loop.remove_reader(self._epoll.fileno())
+
+    def _sync_fds(self) -> None:
+        """Make the epoll set hold exactly the parts' descriptors."""
+        fds: list[int] = []
+        for part in self._parts:
+            fds += part.fds()
+        now = self._clock.now()
+        if fds == self._fds and now < self._next_resync:
+            return
+        self._next_resync = now + RESYNC_MS
+        wanted = set(fds)
+        for fd in self._registered - wanted:
+            # A closed descriptor has left the set by itself.
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fd)
+        self._registered &= wanted
+        for fd in wanted:
+            try:
+                self._epoll.register(fd, select.EPOLLIN)
+            except FileExistsError:
+                pass
+            except OSError as e:
+                log.err_rl(self._error_rl, now, "can't wait on descriptor %d: %s", fd, e.strerror)
+                continue
+            self._registered.add(fd)
+        self._fds = fds
