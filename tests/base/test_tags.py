@@ -45,8 +45,11 @@ def test_a_set_never_misses_a_tag_that_was_added(added: list[int], others: list[
     copy = TagSet()
     copy.update(tags)
     assert all(copy.intersects(tag_deterministic(s)) for s in added)
-    tags.clear()
+    taken = tags.take()
     assert tags.is_empty()
+    assert all(taken.intersects(tag_deterministic(s)) for s in added)
+    taken.clear()
+    assert taken.is_empty()
 
 
 def test_a_set_of_one_tag_rarely_hits_another() -> None:

@@ -75,6 +75,13 @@ class TagSet:
         """Whether nothing was added since the last `clear`."""
         return not any(self._unions)
 
+    def take(self) -> TagSet:
+        """Everything that was added, as a set of its own; this one is empty then."""
+        taken = TagSet()
+        taken._unions = self._unions
+        self._unions = [0] * _BUCKETS
+        return taken
+
     def clear(self) -> None:
         """Empty the set."""
         self._unions = [0] * _BUCKETS
