@@ -1,1 +1,5 @@
-"""The vswitch command."""
+"""The vswitch command.
+
+`main.py` is the arguments; `run.py` a switch in the foreground; `demo.py` the demonstration;
+`datapath.py` chooses the datapath and says why. Nothing imports this package.
+"""

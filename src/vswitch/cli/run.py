@@ -1,0 +1,172 @@
+"""`vswitch run`: one bridge with its ports and flows, in the foreground until told to stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from vswitch.base import vlog, vlog_commands
+from vswitch.base.clock import Clock
+from vswitch.base.vlog import Vlog
+from vswitch.cli.datapath import choose, kernel_datapath
+from vswitch.cli.errors import CliError, explain
+from vswitch.cli.version import version_text
+from vswitch.daemon.daemon import Daemon
+from vswitch.daemon.mainloop import Part
+from vswitch.daemon.process import rundir
+from vswitch.dpif.types import DpifError
+from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.ofproto_dpif.bundles import BundleSettings
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+from vswitch.openflow.flow_text import parse_flow
+
+log: Final = Vlog("vswitchd")
+
+DEFAULT_FLOW: Final = "priority=0,actions=NORMAL"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line asked for. `flow_files` may hold "-", standard input."""
+
+    datapath: str = "auto"
+    bridge: str = "br0"
+    ports: Sequence[str] = ()
+    flows: Sequence[str] = ()
+    flow_files: Sequence[str] = ()
+    name: str = "vswitchd"
+    unixctl: str = ""
+    """Path of the socket for ovs-appctl; "" the usual one, "none" no socket."""
+    pidfile: str = ""
+    """Path of the pidfile; "" the usual one, "none" no pidfile."""
+    log_file: str = ""
+    verbose: Sequence[str] = ()
+
+
+def flow_lines(options: RunOptions) -> list[tuple[str, str]]:
+    """(where it stands, flow as text) for every flow asked for; one that makes it a learning
+    switch if none is. CliError if a file can't be read."""
+    flows = [(f"--flow {text!r}", text) for text in options.flows]
+    for path in options.flow_files:
+        try:
+            if path == "-":
+                lines = sys.stdin.read().splitlines()
+            else:
+                with open(path, encoding="utf-8") as f:
+                    lines = f.read().splitlines()
+        except (OSError, UnicodeDecodeError) as e:
+            raise CliError(f"can't read flows from {path}: {getattr(e, 'strerror', '') or e}") from e
+        for n, line in enumerate(lines, 1):
+            text = line.partition("#")[0].strip()
+            if text:
+                flows.append((f"{path}:{n}", text))
+    if not options.flows and not options.flow_files:
+        flows.append(("the default flow", DEFAULT_FLOW))
+    return flows
+
+
+@final
+class Run:
+    """One `vswitch run`: `start` makes the switch, `close` takes it away again."""
+
+    def __init__(self, options: RunOptions, clock: Clock) -> None:
+        self._options = options
+        self._clock = clock
+        self._ofprotos: Ofprotos | None = None
+        self._flows = flow_lines(options)
+
+    def start(self, daemon: Daemon) -> Part:
+        """Open the datapath, add bridge, ports and flows. CliError says what can't be done."""
+        options = self._options
+        dp_type, why = choose(options.datapath)
+        if options.datapath == "system" and (lacking := kernel_datapath()):
+            raise CliError(f"{lacking} (module not loaded?); use --datapath netdev or auto")
+        kind = "kernel" if dp_type == "system" else "userspace"
+        log.info("using the %s datapath (%s): %s", kind, dp_type, why)
+        self._ofprotos = ofprotos = Ofprotos(self._clock, daemon.commands)
+        daemon.memory.register(self._usage)
+        try:
+            bridge = ofprotos.create(options.bridge, dp_type)
+        except (DpifError, OSError) as e:
+            raise explain(f"can't make bridge {options.bridge}", e) from e
+        for number, name in enumerate(options.ports, 1):
+            self._add_port(bridge, name, number)
+        names = {port.name: number for number, port in bridge.ports.items()}
+        for where, text in self._flows:
+            self._add_flow(bridge, where, text, names)
+        log.info(
+            "bridge %s is up: %d port%s, %d flow%s", bridge.name, len(options.ports),
+            "" if len(options.ports) == 1 else "s", len(self._flows), "" if len(self._flows) == 1 else "s",
+        )  # fmt: skip
+        return ofprotos
+
+    def close(self) -> None:
+        """Take bridge, flows and, if nobody else's ports are in it, the datapath away."""
+        if self._ofprotos is not None:
+            self._ofprotos.close(destroy=True)
+            self._ofprotos = None
+
+    def _add_port(self, bridge: OfprotoDpif, name: str, number: int) -> None:
+        try:
+            bridge.port_add(name, "system", number)
+        except OSError as e:
+            raise explain(f"can't add port {name}", e) from e
+        bridge.bundle_set(name, BundleSettings(name=name, ports=(name,)))
+        log.info("bridge %s: added port %s, number %d", bridge.name, name, number)
+
+    def _add_flow(self, bridge: OfprotoDpif, where: str, text: str, names: Mapping[str, int]) -> None:
+        try:
+            bridge.flow_mod(parse_flow(text, ports=dict(names)))
+        except FlowSyntaxError as e:
+            raise CliError(f"{where}: {e.pointed()}") from e
+
+    def _usage(self) -> dict[str, int]:
+        """The numbers of `memory/show`."""
+        ofprotos = self._ofprotos
+        if ofprotos is None:
+            return {}
+        usage = {"ports": 0, "rules": 0, "facets": 0, "subfacets": 0}
+        for ofproto in ofprotos.all_ofproto_dpifs.values():
+            usage["ports"] += len(ofproto.ports)
+            usage["rules"] += sum(len(table) for table in ofproto.tables)
+        for backer in ofprotos.backers.values():
+            usage["facets"] += len(backer.facets())
+            usage["subfacets"] += len(backer.subfacets)
+            for name, n in backer.dpif.cached().items():
+                usage[name] = usage.get(name, 0) + n
+        return usage
+
+
+def run(options: RunOptions) -> None:
+    """Be the switch that `options` asks for until SIGTERM, SIGINT or `ovs-appctl exit`.
+
+    CliError if it can't start; then nothing is left of the attempt.
+    """
+    clock = Clock()
+    vlog.init(options.name, clock.wall)
+    for spec in options.verbose:
+        if wrong := vlog_commands.set_levels_from_string(spec):
+            raise CliError(f"--verbose {spec}: {wrong}")
+    where = rundir()
+    own = f"{options.name}.{os.getpid()}.ctl"
+    paths = {"": str(where / own), "none": ""}
+    pid_paths = {"": str(where / f"{options.name}.pid"), "none": ""}
+    try:
+        if options.log_file:
+            vlog.set_log_file(options.log_file)
+        daemon = Daemon(
+            version=f"{options.name} ({version_text()})",
+            clock=clock,
+            unixctl_path=paths.get(options.unixctl, options.unixctl),
+            pidfile_path=pid_paths.get(options.pidfile, options.pidfile),
+        )
+        log.info("%s", version_text())
+        switch = Run(options, clock)
+        daemon.run(switch.start, switch.close)
+    except BlockingIOError as e:
+        raise CliError(f"{e.strerror}; give another --name") from e
+    except OSError as e:
+        raise explain("can't start", e) from e
