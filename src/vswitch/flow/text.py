@@ -93,6 +93,14 @@ class _Printer:
         elif mask:
             self.out.append(f"{label}=0x{value:x}/0x{mask:x}")
 
+    def be32(self, label: str) -> None:
+        """Decimal if exact, else eight hexadecimal digits each."""
+        value, mask, ones = self._get(label)
+        if mask == ones:
+            self.out.append(f"{label}={value}")
+        elif mask:
+            self.out.append(f"{label}=0x{value:08x}/0x{mask:08x}")
+
     def nsh8(self, label: str) -> None:
         """Decimal if exact, else two hexadecimal digits each."""
         value, mask, ones = self._get(label)
@@ -190,8 +198,8 @@ class _Printer:
         """The outermost label by its parts, the others whole."""
         for name in ("mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"):
             self.dec(name)
-        self.hex("mpls_lse1")
-        self.hex("mpls_lse2")
+        self.be32("mpls_lse1")
+        self.be32("mpls_lse2")
 
 
 def _metadata(p: _Printer, actset_port: str) -> bool:
