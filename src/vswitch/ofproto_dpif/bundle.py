@@ -99,7 +99,7 @@ class Bundle:
     def includes_vlan(self, vid: int) -> bool:
         """Whether frames of VLAN `vid` may enter and leave here, whatever their tagging."""
         mode = self.vlan_mode
-        if mode == VLAN_ACCESS or mode == VLAN_DOT1Q_TUNNEL:
+        if mode in (VLAN_ACCESS, VLAN_DOT1Q_TUNNEL):
             return vid == self.vlan
         if mode != VLAN_TRUNK and vid == self.vlan:
             return True

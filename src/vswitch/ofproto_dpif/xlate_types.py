@@ -129,7 +129,7 @@ class XlateOut:
     use, one reference held for each; whoever drops the translation gives them back with
     `backer.recirc_ids.unref`. `flow`: the packet at the end. `rule`: the first rule that
     matched. `mirrors`: bit map of the mirrors that got a copy. `nf_output_iface`: the OpenFlow
-    port of a single output, for NetFlow.
+    port of a single output, for NetFlow. `warnings`: what the log should say, rate-limited.
     """
 
     def __init__(self, actions: OdpActions, wc: Flow, flow: Flow) -> None:
@@ -144,6 +144,7 @@ class XlateOut:
         self.rule: Rule | None = None
         self.mirrors: int = 0
         self.nf_output_iface: int = NF_OUT_DROP
+        self.warnings: list[str] = []
 
 
 NF_OUT_DROP: Final = 0

@@ -1,0 +1,135 @@
+"""Freezing a translation and thawing it; packet-ins, which carry a frozen state as well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from vswitch.dpif.actions import Recirc, Userspace
+from vswitch.dpif.cookie import ControllerCookie
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import W_IN_PORT, W_METADATA
+from vswitch.ofproto_dpif.recirc import FrozenState
+from vswitch.ofproto_dpif.xlate_commit import commit
+from vswitch.ofproto_dpif.xlate_ctx import Ctx
+from vswitch.openflow.constants import OFPR_ACTION, OFPR_EXPLICIT_MISS
+
+if TYPE_CHECKING:
+    from vswitch.openflow.actions import Actions
+
+N_METADATA: Final = W_METADATA + 1
+"""The words from 0 on that a frozen state keeps: tunnel, registers, metadata."""
+
+
+@dataclass(frozen=True)
+class Unroll:
+    """Among frozen actions: what follows belongs to `table_id` and a rule with `cookie` again."""
+
+    table_id: int
+    cookie: int
+
+
+def trigger(ctx: Ctx) -> None:
+    """Stop here, and go on from here after a recirculation."""
+    ctx.exit = True
+    ctx.freezing = True
+
+
+def cancel(ctx: Ctx) -> None:
+    """Forget what was to be frozen."""
+    if ctx.freezing:
+        ctx.freezing = False
+        ctx.unrolled.clear()
+
+
+def freeze_metadata(flow: Flow) -> tuple[int, ...]:
+    """The words that a frozen state keeps, in_port last."""
+    words = flow.words
+    kept: list[int] = []
+    i: i64 = 0
+    while i < N_METADATA:
+        kept.append(words[i])
+        i += 1
+    kept.append(words[W_IN_PORT] & 0xFFFF)
+    return tuple(kept)
+
+
+def thaw_metadata(kept: tuple[int, ...], flow: Flow) -> None:
+    """Put back what `freeze_metadata` kept."""
+    words = flow.words
+    i: i64 = 0
+    while i < N_METADATA:
+        words[i] = kept[i]
+        i += 1
+    in_port: i64 = kept[N_METADATA]
+    words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFFFFFF) | in_port
+
+
+def unroll(ctx: Ctx, rest: Actions) -> None:
+    """Keep `rest`, the actions of the present table that are still to run."""
+    if not rest:
+        return
+    kept = ctx.unrolled
+    mark = Unroll(int(ctx.table_id), ctx.rule_cookie)
+    kept.append(mark)
+    kept.extend(rest)
+
+
+def _state(
+    ctx: Ctx, actions: tuple[object, ...], action_set: tuple[object, ...], userdata: bytes
+) -> FrozenState:
+    return FrozenState(
+        bridge=ctx.ofproto.name,
+        table_id=int(ctx.table_id),
+        metadata=freeze_metadata(ctx.flow),
+        stack=tuple(ctx.stack),
+        mirrors=ctx.mirrors,
+        conntracked=ctx.conntracked,
+        was_mpls=ctx.was_mpls,
+        actions=actions,  # type: ignore[arg-type]
+        action_set=action_set,  # type: ignore[arg-type]
+        userdata=userdata,
+        rule_cookie=ctx.rule_cookie,
+    )
+
+
+def finish(ctx: Ctx) -> None:
+    """Compose the recirculation that ends a frozen translation."""
+    commit(ctx)
+    state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), b"")
+    recirc_id = ctx.ofproto.backer.recirc_ids.alloc(state)
+    ctx.out.recircs.append(recirc_id)
+    ctx.odp.append(Recirc(recirc_id))
+    trace = ctx.trace
+    if trace is not None and ctx.was_mpls:
+        trace.add_recirc(recirc_id, ctx.flow.copy())
+    cancel(ctx)
+
+
+def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, userdata: bytes) -> None:
+    """Send the packet to controllers: a datapath action whose cookie names the state."""
+    commit(ctx)
+    rule = ctx.rule
+    if reason == OFPR_ACTION and rule is not None and rule.is_table_miss():
+        reason = OFPR_EXPLICIT_MISS
+    recirc_id = ctx.ofproto.backer.recirc_ids.alloc(_state(ctx, (), (), userdata))
+    ctx.out.recircs.append(recirc_id)
+    cookie = ControllerCookie(
+        max_len=max_len,
+        reason=reason,
+        dont_send=not ctx.xin.side_effects,
+        continuation=False,
+        recirc_id=recirc_id,
+        rule_cookie=ctx.rule_cookie,
+        controller_id=controller_id,
+    )
+    userspace_action(ctx, cookie.pack())
+
+
+def userspace_action(ctx: Ctx, userdata: bytes) -> None:
+    """An upcall with `userdata`, to the channel of the port where the packet came in."""
+    port = ctx.ofproto.ports.get(ctx.base.in_port)
+    pid = 0 if port is None else ctx.ofproto.backer.port_pid(port.odp_port)
+    ctx.odp.append(Userspace(pid, userdata))
