@@ -129,7 +129,7 @@ def test_removal_leaves_a_classifier_as_if_the_rules_had_never_been_there(first,
     cls = load(first)
     gone = list(cls)
     rnd.shuffle(gone)
-    kept = [r for r in (ClsRule(match_of(s), p) for s, p in second)]
+    kept = [ClsRule(match_of(s), p) for s, p in second]
     for rule in kept:
         cls.insert(rule)
     for rule in gone:

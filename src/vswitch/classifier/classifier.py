@@ -200,9 +200,7 @@ class Classifier:
                     found.append(head)
                     head = head.cls_next
                 continue
-            for rule in subtable.rules():
-                if rule.match.flow.equal_in(flow, mask):
-                    found.append(rule)
+            found.extend([rule for rule in subtable.rules() if rule.match.flow.equal_in(flow, mask)])
         return found
 
     def find_overlap(self, match: Match, priority: int) -> ClsRule | None:
@@ -282,15 +280,13 @@ class Classifier:
         if not subtable.has_tries:
             return
         words = flow.words
-        t: i64 = 0
-        for ctx in self.tries:
+        for t, ctx in enumerate(self.tries):
             plen = subtable.trie_plens[t]
             if plen > 0:
                 if more:
                     ctx.trie.insert(ctx.hi_of(words), ctx.lo_of(words), plen)
                 else:
                     ctx.trie.remove(ctx.hi_of(words), ctx.lo_of(words), plen)
-            t += 1
 
     def _sort(self) -> None:
         self.order.sort(key=by_max_priority)

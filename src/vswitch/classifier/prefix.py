@@ -7,7 +7,7 @@ from typing import final
 from librt.vecs import vec
 from mypy_extensions import i64
 
-from vswitch.classifier.trie import Trie
+from vswitch.classifier.trie import Trie, low_ones
 from vswitch.flow.layout import W_ETH_TYPE
 
 
@@ -17,7 +17,7 @@ def prefix64(n: i64) -> i64:
         return 0
     if n >= 64:
         return -1
-    return i64(-1) << (64 - n)
+    return ~low_ones(64 - n)
 
 
 @final

@@ -150,7 +150,7 @@ class Subtable:
             stage += 1
         slot = self.slot_of(flow, h)
         if slot < 0 and self.ports_plen > 0:
-            ports: i64 = (flow[W_TP_SRC] >> 32) & 0xFFFFFFFF
+            ports: i64 = (flow[W_TP_SRC] >> 32) & self.ports_mask
             trie = self.ports_trie
             n_bits = trie.lookup(((ports ^ 0x80000000) - 0x80000000) << 32, 0, 32)
             if not trie.has_plen(self.ports_plen):
@@ -313,8 +313,7 @@ class Subtable:
         masks = self.masks
         h: i64 = BASIS
         j: i64 = 0
-        stage: i64 = 0
-        for index in self.indices:
+        for stage, index in enumerate(self.indices):
             end = self.ends[stage]
             while j < end:
                 h = mix(h, flow[words[j]] & masks[j])
@@ -323,7 +322,6 @@ class Subtable:
                 index.add(h)
             else:
                 index.discard(h)
-            stage += 1
 
     def _place(self, rule: ClsRule, flow: vec[i64], h: i64) -> None:
         """Put the first rule of a match into a free slot."""

@@ -28,17 +28,22 @@ class Node:
         self.one: Node | None = None
 
 
+def low_ones(n: i64) -> i64:
+    """A word with its lowest `n` < 64 bits set. (mypyc shifts a small literal in C's 32 bits.)"""
+    return 0x7FFFFFFFFFFFFFFF >> (63 - n)
+
+
 def bits_at(hi: i64, lo: i64, ofs: i64, n: i64) -> i64:
     """Bits `ofs` to `ofs + n - 1` of the value, right-aligned; `n` is at most 32."""
     if n == 0:
         return 0
     if ofs >= 64:
-        return (lo >> (128 - ofs - n)) & ((i64(1) << n) - 1)
+        return (lo >> (128 - ofs - n)) & low_ones(n)
     if ofs + n <= 64:
-        return (hi >> (64 - ofs - n)) & ((i64(1) << n) - 1)
+        return (hi >> (64 - ofs - n)) & low_ones(n)
     high: i64 = 64 - ofs
     low: i64 = n - high
-    return ((hi & ((i64(1) << high) - 1)) << low) | ((lo >> (64 - low)) & ((i64(1) << low) - 1))
+    return ((hi & low_ones(high)) << low) | ((lo >> (64 - low)) & low_ones(low))
 
 
 def common_bits(a: i64, b: i64, n: i64) -> i64:
@@ -104,7 +109,7 @@ class Trie:
             ofs += n
             if node.n_rules > 0:
                 p: i64 = ofs - 1
-                plens[p >> 5] |= i64(1) << (p & 31)
+                plens[p >> 5] |= 0x100000000 >> (32 - (p & 31))
             if ofs >= n_bits:
                 return n_bits
             zero = node.zero
@@ -138,7 +143,7 @@ class Trie:
                     split.one = node
                 else:
                     split.zero = node
-                node.prefix &= (i64(1) << rest) - 1
+                node.prefix &= low_ones(rest)
                 node.n_bits = rest
                 if ofs == plen:
                     split.n_rules = 1

@@ -526,14 +526,16 @@ class Flow:
 
     def _set8(self, w: i64, shift: i64, value: int) -> None:
         bits: i64 = value & 0xFF
-        self.words[w] = (self.words[w] & ~(i64(0xFF) << shift)) | (bits << shift)
+        ones: i64 = 0x00FF000000000000 >> (48 - shift)  # mypyc shifts a small literal in C's 32 bits
+        self.words[w] = (self.words[w] & ~ones) | (bits << shift)
 
     def _set16(self, w: i64, shift: i64, value: int) -> None:
         bits: i64 = value & 0xFFFF
         if shift == 48:
             self.words[w] = (self.words[w] & 0xFFFFFFFFFFFF) | (((bits ^ 0x8000) - 0x8000) << 48)
             return
-        self.words[w] = (self.words[w] & ~(i64(0xFFFF) << shift)) | (bits << shift)
+        ones: i64 = 0xFFFF00000000 >> (32 - shift)
+        self.words[w] = (self.words[w] & ~ones) | (bits << shift)
 
     def _set32_low(self, w: i64, value: int) -> None:
         bits: i64 = value & 0xFFFFFFFF
