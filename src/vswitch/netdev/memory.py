@@ -76,7 +76,7 @@ class MemoryNetdev(Netdev):
     def set_mac(self, mac: int) -> None:
         if mac != self._mac:
             self._mac = mac
-            self._seq += 1
+            self._changed()
 
     def mtu(self) -> int:
         return self._mtu
@@ -86,7 +86,7 @@ class MemoryNetdev(Netdev):
             raise NetdevError(errno.EINVAL, f"{self.name}: MTU {mtu} is not in {MIN_MTU}..{MAX_MTU}")
         if mtu != self._mtu:
             self._mtu = mtu
-            self._seq += 1
+            self._changed()
 
     def carrier(self) -> bool:
         return self._carrier
@@ -99,7 +99,7 @@ class MemoryNetdev(Netdev):
         if carrier != self._carrier:
             self._carrier = carrier
             self._resets += 1
-            self._seq += 1
+            self._changed()
 
     def up(self) -> bool:
         return self._up
@@ -107,7 +107,12 @@ class MemoryNetdev(Netdev):
     def set_up(self, up: bool) -> None:
         if up != self._up:
             self._up = up
-            self._seq += 1
+            self._changed()
+
+    def _changed(self) -> None:
+        self._seq += 1
+        if self.on_change is not None:
+            self.on_change()
 
     def stats(self) -> NetdevStats:
         s = self._stats

@@ -30,7 +30,7 @@ class PatchNetdev(MemoryNetdev):
             raise NetdevError(errno.EINVAL, f"{self.name}: patch peer must not be self")
         if self._options != options:
             self._options = dict(options)
-            self._seq += 1
+            self._changed()
 
     def peer(self) -> PatchNetdev | None:
         """The other end, if it is open and points back here."""

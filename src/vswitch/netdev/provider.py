@@ -12,6 +12,7 @@ that a GSO segment and a partial checksum pass through the switch whole.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vswitch.netdev.frame import Frame
@@ -49,6 +50,8 @@ class Netdev(ABC):
 
     name: str
     type: str
+    on_change: Callable[[], None] | None = None
+    """Called when `change_seq` has changed; the datapath that has the device attached sets it."""
 
     @abstractmethod
     def close(self) -> None:

@@ -1,0 +1,249 @@
+"""From datapath actions to `Step`s: every operand checked and unpacked once, when a flow is put."""
+
+from __future__ import annotations
+
+import errno
+import struct
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from librt.vecs import vec
+from mypy_extensions import i64
+
+from vswitch.dpif import actions as act
+from vswitch.dpif.userspace import step as op
+from vswitch.dpif.userspace.step import Step
+from vswitch.flow import key_attr as attr
+
+MAX_DEPTH = 16
+"""Deepest nesting of action lists."""
+
+
+class ActionError(Exception):
+    """Actions that this datapath refuses: `errno` EINVAL if malformed, EOPNOTSUPP if unknown here."""
+
+    def __init__(self, errno: int, text: str) -> None:
+        super().__init__(text)
+        self.errno = errno
+
+
+def compile_actions(actions: act.Actions) -> list[Step]:
+    """The steps of `actions`. ActionError says what is wrong with them."""
+    return _compile(actions, actions, 0)
+
+
+def single_output(actions: act.Actions) -> int:
+    """The port, if output to it is all that `actions` do, else -1."""
+    if len(actions) == 1:
+        first = actions[0]
+        if isinstance(first, act.Output) and first.port < 0x10000:
+            return first.port
+    return -1
+
+
+def _compile(actions: act.Actions, whole: act.Actions, depth: int) -> list[Step]:
+    if depth > MAX_DEPTH:
+        raise ActionError(errno.EINVAL, "actions are nested too deeply")
+    steps = [_step(action, whole, depth) for action in actions]
+    if steps:
+        steps[-1].last = True
+    return steps
+
+
+def _step(action: act.Action, whole: act.Actions, depth: int) -> Step:
+    def nested(actions: act.Actions) -> list[Step]:
+        return _compile(actions, whole, depth + 1)
+
+    if isinstance(action, act.Set):
+        return _set(action.attr, action.value, b"\xff" * len(action.value))
+    if isinstance(action, act.SetMasked):
+        if len(action.mask) != len(action.value):
+            raise ActionError(errno.EINVAL, "a set action's mask and value differ in length")
+        return _set(action.attr, action.value, action.mask)
+    if isinstance(action, act.Output):
+        return _make(op.STEP_OUTPUT, action.port)
+    if isinstance(action, act.Userspace):
+        step = _make(op.STEP_USERSPACE, int(action.include_actions), data=action.userdata)
+        step.whole = whole
+        return step
+    if isinstance(action, act.PushVlan):
+        if action.tpid not in (0x8100, 0x88A8) or not action.tci & 0x1000:
+            raise ActionError(errno.EINVAL, f"push_vlan of type {action.tpid:#x}, tci {action.tci:#x}")
+        return _make(op.STEP_PUSH_VLAN, action.tpid, action.tci)
+    if isinstance(action, act.PopVlan):
+        return _make(op.STEP_POP_VLAN)
+    if isinstance(action, act.PushMpls):
+        return _make(op.STEP_PUSH_MPLS, action.lse, _mpls_type(action.ethertype))
+    if isinstance(action, act.PopMpls):
+        return _make(op.STEP_POP_MPLS, action.ethertype)
+    if isinstance(action, act.AddMpls):
+        return _make(op.STEP_ADD_MPLS, action.lse, _mpls_type(action.ethertype), action.tun_flags & 1)
+    if isinstance(action, act.PushNsh):
+        return _make(op.STEP_PUSH_NSH, action.flags, action.ttl, action.mdtype, action.np, action.path_hdr,
+                     data=action.metadata)
+    if isinstance(action, act.PopNsh):
+        return _make(op.STEP_POP_NSH)
+    if isinstance(action, act.PushEth):
+        return _make(op.STEP_PUSH_ETH, action.src, action.dst)
+    if isinstance(action, act.PopEth):
+        return _make(op.STEP_POP_ETH)
+    if isinstance(action, act.Sample):
+        step = _make(op.STEP_SAMPLE, action.probability)
+        step.then = nested(action.actions)
+        return step
+    if isinstance(action, act.Recirc):
+        return _make(op.STEP_RECIRC, action.recirc_id)
+    if isinstance(action, act.Hash):
+        if action.algorithm not in (0, 1):
+            raise ActionError(errno.EOPNOTSUPP, f"hash algorithm {action.algorithm}")
+        return _make(op.STEP_HASH, action.algorithm, action.basis)
+    if isinstance(action, act.Trunc):
+        if action.max_len < 14:
+            raise ActionError(errno.EINVAL, f"truncation to {action.max_len} bytes")
+        return _make(op.STEP_TRUNC, action.max_len)
+    if isinstance(action, act.Clone):
+        step = _make(op.STEP_CLONE)
+        step.then = nested(action.actions)
+        return step
+    if isinstance(action, act.CheckPktLen):
+        step = _make(op.STEP_CHECK_PKT_LEN, action.pkt_len)
+        step.then = nested(action.greater)
+        step.other = nested(action.less_equal)
+        return step
+    if isinstance(action, act.Meter):
+        return _make(op.STEP_METER, action.meter_id)
+    if isinstance(action, act.DecTtl):
+        step = _make(op.STEP_DEC_TTL)
+        step.then = nested(action.exceeded)
+        return step
+    if isinstance(action, act.Drop):
+        return _make(op.STEP_DROP, action.reason)
+    raise ActionError(errno.EOPNOTSUPP, f"this datapath has no action {type(action).__name__.lower()}")
+
+
+def _make(number: int, *args: int, data: bytes = b"") -> Step:
+    return Step(number, vec[i64](args), data)
+
+
+def _mpls_type(ethertype: int) -> int:
+    if ethertype not in (0x8847, 0x8848):
+        raise ActionError(errno.EINVAL, f"{ethertype:#x} is not an MPLS Ethernet type")
+    return ethertype
+
+
+# Set actions: the structs of <linux/openvswitch.h>, cut into fields.
+
+
+def _cut(layout: Sequence[int], value: bytes, mask: bytes) -> list[tuple[int, int]]:
+    """(value, mask) of each field; `layout` has the fields' sizes in bytes."""
+    if len(value) < sum(layout):
+        raise ActionError(errno.EINVAL, f"a set action has {len(value)} bytes, not {sum(layout)}")
+    fields: list[tuple[int, int]] = []
+    at = 0
+    for size in layout:
+        end = at + size
+        fields.append((int.from_bytes(value[at:end], "big"), int.from_bytes(mask[at:end], "big")))
+        at = end
+    return fields
+
+
+def _host32(value: bytes, mask: bytes) -> tuple[int, int]:
+    if len(value) != 4:
+        raise ActionError(errno.EINVAL, f"a set action has {len(value)} bytes, not 4")
+    return int.from_bytes(value, sys.byteorder), int.from_bytes(mask, sys.byteorder)
+
+
+def _halves(value: int) -> tuple[int, int]:
+    """A 128-bit value as signed 64-bit halves."""
+    high, low = struct.unpack(">qq", value.to_bytes(16, "big"))
+    return high, low
+
+
+def _flat(fields: Sequence[tuple[int, int]]) -> list[int]:
+    return [number for pair in fields for number in pair]
+
+
+def _ports(proto: int) -> Callable[[bytes, bytes], Step]:
+    return lambda value, mask: _make(op.STEP_SET_PORTS, proto, *_flat(_cut((2, 2), value, mask)))
+
+
+def _ipv4(value: bytes, mask: bytes) -> Step:
+    src, dst, _proto, tos, ttl, _frag = _cut((4, 4, 1, 1, 1, 1), value, mask)
+    return _make(op.STEP_SET_IPV4, *src, *dst, *tos, *ttl)
+
+
+def _ipv6(value: bytes, mask: bytes) -> Step:
+    src, dst, label, _proto, tclass, hlimit, _frag = _cut((16, 16, 4, 1, 1, 1, 1), value, mask)
+    return _make(op.STEP_SET_IPV6, *_halves(src[0]), *_halves(src[1]), *_halves(dst[0]), *_halves(dst[1]),
+                 *label, *tclass, *hlimit)
+
+
+def _arp(value: bytes, mask: bytes) -> Step:
+    spa, tpa, arp_op, sha, tha = _cut((4, 4, 2, 6, 6), value, mask)
+    return _make(op.STEP_SET_ARP, *arp_op, *spa, *tpa, *sha, *tha)
+
+
+def _nd(value: bytes, mask: bytes) -> Step:
+    target, sll, tll = _cut((16, 6, 6), value, mask)
+    return _make(op.STEP_SET_ND, *_halves(target[0]), *_halves(target[1]), *sll, *tll)
+
+
+def _nested(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The attributes of a nested attribute's payload."""
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, at)
+        if length < 4 or at + length > len(data):
+            raise ActionError(errno.EINVAL, "a set action's nested attribute is cut off")
+        yield kind & 0x3FFF, data[at + 4 : at + length]
+        at += (length + 3) & ~3
+
+
+NSH_BASE, NSH_MD1 = 1, 2
+_NSH_MASK_SIZES = {NSH_BASE: 8, NSH_MD1: 16}
+
+
+def _nsh(value: bytes, mask: bytes) -> Step:
+    """OVS_NSH_KEY_ATTR_BASE and _MD1. The mask is of the same shape, or all ones for a plain set."""
+    values = dict(_nested(value))
+    masks = {kind: b"\xff" * size for kind, size in _NSH_MASK_SIZES.items()}
+    if mask != b"\xff" * len(mask):
+        masks = dict(_nested(mask))
+    zeros = {kind: bytes(size) for kind, size in _NSH_MASK_SIZES.items()}
+
+    def fields(kind: int, layout: Sequence[int]) -> list[tuple[int, int]]:
+        if kind not in values:
+            return _cut(layout, zeros[kind], zeros[kind])
+        return _cut(layout, values[kind], masks.get(kind, zeros[kind]))
+
+    flags, ttl, _mdtype, _np, path = fields(NSH_BASE, (1, 1, 1, 1, 4))
+    return _make(op.STEP_SET_NSH, *flags, *ttl, *path, *_flat(fields(NSH_MD1, (4, 4, 4, 4))))
+
+
+_SETTERS: dict[int, Callable[[bytes, bytes], Step]] = {
+    attr.PRIORITY: lambda v, m: _make(op.STEP_SET_PRIORITY, *_host32(v, m)),
+    attr.SKB_MARK: lambda v, m: _make(op.STEP_SET_MARK, *_host32(v, m)),
+    attr.DP_HASH: lambda v, m: _make(op.STEP_SET_DP_HASH, *_host32(v, m)),
+    attr.ETHERNET: lambda v, m: _make(op.STEP_SET_ETHERNET, *_flat(_cut((6, 6), v, m))),
+    attr.VLAN: lambda v, m: _make(op.STEP_SET_VLAN, *_flat(_cut((2,), v, m))),
+    attr.IPV4: _ipv4,
+    attr.IPV6: _ipv6,
+    attr.TCP: _ports(6),
+    attr.UDP: _ports(17),
+    attr.SCTP: _ports(132),
+    attr.TCP_FLAGS: lambda v, m: _make(op.STEP_SET_TCP_FLAGS, *_flat(_cut((2,), v, m))),
+    attr.ICMP: lambda v, m: _make(op.STEP_SET_ICMP, *_flat(_cut((1, 1), v, m)), 1),
+    attr.ICMPV6: lambda v, m: _make(op.STEP_SET_ICMP, *_flat(_cut((1, 1), v, m)), 58),
+    attr.ARP: _arp,
+    attr.ND: _nd,
+    attr.ND_EXTENSIONS: lambda v, m: _make(op.STEP_SET_ND_EXT, *_flat(_cut((4, 1), v, m))),
+    attr.MPLS: lambda v, m: _make(op.STEP_SET_MPLS, *_flat(_cut((4,), v, m))),
+    attr.NSH: _nsh,
+}
+
+
+def _set(key_attr: int, value: bytes, mask: bytes) -> Step:
+    setter = _SETTERS.get(key_attr)
+    if setter is None:
+        raise ActionError(errno.EOPNOTSUPP, f"this datapath cannot set key attribute {key_attr}")
+    return setter(value, mask)

@@ -1,0 +1,194 @@
+"""The datapath classifier: masked flows, one subtable a mask, tried in order of their hits.
+
+Datapath flows don't overlap (translation sees to that), so the first match is the match and
+there are no priorities. A subtable hashes the masked words that its mask has into open
+addressing with linear probing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from librt.vecs import append, vec
+from mypy_extensions import i64
+
+from vswitch.dpif.userspace.flow_entry import FlowEntry
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import N_WORDS
+
+EMPTY: Final = -1
+DELETED: Final = -2
+
+
+@final
+class Subtable:
+    """The flows of one mask. `index` and `bits` are the mask's words that aren't zero."""
+
+    def __init__(self, mask: Flow) -> None:
+        index = vec[i64]()
+        bits = vec[i64]()
+        words = mask.words
+        i: i64 = 0
+        while i < N_WORDS:
+            if words[i] != 0:
+                index = append(index, i)
+                bits = append(bits, words[i])
+            i += 1
+        self.index: vec[i64] = index
+        self.bits: vec[i64] = bits
+        self.mask = mask
+        self.slots: i64 = 16
+        self.hashes: vec[i64] = vec[i64]([EMPTY] * 16)
+        self.entries: list[FlowEntry | None] = [None] * 16
+        self.count: i64 = 0
+        self.used: i64 = 0
+        """Slots that are not EMPTY."""
+        self.hits: i64 = 0
+
+    def hash(self, words: vec[i64]) -> i64:
+        """Hash of the bits of `words` under the mask."""
+        index = self.index
+        bits = self.bits
+        n: i64 = len(index)
+        h: i64 = 0x3C6EF372
+        i: i64 = 0
+        while i < n:
+            w = words[index[i]] & bits[i]
+            h = ((h ^ w ^ (w >> 31)) & 0x7FFFFFFF) * 0x2545F491
+            h ^= (h >> 27) ^ ((w >> 53) & 0x3FF)
+            i += 1
+        return (h >> 7) & 0x3FFFFFFF
+
+    def lookup(self, words: vec[i64]) -> FlowEntry | None:
+        """The flow that matches the packet of `words`, or None."""
+        h = self.hash(words)
+        hashes = self.hashes
+        mask: i64 = self.slots - 1
+        slot: i64 = h & mask
+        while True:
+            at = hashes[slot]
+            if at == EMPTY:
+                return None
+            if at == h:
+                entry = self.entries[slot]
+                if entry is not None and self.matches(entry.key.words, words):
+                    return entry
+            slot = (slot + 1) & mask
+
+    def matches(self, key: vec[i64], words: vec[i64]) -> bool:
+        """Whether `words` under the mask are `key`."""
+        index = self.index
+        bits = self.bits
+        i: i64 = len(index) - 1
+        while i >= 0:
+            w = index[i]
+            if words[w] & bits[i] != key[w]:
+                return False
+            i -= 1
+        return True
+
+    def insert(self, entry: FlowEntry) -> None:
+        """Add a flow of this mask that isn't here yet."""
+        if self.used * 2 >= self.slots:
+            self.rebuild(self.slots * 2 if self.count * 4 >= self.slots else self.slots)
+        self.place(entry, self.hash(entry.key.words))
+        self.count += 1
+
+    def place(self, entry: FlowEntry, h: i64) -> None:
+        """Put `entry` into the first free slot."""
+        mask: i64 = self.slots - 1
+        slot: i64 = h & mask
+        while self.hashes[slot] >= 0:
+            slot = (slot + 1) & mask
+        if self.hashes[slot] == EMPTY:
+            self.used += 1
+        self.hashes[slot] = h
+        self.entries[slot] = entry
+
+    def remove(self, entry: FlowEntry) -> bool:
+        """Take a flow out; whether it was here."""
+        h = self.hash(entry.key.words)
+        mask: i64 = self.slots - 1
+        slot: i64 = h & mask
+        while self.hashes[slot] != EMPTY:
+            if self.entries[slot] is entry:
+                self.hashes[slot] = DELETED
+                self.entries[slot] = None
+                self.count -= 1
+                return True
+            slot = (slot + 1) & mask
+        return False
+
+    def rebuild(self, slots: i64) -> None:
+        """Rehash into `slots` slots, which also clears away what was deleted."""
+        old = self.entries
+        self.slots = slots
+        self.hashes = vec[i64]([EMPTY] * slots)
+        self.entries = [None] * slots
+        self.used = 0
+        for entry in old:
+            if entry is not None:
+                self.place(entry, self.hash(entry.key.words))
+
+
+@final
+class Dpcls:
+    """All subtables. `lookups` and `subtables_tried` tell how well the ranking works."""
+
+    def __init__(self) -> None:
+        self.subtables: list[Subtable] = []
+        self.lookups: i64 = 0
+        self.subtables_tried: i64 = 0
+
+    def lookup(self, words: vec[i64]) -> FlowEntry | None:
+        """The flow that the packet of `words` belongs to, or None."""
+        self.lookups += 1
+        for subtable in self.subtables:
+            self.subtables_tried += 1
+            entry = subtable.lookup(words)
+            if entry is not None:
+                subtable.hits += 1
+                return entry
+        return None
+
+    def find_subtable(self, mask: Flow) -> Subtable | None:
+        """The subtable of exactly `mask`, or None."""
+        for subtable in self.subtables:
+            if subtable.mask == mask:
+                return subtable
+        return None
+
+    def find(self, key: Flow, mask: Flow) -> FlowEntry | None:
+        """The flow of exactly this masked key and mask, or None."""
+        subtable = self.find_subtable(mask)
+        return None if subtable is None else subtable.lookup(key.words)
+
+    def insert(self, entry: FlowEntry) -> None:
+        """Add a flow whose key and mask together are new."""
+        subtable = self.find_subtable(entry.mask)
+        if subtable is None:
+            subtable = Subtable(entry.mask)
+            self.subtables.append(subtable)
+        subtable.insert(entry)
+
+    def remove(self, entry: FlowEntry) -> None:
+        """Take a flow out."""
+        subtable = self.find_subtable(entry.mask)
+        if subtable is not None and subtable.remove(entry) and subtable.count == 0:
+            self.subtables.remove(subtable)
+
+    def rank(self) -> None:
+        """Put the subtables with most hits first, and age the counts by half. Call it once a second."""
+        ranked = sorted(self.subtables, key=hits_of, reverse=True)
+        for subtable in ranked:
+            subtable.hits >>= 1
+        self.subtables = ranked
+
+    def clear(self) -> None:
+        """Forget all flows."""
+        self.subtables = []
+
+
+def hits_of(subtable: Subtable) -> int:
+    """The sort key of `rank`."""
+    return subtable.hits

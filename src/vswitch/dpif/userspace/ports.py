@@ -1,0 +1,24 @@
+"""`Port`: a device attached to the userspace datapath, with the frames that wait to leave by it."""
+
+from __future__ import annotations
+
+from typing import final
+
+from mypy_extensions import i64
+
+from vswitch.netdev.frame import Frame
+from vswitch.netdev.provider import Netdev
+
+
+@final
+class Port:
+    """A port: `type` is what it was added as. `tx` holds frames until the end of the batch."""
+
+    def __init__(self, number: i64, name: str, type: str, netdev: Netdev) -> None:
+        self.number = number
+        self.name = name
+        self.type = type
+        self.netdev = netdev
+        self.tx: list[Frame] = []
+        self.tx_lost: i64 = 0
+        """Frames that the device would not take."""

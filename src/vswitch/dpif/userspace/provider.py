@@ -1,0 +1,500 @@
+"""The "netdev" datapath behind the `Dpif` interface.
+
+A `Datapath` lives in this process until it is destroyed; `UserspaceDpif` is an open one. `run`
+does the forwarding: a few rounds over the devices that have something, each round a batch a
+device, until nothing is left, upcalls wait, or the round limit is reached.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import select
+from collections.abc import Iterator, Sequence
+
+from vswitch.base.clock import Clock
+from vswitch.dpif.provider import PORT_NONE, Dpif
+from vswitch.dpif.types import (
+    CtEntry,
+    CtLimit,
+    DpifError,
+    DpifFlow,
+    DpifPort,
+    DpifStats,
+    Execute,
+    FlowDel,
+    FlowGet,
+    FlowPut,
+    FlowStats,
+    MeterConfig,
+    MeterFeatures,
+    MeterStats,
+    Op,
+    PutFlags,
+    Upcall,
+)
+from vswitch.dpif.userspace import meter
+from vswitch.dpif.userspace.compile_actions import ActionError, compile_actions, single_output
+from vswitch.dpif.userspace.execute import Core
+from vswitch.dpif.userspace.flow_entry import FlowEntry
+from vswitch.dpif.userspace.meter import Meter
+from vswitch.dpif.userspace.ports import Port
+from vswitch.dpif.userspace.upcalls import UpcallQueues
+from vswitch.flow.flow import Flow
+from vswitch.netdev.devices import watch
+from vswitch.netdev.frame import Frame
+from vswitch.netdev.provider import Netdev, NetdevError
+from vswitch.netdev.registry import netdev_close, netdev_open
+
+BATCH = 32
+"""Frames taken from a device at a time."""
+MAX_ROUNDS = 16
+"""Rounds over the devices in one `run`."""
+MAX_FLOWS = 200_000
+MAX_PORTS = 0xFF00
+LOCAL_PORT = 0
+RANK_INTERVAL = 1000
+"""How often (ms) the classifier's subtables are ranked."""
+
+NETDEV_TYPES = {"": "system", "internal": "tap"}
+"""What a port type is opened as, if by another name."""
+
+
+class Datapath:
+    """The state that outlives its openings: ports, flows, meters, queues."""
+
+    def __init__(self, name: str, clock: Clock, dummy: bool) -> None:
+        self.name = name
+        self.clock = clock
+        self.dummy = dummy
+        self.queues = UpcallQueues()
+        self.core = Core(self.queues)
+        self.ports: dict[int, Port] = {}
+        self.by_name: dict[str, Port] = {}
+        self.by_fd: dict[int, Port] = {}
+        self.flows: dict[bytes, FlowEntry] = {}
+        self.changed: set[str] = set()
+        self.changed_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.epoll = select.epoll()
+        self.ranked_at = 0
+        self.links = watch()
+        if self.links is not None:
+            self.epoll.register(self.links.fileno(), select.EPOLLIN)
+
+    def note_change(self, name: str) -> None:
+        """`port_poll` is to report port `name`."""
+        if not self.changed:
+            os.eventfd_write(self.changed_fd, 1)
+        self.changed.add(name)
+
+    def close(self) -> None:
+        """Close every device and descriptor."""
+        for port in list(self.ports.values()):
+            self.detach(port)
+        self.queues.disable()
+        self.epoll.close()
+        os.close(self.changed_fd)
+
+    def detach(self, port: Port) -> None:
+        """Take the port out and give its device back."""
+        number = int(port.number)
+        del self.ports[number]
+        del self.by_name[port.name]
+        self.core.ports[number] = None
+        fd = port.netdev.fileno()
+        if fd >= 0:
+            self.by_fd.pop(fd, None)
+            try:
+                self.epoll.unregister(fd)
+            except OSError:
+                # The device is gone and took its registration along.
+                pass
+        port.netdev.on_change = None
+        netdev_close(port.netdev)
+        self.queues.forget(number)
+
+    def attach(self, number: int, name: str, type: str, netdev: Netdev) -> None:
+        """Put an open device in as port `number`."""
+        port = Port(number, name, type, netdev)
+        core_ports = self.core.ports
+        core_ports.extend([None] * (number + 1 - len(core_ports)))
+        core_ports[number] = port
+        self.ports[number] = port
+        self.by_name[name] = port
+        fd = netdev.fileno()
+        if fd >= 0:
+            self.by_fd[fd] = port
+            self.epoll.register(fd, select.EPOLLIN)
+        netdev.on_change = lambda: self.note_change(name)
+        self.note_change(name)
+
+
+_datapaths: dict[str, Datapath] = {}
+
+
+def enumerate_names() -> list[str]:
+    """The datapaths of this process."""
+    return sorted(_datapaths)
+
+
+class UserspaceDpif(Dpif):
+    """An open userspace datapath."""
+
+    type = "netdev"
+
+    def __init__(self, name: str, clock: Clock, create: bool = True, dummy: bool = False) -> None:
+        """Open datapath `name`, making it with its local port if it is absent and `create`.
+
+        `dummy`: its internal ports are dummies, not taps. DpifError: ENODEV if absent; what the
+        local port's device says (EPERM without the right to make a tap).
+        """
+        self.name = name
+        found = _datapaths.get(name)
+        if found is None:
+            if not create:
+                raise DpifError(errno.ENODEV, "open", f"netdev@{name}")
+            found = Datapath(name, clock, dummy)
+            self._dp = found
+            try:
+                self.port_add(name, "internal", LOCAL_PORT)
+            except DpifError:
+                found.close()
+                raise
+            _datapaths[name] = found
+        self._dp = found
+        self._core = found.core
+
+    def _error(self, code: int, operation: str, obj: str = "", detail: str = "") -> DpifError:
+        name = f"netdev@{self.name}"
+        return DpifError(code, operation, f"{name}: {obj}" if obj else name, detail)
+
+    # The datapath as a whole.
+
+    def close(self) -> None:
+        """The datapath stays, and forwards whenever another opening runs it."""
+
+    def destroy(self) -> None:
+        if _datapaths.get(self.name) is self._dp:
+            del _datapaths[self.name]
+            self._dp.close()
+
+    def run(self) -> bool:
+        dp = self._dp
+        core = self._core
+        now = dp.clock.now()
+        if now - dp.ranked_at >= RANK_INTERVAL:
+            dp.ranked_at = now
+            core.dpcls.rank()
+        by_fd = dp.by_fd
+        queues = dp.queues
+        for _ in range(MAX_ROUNDS):
+            busy = False
+            for fd, _events in dp.epoll.poll(0):
+                port = by_fd.get(fd)
+                if port is None:
+                    if dp.links is not None:
+                        dp.links.run()
+                    continue
+                frames = port.netdev.recv(BATCH)
+                if frames:
+                    busy = True
+                    core.process(port.number, frames, now)
+                    core.flush()
+            if not busy:
+                return False
+            if queues.waiting:
+                break
+        return True
+
+    def run_fds(self) -> list[int]:
+        return [self._dp.epoll.fileno()]
+
+    def stats(self) -> DpifStats:
+        core = self._core
+        cls = core.dpcls
+        return DpifStats(
+            n_hit=int(core.n_hit), n_missed=int(core.n_missed), n_lost=int(core.n_lost),
+            n_flows=len(self._dp.flows), n_mask_hit=int(cls.subtables_tried),
+            n_masks=len(cls.subtables), n_cache_hit=int(core.n_emc_hit),
+        )
+
+    def drops(self) -> dict[str, int]:
+        """Packets dropped so far, by reason; and the upcalls lost, by port."""
+        counts = dict(self._core.drops)
+        for number, n in self._dp.queues.lost_by_port.items():
+            counts[f"upcalls lost on port {number}"] = n
+        return counts
+
+    # Ports.
+
+    def port_add(self, name: str, type: str, port_no: int | None = None,
+                 options: dict[str, str] | None = None) -> int:
+        dp = self._dp
+        if name in dp.by_name:
+            raise self._error(errno.EEXIST, "port add", name)
+        if port_no is not None and port_no != PORT_NONE:
+            if port_no in dp.ports:
+                raise self._error(errno.EBUSY, "port add", name, f"port {port_no} is taken")
+            if not 0 <= port_no < MAX_PORTS:
+                raise self._error(errno.EFBIG, "port add", name)
+            number = port_no
+        else:
+            number = self._free_port()
+            if number < 0:
+                raise self._error(errno.EFBIG, "port add", name)
+        opened_as = NETDEV_TYPES.get(type, type)
+        if dp.dummy and opened_as == "tap":
+            opened_as = "dummy-internal"
+        try:
+            netdev = netdev_open(name, opened_as)
+        except NetdevError as e:
+            raise self._error(e.errno or errno.EIO, "port add", name, e.strerror or "") from e
+        try:
+            if options:
+                netdev.set_config(options)
+            dp.attach(number, name, type or "system", netdev)
+        except OSError as e:
+            netdev_close(netdev)
+            raise self._error(e.errno or errno.EIO, "port add", name, e.strerror or "") from e
+        return number
+
+    def _free_port(self) -> int:
+        """The lowest free number above the local port; -1 if there is none."""
+        ports = self._dp.ports
+        for number in range(1, MAX_PORTS):
+            if number not in ports:
+                return number
+        return -1
+
+    def _port(self, port_no: int, operation: str, code: int = errno.ENODEV) -> Port:
+        port = self._dp.ports.get(port_no)
+        if port is None:
+            raise self._error(code, operation, f"port {port_no}")
+        return port
+
+    def port_del(self, port_no: int) -> None:
+        if port_no == LOCAL_PORT:
+            raise self._error(errno.EINVAL, "port del", "the local port")
+        port = self._port(port_no, "port del", errno.ENOENT)
+        self._core.flush()
+        self._dp.detach(port)
+        self._dp.note_change(port.name)
+
+    def port_query_by_number(self, port_no: int) -> DpifPort:
+        port = self._port(port_no, "port query")
+        return DpifPort(port.name, port.type, int(port.number))
+
+    def port_query_by_name(self, name: str) -> DpifPort:
+        port = self._dp.by_name.get(name)
+        if port is None:
+            raise self._error(errno.ENODEV, "port query", name)
+        return DpifPort(port.name, port.type, int(port.number))
+
+    def port_dump(self) -> list[DpifPort]:
+        ports = self._dp.ports
+        return [DpifPort(ports[n].name, ports[n].type, n) for n in sorted(ports)]
+
+    def port_poll(self) -> set[str] | None:
+        dp = self._dp
+        names = dp.changed
+        if names:
+            os.eventfd_read(dp.changed_fd)
+            dp.changed = set()
+        return names
+
+    def port_poll_fd(self) -> int:
+        return self._dp.changed_fd
+
+    def get_max_ports(self) -> int:
+        return MAX_PORTS
+
+    def port_get_pid(self, port_no: int) -> int:
+        """Queues go by port, so any number but 0 will do: the port's plus one."""
+        return port_no + 1 if self._dp.queues.fd >= 0 else 0
+
+    def port_stats(self, port_no: int) -> dict[str, int]:
+        stats = self._port(port_no, "port stats").netdev.stats()
+        names = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes",
+                 "rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
+        return {name: getattr(stats, name) for name in names}
+
+    def netdev(self, port_no: int) -> Netdev:
+        """The device behind a port; ENODEV."""
+        return self._port(port_no, "port query").netdev
+
+    # Flows.
+
+    def flow_flush(self) -> None:
+        for entry in self._dp.flows.values():
+            entry.dead = True
+        self._dp.flows.clear()
+        self._core.dpcls.clear()
+        self._core.emc.clear()
+
+    def flow_dump(self) -> Iterator[DpifFlow]:
+        for entry in list(self._dp.flows.values()):
+            if not entry.dead:
+                yield _dpif_flow(entry)
+
+    def operate(self, ops: Sequence[Op]) -> None:
+        for op in ops:
+            op.error = 0
+            op.detail = ""
+            if isinstance(op, FlowPut):
+                self._flow_put(op)
+            elif isinstance(op, Execute):
+                self._execute(op)
+            elif isinstance(op, FlowDel):
+                self._flow_del(op)
+            elif isinstance(op, FlowGet):
+                entry = self._dp.flows.get(op.ufid or _make_ufid(op.key))
+                if entry is None:
+                    op.error = errno.ENOENT
+                else:
+                    op.flow = _dpif_flow(entry)
+            else:
+                op.error = errno.EINVAL
+        self._core.flush()
+
+    def _flow_put(self, op: FlowPut) -> None:
+        dp = self._dp
+        ufid = op.ufid or _make_ufid(op.key)
+        entry = dp.flows.get(ufid)
+        if entry is None and not op.flags & PutFlags.CREATE:
+            op.error = errno.ENOENT
+            return
+        if entry is not None and not op.flags & PutFlags.MODIFY:
+            op.error = errno.EEXIST
+            return
+        try:
+            program = compile_actions(op.actions)
+        except ActionError as e:
+            op.error, op.detail = e.errno, str(e)
+            return
+        if entry is None:
+            if len(dp.flows) >= MAX_FLOWS:
+                op.error = errno.EFBIG
+                return
+            key = op.key.masked(op.mask)
+            if self._core.dpcls.find(key, op.mask) is not None:
+                op.error, op.detail = errno.EEXIST, "a flow of this key and mask has another ufid"
+                return
+            entry = FlowEntry(key, op.mask.copy(), ufid)
+            dp.flows[ufid] = entry
+            self._core.dpcls.insert(entry)
+        elif op.mask != entry.mask or op.key.masked(op.mask) != entry.key:
+            op.error, op.detail = errno.EINVAL, "the flow of this ufid has another key or mask"
+            return
+        entry.program = program
+        entry.actions = op.actions
+        entry.out_port = single_output(op.actions)
+        if op.want_stats:
+            op.stats = _flow_stats(entry)
+        if op.flags & PutFlags.ZERO_STATS:
+            entry.n_packets = 0
+            entry.n_bytes = 0
+            entry.used = 0
+            entry.tcp_flags = 0
+
+    def _flow_del(self, op: FlowDel) -> None:
+        entry = self._dp.flows.pop(op.ufid or _make_ufid(op.key), None)
+        if entry is None:
+            op.error = errno.ENOENT
+            return
+        self._core.dpcls.remove(entry)
+        entry.dead = True
+        op.stats = _flow_stats(entry)
+
+    def _execute(self, op: Execute) -> None:
+        try:
+            program = compile_actions(op.actions)
+        except ActionError as e:
+            op.error, op.detail = e.errno, str(e)
+            return
+        if op.key.packet_type == 0 and len(op.packet) < 14:
+            op.error, op.detail = errno.EINVAL, "the packet is shorter than an Ethernet header"
+            return
+        frame = op.offload
+        if not isinstance(frame, Frame) or frame.data is not op.packet:
+            frame = Frame(op.packet)
+        self._core.execute(frame, op.key, program, self._dp.clock.now())
+
+    # Upcalls.
+
+    def recv_set(self, enable: bool) -> None:
+        if enable:
+            self._dp.queues.enable()
+        else:
+            self._dp.queues.disable()
+
+    def recv_purge(self) -> None:
+        self._dp.queues.purge()
+
+    def recv(self, max_upcalls: int) -> list[Upcall]:
+        return self._dp.queues.take(max_upcalls)
+
+    def recv_fd(self) -> int:
+        return self._dp.queues.fd
+
+    # Meters.
+
+    def meter_features(self) -> MeterFeatures:
+        return meter.FEATURES
+
+    def meter_set(self, meter_id: int, config: MeterConfig) -> None:
+        if not 0 <= meter_id < meter.MAX_METERS:
+            raise self._error(errno.EFBIG, "meter set", f"meter {meter_id}")
+        if not meter.is_valid(config):
+            raise self._error(errno.EINVAL, "meter set", f"meter {meter_id}")
+        self._core.meters[meter_id] = Meter(config, self._dp.clock.now())
+
+    def _meter(self, meter_id: int, operation: str) -> Meter:
+        found = self._core.meters.get(meter_id)
+        if found is None:
+            raise self._error(errno.ENOENT, operation, f"meter {meter_id}")
+        return found
+
+    def meter_get(self, meter_id: int) -> MeterStats:
+        return self._meter(meter_id, "meter get").stats()
+
+    def meter_del(self, meter_id: int) -> MeterStats:
+        stats = self._meter(meter_id, "meter del").stats()
+        del self._core.meters[meter_id]
+        return stats
+
+    # This datapath tracks no connections.
+
+    def ct_dump(self, zone: int | None = None) -> Iterator[CtEntry]:
+        raise self._error(errno.EOPNOTSUPP, "ct dump")
+
+    def ct_flush(self, zone: int | None = None) -> None:
+        raise self._error(errno.EOPNOTSUPP, "ct flush")
+
+    def ct_set_limits(self, limits: Sequence[CtLimit]) -> None:
+        raise self._error(errno.EOPNOTSUPP, "ct set limits")
+
+    def ct_get_limits(self, zones: Sequence[int]) -> list[CtLimit]:
+        raise self._error(errno.EOPNOTSUPP, "ct get limits")
+
+    def ct_del_limits(self, zones: Sequence[int]) -> None:
+        raise self._error(errno.EOPNOTSUPP, "ct del limits")
+
+    def cached(self) -> dict[str, int]:
+        core = self._core
+        core.emc.sweep()
+        return {"masks": len(core.dpcls.subtables), "emc entries": int(core.emc.count),
+                "flows": len(self._dp.flows), "meters": len(core.meters)}
+
+
+def _make_ufid(key: Flow) -> bytes:
+    """A ufid for a flow that came without one: a digest of its key."""
+    return hashlib.blake2b(key.key(), digest_size=16).digest()
+
+
+def _flow_stats(entry: FlowEntry) -> FlowStats:
+    return FlowStats(int(entry.n_packets), int(entry.n_bytes), int(entry.used), int(entry.tcp_flags))
+
+
+def _dpif_flow(entry: FlowEntry) -> DpifFlow:
+    return DpifFlow(entry.key.copy(), entry.mask.copy(), entry.actions, _flow_stats(entry), entry.ufid)

@@ -1,0 +1,66 @@
+"""`Step`: one datapath action as the execution loop wants it, its operands unpacked.
+
+The numbers `STEP_*` name the operations; `compile_actions.py` makes steps and `execute.py` runs
+them. What `args` holds, in order, stands beside each number. Values of more than 63 bits are two
+signed halves, high first; every value is followed by its mask.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from librt.vecs import vec
+from mypy_extensions import i64
+
+from vswitch.dpif.actions import Actions
+
+STEP_OUTPUT: Final = 1  # port
+STEP_USERSPACE: Final = 2  # include_actions; data: userdata
+STEP_SET_PRIORITY: Final = 3  # value, mask
+STEP_SET_MARK: Final = 4  # value, mask
+STEP_SET_ETHERNET: Final = 5  # src, mask, dst, mask
+STEP_SET_VLAN: Final = 6  # tci, mask
+STEP_SET_IPV4: Final = 7  # src, mask, dst, mask, tos, mask, ttl, mask
+STEP_SET_IPV6: Final = 8  # src hi, lo, mask hi, lo, dst likewise, label, mask, tclass, mask, hlimit, mask
+STEP_SET_PORTS: Final = 9  # proto, src, mask, dst, mask
+STEP_SET_TCP_FLAGS: Final = 10  # flags, mask
+STEP_SET_ICMP: Final = 11  # type, mask, code, mask
+STEP_SET_ARP: Final = 12  # op, mask, spa, mask, tpa, mask, sha, mask, tha, mask
+STEP_SET_ND: Final = 13  # target hi, lo, mask hi, lo, sll, mask, tll, mask
+STEP_SET_ND_EXT: Final = 14  # reserved, mask, options type, mask
+STEP_SET_MPLS: Final = 15  # lse, mask
+STEP_SET_NSH: Final = 16  # flags, mask, ttl, mask, path_hdr, mask, then 4 times context, mask
+STEP_PUSH_VLAN: Final = 17  # tpid, tci
+STEP_POP_VLAN: Final = 18
+STEP_PUSH_MPLS: Final = 19  # lse, ethertype
+STEP_POP_MPLS: Final = 20  # ethertype
+STEP_PUSH_NSH: Final = 21  # flags, ttl, mdtype, np, path_hdr; data: metadata
+STEP_POP_NSH: Final = 22
+STEP_PUSH_ETH: Final = 23  # src, dst
+STEP_POP_ETH: Final = 24
+STEP_SAMPLE: Final = 25  # probability; then
+STEP_RECIRC: Final = 26  # recirc_id
+STEP_HASH: Final = 27  # algorithm, basis
+STEP_TRUNC: Final = 28  # max_len
+STEP_CLONE: Final = 29  # then
+STEP_CHECK_PKT_LEN: Final = 30  # pkt_len; then: greater, other: less or equal
+STEP_METER: Final = 31  # meter id
+STEP_DEC_TTL: Final = 32  # then: TTL exceeded
+STEP_ADD_MPLS: Final = 33  # lse, ethertype, after_ethernet
+STEP_DROP: Final = 34  # reason
+STEP_SET_DP_HASH: Final = 35  # value, mask
+
+
+@final
+class Step:
+    """One operation. `then` and `other` are nested programs; `last` says that nothing follows, so
+    that the packet needs no copy; `whole` are the flow's actions, for upcalls that carry them."""
+
+    def __init__(self, op: i64, args: vec[i64], data: bytes = b"") -> None:
+        self.op = op
+        self.args = args
+        self.data = data
+        self.then: list[Step] = []
+        self.other: list[Step] = []
+        self.last: bool = False
+        self.whole: Actions = ()

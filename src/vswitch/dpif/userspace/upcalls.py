@@ -1,0 +1,94 @@
+"""Upcall queues: one bounded queue a port, served in turn, so that a flood costs only its port.
+
+A full queue loses the packet and counts it, for the port and in all. The descriptor is readable
+while anything waits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+
+from vswitch.dpif.types import Upcall
+
+QUEUE_LIMIT = 1000
+"""Upcalls that wait for one port."""
+
+
+class UpcallQueues:
+    """The queues of all ports; on only while `fd` is not -1."""
+
+    def __init__(self) -> None:
+        self.fd = -1
+        self.waiting = 0
+        self.lost = 0
+        self.lost_by_port: dict[int, int] = {}
+        self._queues: dict[int, deque[Upcall]] = {}
+        self._turn: deque[int] = deque()
+        """Ports whose queue isn't empty, the next to be served first."""
+
+    def enable(self) -> None:
+        """Begin to queue. Idempotent."""
+        if self.fd < 0:
+            self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def disable(self) -> None:
+        """Drop what waits and queue no more. Idempotent."""
+        if self.fd >= 0:
+            self.purge()
+            os.close(self.fd)
+            self.fd = -1
+
+    def push(self, port: int, upcall: Upcall) -> bool:
+        """Queue `upcall`; False if it was lost."""
+        if self.fd < 0:
+            return False
+        queue = self._queues.get(port)
+        if queue is None:
+            queue = self._queues[port] = deque()
+        if len(queue) >= QUEUE_LIMIT:
+            self.lost += 1
+            self.lost_by_port[port] = self.lost_by_port.get(port, 0) + 1
+            return False
+        if not queue:
+            self._turn.append(port)
+        queue.append(upcall)
+        if not self.waiting:
+            os.eventfd_write(self.fd, 1)
+        self.waiting += 1
+        return True
+
+    def take(self, max_upcalls: int) -> list[Upcall]:
+        """Up to `max_upcalls`, one a port in turn."""
+        taken: list[Upcall] = []
+        if not self.waiting:
+            return taken
+        turn = self._turn
+        while turn and len(taken) < max_upcalls:
+            port = turn.popleft()
+            queue = self._queues[port]
+            taken.append(queue.popleft())
+            if queue:
+                turn.append(port)
+        self.waiting -= len(taken)
+        if not self.waiting:
+            os.eventfd_read(self.fd)
+        return taken
+
+    def purge(self) -> None:
+        """Drop what waits."""
+        if self.waiting:
+            os.eventfd_read(self.fd)
+        self.waiting = 0
+        self._turn.clear()
+        self._queues.clear()
+
+    def forget(self, port: int) -> None:
+        """The port is gone: so are its upcalls and losses."""
+        queue = self._queues.pop(port, None)
+        self.lost_by_port.pop(port, None)
+        if queue:
+            self._turn.remove(port)
+            self.waiting -= len(queue)
+            if not self.waiting:
+                os.eventfd_read(self.fd)
