@@ -16,7 +16,7 @@ from typing import Any, Final, cast, final
 from vswitch.base import coverage
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
-from vswitch.daemon.framing import FramingError, JsonFramer
+from vswitch.base.json_framing import FramingError, JsonFramer
 
 log: Final = Vlog("unixctl")
 received: Final = coverage.counter("unixctl_received")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vswitch.daemon.framing import MAX_DEPTH, MAX_MESSAGE, FramingError, JsonFramer
+from vswitch.base.json_framing import MAX_DEPTH, MAX_MESSAGE, FramingError, JsonFramer
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

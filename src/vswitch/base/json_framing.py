@@ -11,7 +11,7 @@ import re
 from typing import Any, Final, final
 
 MAX_MESSAGE: Final = 4 << 20
-"""The longest message accepted, in bytes."""
+"""The longest message accepted, in bytes, unless the framer is told otherwise."""
 MAX_DEPTH: Final = 200
 """The deepest nesting accepted."""
 
@@ -27,7 +27,8 @@ class FramingError(ValueError):
 class JsonFramer:
     """Collects bytes; gives back the JSON values that are complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_message: int = MAX_MESSAGE) -> None:
+        self._max_message = max_message
         self._buffer = bytearray()
         self._scanned = 0
         self._depth = 0
@@ -48,8 +49,8 @@ class JsonFramer:
                 values.append(json.loads(text))
             except (ValueError, RecursionError) as e:
                 raise FramingError(f"bad JSON: {e}") from e
-        if len(self._buffer) > MAX_MESSAGE:
-            raise FramingError(f"message longer than {MAX_MESSAGE} bytes")
+        if len(self._buffer) > self._max_message:
+            raise FramingError(f"message longer than {self._max_message} bytes")
         return values
 
     def _find_end(self) -> int:
