@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.oracle.real import OracleError, RealSwitch
+from tests.oracle.real import RealSwitch
 from tests.oracle.setup import Bridge, Port, Query, Setup
 from tests.packet.frames import FRAMES, mutations
 from vswitch.flow.extract import extract
@@ -22,11 +22,9 @@ def test_extracted_flows_are_those_of_the_real_switch(real: RealSwitch, vlan_lim
         real.configure(EMPTY)
         parser = Parser(vlan_limit)
         for data in [*FRAMES.values(), *mutations(1500, seed=vlan_limit)]:
-            try:
-                traced = real.trace(Query("br0", "in_port=1", data.hex()))
-            except OracleError as error:
-                assert len(data) < 14, error
+            if len(data) < 14:
                 continue
+            traced = real.trace(Query("br0", "in_port=1", data.hex()))
             flow = Flow()
             flow.in_port = 1
             extract(data, flow, parser)

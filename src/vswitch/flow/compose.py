@@ -181,9 +181,9 @@ def _ip(flow: Flow, dl_type: int) -> list[Header]:
 
 
 def _l4(flow: Flow, dl_type: int, payload: bytes) -> tuple[list[Header], bytes]:
-    """The L4 header and the payload that goes with it."""
+    """The L4 header and the payload that goes with it: after TCP without SYN, FIN or RST, UDP and ICMP."""
     if _part(flow, at.W_NW_FRAG, at.S_NW_FRAG, 2) & NW_FRAG_LATER:
-        return [], payload
+        return [], b""
     proto = _part(flow, at.W_NW_PROTO, at.S_NW_PROTO, 8)
     src = _part(flow, at.W_TP_SRC, at.S_TP_SRC, 16)
     dst = _part(flow, at.W_TP_DST, at.S_TP_DST, 16)
@@ -193,7 +193,7 @@ def _l4(flow: Flow, dl_type: int, payload: bytes) -> tuple[list[Header], bytes]:
     if proto == IPPROTO_UDP:
         return [Udp(src, dst)], payload
     if proto == IPPROTO_SCTP:
-        return [Sctp(src, dst)], payload
+        return [Sctp(src, dst)], b""
     if proto == IPPROTO_ICMP and dl_type == ETH_TYPE_IP:
         return [Icmp(src & 0xFF, dst & 0xFF)], payload
     if proto == IPPROTO_IGMP and dl_type == ETH_TYPE_IP:
@@ -203,7 +203,7 @@ def _l4(flow: Flow, dl_type: int, payload: bytes) -> tuple[list[Header], bytes]:
             reserved = _part(flow, at.W_IGMP_GROUP, at.S_IGMP_GROUP, 32)
             return [Icmp(src, 0, rest=reserved)], _nd_payload(flow)
         return [Icmp(src & 0xFF, dst & 0xFF)], payload
-    return [], payload
+    return [], b""
 
 
 def _nd_payload(flow: Flow) -> bytes:
