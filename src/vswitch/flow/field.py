@@ -113,7 +113,7 @@ class Field:
         writable: bool,
         aliases: tuple[str, ...],
         oxm: tuple[OxmHeader, ...],
-        nl: NlSlot | None,
+        nl: tuple[NlSlot, ...],
         special: int,
         index: int,
         ones: int = 0,
@@ -140,6 +140,7 @@ class Field:
         self.writable = writable
         self.oxm = oxm
         self.nl = nl
+        """Where the datapath has it; empty if nowhere or not as plain bytes."""
         self.special: i64 = special
         self.index = index
         """The field's place in `fields.FIELDS`, -1 for parts of a flow that are no match fields."""

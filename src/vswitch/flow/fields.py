@@ -55,6 +55,11 @@ def _oxm(text: str) -> OxmHeader:
     raise ValueError(f"{name}: no OXM class has this prefix")
 
 
+def _slots(nl: tuple[int, ...]) -> tuple[NlSlot, ...]:
+    """Each four numbers are one place: attribute, nested attribute or -1, offset, size."""
+    return tuple(NlSlot(*nl[i : i + 4]) for i in range(0, len(nl), 4))
+
+
 def _add(
     name: str,
     word: int,
@@ -64,7 +69,7 @@ def _add(
     prereq: Prereq,
     access: str,
     *oxm: str,
-    nl: tuple[int, int, int, int] | None = None,
+    nl: tuple[int, ...] = (),
     aka: tuple[str, ...] = (),
     stored: int = 0,
     n_bytes: int = 0,
@@ -76,17 +81,17 @@ def _add(
     FIELDS.append(
         Field(
             name, word, shift, n_bits, size, stored or n_bits, fmt, prereq, "m" in access, "w" in access,
-            aka, tuple(_oxm(text) for text in oxm), None if nl is None else NlSlot(*nl), special,
+            aka, tuple(_oxm(text) for text in oxm), _slots(nl), special,
             len(FIELDS), ones,
         )
     )  # fmt: skip
 
 
-def _part(name: str, word: int, shift: int, n_bits: int, nl: tuple[int, int, int, int] | None = None) -> None:
+def _part(name: str, word: int, shift: int, n_bits: int, nl: tuple[int, ...] = ()) -> None:
     """Register a part of a flow that is not a match field."""
-    slot = None if nl is None else NlSlot(*nl)
     size = (n_bits + 7) // 8
-    PARTS.append(Field(name, word, shift, n_bits, size, n_bits, HEX, NONE, True, True, (), (), slot, 0, -1))
+    slots = _slots(nl)
+    PARTS.append(Field(name, word, shift, n_bits, size, n_bits, HEX, NONE, True, True, (), (), slots, 0, -1))
 
 
 # Conjunctive match.
@@ -159,11 +164,11 @@ _add("ct_ipv6_src", at.W_CT_IPV6_SRC, 0, 128, IP6, Prereq.CT, "m", "NXM_NX_CT_IP
 _add("ct_ipv6_dst", at.W_CT_IPV6_DST, 0, 128, IP6, Prereq.CT, "m", "NXM_NX_CT_IPV6_DST 123 2.8",
      nl=(key.CT_ORIG_TUPLE_IPV6, -1, 16, 16))  # fmt: skip
 _add("ct_nw_proto", at.W_CT_NW_PROTO, at.S_CT_NW_PROTO, 8, DEC, Prereq.CT, "", "NXM_NX_CT_NW_PROTO 119 2.8",
-     nl=(key.CT_ORIG_TUPLE_IPV4, -1, 12, 1))  # fmt: skip
+     nl=(key.CT_ORIG_TUPLE_IPV4, -1, 12, 1, key.CT_ORIG_TUPLE_IPV6, -1, 36, 1))  # fmt: skip
 _add("ct_tp_src", at.W_CT_TP_SRC, at.S_CT_TP_SRC, 16, DEC, Prereq.CT, "m", "NXM_NX_CT_TP_SRC 124 2.8",
-     nl=(key.CT_ORIG_TUPLE_IPV4, -1, 8, 2))  # fmt: skip
+     nl=(key.CT_ORIG_TUPLE_IPV4, -1, 8, 2, key.CT_ORIG_TUPLE_IPV6, -1, 32, 2))  # fmt: skip
 _add("ct_tp_dst", at.W_CT_TP_DST, at.S_CT_TP_DST, 16, DEC, Prereq.CT, "m", "NXM_NX_CT_TP_DST 125 2.8",
-     nl=(key.CT_ORIG_TUPLE_IPV4, -1, 10, 2))  # fmt: skip
+     nl=(key.CT_ORIG_TUPLE_IPV4, -1, 10, 2, key.CT_ORIG_TUPLE_IPV6, -1, 34, 2))  # fmt: skip
 
 # Registers.
 _add("metadata", at.W_METADATA, 0, 64, HEX, NONE, "mw", "OXM_OF_METADATA 2 1.2/1.8")
@@ -211,13 +216,13 @@ _add("ipv6_dst", at.W_IPV6_DST, 0, 128, IP6, Prereq.IPV6, "mw", "OXM_OF_IPV6_DST
 _add("ipv6_label", at.W_IPV6_LABEL, at.S_IPV6_LABEL, 20, HEX, Prereq.IPV6, "mw",
      "OXM_OF_IPV6_FLABEL 28 1.2/1.7", "NXM_NX_IPV6_LABEL 27 1.4", nl=(key.IPV6, -1, 32, 4))  # fmt: skip
 _add("nw_proto", at.W_NW_PROTO, at.S_NW_PROTO, 8, DEC, Prereq.IP_ANY, "", "OXM_OF_IP_PROTO 10 1.2/1.7",
-     "NXM_OF_IP_PROTO 6 1.1", aka=("ip_proto",), nl=(key.IPV4, -1, 8, 1))  # fmt: skip
+     "NXM_OF_IP_PROTO 6 1.1", aka=("ip_proto",), nl=(key.IPV4, -1, 8, 1, key.IPV6, -1, 36, 1))  # fmt: skip
 _add("nw_ttl", at.W_NW_TTL, at.S_NW_TTL, 8, DEC, Prereq.IP_ANY, "w", "NXM_NX_IP_TTL 29 1.4",
-     nl=(key.IPV4, -1, 10, 1))  # fmt: skip
+     nl=(key.IPV4, -1, 10, 1, key.IPV6, -1, 38, 1))  # fmt: skip
 _add("ip_frag", at.W_NW_FRAG, at.S_NW_FRAG, 2, Format.FRAG, Prereq.IP_ANY, "m", "NXM_NX_IP_FRAG 26 1.3",
-     aka=("nw_frag",), nl=(key.IPV4, -1, 11, 1))  # fmt: skip
+     aka=("nw_frag",), nl=(key.IPV4, -1, 11, 1, key.IPV6, -1, 39, 1))  # fmt: skip
 _add("nw_tos", at.W_NW_TOS, at.S_NW_TOS, 8, DEC, Prereq.IP_ANY, "w", "NXM_OF_IP_TOS 5 1.1",
-     nl=(key.IPV4, -1, 9, 1), ones=0xFC)  # fmt: skip
+     nl=(key.IPV4, -1, 9, 1, key.IPV6, -1, 37, 1), ones=0xFC)  # fmt: skip
 _add("ip_dscp", at.W_NW_TOS, at.S_NW_TOS + 2, 6, DEC, Prereq.IP_ANY, "w", "OXM_OF_IP_DSCP 8 1.2/1.7")
 _add("nw_ecn", at.W_NW_TOS, at.S_NW_TOS, 2, DEC, Prereq.IP_ANY, "w", "OXM_OF_IP_ECN 9 1.2/1.7",
      "NXM_NX_IP_ECN 28 1.4", aka=("ip_ecn",))  # fmt: skip

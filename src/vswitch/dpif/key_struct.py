@@ -1,0 +1,236 @@
+"""The structs inside the datapath's key attributes, read from and written to a flow's words.
+
+One table, derived from the field registry's `nl` slots, serves flow keys, masks and set actions.
+It says for each attribute which bits of which word lie at which offset. Compiled by mypyc.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from librt.strings import (
+    BytesWriter,
+    read_i16_be,
+    read_i16_le,
+    read_i32_be,
+    read_i32_le,
+    read_i64_be,
+    write_i16_be,
+    write_i16_le,
+    write_i32_be,
+    write_i32_le,
+    write_i64_be,
+)
+from librt.vecs import vec
+from mypy_extensions import i16, i32, i64, u8
+
+from vswitch.flow import key_attr as key
+from vswitch.flow.field import Field
+from vswitch.flow.fields import FIELDS, PARTS
+from vswitch.flow.flow import Flow
+
+N_ATTRS: Final = 33
+N_COLUMNS: Final = 7
+"""Of the table: word, shift, ones, size in the struct, kind, the field's bits in the word, and the
+field's highest bit if that is the word's sign, else 0."""
+
+# How a field lies in its struct.
+PLAIN: Final = 0
+"""Network order."""
+HOST: Final = 1
+"""Host order."""
+FRAG: Final = 2
+"""`enum ovs_frag_type`: none, first, later."""
+ARP_OP: Final = 3
+"""16 bits, of which a flow keeps 8."""
+ICMP: Final = 4
+"""8 bits, which have a port's 16 in a flow."""
+WIDE: Final = 5
+"""128 bits."""
+
+_HOST_ORDER: Final = (
+    key.PRIORITY, key.IN_PORT, key.SKB_MARK, key.DP_HASH, key.RECIRC_ID, key.CT_STATE, key.CT_ZONE,
+    key.CT_MARK,
+)  # fmt: skip
+_PADDED_SIZE: Final = {
+    key.ARP: 24,
+    key.CT_ORIG_TUPLE_IPV4: 16,
+    key.CT_ORIG_TUPLE_IPV6: 40,
+    key.ND_EXTENSIONS: 8,
+}
+_LITTLE: Final = sys.byteorder == "little"
+_ZEROS: Final = bytes(4)
+
+
+def _kind(field: Field, attr: int) -> int:
+    if field.n_stored > 64:
+        return WIDE
+    if attr in _HOST_ORDER:
+        return HOST
+    kinds = {"ip_frag": FRAG, "arp_op": ARP_OP, "icmp_type": ICMP, "icmp_code": ICMP,
+             "icmpv6_type": ICMP, "icmpv6_code": ICMP}  # fmt: skip
+    return kinds.get(field.name, PLAIN)
+
+
+def struct_fields(attr: int) -> list[tuple[int, int, Field]]:
+    """(offset, size, field) of each field in the struct of `attr`, in their order there."""
+    found: list[tuple[int, int, int, Field]] = []
+    for n, field in enumerate(FIELDS + PARTS):
+        if field.name in ("vlan_tci1", "vlan_tpid", "vlan_tpid1"):
+            continue
+        slots = [slot for slot in field.nl if slot.attr == attr and slot.sub < 0]
+        found += [(slot.offset, slot.size, n, field) for slot in slots]
+    found.sort(key=_by_offset)
+    return [(offset, size, field) for offset, size, _, field in found]
+
+
+def _by_offset(entry: tuple[int, int, int, Field]) -> tuple[int, int]:
+    return entry[0], entry[2]
+
+
+_first: list[int] = []
+_size: list[int] = []
+_moves: list[int] = []
+for _attr in range(N_ATTRS):
+    _first.append(len(_moves))
+    _end = 0
+    for _offset, _bytes, _field in struct_fields(_attr):
+        _width = 8 if _field.name == "nw_tos" else _field.n_stored
+        _top = 1 << (_width - 1) if _field.shift + _width == 64 else 0
+        _place = (-1 << _field.shift) if _top else ((1 << min(_width, 62)) - 1) << _field.shift
+        _moves += [_field.word, _field.shift, (1 << min(_width, 62)) - 1, _bytes, _kind(_field, _attr)]
+        _moves += [_place, _top]
+        _end = _offset + _bytes
+    _size.append(_PADDED_SIZE.get(_attr, _end))
+_first.append(len(_moves))
+
+_FIRST: Final = vec[i64](_first)
+_MOVES: Final = vec[i64](_moves)
+SIZES: Final = vec[i64](_size)
+"""Attribute -> size of its struct in bytes, padding included; 0 if it is no plain struct."""
+
+
+def _bits_at(data: bytes, at: i64, size: i64, host: bool) -> i64:
+    if size == 1:
+        return i64(data[at])
+    if size == 2:
+        if host and _LITTLE:
+            return i64(read_i16_le(data, at)) & 0xFFFF
+        return i64(read_i16_be(data, at)) & 0xFFFF
+    if size == 4:
+        if host and _LITTLE:
+            return i64(read_i32_le(data, at)) & 0xFFFFFFFF
+        return i64(read_i32_be(data, at)) & 0xFFFFFFFF
+    return (i64(read_i16_be(data, at)) & 0xFFFF) << 32 | (i64(read_i32_be(data, at + 2)) & 0xFFFFFFFF)
+
+
+def get_struct(attr: i64, data: bytes, start: i64, words: vec[i64], is_mask: bool) -> bool:
+    """Read the struct of `attr` at `start` into `words`, overwriting its fields.
+
+    The caller has checked that `SIZES[attr]` bytes are there. False if a value is impossible.
+    """
+    at = start
+    sound = True
+    i = _FIRST[attr]
+    end = _FIRST[attr + 1]
+    moves = _MOVES
+    while i < end:
+        w = moves[i]
+        shift = moves[i + 1]
+        ones = moves[i + 2]
+        size = moves[i + 3]
+        kind = moves[i + 4]
+        place = moves[i + 5]
+        top = moves[i + 6]
+        i += N_COLUMNS
+        if kind == WIDE:
+            words[w] = read_i64_be(data, at)
+            words[w + 1] = read_i64_be(data, at + 8)
+            at += 16
+            continue
+        bits = _bits_at(data, at, size, kind == HOST)
+        at += size
+        if kind == FRAG:
+            if is_mask:
+                bits = 3 if bits else 0
+            elif bits > 2:
+                sound = False
+                bits = 0
+            elif bits == 2:
+                bits = 3
+        elif kind == ICMP:
+            if is_mask and bits == 0xFF:
+                bits = 0xFFFF
+        elif bits > ones:
+            if not is_mask and (kind == ARP_OP or (kind == PLAIN and size == 4)):
+                sound = False
+            bits &= ones
+        words[w] = (words[w] & ~place) | (((bits ^ top) - top) << shift)
+    return sound
+
+
+def put_struct(attr: i64, out: BytesWriter, words: vec[i64], is_mask: bool) -> None:
+    """Append the struct of `attr` to `out`, `SIZES[attr]` bytes."""
+    i = _FIRST[attr]
+    end = _FIRST[attr + 1]
+    moves = _MOVES
+    length: i64 = 0
+    while i < end:
+        w = moves[i]
+        size = moves[i + 3]
+        kind = moves[i + 4]
+        length += size
+        if kind == WIDE:
+            write_i64_be(out, words[w])
+            write_i64_be(out, words[w + 1])
+            i += N_COLUMNS
+            continue
+        bits = (words[w] >> moves[i + 1]) & moves[i + 2]
+        i += N_COLUMNS
+        if kind == FRAG:
+            if is_mask:
+                bits = 0xFF if bits else 0
+            elif bits:
+                bits = 2 if bits & 2 else 1
+        elif kind == ARP_OP:
+            if is_mask and bits == 0xFF:
+                bits = 0xFFFF
+        if size == 1:
+            out.append(u8(bits & 0xFF))
+        elif size == 2:
+            half = i16(((bits & 0xFFFF) ^ 0x8000) - 0x8000)
+            if kind == HOST and _LITTLE:
+                write_i16_le(out, half)
+            else:
+                write_i16_be(out, half)
+        elif size == 4:
+            whole = i32((bits ^ 0x80000000) - 0x80000000)
+            if kind == HOST and _LITTLE:
+                write_i32_le(out, whole)
+            else:
+                write_i32_be(out, whole)
+        else:
+            write_i16_be(out, i16(((bits >> 32) ^ 0x8000) - 0x8000))
+            write_i32_be(out, i32(((bits & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000))
+    padding = SIZES[attr] - length
+    if padding:
+        out.write(_ZEROS[:padding])
+
+
+def struct_bytes(attr: int, flow: Flow, is_mask: bool = False) -> bytes:
+    """The struct of key attribute `attr` with `flow`'s values: what a set action carries."""
+    out = BytesWriter()
+    put_struct(attr, out, flow.words, is_mask)
+    return out.getvalue()
+
+
+def struct_into(attr: int, data: bytes, flow: Flow, is_mask: bool = False) -> bool:
+    """Put a set action's struct into `flow`; False, and nothing changed, if `data` isn't one."""
+    if attr < 0 or attr >= N_ATTRS or SIZES[attr] == 0 or len(data) != SIZES[attr]:
+        return False
+    words = flow.words[:]
+    if not get_struct(attr, data, 0, words, is_mask):
+        return False
+    flow.words = words
+    return True
