@@ -59,7 +59,8 @@ def _link(body: bytes) -> tuple[Link, dict[int, bytes]]:
 
 
 def _netlink(flags: int = 0) -> socket.socket:
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | flags, socket.NETLINK_ROUTE)
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | flags
+    return socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
 
 
 def query(index: int) -> tuple[Link, dict[int, bytes]]:
