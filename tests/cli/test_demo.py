@@ -1,0 +1,60 @@
+"""The demonstration, from its parts to the whole."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.sandbox import VSWITCH
+from vswitch.cli.demo import Lookups, parse_lookups, parse_ping
+
+
+def test_lookups_of_dpctl_show() -> None:
+    text = "netdev@ovs-netdev:\n  lookups: hit:19 missed:4 lost:1\n  flows: 3\n  port 0: ovs-netdev (tap)\n"
+    assert parse_lookups(text) == Lookups(19, 4, 1)
+    assert Lookups(19, 4, 1).since(Lookups(9, 1, 1)) == Lookups(10, 3, 0)
+
+
+def test_round_trips_of_ping() -> None:
+    text = (
+        "64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=1.25 ms\n"
+        "64 bytes from 10.0.0.2: icmp_seq=2 ttl=64 time=0.081 ms\n"
+    )
+    assert parse_ping(text) == [1.25, 0.081]
+
+
+def _namespaces() -> set[str]:
+    """Network namespaces that processes are in."""
+    found = set()
+    for p in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            found.add(os.readlink(p))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("kind", ["root", "user namespace"])
+def test_three_hosts_on_one_switch(kind: str, require: Callable[..., None]) -> None:
+    require("root" if kind == "root" else "userns", "netns", "tun", "command:ping")
+    before = _namespaces()
+    enter = [] if kind == "root" else ["unshare", "-Urn"]
+    ran = subprocess.run(
+        [*enter, *VSWITCH, "demo", "--datapath", "netdev", "--seconds", "1"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    text = ran.stdout
+    assert "the userspace datapath (netdev)" in text
+    assert len(re.findall(r"[\d.]+ ms, [\d.]+ ms", text)) == 6
+    assert re.search(r"TCP h1 -> h2: [\d,]+ MB in 1\.\d s, [\d.]+ Gbit/s", text)
+    assert "in_port(port1)" in text
+    assert re.search(r"TCP transfer +[\d,]+ +\d+ +[\d,]+ +\d+\.\d+ %", text)
+    assert "devices, flows, datapath and namespaces are gone" in text
+    assert _namespaces() <= before

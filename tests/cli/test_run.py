@@ -1,0 +1,211 @@
+"""`vswitch run`, as a person or a supervisor runs it: in a network namespace, with and without root."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.sandbox import VSWITCH, Sandbox, wait_until
+
+pytestmark = pytest.mark.system
+
+TWO_HOSTS = """
+for n in 1 2; do
+  ip link add p$n type veth peer name q$n
+  ip link set p$n up
+done
+"""
+
+
+@pytest.fixture(params=["root", "user namespace"])
+def sandbox(request: pytest.FixtureRequest, require: Callable[..., None]) -> Iterator[Sandbox]:
+    if request.param == "root":
+        require("root", "netns", "tun")
+    else:
+        require("userns", "tun")
+    box = Sandbox(user=request.param != "root")
+    yield box
+    box.close()
+
+
+class Running:
+    """A `vswitch run` in a sandbox."""
+
+    def __init__(self, box: Sandbox, where: Path, *args: str) -> None:
+        self.box = box
+        self.ctl = where / "run.ctl"
+        common = [
+            "run",
+            "--datapath",
+            "netdev",
+            "--unixctl",
+            str(self.ctl),
+            "--pidfile",
+            str(where / "run.pid"),
+        ]
+        self.process = subprocess.Popen(
+            box.command(*VSWITCH, *common, *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def wait(self) -> None:
+        """Until it answers; AssertionError with its log if it ended."""
+        wait_until(lambda: self.ctl.exists() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.process.communicate()
+
+    def appctl(self, *args: str) -> str:
+        ran = self.box.run("ovs-appctl", "-t", str(self.ctl), *args)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Signal it; (exit code, log)."""
+        if self.process.poll() is None:
+            # nsenter replaced itself with the switch, so that this is the switch's own pid.
+            self.process.send_signal(number)
+        _out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, err
+
+
+@pytest.fixture
+def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def run(*args: str) -> Running:
+        r = Running(sandbox, tmp_path, *args)
+        started.append(r)
+        return r
+
+    yield run
+    for r in started:
+        if r.process.poll() is None:
+            r.process.kill()
+        r.process.communicate()
+
+
+def _hosts(box: Sandbox) -> Sandbox:
+    """Put q2 into a namespace of its own; q1 stays. Both get addresses."""
+    other = subprocess.Popen(box.command("unshare", "-n", "sleep", "infinity"))
+    other_box = object.__new__(Sandbox)
+    other_box.user = box.user
+    other_box.holder = other
+    other_box._mine = os.readlink(f"/proc/{box.holder.pid}/ns/net")
+    assert wait_until(other_box._inside)
+    box.sh(f"ip link set q2 netns {other.pid}; ip addr add 10.9.0.1/24 dev q1; ip link set q1 up")
+    other_box.sh("ip addr add 10.9.0.2/24 dev q2; ip link set q2 up; ip link set lo up")
+    return other_box
+
+
+def test_two_hosts_ping_and_sigterm_leaves_nothing(
+    sandbox: Sandbox, start: Callable[..., Running], tmp_path: Path, require: Callable[..., None]
+) -> None:
+    require("command:ping", "command:ovs-appctl")
+    sandbox.sh(TWO_HOSTS)
+    other = _hosts(sandbox)
+    try:
+        r = start("--port", "p1", "--port", "p2")
+        r.wait()
+        ping = sandbox.run("ping", "-c", "5", "-i", "0.2", "-W", "2", "10.9.0.2")
+        assert " 5 received" in ping.stdout, ping.stdout
+        assert "in_port(p1)" in r.appctl("dpctl/dump-flows", "--names")
+        assert re.search(r"lookups: hit:\d+ missed:\d+ lost:0", r.appctl("dpctl/show"))
+        assert r.appctl("ofproto/list") == "br0\n"
+        assert "rules:" in r.appctl("memory/show")
+        code, log = r.end()
+    finally:
+        other.close()
+    assert code == 0, log
+    assert re.search(
+        r"^[-0-9]+T[0-9:]+Z\|\d{5}\|vswitchd\|INFO\|using the userspace datapath \(netdev\): as asked for$",
+        log,
+        re.MULTILINE,
+    )
+    assert "|vswitchd|INFO|ending (SIGTERM)\n" in log
+    assert "Traceback" not in log
+    assert "br0" not in sandbox.devices()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_flows_from_the_command_line_and_from_a_file(
+    sandbox: Sandbox, start: Callable[..., Running], tmp_path: Path, require: Callable[..., None]
+) -> None:
+    require("command:ovs-appctl")
+    sandbox.sh(TWO_HOSTS)
+    flows = tmp_path / "flows"
+    flows.write_text("# a comment\n\npriority=5,ip,actions=drop  # why\n")
+    r = start("--port", "p1", "--port", "p2", "--flow", "in_port=p1,actions=output:2", "--flows", str(flows))
+    r.wait()
+    assert "Datapath actions: 2" in r.appctl("ofproto/trace", "br0", "in_port=1") or "output:2" in r.appctl(
+        "ofproto/trace", "br0", "in_port=1"
+    )
+    assert "Datapath actions: drop" in r.appctl("ofproto/trace", "br0", "in_port=2,ip")
+    assert r.appctl("exit") == ""
+    assert r.process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (["--port", "nosuch"], r"vswitch: can't add port nosuch: .*[Nn]o such device"),
+        (["--flow", "tcp,tp_dst=80,actions=outptu:1"], r"vswitch: --flow .*outptu"),
+        (["--flows", "/nosuch/file"], r"vswitch: can't read flows from /nosuch/file: No such file"),
+        (["--verbose", "bogus"], r'vswitch: --verbose bogus: no destination, level, or module "bogus"'),
+        (["--log-file", "/nosuch/log"], r"vswitch: can't start: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    args: list[str], error: str, sandbox: Sandbox, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    code, log = _ended(start(*args))
+    assert code == 1
+    assert re.search(error, log), log
+    assert "Traceback" not in log
+    assert sandbox.devices() == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def _ended(r: Running) -> tuple[int, str]:
+    """Wait until it ends by itself."""
+    _out, err = r.process.communicate(timeout=20)
+    return r.process.returncode, err
+
+
+def test_the_kernel_datapath_that_is_not_there(sandbox: Sandbox) -> None:
+    if os.path.isdir("/sys/module/openvswitch"):
+        return
+    ran = sandbox.run(*VSWITCH, "run", "--datapath", "system", "--pidfile", "none", "--unixctl", "none")
+    assert ran.returncode == 1
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith("vswitch: the kernel has no openvswitch datapath")
+    assert "netdev" in last
+
+
+def test_a_second_one_of_the_same_name_is_refused(
+    sandbox: Sandbox, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    first = start("--bridge", "br1")
+    first.wait()
+    second = Running(sandbox, tmp_path, "--bridge", "br2")
+    code, log = _ended(second)
+    assert code == 1
+    assert re.search(r"already running as pid \d+; give another --name$", log.strip()), log
+    assert first.end()[0] == 0
+
+
+def test_killed_and_started_again(
+    sandbox: Sandbox, start: Callable[..., Running], require: Callable[..., None]
+) -> None:
+    require("command:ovs-appctl")
+    sandbox.sh(TWO_HOSTS)
+    first = start("--port", "p1")
+    first.wait()
+    assert first.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    first.ctl.unlink()
+    again = start("--port", "p1", "--port", "p2")
+    again.wait()
+    assert again.appctl("ofproto/list") == "br0\n"
+    assert again.end()[0] == 0
+    assert "br0" not in sandbox.devices()
