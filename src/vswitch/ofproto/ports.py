@@ -1,0 +1,106 @@
+"""Ports as OpenFlow describes them, and the numbers that they get."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Final, final
+
+from vswitch.openflow.constants import (
+    OFPP_ALL,
+    OFPP_CONTROLLER,
+    OFPP_FLOOD,
+    OFPP_IN_PORT,
+    OFPP_LOCAL,
+    OFPP_MAX,
+    OFPP_NONE,
+    OFPP_NORMAL,
+    OFPP_TABLE,
+    OFPPC_NO_FLOOD,
+    OFPPC_NO_FWD,
+    OFPPC_NO_PACKET_IN,
+    OFPPC_NO_RECV,
+    OFPPC_PORT_DOWN,
+    OFPPS_BLOCKED,
+    OFPPS_LINK_DOWN,
+    OFPPS_LIVE,
+)
+
+__all__ = [
+    "OFPPC_NO_FLOOD",
+    "OFPPC_NO_FWD",
+    "OFPPC_NO_PACKET_IN",
+    "OFPPC_NO_RECV",
+    "OFPPC_PORT_DOWN",
+    "OFPPS_BLOCKED",
+    "OFPPS_LINK_DOWN",
+    "OFPPS_LIVE",
+    "OFPP_ALL",
+    "OFPP_CONTROLLER",
+    "OFPP_FLOOD",
+    "OFPP_IN_PORT",
+    "OFPP_LOCAL",
+    "OFPP_MAX",
+    "OFPP_NONE",
+    "OFPP_NORMAL",
+    "OFPP_TABLE",
+    "OfPort",
+    "PortNumbers",
+]
+
+
+@final
+class OfPort:
+    """A port: `ofp_port` its OpenFlow number, `config` OFPPC_* bits (what a controller wants),
+    `state` OFPPS_* bits (what is), `features` OFPPF_* maps by kind ("current"...)."""
+
+    def __init__(self, ofp_port: int, name: str, mac: int = 0) -> None:
+        self.ofp_port: int = ofp_port
+        self.name: str = name
+        self.mac: int = mac
+        self.config: int = 0
+        self.state: int = 0
+        self.mtu: int = 1500
+        self.features: dict[str, int] = {}
+        self.created: int = 0
+        """Clock ms."""
+
+    @property
+    def up(self) -> bool:
+        """Whether the port is up for the controller and has a link."""
+        return not self.config & OFPPC_PORT_DOWN and not self.state & OFPPS_LINK_DOWN
+
+    def may_receive(self, stp_packet: bool = False) -> bool:
+        """Whether packets that come in here are processed."""
+        return not self.config & OFPPC_NO_RECV or stp_packet
+
+    def __repr__(self) -> str:
+        return f"OfPort({self.ofp_port}, {self.name})"
+
+
+NEVER: Final = -1
+
+
+@final
+class PortNumbers:
+    """Gives out OpenFlow port numbers 1..max_ports-1, each as late as possible again.
+
+    A number that was given back lately may still be meant by a controller's flows, so the
+    search goes on from the last one given out.
+    """
+
+    def __init__(self, max_ports: int = OFPP_MAX) -> None:
+        self.max_ports: int = min(max_ports, OFPP_MAX)
+        self.last: int = 0
+
+    def alloc(self, taken: Container[int], wanted: int | None = None) -> int | None:
+        """A number that is not in `taken`: `wanted` if it is valid and free. None: all are taken."""
+        if wanted is not None and 0 < wanted < self.max_ports and wanted not in taken:
+            return wanted
+        limit = self.max_ports
+        number = self.last
+        for _ in range(limit):
+            number = number + 1 if number + 1 < limit else 1
+            if number not in taken:
+                self.last = number
+                return number
+        return None

@@ -1,0 +1,57 @@
+"""`Rule`: one flow of a table, with its actions, timeouts and statistics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from vswitch.classifier.rule import ClsRule
+from vswitch.flow.match import Match
+
+if TYPE_CHECKING:
+    from vswitch.openflow.actions import Actions
+
+NO_REASON: Final = -1
+
+
+@final
+class Rule(ClsRule):
+    """A flow in table `table_id`.
+
+    `idle_timeout` and `hard_timeout` are in seconds, 0 for never; `created`, `modified` and
+    `used` in clock ms (`used` starts as `created`). `flags` are OFPFF_*. A `hidden` rule is
+    the switch's own: controllers neither see nor change it; `readonly` ones they can see.
+    """
+
+    def __init__(self, match: Match, priority: int, table_id: int = 0, actions: Actions = (),
+                 cookie: int = 0, now: int = 0) -> None:
+        super().__init__(match, priority)
+        self.table_id: int = table_id
+        self.actions: Actions = actions
+        self.cookie: int = cookie
+        self.idle_timeout: int = 0
+        self.hard_timeout: int = 0
+        self.importance: int = 0
+        self.flags: int = 0
+        self.hidden: bool = False
+        self.readonly: bool = False
+        self.created: int = now
+        self.modified: int = now
+        self.used: int = now
+        self.n_packets: int = 0
+        self.n_bytes: int = 0
+        self.removed: bool = False
+        """Whether the rule has left its table; facets may still hold it for a moment."""
+
+    def credit(self, n_packets: int, n_bytes: int, used: int) -> None:
+        """Count packets, the last of them at clock ms `used`."""
+        self.n_packets += n_packets
+        self.n_bytes += n_bytes
+        if used > self.used:
+            self.used = used
+
+    def is_table_miss(self) -> bool:
+        """Whether this is the table-miss flow of OpenFlow 1.3: priority 0, matching everything."""
+        return self.priority == 0 and self.match.is_catchall()
+
+    def __repr__(self) -> str:
+        return f"Rule(table={self.table_id},priority={self.priority},{self.match})"

@@ -1,0 +1,258 @@
+"""`Tables`: all flow tables of a switch, and what flow mods do to them (OpenFlow 1.3, 6.4).
+
+Whoever caches what lookups found registers a `RuleListener` and is told of every change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, final
+
+from vswitch.ofproto.rule import Rule
+from vswitch.ofproto.table import Table
+from vswitch.openflow.action_query import outputs_to_port, uses_group
+from vswitch.openflow.actions import Actions
+from vswitch.openflow.constants import (
+    OFPFF_CHECK_OVERLAP,
+    OFPFF_NO_READONLY,
+    OFPFF_RESET_COUNTS,
+    OFPG_ANY,
+    OFPP_ANY,
+    OFPRR_DELETE,
+    OFPRR_EVICTION,
+    OFPRR_HARD_TIMEOUT,
+    OFPRR_IDLE_TIMEOUT,
+    OFPTT_ALL,
+)
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
+
+N_TABLES = 255
+"""Tables 0 to 254 exist; 255 means "all"."""
+TBL_INTERNAL = N_TABLES - 1
+"""The switch's own rules: hidden and read-only."""
+
+
+class RuleListener(Protocol):
+    """Hears of changes after they are made."""
+
+    def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
+        """`rule` is in its table, in the place of `replaced` if that is given."""
+
+    def rule_deleted(self, rule: Rule, reason: int) -> None:
+        """`rule` has left its table; `reason` is an OFPRR_*."""
+
+    def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
+        """`rule` has other actions, or another cookie, than it had."""
+
+
+@dataclass
+class FlowModResult:
+    """What a flow mod did."""
+
+    added: list[Rule] = field(default_factory=list)
+    replaced: list[Rule] = field(default_factory=list)
+    modified: list[Rule] = field(default_factory=list)
+    deleted: list[Rule] = field(default_factory=list)
+    evicted: list[Rule] = field(default_factory=list)
+
+
+@final
+class Tables:
+    """The tables 0 to `n` - 1; with `N_TABLES` of them the last is `TBL_INTERNAL`."""
+
+    def __init__(self, n: int = N_TABLES) -> None:
+        self.tables: list[Table] = [Table(i) for i in range(n)]
+        if n == N_TABLES:
+            self.tables[TBL_INTERNAL].hidden = True
+            self.tables[TBL_INTERNAL].readonly = True
+            self.tables[TBL_INTERNAL].name = "internal"
+        self.listeners: list[RuleListener] = []
+        self.expirable: dict[int, Rule] = {}
+        """By id(): the rules that have a timeout."""
+
+    def __getitem__(self, table_id: int) -> Table:
+        return self.tables[table_id]
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self.tables)
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def rules(self, hidden: bool = False) -> Iterator[Rule]:
+        """All rules, table by table; the hidden ones too if asked."""
+        for table in self.tables:
+            if hidden or not table.hidden:
+                for rule in table.rules():
+                    if hidden or not rule.hidden:
+                        yield rule
+
+    # Flow mods.
+
+    def flow_mod(self, fm: FlowMod, now: int) -> FlowModResult:
+        """Carry out `fm` at clock ms `now`. OfpError: it is refused, and nothing changed."""
+        result = FlowModResult()
+        if fm.command == FlowModCommand.ADD:
+            self._add(fm, now, result)
+            return result
+        strict = fm.command in (FlowModCommand.MODIFY_STRICT, FlowModCommand.DELETE_STRICT)
+        deletes = fm.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
+        rules = self.select(fm, strict)
+        if deletes:
+            for rule in rules:
+                self._remove(rule, OFPRR_DELETE)
+            result.deleted.extend(rules)
+        elif rules:
+            self._modify(fm, rules, now, result)
+        elif fm.cookie_mask == 0 and fm.new_cookie != COOKIE_NONE:
+            self._add(fm, now, result)
+        return result
+
+    def insert(self, rule: Rule) -> None:
+        """Add one of the switch's own rules, whatever its table allows."""
+        replaced = self[rule.table_id].cls.insert(rule)
+        assert replaced is None, rule
+        self._told_inserted(rule, None)
+
+    def remove(self, rule: Rule, reason: int = OFPRR_DELETE) -> None:
+        """Remove a rule, whatever its table allows."""
+        self._remove(rule, reason)
+
+    def select(self, fm: FlowMod, strict: bool) -> list[Rule]:
+        """The rules that `fm` is about: table, match, priority if `strict`, cookie, outputs.
+
+        OfpError: OFPBRC_BAD_TABLE_ID; OFPBRC_EPERM if all of them are read-only.
+        """
+        found: list[Rule] = []
+        protected = False
+        for table in self._tables_of(fm.table_id):
+            if strict:
+                rule = table.find_exactly(fm.match, fm.priority)
+                candidates = [] if rule is None else [rule]
+            else:
+                candidates = table.find_loosely(fm.match)
+            for rule in candidates:
+                if not self._is_wanted(rule, fm):
+                    continue
+                if (rule.readonly or table.readonly) and not fm.flags & OFPFF_NO_READONLY:
+                    protected = True
+                else:
+                    found.append(rule)
+        if protected and not found:
+            raise OfpError("OFPBRC_EPERM", "the flows are read-only")
+        return found
+
+    def _tables_of(self, table_id: int) -> list[Table]:
+        if table_id == OFPTT_ALL:
+            return [t for t in self.tables if not t.hidden]
+        if table_id >= len(self.tables):
+            raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
+        return [self.tables[table_id]]
+
+    @staticmethod
+    def _is_wanted(rule: Rule, fm: FlowMod) -> bool:
+        return (
+            not rule.hidden
+            and (rule.cookie ^ fm.cookie) & fm.cookie_mask == 0
+            and (fm.out_port == OFPP_ANY or outputs_to_port(rule.actions, fm.out_port))
+            and (fm.out_group == OFPG_ANY or uses_group(rule.actions, fm.out_group))
+        )
+
+    def _add(self, fm: FlowMod, now: int, result: FlowModResult) -> None:
+        table_id = 0 if fm.table_id == OFPTT_ALL else fm.table_id
+        if table_id >= len(self.tables):
+            raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
+        table = self.tables[table_id]
+        if table.readonly and not fm.flags & OFPFF_NO_READONLY:
+            raise OfpError("OFPBRC_EPERM", f"table {table_id} is read-only")
+        old = table.find_exactly(fm.match, fm.priority)
+        if old is not None and old.readonly and not fm.flags & OFPFF_NO_READONLY:
+            raise OfpError("OFPBRC_EPERM", "the flow is read-only")
+        if old is None:
+            if fm.flags & OFPFF_CHECK_OVERLAP and table.cls.find_overlap(fm.match, fm.priority):
+                raise OfpError("OFPFMFC_OVERLAP")
+            if table.max_flows is not None and len(table) >= table.max_flows:
+                self._evict(table, result)
+        rule = Rule(fm.match.copy(), fm.priority, table_id, fm.actions, fm.new_cookie, now)
+        rule.idle_timeout = fm.idle_timeout
+        rule.hard_timeout = fm.hard_timeout
+        rule.importance = fm.importance
+        rule.flags = fm.flags & ~(OFPFF_CHECK_OVERLAP | OFPFF_RESET_COUNTS)
+        if old is not None:
+            self._leave(old)
+            result.replaced.append(old)
+        table.cls.insert(rule)
+        self._told_inserted(rule, old)
+        result.added.append(rule)
+
+    def _evict(self, table: Table, result: FlowModResult) -> None:
+        """Make room in a full table: the rule of least importance and life left goes."""
+        victims = [r for r in table.rules() if r.idle_timeout or r.hard_timeout] if table.evicts else []
+        if not victims:
+            raise OfpError("OFPFMFC_TABLE_FULL", f"table {table.table_id} has {len(table)} flows")
+        victim = min(victims, key=lambda r: (r.importance, expiry(r)))
+        self._remove(victim, OFPRR_EVICTION)
+        result.evicted.append(victim)
+
+    def _modify(self, fm: FlowMod, rules: Iterable[Rule], now: int, result: FlowModResult) -> None:
+        for rule in rules:
+            old_actions = rule.actions
+            rule.actions = fm.actions
+            if fm.modify_cookie and fm.new_cookie != COOKIE_NONE:
+                rule.cookie = fm.new_cookie
+            rule.modified = now
+            if fm.flags & OFPFF_RESET_COUNTS:
+                rule.n_packets = 0
+                rule.n_bytes = 0
+            for listener in self.listeners:
+                listener.rule_modified(rule, old_actions)
+            result.modified.append(rule)
+
+    # Timeouts.
+
+    def expire(self, now: int) -> list[Rule]:
+        """Remove the rules whose hard or idle timeout has passed by clock ms `now`.
+
+        `Rule.used` must be up to date: push the datapath's statistics first.
+        """
+        gone: list[Rule] = []
+        for rule in list(self.expirable.values()):
+            if rule.hard_timeout and now > rule.modified + rule.hard_timeout * 1000:
+                reason = OFPRR_HARD_TIMEOUT
+            elif rule.idle_timeout and now > rule.used + rule.idle_timeout * 1000:
+                reason = OFPRR_IDLE_TIMEOUT
+            else:
+                continue
+            self._remove(rule, reason)
+            gone.append(rule)
+        return gone
+
+    # Within.
+
+    def _remove(self, rule: Rule, reason: int) -> None:
+        self[rule.table_id].cls.remove(rule)
+        self._leave(rule)
+        for listener in self.listeners:
+            listener.rule_deleted(rule, reason)
+
+    def _leave(self, rule: Rule) -> None:
+        rule.removed = True
+        self.expirable.pop(id(rule), None)
+
+    def _told_inserted(self, rule: Rule, replaced: Rule | None) -> None:
+        if rule.idle_timeout or rule.hard_timeout:
+            self.expirable[id(rule)] = rule
+        for listener in self.listeners:
+            listener.rule_inserted(rule, replaced)
+
+
+def expiry(rule: Rule) -> int:
+    """Clock ms at which the rule goes if no packet comes; far off without timeouts."""
+    times = []
+    if rule.hard_timeout:
+        times.append(rule.modified + rule.hard_timeout * 1000)
+    if rule.idle_timeout:
+        times.append(rule.used + rule.idle_timeout * 1000)
+    return min(times, default=1 << 62)
