@@ -309,8 +309,9 @@ class Generator:
             f"set_field:{rng.randrange(4)}->nw_ecn",
         ]
         if name in OVER_IPV4:
-            pool += [f"set_field:{rng.choice(IPS)}->ip_src", f"set_field:{rng.choice(IPS)}->ip_dst",
-                     "set_field:0.0.0.7/0.0.0.255->ip_src", "move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]"]  # fmt: skip
+            pool += [f"set_field:{rng.choice(IPS)}->{rng.choice(['ip_src', 'ip_dst'])}",
+                     "set_field:0.0.0.7/0.0.0.255->ip_src",
+                     "move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]"]  # fmt: skip
         else:
             pool += [f"set_field:{rng.choice(IP6S)}->ipv6_src", "set_field:0x77->ipv6_label"]
         if l4:

@@ -78,6 +78,7 @@ class RealSwitch:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.client: UnixctlClient | None = None
         self.bridges: list[str] = []
+        self._ports: dict[str, str] = {}
 
     def start(self) -> None:
         """Start both daemons and connect to the switch's runtime commands."""
@@ -169,6 +170,7 @@ class RealSwitch:
             args += self._bridge_args(bridge)
         self.run("ovs-vsctl", *args[1:])
         self.bridges = [bridge.name for bridge in setup.bridges]
+        self._ports = {}
         for bridge in setup.bridges:
             self._port_bits(bridge)
             self.set_flows(bridge.name, bridge.flows, bridge.dialect, bridge.groups)
@@ -228,11 +230,17 @@ class RealSwitch:
         args = [query.packet] if query.packet else []
         return self.appctl("ofproto/trace", query.bridge, query.flow, *args)
 
+    def port_names(self) -> dict[str, str]:
+        """Datapath port number, as text -> port name; asked once a setup."""
+        if not self._ports:
+            found = re.findall(r"^    (\S+) \S+/(\d+): ", self.appctl("dpif/show"), re.MULTILINE)
+            self._ports = {number: name for name, number in found}
+        return self._ports
+
     def receive(self, port: str, packet: str) -> None:
         """Give port `port` a packet, as bytes in hexadecimal."""
         self.appctl("netdev-dummy/receive", port, packet)
 
-    def datapath_flows(self, bridge: str) -> list[str]:
-        """The datapath's flows on behalf of `bridge`, without counters, sorted."""
-        lines = self.appctl("dpif/dump-flows", bridge).splitlines()
-        return sorted(re.sub(r", packets:.*?, actions:", ", actions:", line) for line in lines)
+    def dump_flows(self) -> str:
+        """The datapath's flows, ports by name."""
+        return self.appctl("dpctl/dump-flows", "--names", "dummy@ovs-dummy")
