@@ -120,6 +120,13 @@ def mask_of(*names: str) -> Flow:
     return mask
 
 
+def same_mask(a: Flow, b: Flow) -> bool:
+    """Whether two masks decide by the same bits; not every datapath has a packet type in its key."""
+    a, b = a.copy(), b.copy()
+    a.packet_type = b.packet_type = 0
+    return a == b
+
+
 ALL_UDP = ("dl_src", "dl_dst", "nw_src", "nw_dst", "nw_proto", "udp_src", "udp_dst")
 
 

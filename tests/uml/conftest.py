@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from tests.uml import harness
+
+collect_ignore = [] if os.environ.get("VSWITCH_UML") else ["inside"]
 
 
 class Uml:
@@ -24,7 +27,7 @@ class Uml:
 
     def pytest(self, *args: str, timeout: float = 300.0, **options: Any) -> str:
         """Run pytest inside on `args`; its output, AssertionError with it unless all passed."""
-        command = f"{sys.executable} -m pytest -q -p no:cacheprovider -x {' '.join(args)}"
+        command = f"{sys.executable} -m pytest -q -p no:cacheprovider --tb=short --color=no {' '.join(args)}"
         return self.run(command + "\n", timeout=timeout, **options).check()
 
 

@@ -200,6 +200,10 @@ class Dpif(ABC):
 
     # Introspection.
 
+    def show_channels(self) -> str:
+        """The text of `dpif/show-channels`; "" where upcalls pass through no channels."""
+        return ""
+
     @abstractmethod
     def cached(self) -> dict[str, int]:
         """Numbers for `memory/show` ("masks", "emc entries"...)."""

@@ -172,7 +172,8 @@ class FlowGet(Op):
 class Execute(Op):
     """Run `actions` on `packet`, whose metadata (in_port, recirc_id, tunnel...) is in `key`.
 
-    `probe`: a failure is expected and not logged. `offload`: see `Upcall`.
+    `probe`: a failure is expected and not logged. `offload` and `hash`: see `Upcall`; give
+    them back as they came.
     """
 
     packet: bytes
@@ -181,6 +182,7 @@ class Execute(Op):
     mtu: int = 0
     probe: bool = False
     offload: object | None = None
+    hash: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import errno
 import os
 import random
 import socket
+import sys
 from collections.abc import Generator
 from typing import Final, TypeAlias
 
@@ -42,7 +43,8 @@ NETLINK_LISTEN_ALL_NSID: Final = 8
 NETLINK_CAP_ACK: Final = 10
 NETLINK_EXT_ACK: Final = 11
 SO_RCVBUFFORCE: Final = 33
-SO_SNDBUFFORCE: Final = 32
+SO_MEMINFO: Final = 55
+SK_MEMINFO_DROPS: Final = 8
 
 RECV_SIZE: Final = 65536
 """Bytes read at a time; a dump's datagrams are at most 32 KB, an upcall at most 64 KB and headers."""
@@ -91,6 +93,15 @@ class NlSocket:
     def rcvbuf(self) -> int:
         """The receive buffer that the kernel granted, in the bytes it counts (twice the asked)."""
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+    def drops(self) -> int:
+        """Messages that did not fit into the queue so far, mod 2**32 (SO_MEMINFO); 0 before Linux 4.12."""
+        try:
+            data = self._socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 64)
+        except OSError:
+            return 0
+        end = 4 * (SK_MEMINFO_DROPS + 1)
+        return int.from_bytes(data[end - 4 : end], sys.byteorder) if len(data) >= end else 0
 
     def close(self) -> None:
         """Close the socket. Idempotent."""

@@ -1,0 +1,499 @@
+"""`DpifKernel`: the "system" datapath, a `Dpif` over the Linux openvswitch module."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Final, TypeVar
+
+from vswitch.base.clock import Clock
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.kernel import ct, ct_limit, datapath, meter, vport
+from vswitch.dpif.kernel.channels import Channels
+from vswitch.dpif.kernel.family import lookup_families
+from vswitch.dpif.kernel.flow import (
+    OVS_FLOW_CMD_DEL,
+    OVS_FLOW_CMD_GET,
+    OVS_FLOW_CMD_NEW,
+    OVS_FLOW_CMD_SET,
+    compose_all,
+    compose_named,
+    compose_put,
+    parse_flow,
+    parse_stats,
+)
+from vswitch.dpif.kernel.packet import UpcallParser, compose_execute
+from vswitch.dpif.provider import MAX_OPS, Dpif
+from vswitch.dpif.types import (
+    CtEntry,
+    CtLimit,
+    DpifError,
+    DpifFlow,
+    DpifPort,
+    DpifStats,
+    Execute,
+    FlowDel,
+    FlowGet,
+    FlowPut,
+    MeterConfig,
+    MeterFeatures,
+    MeterStats,
+    Op,
+    PutFlags,
+    Upcall,
+)
+from vswitch.netlink.attrs import NlAttrError
+from vswitch.netlink.errors import NlError, NlOverrun
+from vswitch.netlink.message import NLM_F_CREATE, NLM_F_ECHO, Batch, walk
+from vswitch.netlink.socket import MAX_TRIES, NETLINK_GENERIC, Dump, NlSocket, SocketPool
+
+MAX_PORTS: Final = 65535
+"""The kernel's DP_MAX_PORTS (USHRT_MAX)."""
+MAX_BATCH_BYTES: Final = 65536
+"""A batch is sent once it holds this many bytes, or MAX_OPS requests."""
+
+log = Vlog("dpif_linux")
+T = TypeVar("T")
+
+
+class DpifKernel(Dpif):
+    """An open datapath of the kernel. Made by `open_datapath`."""
+
+    type = "system"
+
+    def __init__(self, name: str, clock: Clock, create: bool) -> None:
+        self.name = name
+        self._obj = f"{self.type}@{name}"
+        self._clock = clock
+        self._families = lookup_families(self._obj)
+        self._closed = False
+        self._sock = self._call("open", NlSocket, NETLINK_GENERIC)
+        self._pool = SocketPool(NETLINK_GENERIC)
+        self._notifications: NlSocket | None = None
+        self._names: dict[int, str] = {}
+        self._rl = RateLimit(60, 5)
+        try:
+            info = self._open_datapath(create)
+            self.dp_ifindex = info.dp_ifindex
+            self._notifications = self._call("open", NlSocket, NETLINK_GENERIC)
+            self._call("open", self._notifications.join, self._families.vport_group)
+            self._ports()
+        except BaseException:
+            self._sock.close()
+            if self._notifications is not None:
+                self._notifications.close()
+            raise
+        self.channels = Channels(
+            self._obj, clock, UpcallParser(self._families.packet, self.dp_ifindex), self._name_of
+        )
+
+    def _call(self, operation: str, fn: Callable[..., T], *args: object, obj: str = "") -> T:
+        """`fn(*args)`, whose NlError or OSError becomes a DpifError of `operation` on `obj`."""
+        what = f"{self._obj}: {obj}" if obj else self._obj
+        try:
+            return fn(*args)
+        except DpifError:
+            raise
+        except NlError as e:
+            raise DpifError(e.errno or errno.EIO, operation, what, e.detail) from e
+        except OSError as e:
+            raise DpifError(e.errno or errno.EIO, operation, what) from e
+
+    # The datapath as a whole.
+
+    def _open_datapath(self, create: bool) -> datapath.DatapathInfo:
+        """Find the datapath or make it; one left by another process gets our user features."""
+        family = self._families.datapath
+        if create:
+            try:
+                return datapath.create(self._sock, family, self.name)
+            except NlError as e:
+                if e.errno not in (errno.EEXIST, errno.EBUSY):
+                    raise DpifError(e.errno or errno.EIO, "create", self._obj, e.detail) from e
+        info = self._call("open", datapath.get, self._sock, family, self.name)
+        if info.user_features != datapath.USER_FEATURES and create:
+            features = datapath.USER_FEATURES
+            info = self._call("open", datapath.set_features, self._sock, family, info.dp_ifindex, features)
+        return info
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        try:
+            self.recv_set(False)
+        except DpifError:
+            pass  # The datapath is gone, and so is what would have been told.
+        self._closed = True
+        self._sock.close()
+        self._pool.close()
+        if self._notifications is not None:
+            self._notifications.close()
+
+    def destroy(self) -> None:
+        self._call("destroy", datapath.delete, self._sock, self._families.datapath, self.dp_ifindex)
+        self.channels.close()
+
+    def run(self) -> bool:
+        return False
+
+    def run_fds(self) -> list[int]:
+        return []
+
+    def stats(self) -> DpifStats:
+        info = self._call(
+            "get stats", datapath.get, self._sock, self._families.datapath, None, self.dp_ifindex
+        )
+        return info.stats
+
+    # Ports.
+
+    def _vport(self, operation: str, fn: Callable[..., T], *args: object, obj: str = "") -> T:
+        return self._call(operation, fn, self._sock, self._families.vport, self.dp_ifindex, *args, obj=obj)
+
+    def _ports(self) -> list[vport.VportInfo]:
+        ports = self._vport("port dump", vport.dump)
+        self._names = {port.port_no: port.name for port in ports}
+        return ports
+
+    def _name_of(self, port_no: int) -> str:
+        return self._names.get(port_no, "gone")
+
+    def port_add(
+        self, name: str, type: str, port_no: int | None = None, options: dict[str, str] | None = None
+    ) -> int:
+        # The pid depends on the number, which the kernel may choose: told at once if it's known.
+        pid = self.channels.pid_of(port_no) if port_no is not None else 0
+        try:
+            info = self._vport("port add", vport.create, name, type, port_no, pid, options or {}, obj=name)
+        except DpifError as e:
+            if e.errno == errno.EBUSY and self._has_port(name):
+                raise DpifError(errno.EEXIST, e.operation, e.obj, e.detail) from e
+            raise
+        self._names[info.port_no] = info.name
+        if port_no is None and self.channels.enabled:
+            self._set_pid(info)
+        return info.port_no
+
+    def _has_port(self, name: str) -> bool:
+        try:
+            self.port_query_by_name(name)
+        except DpifError:
+            return False
+        return True
+
+    def _set_pid(self, info: vport.VportInfo) -> None:
+        """Give a port that is there the pid of its channel; without one it is taken away again."""
+        pids = {info.port_no: self.channels.pid_of(info.port_no)}
+        code = self._vport("port add", vport.set_pids, pids, obj=info.name)[info.port_no]
+        if code:
+            self._vport("port add", vport.delete, info.port_no, obj=info.name)
+            raise DpifError(code, "port add", f"{self._obj}: {info.name}", "set its upcall pid")
+
+    def port_del(self, port_no: int) -> None:
+        name = self._names.get(port_no, "")
+        try:
+            self._vport("port del", vport.delete, port_no, obj=name or f"port {port_no}")
+        except DpifError as e:
+            if e.errno == errno.ENODEV:
+                raise DpifError(errno.ENOENT, e.operation, e.obj, e.detail) from e
+            raise
+        self._names.pop(port_no, None)
+
+    def _query(self, obj: str, port_no: int | None, name: str | None) -> vport.VportInfo:
+        info = self._vport("port query", vport.get, port_no, name, obj=obj)
+        if info.dp_ifindex != self.dp_ifindex:
+            raise DpifError(errno.ENODEV, "port query", f"{self._obj}: {obj}", "it is in another datapath")
+        return info
+
+    def port_query_by_number(self, port_no: int) -> DpifPort:
+        info = self._query(f"port {port_no}", port_no, None)
+        return DpifPort(info.name, info.type, info.port_no)
+
+    def port_query_by_name(self, name: str) -> DpifPort:
+        info = self._query(name, None, name)
+        return DpifPort(info.name, info.type, info.port_no)
+
+    def port_dump(self) -> list[DpifPort]:
+        return [DpifPort(p.name, p.type, p.port_no) for p in self._ports()]
+
+    def port_poll(self) -> set[str] | None:
+        changed: set[str] | None = set()
+        stray = False
+        sock = self._notifications
+        while sock is not None:
+            try:
+                data = sock.recv()
+            except NlOverrun:
+                changed = None
+                continue
+            if not data:
+                break
+            for message in walk(data):
+                try:
+                    info = vport.parse_vport(message.payload())
+                except NlAttrError:
+                    continue
+                if message.type != self._families.vport or info.dp_ifindex != self.dp_ifindex:
+                    continue
+                if info.cmd == vport.OVS_VPORT_CMD_SET and self._names.get(info.port_no) == info.name:
+                    continue  # Our own change of its upcall pid.
+                if changed is not None:
+                    changed.add(info.name)
+                if info.cmd == vport.OVS_VPORT_CMD_DEL:
+                    if self._names.get(info.port_no) == info.name:
+                        del self._names[info.port_no]
+                else:
+                    self._names[info.port_no] = info.name
+                    stray = stray or info.upcall_pids != (self.channels.pid_of(info.port_no),)
+        if changed is None:
+            self._ports()
+        if self.channels.enabled and (stray or changed is None):
+            self.set_upcall_pids()
+        return changed
+
+    def port_poll_fd(self) -> int:
+        return self._notifications.fileno() if self._notifications is not None else -1
+
+    def get_max_ports(self) -> int:
+        return MAX_PORTS
+
+    def port_get_pid(self, port_no: int) -> int:
+        return self.channels.pid_of(port_no)
+
+    def port_stats(self, port_no: int) -> dict[str, int]:
+        return self._query(f"port {port_no}", port_no, None).stats
+
+    def set_upcall_pids(self) -> None:
+        """Tell every port that isn't told right already where its upcalls go (0: nowhere).
+
+        A port that vanishes meanwhile is no error. DpifError if the ports can't be listed.
+        """
+        wrong = {
+            p.port_no: self.channels.pid_of(p.port_no)
+            for p in self._ports()
+            if p.upcall_pids != (self.channels.pid_of(p.port_no),)
+        }
+        for port_no, code in self._vport("set upcall pids", vport.set_pids, wrong).items():
+            if code not in (0, errno.ENODEV, errno.ENOENT):
+                where = f"{self._obj}: {self._name_of(port_no)}"
+                raise DpifError(code, "set upcall pids", where)
+
+    # Flows.
+
+    def _age(self) -> int:
+        """What to add to the kernel's monotonic ms to get this switch's clock."""
+        return self._clock.now() - time.monotonic_ns() // 1_000_000
+
+    def flow_flush(self) -> None:
+        payload = compose_all(OVS_FLOW_CMD_DEL, self.dp_ifindex)
+        self._call("flow flush", self._sock.transact, self._families.flow, 0, payload, "flush flows")
+
+    def flow_dump(self) -> Iterator[DpifFlow]:
+        payload = compose_all(OVS_FLOW_CMD_GET, self.dp_ifindex)
+        seen: set[bytes] = set()
+        for _ in range(MAX_TRIES):
+            sock = self._call("flow dump", self._pool.take)
+            clean = False
+            try:
+                parts = sock.dump(self._families.flow, payload, "dump flows")
+                interrupted = yield from self._dump_once(parts, seen)
+                clean = True
+            except NlError as e:
+                raise DpifError(e.errno or errno.EIO, "flow dump", self._obj, e.detail) from e
+            finally:
+                self._pool.give(sock, clean)
+            if not interrupted:
+                return
+
+    def _dump_once(self, parts: Dump, seen: set[bytes]) -> Generator[DpifFlow, None, bool]:
+        """The flows of one dump that aren't in `seen` yet; returns whether it was interrupted.
+
+        Even an uninterrupted dump may give a flow twice, where the kernel's table grew meanwhile.
+        """
+        age = self._age()
+        while True:
+            try:
+                message = next(parts)
+            except StopIteration as stop:
+                return bool(stop.value)
+            try:
+                flow = parse_flow(message.data, message.start, message.end, age)
+            except NlAttrError as e:
+                log.warn_rl(self._rl, self._clock.now(), "%s: %s in flow dump", self._obj, e)
+                continue
+            identity = flow.ufid or flow.key.key() + flow.mask.key()
+            if identity not in seen:
+                seen.add(identity)
+                yield flow
+
+    def operate(self, ops: Sequence[Op]) -> None:
+        batch = self._sock.new_batch()
+        members: list[Op] = []
+        for op in ops:
+            op.error = 0
+            op.detail = ""
+            try:
+                self._compose(batch, op)
+            except NlAttrError as e:
+                batch.drop_last()
+                op.error = errno.E2BIG
+                op.detail = str(e)
+                continue
+            members.append(op)
+            if batch.count >= MAX_OPS or batch.size() >= MAX_BATCH_BYTES:
+                self._carry_out(batch, members)
+                batch = self._sock.new_batch()
+                members = []
+        if members:
+            self._carry_out(batch, members)
+
+    def _compose(self, batch: Batch, op: Op) -> None:
+        dp = self.dp_ifindex
+        if isinstance(op, FlowPut):
+            flags = 0 if op.flags & PutFlags.MODIFY else NLM_F_CREATE
+            cmd = OVS_FLOW_CMD_NEW if op.flags & PutFlags.CREATE else OVS_FLOW_CMD_SET
+            batch.begin(self._families.flow, flags | NLM_F_ECHO if op.want_stats else flags, op.want_stats)
+            compose_put(
+                batch.builder, cmd, dp, op.key, op.mask, op.actions, op.ufid,
+                bool(op.flags & PutFlags.ZERO_STATS), bool(op.flags & PutFlags.PROBE),
+            )  # fmt: skip
+        elif isinstance(op, FlowDel):
+            batch.begin(self._families.flow, NLM_F_ECHO, True)
+            compose_named(batch.builder, OVS_FLOW_CMD_DEL, dp, op.key, op.ufid, True)
+        elif isinstance(op, FlowGet):
+            batch.begin(self._families.flow, NLM_F_ECHO, True)
+            compose_named(batch.builder, OVS_FLOW_CMD_GET, dp, op.key, op.ufid, False)
+        elif isinstance(op, Execute):
+            batch.begin(self._families.packet, 0, False)
+            compose_execute(
+                batch.builder, dp, op.packet, op.key, op.actions, op.mtu, op.hash, op.probe
+            )
+        else:
+            raise TypeError(f"{type(op).__name__} is no datapath operation")
+        batch.end()
+
+    def _carry_out(self, batch: Batch, members: list[Op]) -> None:
+        try:
+            self._sock.transact_multiple(batch)
+        except NlError as e:
+            for op in members:
+                op.error = e.errno or errno.EIO
+                op.detail = str(e)
+            return
+        age = self._age()
+        for i, op in enumerate(members):
+            op.error = batch.error(i)
+            op.detail = batch.detail(i)
+            if op.error:
+                continue
+            try:
+                if isinstance(op, FlowDel) or (isinstance(op, FlowPut) and op.want_stats):
+                    op.stats = parse_stats(batch.reply(i), age)
+                elif isinstance(op, FlowGet):
+                    reply = batch.reply(i)
+                    op.flow = parse_flow(reply, 0, len(reply), age)
+            except NlAttrError as e:
+                op.error = errno.EPROTO
+                op.detail = str(e)
+
+    # Upcalls.
+
+    def recv_set(self, enable: bool) -> None:
+        """As `dpif_linux_recv_set`: channels open and ports told, or ports told and channels shut."""
+        if enable == self.channels.enabled:
+            return
+        if enable:
+            self.channels.open()
+            try:
+                self.set_upcall_pids()
+            except BaseException:
+                self.channels.close()
+                raise
+            return
+        self.channels.close()
+        self.set_upcall_pids()
+
+    def recv_purge(self) -> None:
+        self.channels.purge()
+
+    def recv(self, max_upcalls: int) -> list[Upcall]:
+        return self.channels.recv(max_upcalls)
+
+    def recv_fd(self) -> int:
+        return self.channels.fileno()
+
+    def show_channels(self) -> str:
+        return self.channels.show()
+
+    # Meters.
+
+    def _meter(self, operation: str, fn: Callable[..., T], *args: object, obj: str = "") -> T:
+        if not self._families.meter:
+            raise DpifError(errno.EOPNOTSUPP, operation, self._obj, "this kernel's datapath has no meters")
+        return self._call(operation, fn, self._sock, self._families.meter, self.dp_ifindex, *args, obj=obj)
+
+    def meter_features(self) -> MeterFeatures:
+        if not self._families.meter:
+            return MeterFeatures()
+        return self._meter("meter features", meter.features)
+
+    def meter_set(self, meter_id: int, config: MeterConfig) -> None:
+        self._meter("meter set", meter.set_meter, meter_id, config, obj=f"meter {meter_id}")
+
+    def meter_get(self, meter_id: int) -> MeterStats:
+        return self._meter("meter get", meter.get_meter, meter_id, obj=f"meter {meter_id}")
+
+    def meter_del(self, meter_id: int) -> MeterStats:
+        return self._meter("meter del", meter.del_meter, meter_id, obj=f"meter {meter_id}")
+
+    # Connection tracking.
+
+    def ct_dump(self, zone: int | None = None) -> Iterator[CtEntry]:
+        return iter(self._call("ct dump", lambda: list(ct.dump(zone))))
+
+    def ct_flush(self, zone: int | None = None) -> None:
+        self._call("ct flush", ct.flush, zone)
+
+    def _limits(self, operation: str, fn: Callable[..., T], *args: object) -> T:
+        if not self._families.ct_limit:
+            raise DpifError(errno.EOPNOTSUPP, operation, self._obj, "this kernel limits no zones")
+        return self._call(operation, fn, self._sock, self._families.ct_limit, self.dp_ifindex, *args)
+
+    def ct_set_limits(self, limits: Sequence[CtLimit]) -> None:
+        self._limits("ct set limits", ct_limit.set_limits, limits)
+
+    def ct_get_limits(self, zones: Sequence[int]) -> list[CtLimit]:
+        return self._limits("ct get limits", ct_limit.get_limits, zones)
+
+    def ct_del_limits(self, zones: Sequence[int]) -> None:
+        self._limits("ct del limits", ct_limit.del_limits, zones)
+
+    # Introspection.
+
+    def cached(self) -> dict[str, int]:
+        return {"channels": len(self.channels.pids()), "ports": len(self._names)}
+
+
+def open_datapath(name: str, clock: Clock, create: bool) -> DpifKernel:
+    """Open datapath `name` of the kernel, made if absent and `create`; else ENODEV.
+
+    DpifError(EOPNOTSUPP) says so where the kernel has no openvswitch datapath.
+    """
+    return DpifKernel(name, clock, create)
+
+
+def list_datapaths() -> list[str]:
+    """The names of all the kernel's datapaths in this network namespace. DpifError."""
+    families = lookup_families("system")
+    try:
+        sock = NlSocket(NETLINK_GENERIC)
+    except OSError as e:
+        raise DpifError(e.errno or errno.EIO, "enumerate", "system") from e
+    try:
+        return sorted(info.name for info in datapath.dump(sock, families.datapath))
+    except NlError as e:
+        raise DpifError(e.errno or errno.EIO, "enumerate", "system", e.detail) from e
+    finally:
+        sock.close()

@@ -1,0 +1,1 @@
+"""What runs inside user-mode Linux: tests against its openvswitch module, as root."""

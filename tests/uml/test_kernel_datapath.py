@@ -1,0 +1,17 @@
+"""The "system" datapath on a real kernel: what is tested in `inside/`, one boot a file."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.uml.conftest import Uml
+
+pytestmark = pytest.mark.system
+
+
+def test_the_kernel_datapath_passes_the_conformance_suite(uml: Uml) -> None:
+    uml.pytest("tests/uml/inside/test_conformance.py")
+
+
+def test_the_channels_behave_on_a_real_kernel(uml: Uml) -> None:
+    uml.pytest("tests/uml/inside/test_channels.py")
