@@ -3,46 +3,229 @@
 Bridges of type "system" are all parts of datapath "ovs-system", those of type "netdev" of
 "ovs-netdev": so a patch port costs nothing in the datapath, and `ovs-dpctl` finds what it
 expects. The backer alone translates between datapath and OpenFlow port numbers.
+
+`run` is one turn of the main loop: datapath, revalidation, upcalls, ports, expiration.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from vswitch.base import coverage
+from vswitch.base.clock import Clock
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.tags import TagSet
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.open import dpif_create_and_open
+from vswitch.dpif.probe import Support, probe
+from vswitch.dpif.provider import RECV_BATCH, Dpif
+from vswitch.dpif.types import DpifError
+from vswitch.flow.extract import extract
+from vswitch.flow.flow import Flow
+from vswitch.ofproto_dpif.expiration import Expiration
+from vswitch.ofproto_dpif.facet import Facet, Subfacet
+from vswitch.ofproto_dpif.governor import Governor
+from vswitch.ofproto_dpif.install import Installer
+from vswitch.ofproto_dpif.recirc import RecircIds
+from vswitch.ofproto_dpif.revalidate import RevReason, revalidate
+from vswitch.ofproto_dpif.upcall import handle_upcalls
+from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
-    from vswitch.base.clock import Clock
-    from vswitch.base.tags import TagSet
-    from vswitch.dpif.probe import Support
-    from vswitch.dpif.provider import Dpif
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
     from vswitch.ofproto_dpif.bundle import OfportDpif
-    from vswitch.ofproto_dpif.recirc import RecircIds
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+log = Vlog("ofproto_dpif")
+
+OFPP_MAX: Final = 0xFF00
+"""OpenFlow 1.0 port numbers end below this."""
+FLOW_EVICTION_THRESHOLD: Final = 2500
+"""With more datapath flows than this they are idled out sooner, and the governor steps in at
+twice as many."""
+BATCHES_PER_RUN: Final = 4
+"""Batches of upcalls that one `run` takes before it gives way to the rest of the process."""
+
+backer_upcall_batches = coverage.counter("upcall_batch")
+dpif_port_changes = coverage.counter("backer_port_change")
 
 
 class Backer:
-    """An open datapath and the bridges on it."""
+    """An open datapath and the bridges on it.
 
-    type: str
-    """"system" or "netdev"."""
-    name: str
-    """The datapath's name: "ovs-system", "ovs-netdev"."""
-    clock: Clock
-    dpif: Dpif
-    support: Support
-    """What the datapath can do, as probed when it was opened."""
-    ofprotos: dict[str, OfprotoDpif]
-    """The bridges on this datapath, by name."""
-    odp_to_ofport: dict[int, OfportDpif]
-    """Datapath port number -> the port of the bridge that has it."""
-    recirc_ids: RecircIds
-    """Recirculation ids and the frozen states they stand for (`recirc.py`)."""
-    max_ports: int
-    """How many ports the datapath can have."""
-    need_revalidate: int
-    """`RevReason` of the next full revalidation, 0 for none."""
-    revalidate_set: TagSet
-    """Tags of the facets that the next revalidation must look at."""
+    `Backer.open` makes one. Attributes that translation reads: `support`, `recirc_ids`,
+    `odp_to_ofport`, `port_pid`.
+    """
+
+    def __init__(self, type: str, dpif: Dpif, clock: Clock) -> None:
+        self.type: str = type
+        """"system" or "netdev"."""
+        self.name: str = dpif.name
+        """The datapath's name: "ovs-system", "ovs-netdev"."""
+        self.dpif: Dpif = dpif
+        self.clock: Clock = clock
+        self.support: Support = Support()
+        """What the datapath can do, as probed when it was opened."""
+        self.max_ports: int = OFPP_MAX
+        """How many ports a bridge here can have: the datapath's limit or OpenFlow's."""
+        self.ofprotos: dict[str, OfprotoDpif] = {}
+        """The bridges on this datapath, by name."""
+        self.odp_to_ofport: dict[int, OfportDpif] = {}
+        """Datapath port number -> the port of the bridge that has it."""
+        self.recirc_ids: RecircIds = RecircIds()
+        """Recirculation ids and the frozen states they stand for (`recirc.py`)."""
+        self.subfacets: dict[bytes, Subfacet] = {}
+        """UFID -> every flow that we put into the datapath."""
+        self.installer: Installer = Installer(self)
+        self.governor: Governor | None = None
+        """There while misses come faster than flows are worth installing."""
+        self.flow_eviction_threshold: int = FLOW_EVICTION_THRESHOLD
+        self.max_idle: int = 10000
+        """The longest, in ms, that an unused datapath flow lives (`other_config:max-idle`)."""
+        self.expiration: Expiration = Expiration(clock.now())
+        self.need_revalidate: int = 0
+        """`RevReason` of the next full revalidation, 0 for none."""
+        self.revalidate_set: TagSet = TagSet()
+        """Tags of the facets that the next revalidation must look at."""
+        self.unknown_port_rl: RateLimit = RateLimit(60, 5)
+        self._pids: dict[int, int] = {}
+        self._parser: Parser = Parser()
+
+    @classmethod
+    def open(cls, type: str, clock: Clock) -> Backer:
+        """Open datapath "ovs-TYPE", made if absent, emptied of an earlier life's flows and
+        upcalls, and with upcalls on. DpifError names the datapath; nothing stays open then."""
+        name = f"ovs-{type}"
+        try:
+            dpif = dpif_create_and_open(name, type, clock)
+        except DpifError as error:
+            log.err("failed to open datapath %s: %s", name, error)
+            raise
+        try:
+            backer = cls(type, dpif, clock)
+            backer.max_ports = min(dpif.get_max_ports(), OFPP_MAX)
+            dpif.flow_flush()
+            dpif.recv_purge()
+            try:
+                dpif.recv_set(True)
+            except DpifError as error:
+                log.err("failed to listen on datapath %s: %s", name, error)
+                raise
+            backer.support = probe(dpif)
+            dpif.recv_purge()
+        except BaseException:
+            dpif.close()
+            raise
+        return backer
+
+    def close(self, destroy: bool = False) -> None:
+        """Take our flows out and let go of the datapath, deleting it if `destroy`."""
+        for ofproto in list(self.ofprotos.values()):
+            self.installer.flush(ofproto, self.clock.now())
+        if destroy:
+            self.dpif.destroy()
+        self.dpif.close()
+
+    # Ports.
+
+    def ofport_of(self, odp_port: int) -> OfportDpif | None:
+        """The bridge port behind datapath port `odp_port`."""
+        return self.odp_to_ofport.get(odp_port)
 
     def port_pid(self, odp_port: int) -> int:
         """The upcall pid for `Userspace` actions of flows that come in at `odp_port` (cached)."""
-        return self.dpif.port_get_pid(odp_port)
+        pid = self._pids.get(odp_port)
+        if pid is None:
+            pid = self.dpif.port_get_pid(odp_port)
+            self._pids[odp_port] = pid
+        return pid
+
+    def ports_changed(self) -> None:
+        """A datapath port came or went: pids and drop flows of unknown ports are stale."""
+        self._pids.clear()
+        self.installer.forget_drop_keys()
+
+    # Revalidation.
+
+    def need(self, reason: RevReason) -> None:
+        """Ask that all facets be translated anew, because of `reason` (the first one counts)."""
+        if not self.need_revalidate:
+            self.need_revalidate = reason
+
+    # Governor.
+
+    def should_install(self, flow_hash: int, n_packets: int, now: int) -> bool:
+        """Whether a flow that just missed gets a datapath flow."""
+        governor = self.governor
+        if governor is None:
+            if len(self.subfacets) // 2 <= self.flow_eviction_threshold:
+                return True
+            governor = self.governor = Governor(self.name, now)
+            log.info("%s: many new flows, installing only those of %d packets and more",
+                     self.name, 5)
+        return governor.should_install_flow(flow_hash, n_packets)
+
+    def _run_governor(self, now: int) -> None:
+        governor = self.governor
+        if governor is not None:
+            governor.run(now)
+            if governor.is_idle():
+                log.info("%s: few new flows, installing all again", self.name)
+                self.governor = None
+
+    # The main loop.
+
+    def run(self, now: int) -> bool:
+        """One turn. True if there is more to do at once."""
+        more = self.dpif.run()
+        for ofproto in self.ofprotos.values():
+            ofproto.completions.run()
+        if self.need_revalidate or not self.revalidate_set.is_empty():
+            revalidate(self, now)
+        batches = 0
+        while batches < BATCHES_PER_RUN:
+            upcalls = self.dpif.recv(RECV_BATCH)
+            if not upcalls:
+                break
+            backer_upcall_batches.inc()
+            handle_upcalls(self, upcalls, now)
+            batches += 1
+        self._poll_ports()
+        if now >= self.expiration.next_expiration:
+            self.expiration.run(self, now)
+        self._run_governor(now)
+        self.recirc_ids.run(now)
+        return more or batches == BATCHES_PER_RUN or bool(self.need_revalidate) \
+            or not self.revalidate_set.is_empty()
+
+    def _poll_ports(self) -> None:
+        names = self.dpif.port_poll()
+        if names is None or names:
+            dpif_port_changes.inc()
+            for ofproto in self.ofprotos.values():
+                ofproto.ports_polled(names)
+
+    def refine(self, flow: Flow, packet: bytes) -> None:
+        """Fill in what the datapath's key lacks, from the packet itself."""
+        extract(packet, flow, self._parser)
+
+    def settle(self, now: int) -> None:
+        """Bring all facets and their counters up to date at once."""
+        if self.need_revalidate or not self.revalidate_set.is_empty():
+            revalidate(self, now)
+        self.expiration.update_stats(self, now)
+
+    def wakeup(self, now: int) -> int:
+        """Clock ms of the next timer."""
+        when = self.expiration.next_expiration
+        if self.governor is not None:
+            when = min(when, self.governor.wakeup())
+        return when
+
+    def fds(self) -> list[int]:
+        """Descriptors whose readability means that `run` has work."""
+        fds = [self.dpif.recv_fd(), self.dpif.port_poll_fd(), *self.dpif.run_fds()]
+        return [fd for fd in fds if fd >= 0]
+
+    def facets(self) -> list[Facet]:
+        """The facets of all bridges here."""
+        return [facet for ofproto in self.ofprotos.values() for facet in ofproto.facets.all()]

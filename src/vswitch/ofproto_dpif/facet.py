@@ -82,6 +82,8 @@ class Subfacet:
         """What the datapath does; on the slow path one `Userspace` action."""
         self.splinter_key: bytes = b""
         """For a flow of a VLAN splinter, its datapath key, packed."""
+        self.prefix: Actions = ()
+        """For a flow of a VLAN splinter, what puts the tag on."""
         self.dp_packets: int = 0
         """The datapath's counters when they were last read."""
         self.dp_bytes: int = 0

@@ -1,109 +1,220 @@
-"""A bridge: an OpenFlow switch whose packets a datapath forwards."""
+"""A bridge: an OpenFlow switch whose packets a datapath forwards; and all bridges of a process.
+
+`Ofprotos` is what a daemon holds: it makes bridges, opens the datapath that they share, and
+runs them. `OfprotoDpif` is one bridge: flow tables, ports, bundles, mirrors, MAC table. What
+happens to its packets is in `upcall.py`, how they are translated in `xlate.py`.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import random
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
-from vswitch.base.tags import tag_deterministic
+from vswitch.base import coverage
+from vswitch.base.clock import Clock
+from vswitch.base.tags import TagSet
+from vswitch.base.unixctl import Commands
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.types import DpifError
+from vswitch.l2.mac_learning import MacLearning
+from vswitch.ofproto.ports import PortNumbers
+from vswitch.ofproto_dpif import bundles as bundle_ops
+from vswitch.ofproto_dpif import ports as port_ops
+from vswitch.ofproto_dpif import rules as rule_ops
+from vswitch.ofproto_dpif.backer import Backer
+from vswitch.ofproto_dpif.completions import Clog, Completions
+from vswitch.ofproto_dpif.facet import FacetTable
+from vswitch.ofproto_dpif.revalidate import RevReason
+from vswitch.ofproto_dpif.stats import SwitchStats
+from vswitch.ofproto_dpif.table_dpif import TableDpif
+from vswitch.openflow.constants import OFPP_LOCAL
 
 if TYPE_CHECKING:
-    from vswitch.base.clock import Clock
-    from vswitch.base.tags import TagSet
     from vswitch.flow.flow import Flow
-    from vswitch.l2.mac_learning import MacLearning
     from vswitch.ofproto.rule import Rule
-    from vswitch.ofproto.tables import Tables
-    from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto.tables import FlowModResult, Tables
     from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
+    from vswitch.ofproto_dpif.effects import LearnMac, SendPacketIn
+    from vswitch.ofproto_dpif.facet import Subfacet
+    from vswitch.ofproto_dpif.governor import Governor
     from vswitch.ofproto_dpif.mirror import Mirror
+    from vswitch.openflow.flow_mod import FlowMod
 
-N_TABLES = 255
+log = Vlog("ofproto_dpif")
+
+N_TABLES: Final = 255
 """Tables 0..253 belong to controllers; the last is the switch's own."""
-TBL_INTERNAL = N_TABLES - 1
-MAX_MIRRORS = 32
-MAC_ENTRY_DEFAULT_IDLE_TIME = 300
+TBL_INTERNAL: Final = N_TABLES - 1
+MAX_MIRRORS: Final = 32
+MAC_ENTRY_DEFAULT_IDLE_TIME: Final = 300
 """Seconds until an unused MAC address is forgotten."""
+MAX_PACKET_INS: Final = 1000
+"""Packet-ins that wait for controllers; more are dropped and counted."""
 
-
-class TableDpif:
-    """What tag-based revalidation keeps of one table.
-
-    `basis` seeds the tags. `catchall_table` is the mask-less subtable if the table has one,
-    `other_table` the single other mask that all remaining rules share; with more masks than
-    that the whole table is one tag.
-    """
-
-    __slots__ = ("basis", "catchall_table", "other_table")
-
-    def __init__(self, basis: int) -> None:
-        self.basis: int = basis
-        self.catchall_table: Flow | None = None
-        self.other_table: Flow | None = None
-
-    def tag(self, flow: Flow) -> int:
-        """The tag of `flow` under the mask of `other_table`."""
-        if self.other_table is None:
-            return 0
-        return tag_deterministic(flow.masked(self.other_table).hash() ^ self.basis)
+packet_in_dropped = coverage.counter("drop_packet_in_queue_full")
+packet_in_queued = coverage.counter("packet_in_queued")
 
 
 class OfprotoDpif:
-    """One bridge. `Ofprotos.create` makes it, `construct` opens its datapath."""
+    """One bridge. `Ofprotos.create` makes it; `construct` opens its datapath."""
 
-    name: str
-    type: str
-    clock: Clock
-    backer: Backer
-    ports: dict[int, OfportDpif]
-    """OpenFlow port number -> port."""
-    ports_by_name: dict[str, OfportDpif]
-    max_ports: int
-    tables: Tables
-    """The rules: 255 tables, the last hidden and read-only."""
-    table_dpif: list[TableDpif]
-    miss_rule: Rule
-    """TBL_INTERNAL: a table miss that goes to the controller."""
-    no_packet_in_rule: Rule
-    """TBL_INTERNAL: a table miss on a port with OFPPC_NO_PACKET_IN."""
-    drop_frags_rule: Rule
-    """TBL_INTERNAL: fragments while `frag_handling` is "drop"."""
-    frag_handling: str
-    """"normal", "drop" or "nx-match"."""
-    mac_learning: MacLearning
-    bundles: dict[object, Bundle]
-    """Settings key (as given to `bundle_set`) -> bundle."""
-    has_bonded_bundles: bool
-    has_bundle_action: bool
-    mirrors: list[Mirror | None]
-    """MAX_MIRRORS slots; the index is the bit in mirror bitmaps."""
-    has_mirrors: bool
-    netflow: Any
-    sflow: Any
-    ipfix: Any
-    stp: Any
-    rstp: Any
-    mcast_snooping: Any
-    forward_bpdu: bool
-    """Whether NORMAL forwards reserved multicast addresses (01:80:c2:00:00:0x)."""
-    vlandev_map: dict[int, tuple[int, int]]
-    """VLAN device's OpenFlow port -> (real device's OpenFlow port, VID)."""
-    realdev_vid_map: dict[tuple[int, int], int]
-    """(real device's OpenFlow port, VID) -> VLAN device's OpenFlow port."""
-    packet_ins: deque[Any]
-    """`SendPacketIn` effects that controllers take (bounded)."""
+    def __init__(self, name: str, type: str, ofprotos: Ofprotos) -> None:
+        self.name: str = name
+        self.type: str = type
+        self.clock: Clock = ofprotos.clock
+        self.ofprotos = ofprotos
+        self.backer: Backer
+        self.ports: dict[int, OfportDpif] = {}
+        """OpenFlow port number -> port."""
+        self.ports_by_name: dict[str, OfportDpif] = {}
+        self.port_specs: dict[str, port_ops.PortSpec] = {}
+        """How each port was asked for, also while its device is gone."""
+        self.max_ports: int = 0
+
+    def construct(self) -> None:
+        """Open the datapath and start with nothing in it. DpifError names the datapath; then
+        nothing stays open that was not open before."""
+        # dpif_create_and_open, dpif_get_max_ports, dpif_flow_flush, dpif_recv_purge and
+        # dpif_recv_set, for the first bridge of a type.
+        self.backer = self.ofprotos.backer(self.type)
+        self.max_ports = self.backer.max_ports
+        self.port_numbers: PortNumbers = PortNumbers(self.max_ports)
+        self.netflow: Any = None
+        self.sflow: Any = None
+        self.ipfix: Any = None
+        self.stp: Any = None
+        self.rstp: Any = None
+        self.mcast_snooping: Any = None
+        self.forward_bpdu: bool = False
+        """Whether NORMAL forwards reserved multicast addresses (01:80:c2:00:00:0x)."""
+        self.bundles: dict[object, Bundle] = {}
+        """Settings key (as given to `bundle_set`) -> bundle."""
+        self.bundle_settings: dict[object, bundle_ops.BundleSettings] = {}
+        """How each bundle was asked for, also while it has no device."""
+        self.has_bonded_bundles: bool = False
+        self.has_bundle_action: bool = False
+        self.mac_learning: MacLearning = MacLearning(MAC_ENTRY_DEFAULT_IDLE_TIME * 1000)
+        self.mirrors: list[Mirror | None] = [None] * MAX_MIRRORS
+        """The index is the bit in mirror bitmaps."""
+        self.has_mirrors: bool = False
+        self.facets: FacetTable = FacetTable()
+        self.table_dpif: list[TableDpif] = [TableDpif(random.getrandbits(31)) for _ in range(N_TABLES)]
+        """Per table: `catchall_table`, `other_table`, `basis`."""
+        self.completions: Completions = Completions(self.ofprotos.clog)
+        self.vlandev_map: dict[int, tuple[int, int]] = {}
+        """VLAN device's OpenFlow port -> (real device's OpenFlow port, VID)."""
+        self.realdev_vid_map: dict[tuple[int, int], int] = {}
+        """(real device's OpenFlow port, VID) -> VLAN device's OpenFlow port."""
+        self.stats: SwitchStats = SwitchStats()
+        """Packets that the switch itself made and ate."""
+        self.packet_ins: deque[SendPacketIn] = deque()
+        """What controllers are to get, at most `MAX_PACKET_INS`."""
+        self.wants_packet_in_on_miss: bool = False
+        """Whether a controller takes packets that no rule matches (OpenFlow before 1.3)."""
+        self.frag_handling: str = "normal"
+        """"normal", "drop" or "nx-match"."""
+        self.wants_packet_in_on_miss: bool = False
+        """Whether some controller takes packets that match no rule."""
+        self.rule_changes: rule_ops.RuleChanges = rule_ops.RuleChanges(self)
+        self.tables: Tables = rule_ops.init_tables(self, N_TABLES)
+        """The rules: 255 tables, the last hidden and read-only."""
+        miss, no_packet_in, drop_frags = rule_ops.add_internal_flows(self, TBL_INTERNAL)
+        self.miss_rule: Rule = miss
+        """A table miss that goes to controllers."""
+        self.no_packet_in_rule: Rule = no_packet_in
+        """A table miss that is dropped."""
+        self.drop_frags_rule: Rule = drop_frags
+        """Fragments while `frag_handling` is "drop"."""
+        self.backer.ofprotos[self.name] = self
+
+    def destruct(self) -> None:
+        """Take the bridge's ports and flows out of the datapath."""
+        backer = self.backer
+        now = self.clock.now()
+        backer.installer.flush(self, now)
+        backer.ofprotos.pop(self.name, None)
+        backer.recirc_ids.flush(self.name)
+        for name in list(self.port_specs):
+            if name in self.ports_by_name:
+                with contextlib.suppress(OSError):
+                    port_ops.port_del(self, name)
+        backer.need(RevReason.RECONFIGURE)
+
+    # What the backer keeps for all its bridges.
 
     @property
     def need_revalidate(self) -> int:
+        """`RevReason` of the next full revalidation, 0 for none."""
         return self.backer.need_revalidate
 
     @property
     def revalidate_set(self) -> TagSet:
+        """Tags of the facets that the next revalidation must look at."""
         return self.backer.revalidate_set
+
+    @property
+    def governor(self) -> Governor | None:
+        """There while misses come faster than flows are worth installing."""
+        return self.backer.governor
+
+    @property
+    def next_expiration(self) -> int:
+        """Clock ms of the next round of expiration."""
+        return self.backer.expiration.next_expiration
+
+    @property
+    def subfacets(self) -> list[Subfacet]:
+        """The datapath flows of this bridge."""
+        return [s for s in self.backer.subfacets.values() if s.facet.ofproto is self]
+
+    # Ports.
 
     def ofport(self, ofp_port: int) -> OfportDpif | None:
         """The port with OpenFlow number `ofp_port`."""
         return self.ports.get(ofp_port)
+
+    def port_add(self, name: str, type: str = "system", ofp_port: int | None = None,
+                 options: dict[str, str] | None = None) -> OfportDpif:
+        """Add a port (`ports.port_add`)."""
+        return port_ops.port_add(self, name, type, ofp_port, options)
+
+    def port_del(self, name: str) -> None:
+        """Remove a port (`ports.port_del`)."""
+        port_ops.port_del(self, name)
+
+    def port_set_config(self, name: str, config: int) -> None:
+        """Set the OFPPC_* bits of a port."""
+        port_ops.set_config(self, self.ports_by_name[name], config)
+
+    def port_set_options(self, name: str, options: dict[str, str]) -> None:
+        """Change the options of a port, such as a patch port's peer."""
+        port_ops.set_options(self, name, options)
+
+    def ports_polled(self, names: set[str] | None) -> None:
+        """The datapath says that devices changed."""
+        port_ops.ports_polled(self, names)
+
+    # Bundles and mirrors.
+
+    def bundle_set(self, aux: object, settings: bundle_ops.BundleSettings | None) -> None:
+        """Make, change or (None) remove the bundle named by `aux`."""
+        bundle_ops.bundle_set(self, aux, settings)
+
+    def mirror_set(self, aux: object, settings: bundle_ops.MirrorSettings | None) -> None:
+        """Make, change or (None) remove the mirror named by `aux`."""
+        bundle_ops.mirror_set(self, aux, settings)
+
+    def credit_mirrors(self, mirrors: int, n_packets: int, n_bytes: int) -> None:
+        """Count packets on the mirrors of a bit map."""
+        for mirror in self.mirrors:
+            if mirror is not None and mirrors & mirror.bit:
+                mirror.packets += n_packets
+                mirror.bytes += n_bytes
+
+    # Rules.
 
     def table_tag(self, table_id: int, flow: Flow) -> int:
         """The tag of what a lookup of `flow` in `table_id` depends on; 0 where the table has no tags.
@@ -111,3 +222,120 @@ class OfprotoDpif:
         Translation ors this into its tags for every table that it visits.
         """
         return self.table_dpif[table_id].tag(flow)
+
+    def flow_mod(self, flow_mod: FlowMod, done: Callable[[], None] | None = None) -> FlowModResult:
+        """Change the flow tables; `done` is called when the change is complete. OfpError: it is
+        refused, and nothing changed."""
+        result = self.tables.flow_mod(flow_mod, self.clock.now())
+        if done is not None:
+            self.completions.complete(done)
+        return result
+
+    def credit_table(self, table_id: int, n_packets: int, hit: bool) -> None:
+        """Count lookups in a table."""
+        table = self.tables[table_id]
+        table.n_lookup += n_packets
+        if hit:
+            table.n_matched += n_packets
+
+    def expire(self, now: int) -> None:
+        """One second's round of rules and MAC addresses."""
+        self.tables.expire(now)
+        self.revalidate_set.update(self.mac_learning.expire(now))
+
+    # MAC table.
+
+    def update_learning_table(self, effect: LearnMac, now: int) -> None:
+        """Learn, move or refresh an address that NORMAL saw."""
+        bundle_ops.update_learning_table(self, effect, now)
+
+    def flush_mac_table(self) -> None:
+        """Forget all learned addresses."""
+        self.mac_learning.flush()
+        self.backer.need(RevReason.MAC_LEARNING)
+
+    # Controllers.
+
+    def send_packet_in(self, packet_in: SendPacketIn) -> None:
+        """Queue a packet for controllers, or drop and count it if too many wait."""
+        if len(self.packet_ins) >= MAX_PACKET_INS:
+            packet_in_dropped.inc()
+            return
+        packet_in_queued.inc()
+        self.packet_ins.append(packet_in)
+
+
+class Ofprotos:
+    """All bridges of a process, and the datapaths below them.
+
+    The main loop waits on `fds()` and until `wakeup(now)`, then calls `run(now)`.
+    """
+
+    def __init__(self, clock: Clock, commands: Commands | None = None) -> None:
+        self.clock: Clock = clock
+        self.all_ofproto_dpifs: dict[str, OfprotoDpif] = {}
+        self.backers: dict[str, Backer] = {}
+        """Datapath type -> the datapath that its bridges share."""
+        self.clog: Clog = Clog()
+        if commands is not None:
+            from vswitch.ofproto_dpif.commands import ofproto_dpif_unixctl_init
+
+            ofproto_dpif_unixctl_init(self, commands)
+
+    def backer(self, type: str) -> Backer:
+        """The datapath of `type`, opened if it is not yet."""
+        backer = self.backers.get(type)
+        if backer is None:
+            backer = self.backers[type] = Backer.open(type, self.clock)
+        return backer
+
+    def create(self, name: str, type: str = "system") -> OfprotoDpif:
+        """A new bridge with its local port. DpifError names what failed; nothing is left then."""
+        if name in self.all_ofproto_dpifs:
+            raise ValueError(f"there is a bridge {name} already")
+        ofproto = OfprotoDpif(name, type or "system", self)
+        ofproto.construct()
+        self.all_ofproto_dpifs[name] = ofproto
+        try:
+            ofproto.port_add(name, "internal", OFPP_LOCAL)
+            ofproto.bundle_set(name, bundle_ops.BundleSettings(name, (name,)))
+        except (DpifError, OSError) as error:
+            log.err("%s: cannot add the local port: %s", name, error)
+            self.destroy(name)
+            raise
+        return ofproto
+
+    def destroy(self, name: str) -> None:
+        """Delete a bridge; the last one of a type takes the datapath along."""
+        ofproto = self.all_ofproto_dpifs.pop(name)
+        ofproto.destruct()
+        backer = ofproto.backer
+        if not backer.ofprotos:
+            del self.backers[backer.type]
+            backer.close(destroy=True)
+
+    def close(self, destroy: bool = True) -> None:
+        """Delete all bridges (`destroy`), or only let go of their datapaths, which go on."""
+        if destroy:
+            for name in list(self.all_ofproto_dpifs):
+                self.destroy(name)
+        for backer in list(self.backers.values()):
+            backer.close()
+        self.backers.clear()
+
+    def run(self, now: int) -> bool:
+        """One turn of the main loop. True if there is more to do at once."""
+        more = False
+        for backer in list(self.backers.values()):
+            if backer.run(now):
+                more = True
+        return more
+
+    def wakeup(self, now: int) -> int:
+        """Clock ms of the next timer."""
+        times = [backer.wakeup(now) for backer in self.backers.values()]
+        return min(times) if times else now + 3_600_000
+
+    def fds(self) -> list[int]:
+        """Descriptors whose readability means that `run` has work."""
+        return [fd for backer in self.backers.values() for fd in backer.fds()]

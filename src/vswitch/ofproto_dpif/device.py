@@ -1,0 +1,57 @@
+"""What a port's device says of itself: address, MTU, flags, link.
+
+The userspace datapath has the device open, and it is asked. The kernel datapath's devices are
+the kernel's; sysfs(5) tells of them. A patch port has no device and is always up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vswitch.netdev.provider import NetdevStats
+from vswitch.netdev.registry import netdev_from_name
+
+SYSFS: Final = Path("/sys/class/net")
+IFF_UP: Final = 1
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """`mac`: 48 bits; `mtu`: bytes; `up`: administratively; `carrier`: the link is there."""
+
+    mac: int = 0
+    mtu: int = 1500
+    up: bool = True
+    carrier: bool = True
+
+
+def device_info(name: str, type: str) -> DeviceInfo:
+    """The state of device `name`; the defaults for a patch port or a device that is gone."""
+    if type == "patch":
+        return DeviceInfo()
+    netdev = netdev_from_name(name)
+    try:
+        if netdev is not None:
+            return DeviceInfo(netdev.mac(), netdev.mtu(), netdev.up(), netdev.carrier())
+        return _from_sysfs(SYSFS / name)
+    except (OSError, ValueError):
+        return DeviceInfo()
+
+
+def _from_sysfs(device: Path) -> DeviceInfo:
+    mac = int((device / "address").read_text().strip().replace(":", "") or "0", 16)
+    mtu = int((device / "mtu").read_text())
+    up = bool(int((device / "flags").read_text(), 16) & IFF_UP)
+    try:
+        carrier = (device / "carrier").read_text().strip() == "1"
+    except OSError:
+        carrier = False
+    return DeviceInfo(mac, mtu, up, carrier)
+
+
+def device_stats(name: str) -> NetdevStats | None:
+    """The counters of the open device `name`, None if it is not open here."""
+    netdev = netdev_from_name(name)
+    return netdev.stats() if netdev is not None else None

@@ -1,0 +1,61 @@
+"""Sending a packet through the pipeline from here: packet-outs, and packets of the switch's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vswitch.base import coverage
+from vswitch.dpif.types import Execute
+from vswitch.flow.extract import extract
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import PORT_NONE
+from vswitch.ofproto_dpif.apply import credit
+from vswitch.ofproto_dpif.xlate import xlate
+from vswitch.ofproto_dpif.xlate_types import XlateIn, XlateOut
+from vswitch.openflow.actions import Output
+from vswitch.openflow.constants import OFPP_NONE
+from vswitch.packet.parse import Parser
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.bundle import OfportDpif
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.openflow.actions import Actions
+
+packet_out_executed = coverage.counter("ofproto_packet_out")
+packet_out_failed = coverage.counter("drop_packet_out_failed")
+packet_out_no_actions = coverage.counter("drop_packet_out_no_actions")
+
+_parser = Parser()
+
+
+def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions) -> XlateOut:
+    """Run OpenFlow `actions` on `packet` as if it came in at OpenFlow port `in_port`
+    (`OFPP_NONE` for none). What the datapath refuses is counted and dropped."""
+    backer = ofproto.backer
+    now = ofproto.clock.now()
+    flow = Flow()
+    extract(packet, flow, _parser)
+    flow.in_port = in_port
+    out = xlate(XlateIn(ofproto, flow, packet, flow.tcp_flags, actions=actions, now=now))
+    credit(out.effects, 1, len(packet), now)
+    if out.actions:
+        key = flow.copy()
+        port = ofproto.ports.get(in_port) if in_port != OFPP_NONE else None
+        key.in_port = port.odp_port if port is not None else PORT_NONE
+        execute = Execute(packet, key, out.actions)
+        backer.dpif.operate([execute])
+        if execute.error:
+            packet_out_failed.inc()
+        else:
+            packet_out_executed.inc()
+    else:
+        packet_out_no_actions.inc()
+    for recirc_id in out.recircs:
+        backer.recirc_ids.unref(recirc_id, now)
+    return out
+
+
+def send_packet(ofproto: OfprotoDpif, port: OfportDpif, packet: bytes) -> XlateOut:
+    """Send a packet that the switch itself made (LACP, STP, CFM) out of `port`."""
+    ofproto.stats.made(len(packet))
+    return packet_out(ofproto, packet, OFPP_NONE, (Output(port.ofp_port),))

@@ -1,0 +1,236 @@
+"""The ports of a bridge: adding and removing them, their numbers, and what their devices do.
+
+A port is in the datapath (a device) or only here (a patch port, which forwards to its peer
+within translation). Devices come and go without asking: `ports_polled` follows them.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, final
+
+from vswitch.base import coverage
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.types import DpifError, DpifPort
+from vswitch.ofproto.ports import OfPort
+from vswitch.ofproto_dpif.bundle import ODPP_NONE, OfportDpif
+from vswitch.ofproto_dpif.bundles import port_added, port_config_changed, port_removed
+from vswitch.ofproto_dpif.device import device_info
+from vswitch.ofproto_dpif.revalidate import RevReason
+from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+log = Vlog("ofproto_dpif")
+
+port_lost = coverage.counter("ofproto_port_lost")
+port_returned = coverage.counter("ofproto_port_returned")
+port_updated = coverage.counter("ofproto_port_updated")
+
+
+class PortError(OSError):
+    """A port operation failed: errno, and a text that names bridge and port."""
+
+
+@final
+class PortSpec:
+    """How a port was asked for, so that its device can be attached again when it returns."""
+
+    def __init__(self, name: str, type: str, ofp_port: int, options: dict[str, str]) -> None:
+        self.name: str = name
+        self.type: str = type
+        self.ofp_port: int = ofp_port
+        self.options: dict[str, str] = options
+
+
+def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: int | None = None,
+             options: dict[str, str] | None = None) -> OfportDpif:
+    """Add device `name` to the bridge. `ofp_port` OFPP_LOCAL makes it the local port.
+
+    EEXIST: the bridge has the port, or another bridge does. A device that the datapath already
+    has from an earlier life is taken over. DpifError: the datapath refused.
+    """
+    if name in ofproto.ports_by_name:
+        raise PortError(errno.EEXIST, f"{ofproto.name}: has a port {name} already")
+    ofproto.port_specs.pop(name, None)
+    options = dict(options or {})
+    odp_port = ODPP_NONE
+    if type != "patch":
+        odp_port = _attach(ofproto, name, type or "system", options)
+    if ofp_port == OFPP_LOCAL:
+        if OFPP_LOCAL in ofproto.ports:
+            raise PortError(errno.EEXIST, f"{ofproto.name}: has a local port already")
+        number = OFPP_LOCAL
+    else:
+        numbers = {spec.ofp_port for spec in ofproto.port_specs.values()}
+        allocated = ofproto.port_numbers.alloc(numbers, ofp_port)
+        if allocated is None:
+            raise PortError(errno.EFBIG, f"{ofproto.name}: no free OpenFlow port number for {name}")
+        number = allocated
+    spec = PortSpec(name, type or "system", number, options)
+    port = OfportDpif(OfPort(number, name), ofproto, name, number, odp_port, spec.type)
+    ofproto.port_specs[name] = spec
+    _insert(ofproto, port)
+    return port
+
+
+def _attach(ofproto: OfprotoDpif, name: str, type: str, options: dict[str, str]) -> int:
+    backer = ofproto.backer
+    try:
+        odp_port = backer.dpif.port_add(name, type, None, options)
+    except DpifError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        odp_port = backer.dpif.port_query_by_name(name).port_no
+        if odp_port in backer.odp_to_ofport:
+            raise PortError(
+                errno.EEXIST, f"{ofproto.name}: {name} is a port of {_bridge_of(ofproto, odp_port)}"
+            ) from error
+    return odp_port
+
+
+def _bridge_of(ofproto: OfprotoDpif, odp_port: int) -> str:
+    owner = ofproto.backer.odp_to_ofport[odp_port].ofproto
+    return owner.name if owner is not None else "no bridge"
+
+
+def _insert(ofproto: OfprotoDpif, port: OfportDpif) -> None:
+    ofproto.ports[port.ofp_port] = port
+    ofproto.ports_by_name[port.name] = port
+    if port.odp_port != ODPP_NONE:
+        ofproto.backer.odp_to_ofport[port.odp_port] = port
+    ofproto.backer.ports_changed()
+    update_peers(ofproto)
+    refresh(ofproto, port)
+    ofproto.backer.need(RevReason.RECONFIGURE)
+
+
+def port_del(ofproto: OfprotoDpif, name: str) -> None:
+    """Remove port `name` from the bridge and its device from the datapath. ENODEV: no such port."""
+    port = ofproto.ports_by_name.get(name)
+    if port is None:
+        raise PortError(errno.ENODEV, f"{ofproto.name}: has no port {name}")
+    _remove(ofproto, port)
+    ofproto.port_specs.pop(name, None)
+    if port.odp_port != ODPP_NONE:
+        try:
+            ofproto.backer.dpif.port_del(port.odp_port)
+        except DpifError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+
+
+def _remove(ofproto: OfprotoDpif, port: OfportDpif) -> None:
+    """Take `port` out of the bridge's books; its device stays."""
+    port_removed(ofproto, port)
+    del ofproto.ports[port.ofp_port]
+    del ofproto.ports_by_name[port.name]
+    if ofproto.backer.odp_to_ofport.get(port.odp_port) is port:
+        del ofproto.backer.odp_to_ofport[port.odp_port]
+    if port.peer is not None:
+        port.peer.peer = None
+        port.peer = None
+    ofproto.backer.ports_changed()
+    ofproto.backer.need(RevReason.RECONFIGURE)
+
+
+def update_peers(ofproto: OfprotoDpif) -> None:
+    """Join patch ports whose `options:peer` name each other, across the bridges of the backer."""
+    patches = {
+        port.name: port
+        for bridge in ofproto.backer.ofprotos.values()
+        for port in bridge.ports.values()
+        if port.type == "patch"
+    }
+    patches.update({p.name: p for p in ofproto.ports.values() if p.type == "patch"})
+    for port in patches.values():
+        peer = patches.get(peer_name(port))
+        port.peer = peer if peer is not None and peer is not port and peer_name(peer) == port.name else None
+
+
+def peer_name(port: OfportDpif) -> str:
+    """The name that a patch port's `options:peer` gives."""
+    ofproto = port.ofproto
+    spec = ofproto.port_specs.get(port.name) if ofproto is not None else None
+    return spec.options.get("peer", "") if spec is not None else ""
+
+
+def set_options(ofproto: OfprotoDpif, name: str, options: dict[str, str]) -> None:
+    """Change the options of port `name` (a patch port's peer)."""
+    ofproto.port_specs[name].options = dict(options)
+    update_peers(ofproto)
+    ofproto.backer.need(RevReason.RECONFIGURE)
+
+
+def set_config(ofproto: OfprotoDpif, port: OfportDpif, config: int) -> None:
+    """Set the OFPPC_* bits of `port` to `config`."""
+    if port.config == config:
+        return
+    port.config = config
+    if port.up is not None:
+        port.up.config = config
+    port_config_changed(ofproto)
+
+
+def refresh(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
+    """Bring address, MTU, flags and link of `port` up to date. Whether something changed."""
+    info = device_info(port.name, port.type)
+    up = port.up
+    changed = False
+    if up is not None and (up.mac, up.mtu) != (info.mac, info.mtu):
+        up.mac = info.mac
+        up.mtu = info.mtu
+        changed = True
+    state = port.state & ~OFPPS_LINK_DOWN | (0 if info.carrier else OFPPS_LINK_DOWN)
+    config = port.config & ~OFPPC_PORT_DOWN | (0 if info.up else OFPPC_PORT_DOWN)
+    if (port.state, port.config) != (state, config):
+        port.state = state
+        port.config = config
+        port.may_enable = info.carrier
+        if up is not None:
+            up.state = state
+            up.config = config
+        ofproto.backer.need(RevReason.PORT_TOGGLED)
+        changed = True
+    return changed
+
+
+def ports_polled(ofproto: OfprotoDpif, names: set[str] | None) -> None:
+    """The devices `names` (None: any) were added, deleted or changed: follow them."""
+    specs = ofproto.port_specs
+    wanted = specs if names is None else {n: specs[n] for n in names if n in specs}
+    if not wanted:
+        return
+    present: dict[str, DpifPort] = {port.name: port for port in ofproto.backer.dpif.port_dump()}
+    for name, spec in list(wanted.items()):
+        if spec.type == "patch":
+            continue
+        port = ofproto.ports_by_name.get(name)
+        there = present.get(name)
+        if port is not None and (there is None or there.port_no != port.odp_port):
+            port_lost.inc()
+            log.info("%s: device of port %s has gone", ofproto.name, name)
+            _remove(ofproto, port)
+            port = None
+        if port is None:
+            _try_return(ofproto, spec, there)
+        elif refresh(ofproto, port):
+            port_updated.inc()
+
+
+def _try_return(ofproto: OfprotoDpif, spec: PortSpec, there: DpifPort | None) -> None:
+    """Attach the device of `spec` again if it exists."""
+    if there is not None:
+        odp_port = there.port_no
+    else:
+        try:
+            odp_port = ofproto.backer.dpif.port_add(spec.name, spec.type, None, spec.options)
+        except OSError:
+            return
+    port_returned.inc()
+    log.info("%s: device of port %s is back", ofproto.name, spec.name)
+    up = OfPort(spec.ofp_port, spec.name)
+    port = OfportDpif(up, ofproto, spec.name, spec.ofp_port, odp_port, spec.type)
+    _insert(ofproto, port)
+    port_added(ofproto, spec.name)

@@ -1,0 +1,104 @@
+"""The flow tables of a bridge: what is in them at first, and what their changes ask for.
+
+Every rule that comes, changes or goes asks for the revalidation of the facets that it can
+affect: those with its tag where its table has tags (`table_dpif.py`), else all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, final
+
+from vswitch.base import coverage
+from vswitch.flow.fields import by_name
+from vswitch.flow.flow import Flow
+from vswitch.flow.match import Match
+from vswitch.ofproto.rule import Rule
+from vswitch.ofproto.tables import Tables
+from vswitch.ofproto_dpif.revalidate import RevReason
+from vswitch.openflow.actions import Actions, Controller
+from vswitch.openflow.constants import OFPR_NO_MATCH, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+rule_idle_timeout = coverage.counter("rule_idle_timeout")
+rule_hard_timeout = coverage.counter("rule_hard_timeout")
+rule_changed = coverage.counter("rule_changed")
+
+RuleRemoved = Callable[[Rule, int], None]
+"""Called with a rule that left its table and its OFPRR_* reason."""
+
+
+@final
+class RuleChanges:
+    """Hears of every change to a bridge's tables, and marks the facets that it can affect."""
+
+    def __init__(self, ofproto: OfprotoDpif) -> None:
+        self.ofproto = ofproto
+        self.on_removed: list[RuleRemoved] = []
+
+    def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
+        """`rule` came, in the place of `replaced`, which had the same mask."""
+        changed = replaced is None and self.ofproto.table_dpif[rule.table_id].add(rule.match.mask)
+        self._invalidate(rule, changed)
+
+    def rule_deleted(self, rule: Rule, reason: int) -> None:
+        """`rule` went."""
+        if reason == OFPRR_IDLE_TIMEOUT:
+            rule_idle_timeout.inc()
+        elif reason == OFPRR_HARD_TIMEOUT:
+            rule_hard_timeout.inc()
+        # Before the table forgets the rule's mask, which its tag depends on.
+        self._invalidate(rule, False)
+        if self.ofproto.table_dpif[rule.table_id].remove(rule.match.mask):
+            self.ofproto.backer.need(RevReason.FLOW_TABLE)
+        for tell in self.on_removed:
+            tell(rule, reason)
+
+    def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
+        """`rule` has other actions or another cookie."""
+        self._invalidate(rule, False)
+
+    def _invalidate(self, rule: Rule, tags_changed: bool) -> None:
+        """Have the facets that `rule` can affect revalidated; all of them if its table's tags
+        are of no use for it."""
+        rule_changed.inc()
+        backer = self.ofproto.backer
+        if backer.need_revalidate:
+            return
+        mask = rule.match.mask
+        other = self.ofproto.table_dpif[rule.table_id].other_table
+        if tags_changed or other is None or other != mask:
+            backer.need(RevReason.FLOW_TABLE)
+        else:
+            backer.revalidate_set.add(self.ofproto.table_tag(rule.table_id, rule.match.flow))
+
+
+def init_tables(ofproto: OfprotoDpif, n_tables: int) -> Tables:
+    """`ofproto_init_tables`: `n_tables` empty tables, the last hidden and read-only."""
+    tables = Tables(n_tables)
+    internal = tables[n_tables - 1]
+    internal.hidden = True
+    internal.readonly = True
+    tables.listeners.append(ofproto.rule_changes)
+    return tables
+
+
+def add_internal_flows(ofproto: OfprotoDpif, table_id: int) -> tuple[Rule, Rule, Rule]:
+    """The switch's own rules in `table_id`, told apart by reg0: (miss, no packet-in, drop fragments)."""
+    to_controller: Actions = (Controller(max_len=0xFFFF, reason=OFPR_NO_MATCH),)
+    miss = _internal_flow(ofproto, table_id, 1, to_controller)
+    no_packet_in = _internal_flow(ofproto, table_id, 2, ())
+    drop_frags = _internal_flow(ofproto, table_id, 3, ())
+    return miss, no_packet_in, drop_frags
+
+
+def _internal_flow(ofproto: OfprotoDpif, table_id: int, number: int, actions: Actions) -> Rule:
+    match = Match(Flow(), Flow())
+    match.set(by_name("reg0"), number)
+    rule = Rule(match, 0, table_id, actions, now=ofproto.clock.now())
+    rule.hidden = True
+    rule.readonly = True
+    ofproto.tables.insert(rule)
+    return rule

@@ -1,0 +1,207 @@
+"""The texts behind `commands.py`: datapaths, bridges, MAC tables, facets as an operator reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vswitch.dpif.odp_text import format_actions, format_dpif_flow
+from vswitch.dpif.types import DpifError, DpifFlow
+from vswitch.flow.match import Match
+from vswitch.netdev.registry import netdev_from_name
+from vswitch.ofproto_dpif.bundle import ODPP_NONE, OfportDpif
+from vswitch.ofproto_dpif.facet import PATH_NAMES
+from vswitch.ofproto_dpif.ports import peer_name
+from vswitch.openflow.constants import OFPP_LOCAL
+
+if TYPE_CHECKING:
+    from vswitch.dpif.probe import Support
+    from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto_dpif.facet import Facet
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+
+def dp_name(b: Backer) -> str:
+    """The datapath's name with its type: "netdev@ovs-netdev"."""
+    return f"{b.dpif.type}@{b.name}"
+
+
+def mac_text(mac: int) -> str:
+    """A 48-bit address as xx:xx:xx:xx:xx:xx."""
+    return ":".join(f"{mac >> shift & 0xFF:02x}" for shift in range(40, -1, -8))
+
+
+# dpif/show, dpctl/show.
+
+
+def backer(b: Backer) -> str:
+    """`dpif/show`: hits and misses, then each bridge with its ports by name."""
+    stats = b.dpif.stats()
+    lines = [f"{dp_name(b)}: hit:{stats.n_hit} missed:{stats.n_missed}"]
+    for name in sorted(b.ofprotos):
+        lines.append(f"  {name}:")
+        ports = b.ofprotos[name].ports_by_name
+        lines.extend(f"    {_port(ports[port])}" for port in sorted(ports))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _port(port: OfportDpif) -> str:
+    odp = "none" if port.odp_port == ODPP_NONE else str(port.odp_port)
+    text = f"{port.name} {port.ofp_port}/{odp}: ({_device_type(port.name, port.type)}"
+    if port.type == "patch":
+        return f"{text}: peer={peer_name(port)})"
+    netdev = netdev_from_name(port.name)
+    config = netdev.config() if netdev is not None else {}
+    if config:
+        return f"{text}: " + ", ".join(f"{key}={config[key]}" for key in sorted(config)) + ")"
+    return f"{text})"
+
+
+def _device_type(name: str, type: str) -> str:
+    netdev = netdev_from_name(name)
+    return netdev.type if netdev is not None else type
+
+
+def datapath(b: Backer, statistics: bool) -> str:
+    """`dpctl/show`: lookups, flows, ports by number, and with `statistics` their counters."""
+    stats = b.dpif.stats()
+    lines = [
+        f"{dp_name(b)}:",
+        f"  lookups: hit:{stats.n_hit} missed:{stats.n_missed} lost:{stats.n_lost}",
+        f"  flows: {stats.n_flows}",
+    ]
+    if b.type == "system":
+        n_packets = stats.n_hit + stats.n_missed
+        per_packet = stats.n_mask_hit / n_packets if n_packets else 0.0
+        lines.append(f"  masks: hit:{stats.n_mask_hit} total:{stats.n_masks} hit/pkt:{per_packet:.2f}")
+        rate = 100 * stats.n_cache_hit / n_packets if n_packets else 0.0
+        lines.append(f"  cache: hit:{stats.n_cache_hit} hit-rate:{rate:.2f}%")
+    for port in b.dpif.port_dump():
+        type = _device_type(port.name, port.type)
+        lines.append(f"  port {port.port_no}: {port.name}" + ("" if type == "system" else f" ({type})"))
+        if statistics:
+            lines.extend(_port_stats(b, port.port_no))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _port_stats(b: Backer, port_no: int) -> list[str]:
+    try:
+        s = b.dpif.port_stats(port_no)
+    except DpifError as error:
+        return [f"    could not retrieve stats ({error.strerror})"]
+
+    def n(name: str) -> str:
+        return str(s[name]) if name in s else "?"
+
+    return [
+        f"    RX packets:{n('rx_packets')} errors:{n('rx_errors')} dropped:{n('rx_dropped')} "
+        f"overruns:{n('rx_over_errors')} frame:{n('rx_frame_errors')}",
+        f"    TX packets:{n('tx_packets')} errors:{n('tx_errors')} dropped:{n('tx_dropped')} "
+        f"aborted:{n('tx_aborted_errors')} carrier:{n('tx_carrier_errors')}",
+        f"    collisions:{n('collisions')}",
+        f"    RX bytes:{n('rx_bytes')}{_scaled(s.get('rx_bytes', 0))}  "
+        f"TX bytes:{n('tx_bytes')}{_scaled(s.get('tx_bytes', 0))}",
+    ]
+
+
+def _scaled(n_bytes: int) -> str:
+    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if n_bytes >= 1024**power:
+            return f" ({n_bytes / 1024**power:.1f} {unit})"
+    return ""
+
+
+# Datapath flows.
+
+
+def flow(b: Backer, f: DpifFlow, verbose: bool, names: bool, dpctl: bool) -> str:
+    """A datapath flow, as `dpif/dump-flows` or (`dpctl`) `dpctl/dump-flows` prints it."""
+    port_names = {port.port_no: port.name for port in b.dpif.port_dump()} if names else None
+    return format_dpif_flow(f, b.clock.now(), verbose=verbose, port_names=port_names, dpctl=dpctl)
+
+
+def channels(b: Backer) -> str:
+    """`dpif/show-channels`: what came through each upcall channel, and what was lost there."""
+    show = getattr(b.dpif, "show_channels", None)
+    text = show() if show is not None else "  upcalls do not pass through channels\n"
+    return f"{dp_name(b)}:\n{text}"
+
+
+def features(support: Support) -> str:
+    """`dpif/show-dp-features`."""
+    return support.show()
+
+
+# MAC tables.
+
+
+def mac_table(ofproto: OfprotoDpif, now: int) -> str:
+    """`fdb/show`: port, VLAN, address, seconds since it was seen; least recently seen first."""
+    lines = [" port  VLAN  MAC                Age"]
+    for entry in ofproto.mac_learning.entries():
+        ports = entry.port.ports
+        number = ports[0].ofp_port if ports else 0
+        port = "LOCAL" if number == OFPP_LOCAL else str(number)
+        age = ofproto.mac_learning.age(entry, now)
+        lines.append(f"{port:>5}  {entry.vlan:4d}  {mac_text(entry.mac)}  {age:3d}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def mac_stats(ofproto: OfprotoDpif) -> str:
+    """`fdb/stats-show`."""
+    ml = ofproto.mac_learning
+    return (
+        f'Statistics for bridge "{ofproto.name}":\n'
+        f"  Current/maximum MAC entries in the table: {len(ml)}/{ml.max_entries}\n"
+        f"  Current static MAC entries in the table : {ml.n_static}\n"
+        f"  Total number of learned MAC entries     : {ml.total_learned}\n"
+        f"  Total number of expired MAC entries     : {ml.total_expired}\n"
+        f"  Total number of evicted MAC entries     : {ml.total_evicted}\n"
+        f"  Total number of port moved MAC entries  : {ml.total_moved}\n"
+    )
+
+
+# Facets.
+
+
+def facets(ofproto: OfprotoDpif, now: int) -> str:
+    """`dpif/show-facets`: each cached translation with its counters, tags and datapath flows."""
+    lines = [f"{len(ofproto.facets)} facets, {len(ofproto.facets.groups)} masks"]
+    for facet in ofproto.facets.all():
+        lines.extend(_facet(facet, now))
+    governor = ofproto.governor
+    if governor is not None:
+        lines.append(
+            f"governor: {governor.total_setups} flows let through, {governor.total_refusals} batches refused, "
+            f"table of {governor.size} bytes"
+        )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _facet(facet: Facet, now: int) -> list[str]:
+    match = str(Match(facet.flow(), facet.group.mask))
+    return [
+        f"{match}, packets:{facet.n_packets}, bytes:{facet.n_bytes}, idle:{(now - facet.used) / 1000:.3f}s, "
+        f"tags:{facet.tags:08x}, actions:{format_actions(facet.actions)}",
+        *(
+            f"  {PATH_NAMES[s.path]} from datapath port {s.odp_port}, packets:{s.dp_packets}, "
+            f"bytes:{s.dp_bytes}, age:{(now - s.created) / 1000:.3f}s"
+            for s in facet.subfacets
+        ),
+    ]
+
+
+# upcall/show.
+
+
+def upcalls(b: Backer) -> str:
+    """`upcall/show`: how many flows there are and were, and what bounds them."""
+    e = b.expiration
+    return (
+        f"{dp_name(b)}:\n"
+        f"  flows         : (current {len(b.subfacets)}) (avg {round(e.avg_flows)}) (max {e.max_flows}) "
+        f"(limit {b.flow_eviction_threshold})\n"
+        f"  dump duration : {e.dump_duration}ms\n"
+        f"  ufid enabled : true\n"
+        f"\n"
+        f"  0: (keys {len(b.subfacets)})\n"
+    )
