@@ -76,7 +76,8 @@ def why_not() -> str:
         except OSError as e:
             return f"no C compiler ({e.strerror}: {compiler[0]})"
     if ran.returncode:
-        return f"the C compiler can't build against Python.h ({ran.stderr.strip().splitlines()[0]})"
+        said = [line for line in ran.stderr.splitlines() if "error" in line] or ["it does not say why"]
+        return f"the C compiler can't build against Python.h ({said[0].strip()})"
     try:
         import mypyc.build  # noqa: F401
     except ImportError:
