@@ -58,6 +58,7 @@ class MainLoop:
         self._registered: set[int] = set()
         self._next_resync = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
         self._soon: asyncio.Handle | None = None
         self._reading = False
         self._failures = 0
@@ -124,15 +125,13 @@ class MainLoop:
 
     def _wait(self, more: bool) -> None:
         """Arrange for the next turn."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._closed:
             return
+        now = self._clock.now()
         if self._failures:
             self._set_reading(False)
             delay = _BACKOFF_S[min(self._failures, len(_BACKOFF_S)) - 1]
-            self._timer = self._loop.call_later(delay, self._turn_from_loop)
+            self._set_timer(now, int(delay * 1000))
             return
         self._sync_fds()
         self._set_reading(True)
@@ -141,10 +140,24 @@ class MainLoop:
             return
         if self._clock.stopped:
             return
-        now = self._clock.now()
-        when = min((part.wakeup(now) for part in self._parts), default=now + RESYNC_MS)
-        delay_ms = min(max(when - now, 0), RESYNC_MS)
-        self._timer = self._loop.call_later(delay_ms / 1000, self._turn_from_loop)
+        when = now + RESYNC_MS
+        for part in self._parts:
+            when = min(when, part.wakeup(now))
+        self._set_timer(now, max(when - now, 0))
+
+    def _set_timer(self, now: int, delay_ms: int) -> None:
+        """Take a turn in `delay_ms` at the latest. One that is set for earlier may stay: timers
+        are cheap to leave and dear to change."""
+        if self._timer is not None:
+            if self._timer_at <= now + delay_ms:
+                return
+            self._timer.cancel()
+        self._timer_at = now + delay_ms
+        self._timer = self._loop.call_later(delay_ms / 1000, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._turn_from_loop()
 
     def _set_reading(self, on: bool) -> None:
         if on != self._reading:
