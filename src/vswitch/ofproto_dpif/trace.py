@@ -6,17 +6,40 @@ with their remarks, in one flat list a table; what a resubmit finds is a sibling
 
 from __future__ import annotations
 
-from typing import Final, final
+import string
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, final
 
+from vswitch.base.unixctl import CommandError
+from vswitch.dpif.odp_text import format_actions, parse_key
+from vswitch.flow.compose import flow_compose
+from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
+from vswitch.flow.layout import PORT_UNSET, VLAN_CFI, W_MPLS_LSE
+from vswitch.flow.match_text import parse_exact_flow
+from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.flow.text import format_flow, format_megaflow
+from vswitch.ofproto_dpif.apply import credit
+from vswitch.ofproto_dpif.effects import LearnMac
+from vswitch.ofproto_dpif.xlate import xlate
 from vswitch.ofproto_dpif.xlate_ctx import (
     OFT_ACTION,
     OFT_BRIDGE,
     OFT_DETAIL,
     OFT_ERROR,
     OFT_WARN,
+    is_mpls,
 )
+from vswitch.ofproto_dpif.xlate_types import SLOW_EXPLANATIONS, XLATE_ERRORS, XlateIn
+from vswitch.openflow import actions as of
+from vswitch.openflow.action_text import parse_actions
+from vswitch.packet.parse import Parser
 
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+    from vswitch.openflow.actions import Actions
+
+INSTRUCTIONS: Final = (of.Meter, of.ClearActions, of.WriteActions, of.WriteMetadata, of.GotoTable)
 _TERMINAL: Final = (OFT_DETAIL, OFT_WARN, OFT_ERROR, OFT_ACTION)
 
 
@@ -84,3 +107,196 @@ def _layout(nodes: list[TraceNode], level: int, lines: list[str]) -> None:
         else:
             lines.append(indent + node.text)
         _layout(node.subs, level + more + more, lines)
+
+
+@dataclass
+class TraceRequest:
+    """What a trace command asks for. `packet` is None without one; `names`: print ports by name."""
+
+    ofproto: OfprotoDpif
+    flow: Flow
+    packet: bytes | None = None
+    names: bool = False
+    actions: Actions = ()
+    ct_next: list[int] = field(default_factory=list)
+
+
+def trace_command(ofprotos: Ofprotos, args: list[str]) -> str:
+    """`ofproto/trace {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]`."""
+    return run(parse_request(ofprotos, args), ofprotos.clock.now())
+
+
+def trace_packet_out_command(ofprotos: Ofprotos, args: list[str]) -> str:
+    """`ofproto/trace-packet-out [-consistent] {...} [OPTIONS...] [-generate|packet] actions`.
+
+    Actions and flow tables are always consistent here, with or without -consistent.
+    """
+    args = [arg for arg in args if arg not in ("-consistent", "--consistent")]
+    text = args.pop()
+    request = parse_request(ofprotos, args)
+    try:
+        actions = parse_actions(text)
+    except FlowSyntaxError as error:
+        raise CommandError(error.message) from error
+    for action in actions:
+        if type(action) in INSTRUCTIONS:
+            raise CommandError(f"{text.partition(':')[0]} instruction not allowed here")
+    request.actions = actions
+    return run(request, ofprotos.clock.now())
+
+
+def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
+    """Read a trace command's arguments. CommandError says what is wrong with them."""
+    generate = False
+    names = False
+    ct_next: list[int] = []
+    words: list[str] = []
+    rest = iter(args)
+    for arg in rest:
+        if not arg.startswith("-"):
+            words.append(arg)
+        elif arg in ("-generate", "--generate"):
+            generate = True
+        elif arg in ("-names", "--names"):
+            names = True
+        elif arg in ("-no-names", "--no-names"):
+            names = False
+        elif arg in ("-ct-next", "--ct-next"):
+            state = next(rest, None)
+            if state is None:
+                raise CommandError(f"Missing argument for option {arg}")
+            ct_next.append(_ct_state(state))
+        else:
+            raise CommandError(f"{arg}: unknown option")
+    if len(words) > 3:
+        raise CommandError("too many arguments")
+    packet: bytes | None = None
+    if len(words) == 3 or (len(words) == 2 and _is_odp_flow(words[0])):
+        packet = _packet(words.pop())
+    if not words:
+        raise CommandError("missing flow")
+    ofproto, flow = _flow(ofprotos, words)
+    if packet is not None:
+        extract(packet, flow, Parser())
+    elif generate:
+        packet = flow_compose(flow, None)
+    return TraceRequest(ofproto, flow, packet, names, (), ct_next)
+
+
+def _is_odp_flow(text: str) -> bool:
+    """Datapath flows have parentheses where OpenFlow ones have an equals sign."""
+    return "(" in text and "=" not in text.partition("(")[0]
+
+
+def _flow(ofprotos: Ofprotos, words: list[str]) -> tuple[OfprotoDpif, Flow]:
+    text = words[-1]
+    if _is_odp_flow(text):
+        return _odp_flow(ofprotos, words[0] if len(words) == 2 else None, text)
+    if len(words) == 1:
+        raise CommandError(f"syntax error at {text} (or the bridge name was omitted)")
+    ofproto = ofprotos.all_ofproto_dpifs.get(words[0])
+    if ofproto is None:
+        raise CommandError(f"{words[0]}: unknown bridge")
+    ports = {port.name: port.ofp_port for port in ofproto.ports.values()}
+    try:
+        return ofproto, parse_exact_flow(text, ports)
+    except FlowSyntaxError as error:
+        raise CommandError(f"Bad openflow flow syntax: {text}: {error.message}") from error
+
+
+def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[OfprotoDpif, Flow]:
+    if dp is not None:
+        backer = next((b for b in ofprotos.backers.values() if dp in (b.name, f"{b.type}@{b.name}")), None)
+        if backer is None:
+            raise CommandError("Cannot find the datapath")
+    else:
+        if len(ofprotos.backers) != 1:
+            raise CommandError("More than one datapath; specify one" if ofprotos.backers else "No datapaths")
+        backer = next(iter(ofprotos.backers.values()))
+    try:
+        flow = parse_key(text, {port.name: odp for odp, port in backer.odp_to_ofport.items()})
+    except ValueError as error:
+        raise CommandError(f"Bad datapath flow syntax: {error}") from error
+    port = backer.odp_to_ofport.get(flow.in_port)
+    if port is None or port.ofproto is None:
+        raise CommandError("Invalid datapath flow")
+    flow.in_port = port.ofp_port
+    return port.ofproto, flow
+
+
+def _packet(text: str) -> bytes:
+    digits = "".join(text.split())
+    n = 0
+    while n < len(digits) and digits[n] in string.hexdigits:
+        n += 1
+    if n < len(digits) or n % 2:
+        raise CommandError("Trailing garbage in packet data")
+    packet = bytes.fromhex(digits)
+    if len(packet) < 14:
+        raise CommandError("Packet data too short for Ethernet")
+    return packet
+
+
+def _ct_state(text: str) -> int:
+    state = 0
+    for name in text.replace("|", ",").replace("+", ",").split(","):
+        if name.strip() not in _CT_FLAGS:
+            raise CommandError(f"{name.strip()}: unknown connection tracking state flag")
+        state |= _CT_FLAGS[name.strip()]
+    return state
+
+
+_CT_FLAGS: Final = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
+
+
+def run(request: TraceRequest, now: int) -> str:
+    """Trace one packet and print all of it. With a packet, addresses are learned from it."""
+    ofproto = request.ofproto
+    ofp_names = {p.ofp_port: p.name for p in ofproto.ports.values()} if request.names else None
+    odp_names = None
+    if request.names:
+        odp_names = {odp: p.name for odp, p in ofproto.backer.odp_to_ofport.items()}
+    flow = request.flow
+    trace = Trace()
+    packet = request.packet
+    xin = XlateIn(
+        ofproto, flow, packet, flow.tcp_flags, actions=request.actions or None, trace=trace, now=now,
+        side_effects=packet is not None,
+    )  # fmt: skip
+    recirc_id = flow.recirc_id
+    if recirc_id:
+        xin.frozen = ofproto.backer.recirc_ids.lookup(recirc_id)
+    out = xlate(xin)
+    if packet is not None:
+        credit([effect for effect in out.effects if isinstance(effect, LearnMac)], 0, 0, now)
+    before = flow.copy()
+    before.actset_output = PORT_UNSET
+    final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names)
+    actions = format_actions(out.actions, odp_names) if out.actions else "drop"
+    text = (
+        f"Flow: {format_flow(flow, ofp_names)}\n{trace}\nFinal flow: {final}\n"
+        f"Megaflow: {format_megaflow(flow, shown_mask(flow, out.wc), ofp_names)}\nDatapath actions: {actions}"
+    )
+    if out.error:
+        text += f"\nTranslation failed ({XLATE_ERRORS[out.error]}), packet is dropped."
+    elif out.slow:
+        text += "\nThis flow is handled by the userspace slow path because it:"
+        for bit, why in SLOW_EXPLANATIONS.items():
+            if out.slow & bit:
+                text += f"\n  - {why}."
+    for used in out.recircs:
+        ofproto.backer.recirc_ids.unref(used, now)
+    return text
+
+
+def shown_mask(flow: Flow, wc: Flow) -> Flow:
+    """`wc` without the fields that the packet doesn't have; not having them is said by its type."""
+    mask = wc.copy()
+    if not flow.vlan_tci & VLAN_CFI:
+        mask.vlan_tci = 0
+    if not flow.vlan_tci1 & VLAN_CFI:
+        mask.vlan_tci1 = 0
+    if not is_mpls(flow.dl_type):
+        mask.words[W_MPLS_LSE] = 0
+        mask.words[W_MPLS_LSE + 1] = 0
+    return mask

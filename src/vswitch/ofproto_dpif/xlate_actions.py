@@ -13,6 +13,7 @@ from mypy_extensions import i64
 
 from vswitch.dpif.actions import Clone as OdpClone
 from vswitch.dpif.actions import Sample as OdpSample
+from vswitch.flow.field import Prereq
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     FRAG_LATER,
@@ -315,6 +316,7 @@ def _dl_type(ctx: Ctx) -> i64:
 def _set_ipv4_src(ctx: Ctx, a: of.SetIpv4Src, last: bool) -> bool:
     if _dl_type(ctx) == ETH_TYPE_IP:
         ctx.wc.words[W_NW_SRC] |= HIGH32
+        ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
         ctx.flow.nw_src = a.ipv4
     return False
 
@@ -322,6 +324,7 @@ def _set_ipv4_src(ctx: Ctx, a: of.SetIpv4Src, last: bool) -> bool:
 def _set_ipv4_dst(ctx: Ctx, a: of.SetIpv4Dst, last: bool) -> bool:
     if _dl_type(ctx) == ETH_TYPE_IP:
         ctx.wc.words[W_NW_DST] |= LOW32
+        ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
         ctx.flow.nw_dst = a.ipv4
     return False
 
@@ -330,7 +333,7 @@ def _set_ip_dscp(ctx: Ctx, a: of.SetIpDscp, last: bool) -> bool:
     if is_ip_any(_dl_type(ctx)):
         words = ctx.flow.words
         dscp: i64 = a.tos & 0xFC
-        ctx.wc.words[W_NW_TOS] |= DSCP_BITS
+        ctx.wc.words[W_NW_TOS] |= DSCP_BITS | PROTO_BITS
         words[W_NW_TOS] = (words[W_NW_TOS] & ~DSCP_BITS) | (dscp << S_NW_TOS)
     return False
 
@@ -339,14 +342,14 @@ def _set_ip_ecn(ctx: Ctx, a: of.SetIpEcn, last: bool) -> bool:
     if is_ip_any(_dl_type(ctx)):
         words = ctx.flow.words
         ecn: i64 = a.ecn & 3
-        ctx.wc.words[W_NW_TOS] |= ECN_BITS
+        ctx.wc.words[W_NW_TOS] |= ECN_BITS | PROTO_BITS
         words[W_NW_TOS] = (words[W_NW_TOS] & ~ECN_BITS) | (ecn << S_NW_TOS)
     return False
 
 
 def _set_ip_ttl(ctx: Ctx, a: of.SetIpTtl, last: bool) -> bool:
     if is_ip_any(_dl_type(ctx)):
-        ctx.wc.words[W_NW_TTL] |= TTL_BITS
+        ctx.wc.words[W_NW_TTL] |= TTL_BITS | PROTO_BITS
         ctx.flow.nw_ttl = a.ttl
     return False
 
@@ -377,7 +380,7 @@ def _dec_ttl(ctx: Ctx, a: of.DecTtl, last: bool) -> bool:
     dl_type = _dl_type(ctx)
     if not is_ip_any(dl_type):
         return False
-    ctx.wc.words[W_NW_TTL] |= TTL_BITS
+    ctx.wc.words[W_NW_TTL] |= TTL_BITS | PROTO_BITS
     ttl = (ctx.flow.words[W_NW_TTL] >> S_NW_TTL) & 0xFF
     if ttl > 1:
         ctx.flow.words[W_NW_TTL] -= 1 << S_NW_TTL
@@ -476,8 +479,12 @@ def mask_field(wc: Flow, field: Any, bits: int) -> None:
 def _report_subfield(ctx: Ctx, sf: of.MfSubfield) -> None:
     if ctx.trace is not None:
         value = read_subfield(ctx.flow, sf)
-        text = format_value(sf.field, value) if sf.whole else f"{value:#x}"
+        text = format_value(sf.field, value) if sf.whole else c_hex(value)
         report(ctx, OFT_DETAIL, f"{format_subfield(sf)} is now {text}")
+
+
+_IN_IP_HEADER: Final = frozenset((Prereq.ARP, Prereq.IPV4, Prereq.IPV6, Prereq.IP_ANY))
+"""Fields that are committed only where the protocol is not 0, so that the protocol matters."""
 
 
 def _set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
@@ -487,6 +494,8 @@ def _set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
         if ctx.trace is not None:
             report(ctx, OFT_WARN, f"unmet prerequisites for {field.name}, set_field ignored")
         return False
+    if field.prereq in _IN_IP_HEADER and field.name != "ip_dscp":
+        ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
     mask = a.mask
     mask_field(ctx.wc, field, mask)
     if mask == field.ones:

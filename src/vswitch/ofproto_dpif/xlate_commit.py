@@ -124,8 +124,7 @@ class _Attr:
 
     def field(self, w: i64, shift: i64, n_bytes: i64) -> None:
         """A field of up to 6 bytes."""
-        bit: i64 = 1  # a variable: C would shift a literal in 32 bits
-        ones: i64 = (bit << (n_bytes * 8)) - 1
+        ones: i64 = 0x7FFFFFFFFFFFFFFF >> (63 - n_bytes * 8)  # mypyc shifts a literal in C's 32 bits
         new = (self.new[w] >> shift) & ones
         old = (self.old[w] >> shift) & ones
         bits = (self.wc[w] >> shift) & ones
@@ -162,16 +161,19 @@ def _word_bytes(word: i64) -> bytes:
 
 
 def _put(ctx: Ctx, attr: int, a: _Attr) -> bool:
-    """Compose the set action of `a` if anything in it changed. True: the megaflow must know it all."""
+    """Compose the set action of `a` if anything in it changed. True: the megaflow must know it all.
+
+    An empty mask asks for a whole set.
+    """
     if not a.changed:
         return False
     mask = a.mask
-    if ctx.support.masked_set and mask.count(0xFF) != len(mask):
+    if mask and ctx.support.masked_set and mask.count(0xFF) != len(mask):
         value = (int.from_bytes(a.value, "big") & int.from_bytes(mask, "big")).to_bytes(len(mask), "big")
         ctx.odp.append(SetMasked(attr, value, mask))
         return False
     ctx.odp.append(Set(attr, a.value))
-    return mask.count(0xFF) != len(mask)
+    return True
 
 
 def _copy_bits(ctx: Ctx, w: i64, bits: i64, exact: bool) -> None:
@@ -334,6 +336,7 @@ def _transport(ctx: Ctx, dl_type: i64) -> None:
         a.field(W_TP_DST, S_TP_DST, 1)
         attr = key_attr.ICMP if dl_type == ETH_TYPE_IP else key_attr.ICMPV6
         ctx.out.slow |= SLOW_ACTION
+        a.mask = b""
     else:
         return
     exact = _put(ctx, attr, a)

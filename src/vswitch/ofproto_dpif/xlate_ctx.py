@@ -223,15 +223,11 @@ def n_mpls_labels(flow: Flow, wc: Flow | None) -> i64:
     """How many entries the stack has: up to and with the bottom one, at most MAX_MPLS_LABELS."""
     if not is_mpls(flow.words[W_ETH_TYPE] & 0xFFFF):
         return 0
-    if wc is not None:
-        # All of them at once, as the peer does: bottoms below the first are looked at anyhow.
-        i: i64 = 0
-        while i < MAX_MPLS_LABELS:
-            or_lse(wc, i, MPLS_BOS)
-            i += 1
     count: i64 = 0
-    i = 0
+    i: i64 = 0
     while i < MAX_MPLS_LABELS:
+        if wc is not None:
+            or_lse(wc, i, MPLS_BOS)
         entry = lse(flow, i)
         if entry & MPLS_BOS != 0:
             return i + 1
