@@ -23,7 +23,7 @@ import mmap
 import socket
 from typing import Final, final
 
-from librt.strings import BytesWriter, read_i16_le, read_i32_le, write_i16_be, write_i16_le
+from librt.strings import BytesWriter, read_i16_le, read_i32_le, write_i16_le
 from mypy_extensions import i16, i64
 
 from vswitch.netdev.frame import GSO_NONE, Frame
@@ -50,19 +50,21 @@ def vnet_bytes(frame: Frame, hdr_len: i64) -> bytes:
     w = BytesWriter()
     w.append(frame.flags)
     w.append(frame.gso_type)
-    write_i16_le(w, i16(hdr_len))
-    write_i16_le(w, i16(frame.gso_size))
-    write_i16_le(w, i16(frame.csum_start))
-    write_i16_le(w, i16(frame.csum_offset))
+    write_i16_le(w, low16(hdr_len))
+    write_i16_le(w, low16(frame.gso_size))
+    write_i16_le(w, low16(frame.csum_start))
+    write_i16_le(w, low16(frame.csum_offset))
     return w.getvalue()
+
+
+def low16(value: i64) -> i16:
+    """The low 16 bits of `value`, as the signed number that they are to `write_i16_le`."""
+    return i16(((value & 0xFFFF) ^ 0x8000) - 0x8000)
 
 
 def with_vlan(data: bytes, tpid: i64, tci: i64) -> bytes:
     """`data` with a VLAN header after its addresses."""
-    w = BytesWriter()
-    write_i16_be(w, i16(tpid))
-    write_i16_be(w, i16(tci))
-    return data[:12] + w.getvalue() + data[12:]
+    return data[:12] + bytes((tpid >> 8 & 0xFF, tpid & 0xFF, tci >> 8 & 0xFF, tci & 0xFF)) + data[12:]
 
 
 @final

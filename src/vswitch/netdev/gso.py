@@ -13,7 +13,7 @@ from librt.strings import read_i16_be, read_i32_be
 from mypy_extensions import i64
 
 from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, Frame
-from vswitch.packet.checksum import complete, csum, fold, partial_sum
+from vswitch.packet.checksum import complete, crc32c, csum, fold, partial_sum
 
 ETH_TYPE_IP: Final = 0x0800
 ETH_TYPE_IPV6: Final = 0x86DD
@@ -21,6 +21,8 @@ IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
 TCP_FIN_PSH: Final = 0x09
 TCP_CWR: Final = 0x80
+SCTP_CSUM_OFFSET: Final = 8
+"""No Internet checksum lies there, so this offset means CRC32c."""
 
 
 def needs_software(frame: Frame) -> bool:
@@ -37,11 +39,30 @@ def segments(frame: Frame) -> list[bytes]:
     gso: i64 = frame.gso_type & ~GSO_ECN
     if gso == GSO_NONE:
         if frame.flags & VNET_NEEDS_CSUM:
+            if frame.csum_offset == SCTP_CSUM_OFFSET:
+                return [complete_sctp(data, frame.csum_start)]
             return [complete(data, frame.csum_start, frame.csum_offset)]
         return [data]
     if frame.gso_size <= 0 or gso not in (GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4):
         return [data]
     return split(data, gso, frame.gso_size, frame.csum_start)
+
+
+def finished(packet: bytes, offload: object | None) -> list[bytes]:
+    """The frames on the wire of an upcall's `packet` with its `offload` state, for a controller."""
+    if isinstance(offload, Frame) and offload.data is packet:
+        return segments(offload)
+    return [packet]
+
+
+def complete_sctp(data: bytes, start: i64) -> bytes:
+    """Put CRC32c, lowest byte first, into the SCTP packet that begins at `start` (RFC 9260)."""
+    if start < 0 or start + 12 > len(data):
+        return data
+    blank = data[: start + SCTP_CSUM_OFFSET] + bytes(4) + data[start + 12 :]
+    value = crc32c(blank[start:])
+    crc = bytes((value & 0xFF, value >> 8 & 0xFF, value >> 16 & 0xFF, value >> 24 & 0xFF))
+    return data[: start + SCTP_CSUM_OFFSET] + crc + data[start + 12 :]
 
 
 def l3_offset(data: bytes, l4: i64) -> i64:

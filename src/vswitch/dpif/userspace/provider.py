@@ -244,7 +244,7 @@ class UserspaceDpif(Dpif):
             if number < 0:
                 raise self._error(errno.EFBIG, "port add", name)
         opened_as = NETDEV_TYPES.get(type, type)
-        if dp.dummy and opened_as == "tap":
+        if dp.dummy and type == "internal":
             opened_as = "dummy-internal"
         try:
             netdev = netdev_open(name, opened_as)

@@ -1,0 +1,80 @@
+"""Two hosts in network namespaces and the switch between them, for tests with real traffic."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("ndA", "ndB", "ndW")
+
+
+def sh(*words: str, check: bool = True) -> str:
+    """Run a command; its standard output. What it said is in the error."""
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def within(namespace: str, *words: str, check: bool = True) -> str:
+    return sh("ip", "netns", "exec", namespace, *words, check=check)
+
+
+@contextmanager
+def namespaces() -> Iterator[None]:
+    """Hosts ndA (10.8.0.1, fd08::1) and ndB (.2); their outer ends ndpA and ndpB in ndW."""
+    for name in NAMES:
+        sh("ip", "netns", "del", name, check=False)
+    try:
+        for name in NAMES:
+            sh("ip", "netns", "add", name)
+            within(name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", check=False)
+        within("ndW", "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1", check=False)
+        for n, x in enumerate("AB", 1):
+            host = f"nd{x}"
+            sh("ip", "-n", "ndW", "link", "add", f"ndp{x}", "type", "veth",
+               "peer", "name", "eth0", "netns", host)
+            sh("ip", "-n", host, "link", "set", "eth0", "address", f"02:00:00:00:08:0{n}")
+            sh("ip", "-n", host, "addr", "add", f"10.8.0.{n}/24", "dev", "eth0")
+            sh("ip", "-n", host, "addr", "add", f"fd08::{n}/64", "dev", "eth0", "nodad")
+            sh("ip", "-n", host, "link", "set", "eth0", "up")
+            sh("ip", "-n", host, "link", "set", "lo", "up")
+            sh("ip", "-n", "ndW", "link", "set", f"ndp{x}", "up")
+        yield
+    finally:
+        for name in NAMES:
+            sh("ip", "netns", "del", name, check=False)
+
+
+def switch_command(*ports: str) -> list[str]:
+    """The command that forwards between `ports` (`crossover.py`)."""
+    return [sys.executable, "-m", "tests.netdev.crossover", *ports]
+
+
+def switch_environment() -> dict[str, str]:
+    import vswitch
+
+    assert vswitch.__file__ is not None
+    return dict(os.environ, PYTHONPATH=f"{Path(vswitch.__file__).parents[1]}:{ROOT}")
+
+
+@contextmanager
+def crossover(namespace: str, *ports: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the userspace datapath in `namespace`, forwarding between `ports`, until left."""
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", namespace, *switch_command(*ports)], text=True, cwd=ROOT,
+        env=switch_environment(), stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line == "ready\n", f"the switch did not start: {line}"
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
