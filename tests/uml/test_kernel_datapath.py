@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.uml.conftest import Uml
+from tests.uml.harness import DEFAULT_MODULES
 
 pytestmark = pytest.mark.system
 
@@ -15,3 +16,7 @@ def test_the_kernel_datapath_passes_the_conformance_suite(uml: Uml) -> None:
 
 def test_the_channels_behave_on_a_real_kernel(uml: Uml) -> None:
     uml.pytest("tests/uml/inside/test_channels.py")
+
+
+def test_the_kernel_datapath_is_as_the_real_tools_see_it(uml: Uml) -> None:
+    uml.pytest("tests/uml/inside/test_kernel.py", modules=(*DEFAULT_MODULES, "vport-geneve"))

@@ -176,8 +176,8 @@ def probe(dpif: Dpif) -> Support:
     return s
 
 
-_NOWHERE: Final = 0xFFFF
-"""A port number that no datapath gives out: what is sent there is dropped."""
+_NOWHERE: Final = 0xFFFE
+"""The highest port number there can be, which no datapath has got to: what is sent there is dropped."""
 
 
 def _tell(dpif: Dpif, support: Support) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Actions
-from vswitch.dpif.actions_nl import decode_actions, encode_actions
+from vswitch.dpif.actions_nl import decode_actions, put_actions
 from vswitch.dpif.odp_key import KEY_CT_IF_SET, decode_key, decode_mask, encode_key, encode_mask
 from vswitch.dpif.types import DpifFlow, Fitness, FlowStats
 from vswitch.flow.flow import Flow
@@ -63,7 +63,9 @@ def compose_put(
         b.raw(OVS_FLOW_ATTR_UFID, ufid)
     b.raw(OVS_FLOW_ATTR_KEY, encode_key(key, KEY_CT_IF_SET))
     b.raw(OVS_FLOW_ATTR_MASK, encode_mask(mask, key, KEY_CT_IF_SET))
-    b.raw(OVS_FLOW_ATTR_ACTIONS, encode_actions(actions))
+    nest = b.begin(OVS_FLOW_ATTR_ACTIONS)
+    put_actions(b, actions)
+    b.end(nest)
     if zero_stats:
         b.flag(OVS_FLOW_ATTR_CLEAR)
     if probe:

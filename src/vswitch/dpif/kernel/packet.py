@@ -10,7 +10,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Actions
-from vswitch.dpif.actions_nl import decode_actions, encode_actions
+from vswitch.dpif.actions_nl import decode_actions, put_actions
 from vswitch.dpif.odp_key import KEY_CT_IF_SET, decode_key, encode_key
 from vswitch.dpif.odp_nested import get_tunnel
 from vswitch.dpif.types import Fitness, Upcall, UpcallType
@@ -125,7 +125,9 @@ def compose_execute(
     b.append_u32(dp_ifindex)
     b.raw(OVS_PACKET_ATTR_PACKET, packet)
     b.raw(OVS_PACKET_ATTR_KEY, encode_key(key, KEY_CT_IF_SET))
-    b.raw(OVS_PACKET_ATTR_ACTIONS, encode_actions(actions))
+    nest = b.begin(OVS_PACKET_ATTR_ACTIONS)
+    put_actions(b, actions)
+    b.end(nest)
     if probe:
         b.flag(OVS_PACKET_ATTR_PROBE)
     if mru:
