@@ -91,10 +91,11 @@ class Backer:
         self._parser: Parser = Parser()
 
     @classmethod
-    def open(cls, type: str, clock: Clock) -> Backer:
-        """Open datapath "ovs-TYPE", made if absent, emptied of an earlier life's flows and
-        upcalls, and with upcalls on. DpifError names the datapath; nothing stays open then."""
-        name = f"ovs-{type}"
+    def open(cls, type: str, clock: Clock, name: str = "") -> Backer:
+        """Open datapath `name` ("ovs-TYPE" if not given), made if absent, emptied of an earlier
+        life's flows and upcalls, and with upcalls on. DpifError names the datapath; nothing stays
+        open then."""
+        name = name or f"ovs-{type}"
         try:
             dpif = dpif_create_and_open(name, type, clock)
         except DpifError as error:

@@ -112,8 +112,6 @@ class OfprotoDpif:
         """Packets that the switch itself made and ate."""
         self.packet_ins: deque[SendPacketIn] = deque()
         """What controllers are to get, at most `MAX_PACKET_INS`."""
-        self.wants_packet_in_on_miss: bool = False
-        """Whether a controller takes packets that no rule matches (OpenFlow before 1.3)."""
         self.frag_handling: str = "normal"
         """"normal", "drop" or "nx-match"."""
         self.wants_packet_in_on_miss: bool = False
@@ -276,6 +274,8 @@ class Ofprotos:
         self.all_ofproto_dpifs: dict[str, OfprotoDpif] = {}
         self.backers: dict[str, Backer] = {}
         """Datapath type -> the datapath that its bridges share."""
+        self.datapath_names: dict[str, str] = {}
+        """Datapath type -> its datapath's name, where that is not "ovs-TYPE"."""
         self.clog: Clog = Clog()
         if commands is not None:
             from vswitch.ofproto_dpif.commands import ofproto_dpif_unixctl_init
@@ -286,7 +286,9 @@ class Ofprotos:
         """The datapath of `type`, opened if it is not yet."""
         backer = self.backers.get(type)
         if backer is None:
-            backer = self.backers[type] = Backer.open(type, self.clock)
+            backer = self.backers[type] = Backer.open(
+                type, self.clock, self.datapath_names.get(type, "")
+            )
         return backer
 
     def create(self, name: str, type: str = "system") -> OfprotoDpif:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vswitch.base import coverage
-from vswitch.dpif.cookie import ControllerCookie, unpack
+from vswitch.dpif.cookie import ControllerCookie, decode
 from vswitch.dpif.types import Upcall
 from vswitch.ofproto_dpif.effects import SendPacketIn
 from vswitch.ofproto_dpif.xlate_freeze import thaw_metadata
@@ -26,7 +26,7 @@ upcall_no_monitor = coverage.counter("drop_upcall_no_monitor")
 
 def handle_cookie(backer: Backer, upcall: Upcall, now: int) -> None:
     """Hand a packet over to whom its cookie is for; a cookie that makes no sense is counted."""
-    cookie = unpack(upcall.userdata)
+    cookie = decode(upcall.userdata)
     if isinstance(cookie, ControllerCookie):
         controller_packet(backer, upcall, cookie)
     elif cookie is None:

@@ -121,9 +121,7 @@ def flow(b: Backer, f: DpifFlow, verbose: bool, names: bool, dpctl: bool) -> str
 
 def channels(b: Backer) -> str:
     """`dpif/show-channels`: what came through each upcall channel, and what was lost there."""
-    show = getattr(b.dpif, "show_channels", None)
-    text = show() if show is not None else "  upcalls do not pass through channels\n"
-    return f"{dp_name(b)}:\n{text}"
+    return b.dpif.show_channels() or f"{dp_name(b)}: upcalls pass through no channels\n"
 
 
 def features(support: Support) -> str:
@@ -171,8 +169,8 @@ def facets(ofproto: OfprotoDpif, now: int) -> str:
     governor = ofproto.governor
     if governor is not None:
         lines.append(
-            f"governor: {governor.total_setups} flows let through, {governor.total_refusals} batches refused, "
-            f"table of {governor.size} bytes"
+            f"governor: {governor.total_setups} flows let through, {governor.total_refusals} refusals, "
+            f"{governor.size} bytes of table"
         )
     return "".join(f"{line}\n" for line in lines)
 

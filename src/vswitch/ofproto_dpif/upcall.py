@@ -21,7 +21,7 @@ from mypy_extensions import i64
 
 from vswitch.base import coverage
 from vswitch.dpif.actions import Actions, PushVlan
-from vswitch.dpif.cookie import is_slow_path
+from vswitch.dpif.cookie import SLOW_PATH
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
 from vswitch.flow.flow import Flow
 from vswitch.ofproto_dpif.apply import credit
@@ -74,7 +74,7 @@ def handle_upcalls(backer: Backer, upcalls: list[Upcall], now: int) -> None:
         missed = upcall.type is UpcallType.MISS
         if missed:
             n_miss += 1
-        elif is_slow_path(upcall.userdata):
+        elif upcall.userdata and upcall.userdata[0] == SLOW_PATH:
             n_slow += 1
         else:
             others.append(upcall)
@@ -137,7 +137,11 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
                 ops.append(drop)
             return
     elif frozen is None:
-        ofproto = port.ofproto
+        owner = port.ofproto
+        if owner is None:
+            upcall_no_bridge.inc(n_packets)
+            return
+        ofproto = owner
     first = miss.upcalls[0]
     prefix: Actions = ()
     flow = key.copy()
