@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from vswitch.openflow.constants import OFPP_IN_PORT, OFPR_ACTION
 
 if TYPE_CHECKING:
-    from vswitch.flow.fields import Field
+    from vswitch.flow.field import Field
 
 
 @dataclass(frozen=True)
@@ -522,7 +522,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Note:
-    """Do nothing; carry `data`, whose length plus 6 is a multiple of 8 once on the wire."""
+    """Do nothing; carry `data`, padded with zeros to a length that plus 10 is a multiple of 8."""
 
     data: bytes
 

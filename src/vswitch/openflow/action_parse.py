@@ -1,0 +1,526 @@
+"""Text to actions, as ovs-ofctl reads it, with its complaints.
+
+`parse_actions` also checks what concerns the list as a whole: instructions in order and once,
+"drop" alone, which actions may stand within which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from vswitch.flow.fields import by_name
+from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.flow.values import parse_port, parse_value
+from vswitch.openflow import action_parse_nicira as nicira
+from vswitch.openflow import actions as a
+from vswitch.openflow.action_words import (
+    ActionWord,
+    bounded,
+    ipv4,
+    mac,
+    split_action_words,
+    table_number,
+    u32,
+    u64,
+)
+from vswitch.openflow.constants import (
+    OFPP_CONTROLLER,
+    OFPP_FIRST_RESV,
+    OFPP_MAX,
+    PACKET_IN_REASONS,
+)
+from vswitch.openflow.subfield import parse_subfield, parse_subfield_at
+
+MAX_DEPTH: Final = 100
+"""How deep actions may be nested."""
+
+INSTRUCTIONS: Final[dict[type[object], tuple[int, str]]] = {
+    a.Meter: (0, "meter"),
+    a.ClearActions: (2, "clear_actions"),
+    a.WriteActions: (3, "write_actions"),
+    a.WriteMetadata: (4, "write_metadata"),
+    a.GotoTable: (5, "goto_table"),
+}
+"""Instructions in the order of OpenFlow 1.3, section 5.9; plain actions are number 1."""
+APPLY: Final = (1, "apply_actions")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What names mean where actions are parsed, and within which action they stand ("")."""
+
+    ports: Mapping[str, int] | None = None
+    tables: Mapping[str, int] | None = None
+    outer: str = ""
+    depth: int = 0
+
+    def within(self, outer: str) -> Scope:
+        """The scope of the actions within `outer`."""
+        return Scope(self.ports, self.tables, outer, self.depth + 1)
+
+    def port(self, text: str) -> int | None:
+        """The port that `text` names."""
+        port = parse_port(text, self.ports)
+        return None if port is None or OFPP_MAX <= port < OFPP_FIRST_RESV else port
+
+
+Parser = Callable[[ActionWord, Scope], a.Action]
+
+
+def parse_actions(text: str, ports: Mapping[str, int] | None = None,
+                  tables: Mapping[str, int] | None = None) -> a.Actions:
+    """The actions that `text` lists; "" and "drop" are (). `ports` maps names to numbers.
+
+    FlowSyntaxError points at the bad word.
+    """
+    return parse_in(text, 0, Scope(ports, tables))
+
+
+def parse_in(text: str, base: int, scope: Scope) -> a.Actions:
+    """The actions in `text`, which begins at `base` of the whole."""
+    if scope.depth > MAX_DEPTH:
+        raise FlowSyntaxError("Action nested too deeply", "", text, base)
+    found: list[a.Action] = []
+    drop: ActionWord | None = None
+    words = split_action_words(text, base)
+    for word in words:
+        if word.key == "drop":
+            drop = word
+            continue
+        try:
+            action = _parse_word(word, scope)
+            _check_place(action, scope)
+        except FlowSyntaxError as error:
+            raise _placed(error, word, text, base) from None
+        found.append(action)
+    if drop is not None and len(words) > 1:
+        message = '"drop" must not be accompanied by any other action or instruction'
+        raise FlowSyntaxError(message, "drop", text, drop.position - base)
+    _check_order(found, words, text, base)
+    return tuple(found)
+
+
+def _placed(error: FlowSyntaxError, word: ActionWord, text: str, base: int) -> FlowSyntaxError:
+    """`error` with its place in the text."""
+    if error.position >= 0:
+        return error
+    where = error.word or word.key
+    at = text.find(where, word.position - base)
+    return FlowSyntaxError(error.message, where, text, at if at >= 0 else word.position - base)
+
+
+def _parse_word(word: ActionWord, scope: Scope) -> a.Action:
+    key = word.key
+    parser = PARSERS.get(key)
+    if parser is not None:
+        return parser(word, scope)
+    lowered = key.lower()
+    if lowered == "controller":
+        return _controller(word, scope)
+    port = scope.port(key)
+    if port is not None:
+        return _output_to(port)
+    if key == "apply_actions":
+        raise FlowSyntaxError("apply_actions is the default instruction", key)
+    raise FlowSyntaxError(f"unknown action {key}", key)
+
+
+def _check_place(action: a.Action, scope: Scope) -> None:
+    """Which actions may stand within `scope.outer`."""
+    if isinstance(action, a.Nat) and scope.outer != "ct":
+        raise FlowSyntaxError('Cannot have NAT action outside of "ct" action', "nat")
+    found = INSTRUCTIONS.get(type(action))
+    if scope.outer and found is not None:
+        raise FlowSyntaxError(f"{found[1]} instruction not allowed here", found[1])
+    if scope.outer == "ct" and not isinstance(action, a.Nat | a.SetField | a.RegMove):
+        raise FlowSyntaxError("ct action doesn't support nested action here")
+
+
+def _check_order(actions: list[a.Action], words: list[ActionWord], text: str, base: int) -> None:
+    """Instructions once each and in order; conjunctions alone. As OpenFlow 1.1+ can encode it."""
+    last = (-1, "")
+    conjunction = False
+    for action, word in zip(actions, words, strict=False):
+        this = INSTRUCTIONS.get(type(action), APPLY)
+        if this[0] < last[0] or (this[0] == last[0] and this is not APPLY):
+            if this == last:
+                message = f"duplicate {this[1]} instruction not allowed, for OpenFlow 1.1+ compatibility"
+            else:
+                message = (
+                    f"invalid instruction ordering: {this[1]} must appear before {last[1]}, "
+                    "for OpenFlow 1.1+ compatibility"
+                )
+            raise FlowSyntaxError(message, word.key, text, word.position - base)
+        last = this
+        conjunction = conjunction or isinstance(action, a.Conjunction)
+    if not conjunction:
+        return
+    for action, word in zip(actions, words, strict=False):
+        if not isinstance(action, a.Conjunction | a.Note):
+            raise FlowSyntaxError(
+                '"conjunction" actions may be used along with "note" but not any other kind of action '
+                f'(such as the "{word.key}" action used here)', word.key, text, word.position - base
+            )
+
+
+# Output.
+
+
+def _output_to(port: int) -> a.Action:
+    return a.Output(port, 0xFFFF if port == OFPP_CONTROLLER else 0)
+
+
+def _output(word: ActionWord, scope: Scope) -> a.Action:
+    text = word.value
+    if word.delimiter == "(" and "," in text:
+        port, max_len = None, None
+        for part in split_action_words(text):
+            if part.key == "port":
+                port = scope.port(part.value)
+                if port is None:
+                    raise FlowSyntaxError(f"output to unknown truncate port: {part.value}", part.value)
+            elif part.key == "max_len":
+                max_len = u32(part.value)
+            else:
+                raise FlowSyntaxError(f"invalid key '{part.key}' in output_trunc argument", part.key)
+        if port is None or max_len is None:
+            raise FlowSyntaxError(f"{text}: output to unknown port", text)
+        if max_len < 14:
+            raise FlowSyntaxError(f"max_len {max_len} is less than the minimum value 14", str(max_len))
+        return a.OutputTrunc(port, max_len)
+    number = scope.port(text)
+    if number is not None:
+        return _output_to(number)
+    try:
+        return a.OutputReg(parse_subfield(text))
+    except FlowSyntaxError:
+        raise FlowSyntaxError(f"{text}: output to unknown port", text) from None
+
+
+def _controller(word: ActionWord, _scope: Scope) -> a.Action:
+    text = word.value.strip()
+    if not text:
+        return a.Controller()
+    if text.isascii() and text.isdigit():
+        return a.Controller(bounded(text, 16, "max_len"))
+    max_len, reason, controller_id, pause = 0xFFFF, 1, 0, False
+    userdata = b""
+    meter_id: int | None = None
+    for part in split_action_words(text):
+        if part.key == "reason":
+            reasons = {name: number for number, name in PACKET_IN_REASONS.items()}
+            if part.value not in reasons:
+                raise FlowSyntaxError(f'unknown reason "{part.value}"', part.value)
+            reason = reasons[part.value]
+        elif part.key == "max_len":
+            max_len = bounded(part.value, 16, "max_len")
+        elif part.key == "id":
+            controller_id = bounded(part.value, 16, "id")
+        elif part.key == "userdata":
+            userdata = hex_bytes(part.value, "userdata", "bad hex digit in `controller' action `userdata'")
+        elif part.key == "pause":
+            pause = True
+        elif part.key == "meter_id":
+            meter_id = u32(part.value)
+        else:
+            raise FlowSyntaxError(f'unknown key "{part.key}" parsing controller action', part.key)
+    return a.Controller(max_len, reason, controller_id, userdata, pause, meter_id)
+
+
+def hex_bytes(text: str, _name: str, message: str) -> bytes:
+    """Bytes from pairs of hexadecimal digits with dots between them or not."""
+    try:
+        return bytes.fromhex(text.replace(".", ""))
+    except ValueError:
+        raise FlowSyntaxError(message, text) from None
+
+
+def _enqueue(word: ActionWord, scope: Scope) -> a.Action:
+    parts = word.value.replace(",", ":").split(":")
+    if len(parts) != 2 or not all(parts):
+        raise FlowSyntaxError('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"', word.value)
+    port = scope.port(parts[0])
+    if port is None:
+        raise FlowSyntaxError(f"{parts[0]}: enqueue to unknown port", parts[0])
+    return a.Enqueue(port, u32(parts[1]))
+
+
+# Headers.
+
+
+def _vlan_vid(push: bool) -> Parser:
+    def parse(word: ActionWord, _scope: Scope) -> a.Action:
+        vid = bounded(word.value, 16, "VLAN VID")
+        if vid & ~0xFFF:
+            raise FlowSyntaxError(f"{word.value}: not a valid VLAN VID", word.value)
+        return a.SetVlanVid(vid, push)
+
+    return parse
+
+
+def _vlan_pcp(push: bool) -> Parser:
+    def parse(word: ActionWord, _scope: Scope) -> a.Action:
+        pcp = bounded(word.value, 8, "VLAN PCP")
+        if pcp > 7:
+            raise FlowSyntaxError(f"{word.value}: not a valid VLAN PCP", word.value)
+        return a.SetVlanPcp(pcp, push)
+
+    return parse
+
+
+def _push_vlan(word: ActionWord, _scope: Scope) -> a.Action:
+    ethertype = bounded(word.value, 16, "ethertype")
+    if ethertype not in (0x8100, 0x88A8):
+        raise FlowSyntaxError(f"{word.value}: not a valid VLAN ethertype", word.value)
+    return a.PushVlan(ethertype)
+
+
+def _push_mpls(word: ActionWord, _scope: Scope) -> a.Action:
+    ethertype = bounded(word.value, 16, "push_mpls")
+    if ethertype not in (0x8847, 0x8848):
+        raise FlowSyntaxError(f"{word.value}: not a valid MPLS ethertype", word.value)
+    return a.PushMpls(ethertype)
+
+
+def _mpls_label(word: ActionWord, _scope: Scope) -> a.Action:
+    label = u32(word.value)
+    if label & ~0xFFFFF:
+        raise FlowSyntaxError(f"{word.value}: not a valid MPLS label", word.value)
+    return a.SetMplsLabel(label)
+
+
+def _mpls_tc(word: ActionWord, _scope: Scope) -> a.Action:
+    tc = bounded(word.value, 8, "MPLS TC")
+    if tc & ~7:
+        raise FlowSyntaxError(f"{word.value}: not a valid MPLS TC", word.value)
+    return a.SetMplsTc(tc)
+
+
+def _tos(word: ActionWord, _scope: Scope) -> a.Action:
+    tos = bounded(word.value, 8, "TOS")
+    if tos & 3:
+        raise FlowSyntaxError(f"{word.value}: not a valid TOS", word.value)
+    return a.SetIpDscp(tos)
+
+
+def _ecn(word: ActionWord, _scope: Scope) -> a.Action:
+    ecn = bounded(word.value, 8, "ECN")
+    if ecn & ~3:
+        raise FlowSyntaxError(f"{word.value}: not a valid ECN", word.value)
+    return a.SetIpEcn(ecn)
+
+
+def _set_field(word: ActionWord, scope: Scope) -> a.Action:
+    text = word.value
+    value_text, arrow, name = text.rpartition("->")
+    if not arrow:
+        raise FlowSyntaxError(f"{text}: missing `->'", text)
+    try:
+        field = by_name(name)
+    except KeyError:
+        raise FlowSyntaxError(f"{name} is not a valid OXM field name", name) from None
+    if not field.writable:
+        raise FlowSyntaxError(f"{name} is read-only", name)
+    value, mask = parse_value(field, value_text, scope.ports)
+    if value & ~field.ones or (field.name == "nw_tos" and value & 3):
+        raise FlowSyntaxError(f"{value_text} is not a valid value for field {name}", value_text)
+    return a.SetField(field, value, mask)
+
+
+def _load(word: ActionWord, _scope: Scope) -> a.Action:
+    text = word.value
+    value_text, arrow, target = text.partition("->")
+    if not arrow:
+        raise FlowSyntaxError(f"{text}: missing `->'", text)
+    sf = parse_subfield(target)
+    if not sf.field.writable:
+        raise FlowSyntaxError(f"{sf.field.name} is read-only", target)
+    try:
+        value = int(value_text, 0)
+    except ValueError:
+        raise FlowSyntaxError(f"{text}: cannot parse integer value", value_text) from None
+    if value < 0 or value >> sf.n_bits:
+        raise FlowSyntaxError(f"{text}: value {value_text if value < 0 else hex(value)} does not fit into "
+                              f"{sf.n_bits} bits", value_text)
+    return a.SetField(sf.field, value << sf.ofs, sf.mask, load=True)
+
+
+def _move(word: ActionWord, _scope: Scope) -> a.Action:
+    text = word.value
+    src, end = parse_subfield_at(text)
+    if not text.startswith("->", end):
+        raise FlowSyntaxError(f"{text}: missing `->' following source", text)
+    dst, end = parse_subfield_at(text, end + 2)
+    if end != len(text):
+        raise FlowSyntaxError(f"{text}: trailing garbage following destination", text[end:])
+    if src.n_bits != dst.n_bits:
+        raise FlowSyntaxError(
+            f"{text}: source field is {src.n_bits} bits wide but destination is {dst.n_bits} bits wide", text
+        )
+    if not dst.field.writable:
+        raise FlowSyntaxError(f"{dst.field.name} is read-only", text)
+    return a.RegMove(src, dst)
+
+
+def _delete_field(word: ActionWord, _scope: Scope) -> a.Action:
+    try:
+        return a.DeleteField(by_name(word.value))
+    except KeyError:
+        raise FlowSyntaxError(f"{word.value} is not a valid OXM field name", word.value) from None
+
+
+def _dec_ttl(word: ActionWord, _scope: Scope) -> a.Action:
+    ids = [x for x in word.value.replace(",", " ").split() if x]
+    if not ids:
+        return a.DecTtl()
+    numbers = []
+    for text in ids:
+        digits = ""
+        for c in text:
+            if not c.isdigit():
+                break
+            digits += c
+        numbers.append(int(digits or "0") & 0xFFFF)
+    return a.DecTtl(tuple(numbers), True)
+
+
+# Flow of control.
+
+
+def _resubmit(word: ActionWord, scope: Scope) -> a.Action:
+    if word.delimiter != "(":
+        in_port = scope.port(word.value) if word.value else None
+        if not word.value:
+            raise FlowSyntaxError('at least one "in_port" or "table" must be specified on resubmit')
+        if in_port is None:
+            raise FlowSyntaxError(f"{word.value}: resubmit to unknown port", word.value)
+        return a.Resubmit(in_port)
+    parts = [p.strip() for p in word.value.split(",")]
+    port_text, table_text, ct_text = [*parts, "", "", ""][:3]
+    port = 0xFFF8
+    table = 0xFF
+    if port_text:
+        named = scope.port(port_text)
+        if named is None:
+            raise FlowSyntaxError(f"{port_text}: resubmit to unknown port", port_text)
+        port = named
+    if table_text:
+        number = table_number(table_text, scope.tables)
+        if number is None:
+            raise FlowSyntaxError(f"{table_text}: resubmit to unknown table", table_text)
+        table = number
+    if ct_text and ct_text != "ct":
+        raise FlowSyntaxError(f"{ct_text}: unknown parameter", ct_text)
+    if port == 0xFFF8 and table == 0xFF:
+        raise FlowSyntaxError('at least one "in_port" or "table" must be specified on resubmit')
+    return a.Resubmit(port, table, bool(ct_text))
+
+
+def _goto_table(word: ActionWord, scope: Scope) -> a.Action:
+    table = table_number(word.value, scope.tables)
+    if table is None:
+        raise FlowSyntaxError(f'unknown table "{word.value}"', word.value)
+    return a.GotoTable(table)
+
+
+def _clone(word: ActionWord, scope: Scope) -> a.Action:
+    return a.Clone(parse_in(word.value, word.value_at, scope.within("clone")))
+
+
+def _write_actions(word: ActionWord, scope: Scope) -> a.Action:
+    return a.WriteActions(parse_in(word.value, word.value_at, scope.within("write_actions")))
+
+
+def _write_metadata(word: ActionWord, _scope: Scope) -> a.Action:
+    value, slash, mask = word.value.partition("/")
+    ones = 0xFFFFFFFFFFFFFFFF
+    return a.WriteMetadata(u64(value), u64(mask) if slash else ones)
+
+
+def _note(word: ActionWord, _scope: Scope) -> a.Action:
+    data = hex_bytes(word.value, "note", "bad hex digit in `note' argument")
+    return a.Note(data + bytes(-(len(data) + 10) % 8))
+
+
+def _ct(word: ActionWord, scope: Scope) -> a.Action:
+    def nested(text: str, at: int) -> a.Actions:
+        return parse_in(text, at, scope.within("ct"))
+
+    return nicira.parse_ct(word, scope.tables, nested)
+
+
+def _unroll(word: ActionWord, _scope: Scope) -> a.Action:
+    raise FlowSyntaxError("UNROLL is an internal action that shouldn't be used via OpenFlow", word.key)
+
+
+def _simple(action: a.Action) -> Parser:
+    return lambda _word, _scope: action
+
+
+PARSERS: Final[dict[str, Parser]] = {
+    "output": _output,
+    "controller": _controller,
+    "enqueue": _enqueue,
+    "bundle": lambda w, s: nicira.parse_bundle(w, s.port, False),
+    "bundle_load": lambda w, s: nicira.parse_bundle(w, s.port, True),
+    "group": lambda w, _: a.Group(u32(w.value)),
+    "set_vlan_vid": _vlan_vid(False),
+    "mod_vlan_vid": _vlan_vid(True),
+    "set_vlan_pcp": _vlan_pcp(False),
+    "mod_vlan_pcp": _vlan_pcp(True),
+    "strip_vlan": _simple(a.StripVlan()),
+    "pop_vlan": _simple(a.StripVlan(pop=True)),
+    "push_vlan": _push_vlan,
+    "mod_dl_src": lambda w, _: a.SetEthSrc(mac(w.value)),
+    "mod_dl_dst": lambda w, _: a.SetEthDst(mac(w.value)),
+    "mod_nw_src": lambda w, _: a.SetIpv4Src(ipv4(w.value)),
+    "mod_nw_dst": lambda w, _: a.SetIpv4Dst(ipv4(w.value)),
+    "mod_nw_tos": _tos,
+    "mod_nw_ecn": _ecn,
+    "mod_nw_ttl": lambda w, _: a.SetIpTtl(bounded(w.value, 8, "TTL")),
+    "mod_tp_src": lambda w, _: a.SetL4SrcPort(bounded(w.value, 16, "source port")),
+    "mod_tp_dst": lambda w, _: a.SetL4DstPort(bounded(w.value, 16, "destination port")),
+    "set_field": _set_field,
+    "load": _load,
+    "move": _move,
+    "push": lambda w, _: a.StackPush(parse_subfield(w.value)),
+    "pop": lambda w, _: a.StackPop(parse_subfield(w.value)),
+    "delete_field": _delete_field,
+    "dec_ttl": _dec_ttl,
+    "push_mpls": _push_mpls,
+    "pop_mpls": lambda w, _: a.PopMpls(bounded(w.value, 16, "pop_mpls")),
+    "set_mpls_label": _mpls_label,
+    "set_mpls_tc": _mpls_tc,
+    "set_mpls_ttl": lambda w, _: a.SetMplsTtl(bounded(w.value, 8, "MPLS TTL")),
+    "dec_mpls_ttl": _simple(a.DecMplsTtl()),
+    "dec_nsh_ttl": _simple(a.DecNshTtl()),
+    "encap": lambda w, _: nicira.parse_encap(w),
+    "decap": lambda w, _: nicira.parse_decap(w),
+    "set_tunnel": lambda w, _: a.SetTunnel(u64(w.value), False),
+    "set_tunnel64": lambda w, _: a.SetTunnel(u64(w.value), True),
+    "set_queue": lambda w, _: a.SetQueue(u32(w.value)),
+    "pop_queue": _simple(a.PopQueue()),
+    "check_pkt_larger": lambda w, _: nicira.parse_check_pkt_larger(w),
+    "multipath": lambda w, _: nicira.parse_multipath(w),
+    "resubmit": _resubmit,
+    "clone": _clone,
+    "exit": _simple(a.Exit()),
+    "conjunction": lambda w, _: nicira.parse_conjunction(w),
+    "learn": lambda w, s: nicira.parse_learn(w, s.ports, s.tables),
+    "fin_timeout": lambda w, _: nicira.parse_fin_timeout(w),
+    "nat": lambda w, _: nicira.parse_nat(w),
+    "ct": _ct,
+    "ct_clear": _simple(a.CtClear()),
+    "sample": lambda w, s: nicira.parse_sample(w, s.port),
+    "note": _note,
+    "debug_recirc": _simple(a.DebugRecirc()),
+    "debug_slow": _simple(a.DebugSlow()),
+    "unroll_xlate": _unroll,
+    "meter": lambda w, _: a.Meter(u32(w.value)),
+    "clear_actions": _simple(a.ClearActions()),
+    "write_actions": _write_actions,
+    "write_metadata": _write_metadata,
+    "goto_table": _goto_table,
+}

@@ -1,0 +1,234 @@
+"""Flows as text, both ways, in ovs-ofctl's syntax (ovs-ofctl(8), "Flow Syntax").
+
+`parse_flow` reads one flow, `parse_flow_file` a file of them (the first word of a line may say
+"add", "delete"...). `format_flow_stats` prints a flow as `ovs-ofctl dump-flows` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from vswitch.flow.match import Match
+from vswitch.flow.match_text import normalize, parse_match_word
+from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
+from vswitch.flow.values import c_hex, parse_port
+from vswitch.openflow import constants as c
+from vswitch.openflow.action_text import format_actions, parse_actions
+from vswitch.openflow.action_words import bounded, table_number, u32, u64
+from vswitch.openflow.actions import Action, Actions
+from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
+
+COMMANDS: Final = {
+    "add": FlowModCommand.ADD,
+    "modify": FlowModCommand.MODIFY,
+    "modify_strict": FlowModCommand.MODIFY_STRICT,
+    "delete": FlowModCommand.DELETE,
+    "delete_strict": FlowModCommand.DELETE_STRICT,
+}
+FLAGS: Final = {
+    "send_flow_rem": c.OFPFF_SEND_FLOW_REM,
+    "check_overlap": c.OFPFF_CHECK_OVERLAP,
+    "reset_counts": c.OFPFF_RESET_COUNTS,
+    "no_packet_counts": c.OFPFF_NO_PKT_COUNTS,
+    "no_byte_counts": c.OFPFF_NO_BYT_COUNTS,
+}
+IGNORED: Final = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
+"""What dump-flows prints of a flow and a new flow doesn't have."""
+
+
+def parse_flow(text: str, command: FlowModCommand = FlowModCommand.ADD,
+               ports: Mapping[str, int] | None = None,
+               tables: Mapping[str, int] | None = None) -> FlowMod:
+    """The flow mod that `text` describes; `ports` and `tables` map names to numbers.
+
+    FlowSyntaxError names and points at the bad word.
+    """
+    fm = FlowMod(command=command)
+    head, actions_at = _split_actions(text, command)
+    match = fm.match
+    for word in split_words(head):
+        try:
+            if not _parse_own(fm, word, ports, tables) and not parse_match_word(match, word, ports):
+                raise FlowSyntaxError(*_unknown(word))
+        except FlowSyntaxError as error:
+            if error.position >= 0:
+                raise
+            raise error.within(text, word.value_at if error.word != word.key else word.position) from None
+    _finish_cookie(fm)
+    normalize(match)
+    if actions_at >= 0:
+        fm.actions = _parse_flow_actions(text, actions_at, ports, tables)
+    return fm
+
+
+def _split_actions(text: str, command: FlowModCommand) -> tuple[str, int]:
+    """What comes before "actions=", and where the actions begin, -1 if none are given."""
+    at = text.find("action")
+    while at >= 0:
+        end = at + (7 if text.startswith("actions", at) else 6)
+        if end < len(text) and text[end] in "=:" and (at == 0 or text[at - 1] in ", \t"):
+            if command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
+                return text[:at], -1
+            return text[:at], end + 1
+        at = text.find("action", at + 1)
+    if command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
+        return text, -1
+    raise FlowSyntaxError("must specify an action", "", text, len(text))
+
+
+def _unknown(word: Word) -> tuple[str, str]:
+    if not word.delimiter:
+        return f"field {word.key} missing value", word.key
+    return f"unknown keyword {word.key}", word.key
+
+
+def _parse_own(fm: FlowMod, word: Word, ports: Mapping[str, int] | None,
+               tables: Mapping[str, int] | None) -> bool:
+    """Take `word` if it is about the flow rather than the packet."""
+    key, value = word.key, word.value
+    if key in FLAGS and not word.delimiter:
+        fm.flags |= FLAGS[key]
+    elif key == "allow_hidden_fields" and not word.delimiter:
+        fm.flags |= c.OFPFF_HIDDEN_FIELDS
+    elif key == "table":
+        number = table_number(value, tables)
+        if number is None:
+            raise FlowSyntaxError(f'unknown table "{value}"', value)
+        fm.table_id = number
+    elif key == "priority":
+        fm.priority = bounded(value, 16, "priority")
+    elif key in ("idle_timeout", "hard_timeout", "importance"):
+        setattr(fm, key, bounded(value, 16, key))
+    elif key == "out_port":
+        port = parse_port(value, ports)
+        if port is None:
+            raise FlowSyntaxError(f"{value} is not a valid OpenFlow port", value)
+        fm.out_port = port
+    elif key == "out_group":
+        fm.out_group = u32(value)
+    elif key == "cookie":
+        _parse_cookie(fm, value)
+    elif key in IGNORED and word.delimiter:
+        pass
+    else:
+        return False
+    return True
+
+
+def _parse_cookie(fm: FlowMod, text: str) -> None:
+    value, slash, mask = text.partition("/")
+    if slash:
+        if fm.command == FlowModCommand.ADD:
+            raise FlowSyntaxError("cannot specify cookie mask when adding a flow", text)
+        fm.cookie = 0 if value == "-1" else u64(value)
+        fm.cookie_mask = 0xFFFFFFFFFFFFFFFF if mask == "-1" else u64(mask)
+        if value == "-1":
+            fm.cookie = 0xFFFFFFFFFFFFFFFF
+        return
+    if fm.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
+        message = f"cannot set cookie (to match on a cookie, specify a mask, e.g. cookie={text}/-1)"
+        raise FlowSyntaxError(message, text)
+    fm.new_cookie = u64(text)
+    fm.modify_cookie = True
+
+
+def _finish_cookie(fm: FlowMod) -> None:
+    """A modification that gives no new cookie leaves cookies alone; one with a mask adds nothing."""
+    if fm.command != FlowModCommand.ADD and fm.cookie_mask and not fm.modify_cookie:
+        fm.new_cookie = COOKIE_NONE
+
+
+def _parse_flow_actions(text: str, at: int, ports: Mapping[str, int] | None,
+                        tables: Mapping[str, int] | None) -> Actions:
+    try:
+        return parse_actions(text[at:], ports, tables)
+    except FlowSyntaxError as error:
+        position = error.position + at if error.position >= 0 else at
+        raise FlowSyntaxError(error.message, error.word, text, position) from None
+
+
+def parse_flow_line(line: str, command: FlowModCommand = FlowModCommand.ADD,
+                    ports: Mapping[str, int] | None = None,
+                    tables: Mapping[str, int] | None = None) -> FlowMod:
+    """A flow that may begin with its command: "delete ip", "add priority=1,actions=drop"."""
+    stripped = line.lstrip()
+    first, _, rest = stripped.partition(" ")
+    if first in COMMANDS:
+        return parse_flow(rest, COMMANDS[first], ports, tables)
+    return parse_flow(stripped, command, ports, tables)
+
+
+def parse_flow_file(lines: Iterable[str] | str, command: FlowModCommand = FlowModCommand.ADD,
+                    ports: Mapping[str, int] | None = None,
+                    tables: Mapping[str, int] | None = None) -> list[FlowMod]:
+    """The flows of a file, one a line; "#" begins a comment. FlowSyntaxError says in which line."""
+    if isinstance(lines, str):
+        lines = lines.splitlines()
+    found = []
+    for number, line in enumerate(lines, 1):
+        content = line.partition("#")[0].strip()
+        if not content:
+            continue
+        try:
+            found.append(parse_flow_line(content, command, ports, tables))
+        except FlowSyntaxError as error:
+            message = f"line {number}: {error.message}"
+            raise FlowSyntaxError(message, error.word, error.text, error.position) from None
+    return found
+
+
+def format_duration(ms: int) -> str:
+    """Seconds with as many decimals as they take: "0.12s", "3s"."""
+    seconds, rest = divmod(ms, 1000)
+    if rest:
+        return f"{seconds}.{rest:03d}".rstrip("0") + "s"
+    return f"{seconds}s"
+
+
+def format_flow(match: Match, actions: Iterable[Action], priority: int = 32768, *, table_id: int = 0,
+                cookie: int = 0, idle_timeout: int = 0, hard_timeout: int = 0,
+                importance: int = 0, flags: int = 0, duration_ms: int = -1, n_packets: int = 0, n_bytes: int = 0, idle_age: int = -1,
+                hard_age: int = -1, stats: bool = True, names: Mapping[int, str] | None = None) -> str:
+    """One flow as `ovs-ofctl dump-flows` prints it; `stats` False as with --no-stats.
+
+    `duration_ms` is how long it is there, `idle_age` and `hard_age` (s, -1 for none) since it
+    was used and last modified.
+    """
+    words = []
+    if stats or cookie:
+        words.append(f"cookie=0x{cookie:x}")
+    if stats:
+        words.append(f"duration={format_duration(max(duration_ms, 0))}")
+    if stats or table_id:
+        words.append(f"table={table_id}")
+    if stats:
+        words += [f"n_packets={n_packets}", f"n_bytes={n_bytes}"]
+    if idle_timeout:
+        words.append(f"idle_timeout={idle_timeout}")
+    if hard_timeout:
+        words.append(f"hard_timeout={hard_timeout}")
+    if importance:
+        words.append(f"importance={importance}")
+    words += [name for name, bit in FLAGS.items() if flags & bit]
+    if stats:
+        if idle_age >= 0:
+            words.append(f"idle_age={idle_age}")
+        if hard_age >= 0:
+            words.append(f"hard_age={hard_age}")
+    shown = match.format(priority, names)
+    front = ", ".join(words)
+    parts = [p for p in (front + ("," if front and shown else ""), shown) if p]
+    return " " + " ".join([*parts, f"actions={format_actions(actions, names)}"])
+
+
+__all__ = [
+    "COMMANDS",
+    "FLAGS",
+    "c_hex",
+    "format_duration",
+    "format_flow",
+    "parse_flow",
+    "parse_flow_file",
+    "parse_flow_line",
+]
