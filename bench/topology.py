@@ -23,9 +23,7 @@ SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 
 def run(*args: str, check: bool = True, env: dict[str, str] | None = None, timeout: float = 60) -> str:
     """Run a command; its standard output. CalledProcessError carries what it said."""
-    done = subprocess.run(args, check=check, text=True, env=env, timeout=timeout,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return done.stdout
+    return subprocess.run(args, check=check, text=True, env=env, timeout=timeout, capture_output=True).stdout
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,9 @@ class Running:
 
 
 @contextmanager
-def our_switch(ports: Sequence[str], datapath: str = "netdev", flows: Sequence[str] = ()) -> Iterator[Running]:
+def our_switch(
+    ports: Sequence[str], datapath: str = "netdev", flows: Sequence[str] = ()
+) -> Iterator[Running]:
     """`vswitch run` over `ports`: NORMAL for everything, and `flows` above it."""
     with tempfile.TemporaryDirectory(prefix="vswitch-bench-") as rundir:
         control = f"{rundir}/vswitch.ctl"
@@ -129,7 +129,9 @@ def our_switch(ports: Sequence[str], datapath: str = "netdev", flows: Sequence[s
 
 
 @contextmanager
-def peer_switch(ports: Sequence[str], datapath: str = "netdev", flows: Sequence[str] = ()) -> Iterator[Running]:
+def peer_switch(
+    ports: Sequence[str], datapath: str = "netdev", flows: Sequence[str] = ()
+) -> Iterator[Running]:
     """The real ovs-vswitchd with its own database over `ports`, with `flows` above NORMAL."""
     # ovs-vswitchd 3.1 counts CPUs anew only 10 s after it last did, on a clock that starts at
     # boot: in the first 10 s of a kernel it finds none, and starts no handler threads.
@@ -149,7 +151,8 @@ def peer_switch(ports: Sequence[str], datapath: str = "netdev", flows: Sequence[
         wait_for("ovsdb-server", lambda: os.path.exists(f"{rundir}/db.sock"))
         run("ovs-vsctl", f"--db={sock}", "--no-wait", "init", env=env)
         control = f"{rundir}/vswitchd.ctl"
-        daemon = subprocess.Popen(["ovs-vswitchd", sock, f"--unixctl={control}", "--pidfile"], env=env, **quiet)
+        command = ["ovs-vswitchd", sock, f"--unixctl={control}", "--pidfile"]
+        daemon = subprocess.Popen(command, env=env, **quiet)
         stack.callback(stop, daemon)
         wait_for("ovs-vswitchd", lambda: os.path.exists(control))
         bridge = ["add-br", "pebr0", "--", "set", "bridge", "pebr0", f"datapath_type={datapath}",

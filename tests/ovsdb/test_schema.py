@@ -1,0 +1,28 @@
+"""The declared schema is the real one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ovs.db.schema import DbSchema
+
+from vswitch.ovsdb.vswitch_schema import VSWITCH
+
+REAL = Path("/usr/share/openvswitch/vswitch.ovsschema")
+
+
+@pytest.mark.system
+def test_tables_and_columns_are_those_of_the_installed_schema(require: Any) -> None:
+    require("command:ovs-vswitchd")
+    ours = DbSchema.from_json(VSWITCH).to_json()
+    real = DbSchema.from_json(json.loads(REAL.read_text())).to_json()
+    assert ours["tables"] == real["tables"]
+
+
+def test_the_schema_parses_and_names_its_version() -> None:
+    schema = DbSchema.from_json(VSWITCH)
+    assert (schema.name, schema.version.split(".")[:2]) == ("Open_vSwitch", ["8", "3"])
+    assert schema.tables["Bridge"].indexes[0][0].name == "name"
