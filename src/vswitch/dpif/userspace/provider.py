@@ -41,6 +41,7 @@ from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
 from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.upcalls import UpcallQueues
+from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netdev.devices import watch
 from vswitch.netdev.frame import Frame
@@ -377,6 +378,9 @@ class UserspaceDpif(Dpif):
                 op.error = errno.EFBIG
                 return
             key = op.key.masked(op.mask)
+            if _tracks_connections(key):
+                op.error, op.detail = errno.EOPNOTSUPP, "this datapath tracks no connections"
+                return
             if self._core.dpcls.find(key, op.mask) is not None:
                 op.error, op.detail = errno.EEXIST, "a flow of this key and mask has another ufid"
                 return
@@ -490,6 +494,13 @@ class UserspaceDpif(Dpif):
 def _make_ufid(key: Flow) -> bytes:
     """A ufid for a flow that came without one: a digest of its key."""
     return hashlib.blake2b(key.key(), digest_size=16).digest()
+
+
+def _tracks_connections(key: Flow) -> bool:
+    """Whether `key` matches on a connection's state, which no packet has here."""
+    words = key.words
+    tracked = (*range(at.W_CT_LABEL, at.W_CT_STATE + 1), *range(at.W_CT_NW_SRC, at.W_CT_IPV6_DST + 2))
+    return any(words[word] for word in tracked) or bool(words[at.W_CT_TP_SRC] & 0xFFFFFFFF)
 
 
 def _flow_stats(entry: FlowEntry) -> FlowStats:
