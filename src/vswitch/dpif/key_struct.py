@@ -69,7 +69,7 @@ def _kind(field: Field, attr: int) -> int:
     if attr in _HOST_ORDER:
         return HOST
     kinds = {"ip_frag": FRAG, "arp_op": ARP_OP, "icmp_type": ICMP, "icmp_code": ICMP,
-             "icmpv6_type": ICMP, "icmpv6_code": ICMP}  # fmt: skip
+             "icmpv6_type": ICMP, "icmpv6_code": ICMP, "nd_options_type": ICMP}  # fmt: skip
     return kinds.get(field.name, PLAIN)
 
 
@@ -159,9 +159,6 @@ def get_struct(attr: i64, data: bytes, start: i64, words: vec[i64], is_mask: boo
                 bits = 0
             elif bits == 2:
                 bits = 3
-        elif kind == ICMP:
-            if is_mask and bits == 0xFF:
-                bits = 0xFFFF
         elif bits > ones:
             if not is_mask and (kind == ARP_OP or (kind == PLAIN and size == 4)):
                 sound = False

@@ -296,7 +296,7 @@ _add("nd_tll", at.W_ARP_THA, at.S_ARP_THA, 48, ETH, Prereq.ND_ADVERT, "mw", "OXM
 _add("nd_reserved", at.W_IGMP_GROUP, at.S_IGMP_GROUP, 32, DEC, Prereq.ND, "w",
      "ERICOXM_OF_ICMPV6_ND_RESERVED 1 2.11", nl=(key.ND_EXTENSIONS, -1, 0, 4))  # fmt: skip
 _add("nd_options_type", at.W_TCP_FLAGS, at.S_TCP_FLAGS, 8, DEC, Prereq.ND, "w",
-     "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE 2 2.11", nl=(key.ND_EXTENSIONS, -1, 4, 1))  # fmt: skip
+     "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE 2 2.11", stored=16, nl=(key.ND_EXTENSIONS, -1, 4, 1))  # fmt: skip
 
 # Parts of a flow that OpenFlow has no names for.
 _part("tun_metadata_present", at.W_TUN_METADATA_PRESENT, 0, 64)

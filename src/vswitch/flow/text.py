@@ -109,6 +109,14 @@ class _Printer:
         elif mask:
             self.out.append(f"{label}=0x{value:02x}/0x{mask:02x}")
 
+    def lse(self, label: str) -> None:
+        """A label stack entry: as `hex` if exact, else eight hexadecimal digits each."""
+        value, mask, ones = self._get(label)
+        if mask == ones:
+            self.out.append(f"{label}={c_hex(value)}")
+        elif mask:
+            self.out.append(f"{label}=0x{value:08x}/0x{mask:08x}")
+
     def nsh32(self, label: str) -> None:
         value, mask, ones = self._get(label)
         if mask == ones:
@@ -256,7 +264,7 @@ def _transport(p: _Printer, dl_type: int) -> None:
         p.mac("nd_sll")
         p.mac("nd_tll")
         p.dec("nd_reserved")
-        p.dec("nd_options_type")
+        p.be16("nd_options_type")
     else:
         p.be16("tp_src", "tcp_src")
         p.be16("tp_dst", "tcp_dst")
