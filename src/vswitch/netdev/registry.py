@@ -4,14 +4,44 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from typing import Any
 
 from vswitch.netdev.provider import Netdev, NetdevError
 
 Opener = Callable[[str], Netdev]
 
 _providers: dict[str, Opener] = {}
-_open: dict[str, tuple[Netdev, int]] = {}
-_dummy_instead: set[str] = set()
+
+
+class Scope:
+    """A world of devices and in-process datapaths of its own, so that two switches in memory
+    can each have a port "p1". `with scope:` makes it the current one; a process starts in one.
+    """
+
+    def __init__(self) -> None:
+        self.open: dict[str, tuple[Netdev, int]] = {}
+        self.dummy_instead: set[str] = set()
+        self.datapaths: dict[str, Any] = {}
+        """The userspace datapaths, by name; theirs to keep."""
+        self._outer: list[Scope] = []
+
+    def __enter__(self) -> Scope:
+        global _scope
+        self._outer.append(_scope)
+        _scope = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        global _scope
+        _scope = self._outer.pop()
+
+
+_scope = Scope()
+
+
+def scope() -> Scope:
+    """The current scope."""
+    return _scope
 
 
 def register(type: str, opener: Opener) -> None:
@@ -29,17 +59,17 @@ def enable_dummy(override: str = "") -> None:
 
     As `ovs-vswitchd --enable-dummy[=system|override]`.
     """
-    _dummy_instead.clear()
+    _scope.dummy_instead.clear()
     if override == "system":
-        _dummy_instead.update(("system",))
+        _scope.dummy_instead.update(("system",))
     elif override == "override":
-        _dummy_instead.update(t for t in _providers if t not in ("dummy", "dummy-internal", "patch"))
+        _scope.dummy_instead.update(t for t in _providers if t not in ("dummy", "dummy-internal", "patch"))
 
 
 def open_type(type: str) -> str:
     """The registered type that opens what the database calls `type`."""
     type = type or "system"
-    return "dummy" if type in _dummy_instead else type
+    return "dummy" if type in _scope.dummy_instead else type
 
 
 def netdev_open(name: str, type: str = "system") -> Netdev:
@@ -49,39 +79,39 @@ def netdev_open(name: str, type: str = "system") -> Netdev:
     what the provider says (ENODEV, EPERM...). Every success wants one `netdev_close`.
     """
     type = open_type(type)
-    found = _open.get(name)
+    found = _scope.open.get(name)
     if found is not None:
         netdev, refs = found
         if netdev.type != type:
             raise NetdevError(errno.EEXIST, f"{name}: is open as type {netdev.type}, not {type}")
-        _open[name] = (netdev, refs + 1)
+        _scope.open[name] = (netdev, refs + 1)
         return netdev
     opener = _providers.get(type)
     if opener is None:
         raise NetdevError(errno.EAFNOSUPPORT, f"{name}: could not create netdev of unknown type {type}")
     netdev = opener(name)
-    _open[name] = (netdev, 1)
+    _scope.open[name] = (netdev, 1)
     return netdev
 
 
 def netdev_close(netdev: Netdev) -> None:
     """Give back one opening; the last one closes the device."""
-    found = _open.get(netdev.name)
+    found = _scope.open.get(netdev.name)
     if found is None or found[0] is not netdev:
         netdev.close()
     elif found[1] > 1:
-        _open[netdev.name] = (netdev, found[1] - 1)
+        _scope.open[netdev.name] = (netdev, found[1] - 1)
     else:
-        del _open[netdev.name]
+        del _scope.open[netdev.name]
         netdev.close()
 
 
 def netdev_from_name(name: str) -> Netdev | None:
     """The open device `name`, not opened once more."""
-    found = _open.get(name)
+    found = _scope.open.get(name)
     return found[0] if found else None
 
 
 def opened() -> list[Netdev]:
     """All open devices, by name."""
-    return [_open[name][0] for name in sorted(_open)]
+    return [_scope.open[name][0] for name in sorted(_scope.open)]

@@ -188,8 +188,8 @@ def format_duration(ms: int) -> str:
 
 def format_flow(match: Match, actions: Iterable[Action], priority: int = 32768, *, table_id: int = 0,
                 cookie: int = 0, idle_timeout: int = 0, hard_timeout: int = 0,
-                importance: int = 0, flags: int = 0, duration_ms: int = -1, n_packets: int = 0, n_bytes: int = 0, idle_age: int = -1,
-                hard_age: int = -1, stats: bool = True, names: Mapping[int, str] | None = None) -> str:
+                importance: int = 0, flags: int = 0, duration_ms: int = -1, n_packets: int = 0,
+                n_bytes: int = 0, idle_age: int = -1, hard_age: int = -1, stats: bool = True, names: Mapping[int, str] | None = None) -> str:
     """One flow as `ovs-ofctl dump-flows` prints it; `stats` False as with --no-stats.
 
     `duration_ms` is how long it is there, `idle_age` and `hard_age` (s, -1 for none) since it

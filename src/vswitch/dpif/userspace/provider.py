@@ -36,17 +36,17 @@ from vswitch.dpif.types import (
 )
 from vswitch.dpif.userspace import meter
 from vswitch.dpif.userspace.compile_actions import ActionError, compile_actions, single_output
+from vswitch.dpif.userspace.dpcls import tracks_connections
 from vswitch.dpif.userspace.execute import Core
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
 from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.upcalls import UpcallQueues
-from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netdev.devices import watch
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.provider import Netdev, NetdevError
-from vswitch.netdev.registry import netdev_close, netdev_open
+from vswitch.netdev.registry import netdev_close, netdev_open, scope
 
 BATCH = 32
 """Frames taken from a device at a time."""
@@ -57,6 +57,8 @@ MAX_PORTS = 0xFF00
 LOCAL_PORT = 0
 RANK_INTERVAL = 1000
 """How often (ms) the classifier's subtables are ranked."""
+
+CREATE, MODIFY, ZERO_STATS = int(PutFlags.CREATE), int(PutFlags.MODIFY), int(PutFlags.ZERO_STATS)
 
 NETDEV_TYPES = {"": "system", "internal": "tap"}
 """What a port type is opened as, if by another name."""
@@ -131,12 +133,14 @@ class Datapath:
         self.note_change(name)
 
 
-_datapaths: dict[str, Datapath] = {}
+def _datapaths() -> dict[str, Datapath]:
+    """The datapaths of this scope, by name."""
+    return scope().datapaths
 
 
 def enumerate_names() -> list[str]:
     """The datapaths of this process."""
-    return sorted(_datapaths)
+    return sorted(_datapaths())
 
 
 class UserspaceDpif(Dpif):
@@ -151,7 +155,7 @@ class UserspaceDpif(Dpif):
         local port's device says (EPERM without the right to make a tap).
         """
         self.name = name
-        found = _datapaths.get(name)
+        found = _datapaths().get(name)
         if found is None:
             if not create:
                 raise DpifError(errno.ENODEV, "open", f"netdev@{name}")
@@ -162,7 +166,7 @@ class UserspaceDpif(Dpif):
             except DpifError:
                 found.close()
                 raise
-            _datapaths[name] = found
+            _datapaths()[name] = found
         self._dp = found
         self._core = found.core
 
@@ -176,8 +180,8 @@ class UserspaceDpif(Dpif):
         """The datapath stays, and forwards whenever another opening runs it."""
 
     def destroy(self) -> None:
-        if _datapaths.get(self.name) is self._dp:
-            del _datapaths[self.name]
+        if _datapaths().get(self.name) is self._dp:
+            del _datapaths()[self.name]
             self._dp.close()
 
     def run(self) -> bool:
@@ -362,10 +366,11 @@ class UserspaceDpif(Dpif):
         dp = self._dp
         ufid = op.ufid or _make_ufid(op.key)
         entry = dp.flows.get(ufid)
-        if entry is None and not op.flags & PutFlags.CREATE:
+        flags = int(op.flags)
+        if entry is None and not flags & CREATE:
             op.error = errno.ENOENT
             return
-        if entry is not None and not op.flags & PutFlags.MODIFY:
+        if entry is not None and not flags & MODIFY:
             op.error = errno.EEXIST
             return
         try:
@@ -378,15 +383,14 @@ class UserspaceDpif(Dpif):
                 op.error = errno.EFBIG
                 return
             key = op.key.masked(op.mask)
-            if _tracks_connections(key):
+            if tracks_connections(key.words):
                 op.error, op.detail = errno.EOPNOTSUPP, "this datapath tracks no connections"
                 return
-            if self._core.dpcls.find(key, op.mask) is not None:
+            entry = self._core.dpcls.add(key, op.mask, ufid)
+            if entry is None:
                 op.error, op.detail = errno.EEXIST, "a flow of this key and mask has another ufid"
                 return
-            entry = FlowEntry(key, op.mask.copy(), ufid)
             dp.flows[ufid] = entry
-            self._core.dpcls.insert(entry)
         elif op.mask != entry.mask or op.key.masked(op.mask) != entry.key:
             op.error, op.detail = errno.EINVAL, "the flow of this ufid has another key or mask"
             return
@@ -395,7 +399,7 @@ class UserspaceDpif(Dpif):
         entry.out_port = single_output(op.actions)
         if op.want_stats:
             op.stats = _flow_stats(entry)
-        if op.flags & PutFlags.ZERO_STATS:
+        if flags & ZERO_STATS:
             entry.n_packets = 0
             entry.n_bytes = 0
             entry.used = 0
@@ -494,13 +498,6 @@ class UserspaceDpif(Dpif):
 def _make_ufid(key: Flow) -> bytes:
     """A ufid for a flow that came without one: a digest of its key."""
     return hashlib.blake2b(key.key(), digest_size=16).digest()
-
-
-def _tracks_connections(key: Flow) -> bool:
-    """Whether `key` matches on a connection's state, which no packet has here."""
-    words = key.words
-    tracked = (*range(at.W_CT_LABEL, at.W_CT_STATE + 1), *range(at.W_CT_NW_SRC, at.W_CT_IPV6_DST + 2))
-    return any(words[word] for word in tracked) or bool(words[at.W_CT_TP_SRC] & 0xFFFFFFFF)
 
 
 def _flow_stats(entry: FlowEntry) -> FlowStats:

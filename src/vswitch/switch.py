@@ -1,0 +1,350 @@
+"""`Switch`: the whole switch as an object in memory, for unit-testing flow tables.
+
+No root, no devices, no threads, and a clock that stands still until `advance` moves it. Below
+it is everything that a daemon runs: bridge, translation, facets, expiration, the userspace
+datapath; only the devices are dummies.
+
+    sw = Switch("br0", ports=["p1", "p2"])
+    sw.add_flow("in_port=p1,tcp,tp_dst=80,actions=output:p2")
+    sw.send("p1", "tcp,tp_dst=80")
+    assert len(sw.received("p2")) == 1
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+
+from vswitch.base.clock import Clock
+from vswitch.base.unixctl import CommandError, Commands
+from vswitch.flow.compose import flow_compose
+from vswitch.flow.match_text import parse_exact_flow
+from vswitch.netdev import dummy
+from vswitch.netdev.registry import Scope, enable_dummy
+from vswitch.ofproto.rule import Rule
+from vswitch.ofproto.tables import FlowModResult
+from vswitch.ofproto_dpif.bundles import BundleSettings, MirrorSettings
+from vswitch.ofproto_dpif.effects import SendPacketIn
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+from vswitch.openflow.constants import OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD, OFPTT_ALL
+from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
+from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file
+
+MAX_TURNS: Final = 1000
+"""Turns of the main loop after which a switch that does not come to rest is an error."""
+DEFAULT_PAYLOAD: Final = bytes(64)
+"""What packets made of flow text carry."""
+
+
+@runtime_checkable
+class SupportsBytes(Protocol):
+    """Such as a Scapy packet."""
+
+    def __bytes__(self) -> bytes: ...
+
+
+Packet: TypeAlias = bytes | bytearray | str | SupportsBytes
+
+
+class Switch:
+    """A bridge `name` over a userspace datapath of its own.
+
+    `ports` are names, numbered from 1 on. The flow table is empty at first, so that everything
+    is dropped; "actions=NORMAL" makes a learning switch. `close` (or `with`) gives everything
+    back. `ofproto` is the bridge itself, for tests that look inside.
+    """
+
+    def __init__(self, name: str = "br0", ports: Iterable[str] = (), flows: str = "") -> None:
+        self.name: str = name
+        self.clock: Clock = Clock(virtual=True)
+        self.clock.warp(10_000)  # at 0 ms, "used" would mean "never"
+        self._scope: Scope = Scope()
+        self._commands: Commands = Commands()
+        with self._scope:
+            enable_dummy("override")
+            self._ofprotos: Ofprotos = Ofprotos(self.clock, self._commands)
+            dummy.register_commands(self._commands, self._compose)
+            self.ofproto: OfprotoDpif = self._ofprotos.create(name, "netdev")
+            self._run()
+        for port in ports:
+            self.add_port(port)
+        self.add_flows(flows)
+
+    # Ports.
+
+    def add_port(self, name: str, number: int | None = None, *, tag: int | None = None,
+                 trunks: Iterable[int] | None = None, vlan_mode: str = "", bridge: str = "",
+                 peer: str = "", **settings: Any) -> int:
+        """Add a port, and return its OpenFlow number (`number` if that is free).
+
+        `tag`, `trunks` and `vlan_mode` are as in the database's Port table; `settings` are
+        further ones (`priority_tags`, `cvlans`, `protected`...). `peer` makes it a patch port to
+        the port of that name. `bridge` is the bridge that gets it, made by `add_bridge`.
+        OSError: the name or number is taken, or a setting is invalid.
+        """
+        with self._scope:
+            ofproto = self._bridge(bridge)
+            options = {"peer": peer} if peer else {}
+            port = ofproto.port_add(name, "patch" if peer else "dummy", number, options)
+            ofproto.bundle_set(name, BundleSettings(
+                name, (name,), vlan_mode, tag, None if trunks is None else frozenset(trunks), **settings
+            ))
+            self._run()
+            return port.ofp_port
+
+    def set_port(self, name: str, *, up: bool | None = None, carrier: bool | None = None,
+                 flood: bool | None = None, tag: int | None = None, trunks: Iterable[int] | None = None,
+                 vlan_mode: str | None = None, bridge: str = "") -> None:
+        """Change a port: its device's state, whether it floods, its VLANs (all three at once)."""
+        with self._scope:
+            ofproto = self._bridge(bridge)
+            if up is not None:
+                dummy.find(name).set_up(up)
+            if carrier is not None:
+                dummy.find(name).set_carrier(carrier)
+            if flood is not None:
+                config = ofproto.ports_by_name[name].config
+                config = config & ~OFPPC_NO_FLOOD if flood else config | OFPPC_NO_FLOOD
+                ofproto.port_set_config(name, config)
+            if tag is not None or trunks is not None or vlan_mode is not None:
+                allowed = None if trunks is None else frozenset(trunks)
+                ofproto.bundle_set(name, BundleSettings(name, (name,), vlan_mode or "", tag, allowed))
+            self._run()
+
+    def del_port(self, name: str, bridge: str = "") -> None:
+        """Remove a port. OSError(ENODEV): there is none of that name."""
+        with self._scope:
+            self._bridge(bridge).port_del(name)
+            self._run()
+
+    def add_bridge(self, name: str) -> None:
+        """A second bridge on the same datapath, for patch ports to lead to."""
+        with self._scope:
+            self._ofprotos.create(name, "netdev")
+            self._run()
+
+    def add_mirror(self, name: str, out: str, *, srcs: Iterable[str] = (), dsts: Iterable[str] = (),
+                   vlans: Iterable[int] | None = None, select_all: bool = False) -> None:
+        """Copy packets to port `out`: those that come in at `srcs`, go out at `dsts`, or all."""
+        with self._scope:
+            self.ofproto.mirror_set(name, MirrorSettings(
+                name, tuple(srcs), tuple(dsts), select_all, None if vlans is None else frozenset(vlans), out
+            ))
+            self._run()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Port names and their OpenFlow numbers, without the local port."""
+        return {p.name: n for n, p in sorted(self.ofproto.ports.items()) if n < OFPP_MAX}
+
+    # Flows.
+
+    def add_flow(self, text: str, bridge: str = "") -> None:
+        """Add a flow, in ovs-ofctl's syntax: "table=0,priority=1,in_port=p1,actions=output:2".
+
+        FlowSyntaxError points at a bad word; OfpError is OpenFlow's refusal.
+        """
+        self._flow_mods([self._parse(text, FlowModCommand.ADD, bridge)], bridge)
+
+    def add_flows(self, text: str, bridge: str = "") -> None:
+        """Add the flows of a file's text, one a line; "#" begins a comment. A line may begin
+        with add, modify, modify_strict, delete or delete_strict."""
+        names, _ = self._names(bridge)
+        self._flow_mods(parse_flow_file(text, ports=names), bridge)
+
+    def mod_flows(self, text: str, strict: bool = False, bridge: str = "") -> None:
+        """Change the actions of flows, all narrower ones or (`strict`) just the one."""
+        command = FlowModCommand.MODIFY_STRICT if strict else FlowModCommand.MODIFY
+        self._flow_mods([self._parse(text, command, bridge)], bridge)
+
+    def del_flows(self, text: str = "", strict: bool = False, bridge: str = "") -> None:
+        """Delete flows: all, or those at least as narrow as `text`, or (`strict`) just the one."""
+        command = FlowModCommand.DELETE_STRICT if strict else FlowModCommand.DELETE
+        self._flow_mods([self._parse(text, command, bridge)], bridge)
+
+    def flows(self, text: str = "", bridge: str = "") -> list[Rule]:
+        """The flows at least as narrow as `text`, their counters up to date: by table, then by
+        falling priority."""
+        fm = self._parse(text, FlowModCommand.DELETE, bridge)
+        with self._scope:
+            self._settle()
+            tables = self._bridge(bridge).tables
+            found = tables.select(fm, strict=False)
+        return sorted(found, key=lambda r: (r.table_id, -r.priority, str(r.match)))
+
+    def n_packets(self, text: str = "", bridge: str = "") -> int:
+        """How many packets matched the flows that `text` selects."""
+        return sum(rule.n_packets for rule in self.flows(text, bridge))
+
+    def dump_flows(self, text: str = "", stats: bool = True, names: bool = False, bridge: str = "") -> str:
+        """As `ovs-ofctl dump-flows`, a flow a line; `stats` False as with --no-stats."""
+        now = self.clock.now()
+        _, numbers = self._names(bridge)
+        lines = []
+        for rule in self.flows(text, bridge):
+            idle = (now - rule.used) // 1000
+            lines.append(format_flow(
+                rule.match, rule.actions, rule.priority, table_id=rule.table_id, cookie=rule.cookie,
+                idle_timeout=rule.idle_timeout, hard_timeout=rule.hard_timeout, importance=rule.importance,
+                flags=rule.flags, duration_ms=now - rule.created, n_packets=rule.n_packets,
+                n_bytes=rule.n_bytes, idle_age=idle if idle else -1, stats=stats,
+                names=numbers if names else None,
+            ))
+        return "".join(f"{line}\n" for line in lines)
+
+    # Packets.
+
+    def send(self, port: str, *packets: Packet) -> None:
+        """Packets arrive at `port`, and the switch does all that follows from them.
+
+        A packet is bytes from the Ethernet header on, a Scapy packet, or flow text such as
+        "tcp,dl_src=00:00:00:00:00:01,tp_dst=80".
+        """
+        frames = [self._packet(packet) for packet in packets]
+        with self._scope:
+            device = dummy.find(port)
+            for frame in frames:
+                device.inject(frame)
+            self._run()
+
+    def received(self, port: str) -> list[bytes]:
+        """Take what came out of `port` since the last call."""
+        with self._scope:
+            return dummy.find(port).transmitted()
+
+    def received_all(self) -> dict[str, list[bytes]]:
+        """Take what came out of every port; ports without packets are left out."""
+        taken: dict[str, list[bytes]] = {}
+        with self._scope:
+            for bridge in self._ofprotos.all_ofproto_dpifs.values():
+                for port in bridge.ports.values():
+                    with contextlib.suppress(OSError):
+                        packets = dummy.find(port.name).transmitted()
+                        if packets:
+                            taken[port.name] = packets
+        return taken
+
+    def packet_ins(self) -> list[SendPacketIn]:
+        """Take the packets that went to controllers."""
+        queue = self.ofproto.packet_ins
+        taken = list(queue)
+        queue.clear()
+        return taken
+
+    def trace(self, text: str, packet: Packet | None = None, bridge: str = "") -> str:
+        """What would happen to a packet, as `ofproto/trace` tells it; `text` is its flow, with
+        in_port by name or number. Nothing is sent, counted or (without `packet`) learned."""
+        args = [self._bridge(bridge).name, text]
+        if packet is not None:
+            args.append(self._packet(packet).hex())
+        return self.command("ofproto/trace", *args)
+
+    # Time and introspection.
+
+    def advance(self, seconds: float) -> None:
+        """Time passes, and with it timeouts: at most a second at once, as in a running switch."""
+        left = round(seconds * 1000)
+        with self._scope:
+            while left > 0:
+                step = min(left, 1000)
+                self.clock.warp(step)
+                left -= step
+                self._run()
+
+    def command(self, name: str, *args: str) -> str:
+        """A runtime command, as `ovs-appctl NAME ARGS...`; the bridge's name may be left out of
+        those that want just that. CommandError is its error reply."""
+        if not args and " " in name:
+            name, *rest = shlex.split(name)
+            args = tuple(rest)
+        with self._scope:
+            ok, text = self._commands.run(name, args)
+            if not ok and not args:
+                ok, text = self._commands.run(name, [self.name])
+            self._run()
+        if not ok:
+            raise CommandError(text)
+        return text
+
+    def dump_dp_flows(self, names: bool = False) -> str:
+        """The datapath's flows, as `dpctl/dump-flows`, sorted."""
+        args = ["--names"] if names else []
+        lines = self.command("dpctl/dump-flows", *args).splitlines()
+        return "".join(f"{line}\n" for line in sorted(lines) if not line.startswith("flow-dump from"))
+
+    def stats(self, port: str) -> dict[str, int]:
+        """rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped... of a port."""
+        with self._scope:
+            self._settle()
+            ofport = next(
+                (b.ports_by_name[port] for b in self._ofprotos.all_ofproto_dpifs.values()
+                 if port in b.ports_by_name), None)
+            if ofport is None:
+                raise KeyError(port)
+            if ofport.type == "patch":
+                return {name: getattr(ofport, name)
+                        for name in ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")}
+            return self.ofproto.backer.dpif.port_stats(ofport.odp_port)
+
+    def close(self) -> None:
+        """Give everything back. Idempotent."""
+        with self._scope:
+            self._ofprotos.close()
+
+    def __enter__(self) -> Switch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Switch({self.name!r}, ports={list(self.ports)})"
+
+    # Within.
+
+    def _bridge(self, name: str) -> OfprotoDpif:
+        if not name:
+            return self.ofproto
+        found = self._ofprotos.all_ofproto_dpifs.get(name)
+        if found is None:
+            raise KeyError(f"no bridge {name}")
+        return found
+
+    def _names(self, bridge: str) -> tuple[Mapping[str, int], Mapping[int, str]]:
+        ports = self._bridge(bridge).ports
+        return (
+            {p.name: n for n, p in ports.items() if n != OFPP_LOCAL},
+            {n: p.name for n, p in ports.items() if n != OFPP_LOCAL},
+        )
+
+    def _parse(self, text: str, command: FlowModCommand, bridge: str) -> FlowMod:
+        names, _ = self._names(bridge)
+        fm = parse_flow(text, command, names)
+        if fm.table_id == OFPTT_ALL and command == FlowModCommand.ADD:
+            fm.table_id = 0
+        return fm
+
+    def _flow_mods(self, mods: Iterable[FlowMod], bridge: str) -> list[FlowModResult]:
+        with self._scope:
+            ofproto = self._bridge(bridge)
+            results = [ofproto.flow_mod(fm) for fm in mods]
+            self._run()
+        return results
+
+    def _compose(self, text: str) -> bytes:
+        return flow_compose(parse_exact_flow(text, self._names("")[0]), DEFAULT_PAYLOAD)
+
+    def _packet(self, packet: Packet) -> bytes:
+        return self._compose(packet) if isinstance(packet, str) else bytes(packet)
+
+    def _settle(self) -> None:
+        self.ofproto.backer.settle(self.clock.now())
+
+    def _run(self) -> None:
+        """Turns of the main loop until there is nothing more to do."""
+        for _ in range(MAX_TURNS):
+            if not self._ofprotos.run(self.clock.now()):
+                return
+        raise RuntimeError(f"{self.name} does not come to rest")
