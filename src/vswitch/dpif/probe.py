@@ -143,7 +143,7 @@ def probe(dpif: Dpif) -> Support:
     s.max_hash_alg = _hash_algorithms(dpif)
     s.check_pkt_len = _acts(dpif, CheckPktLen(100, (), ()))
     s.explicit_drop_action = _acts(dpif, Drop(0))
-    s.add_mpls = _acts(dpif, AddMpls(0x3, _ETH_TYPE_MPLS, 1))
+    s.add_mpls = _acts(dpif, AddMpls(_MPLS_BOS, _ETH_TYPE_MPLS, 1), dl_type=_ETH_TYPE_IP)
     s.dec_ttl = _acts(dpif, DecTtl(()), dl_type=_ETH_TYPE_IP)
     s.ct_clear = _acts(dpif, CtClear())
     s.ct_eventmask = _acts(dpif, Ct(commit=True, eventmask=0x7), dl_type=_ETH_TYPE_IP)

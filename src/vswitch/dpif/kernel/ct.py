@@ -196,7 +196,8 @@ def flush(zone: int | None = None) -> None:
             b: Builder = batch.builder
             b.append(payload[:_NFGENMSG_LEN])
             b.raw(CTA_TUPLE_ORIG | NLA_F_NESTED, attrs[CTA_TUPLE_ORIG])
-            b.be16(CTA_ZONE, zone)
+            if CTA_ZONE in attrs:  # A kernel built without zones refuses even zone 0.
+                b.raw(CTA_ZONE, attrs[CTA_ZONE])
             if CTA_ID in attrs:
                 b.raw(CTA_ID, attrs[CTA_ID])
             batch.end()
