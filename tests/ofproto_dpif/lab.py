@@ -19,9 +19,16 @@ from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import parse_flow
 
-__all__ = ["Lab", "tcp", "udp"]
+__all__ = ["Counted", "Lab", "from_host", "tcp", "udp"]
 
 _datapaths = count(1)
+
+
+def from_host(n: int) -> bytes:
+    """A UDP packet from Ethernet address 02:00:00:00:01:00 + `n`: rules on such addresses, unlike
+    those on IP addresses and ports, make facets of single addresses."""
+    packet = udp()
+    return packet[:6] + (0x020000000100 + n).to_bytes(6, "big") + packet[12:]
 
 
 class Lab:

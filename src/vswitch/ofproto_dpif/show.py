@@ -116,7 +116,11 @@ def _scaled(n_bytes: int) -> str:
 def flow(b: Backer, f: DpifFlow, verbose: bool, names: bool, dpctl: bool) -> str:
     """A datapath flow, as `dpif/dump-flows` or (`dpctl`) `dpctl/dump-flows` prints it."""
     port_names = {port.port_no: port.name for port in b.dpif.port_dump()} if names else None
-    return format_dpif_flow(f, b.clock.now(), verbose=verbose, port_names=port_names, dpctl=dpctl)
+    text = format_dpif_flow(f, b.clock.now(), verbose=verbose, port_names=port_names, dpctl=dpctl)
+    if verbose and not dpctl:
+        # ovs-appctl separates the name by a space alone.
+        text = text.replace(", ", " ", 1)
+    return text
 
 
 def channels(b: Backer) -> str:

@@ -1,0 +1,230 @@
+"""Revalidation: what a change looks at again, why, and what becomes of the facets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.ofproto_dpif.lab import Counted, Lab, from_host, tcp, udp
+from vswitch.ofproto_dpif.bundles import BundleSettings, MirrorSettings
+from vswitch.ofproto_dpif.revalidate import RevReason
+
+MakeLab = Callable[..., Lab]
+LOOKED_AT = ("facet_revalidate", "rev_flow_table", "rev_reconfigure", "rev_port_toggled", "rev_mac_learning",
+             "rev_tags", "subfacet_modify", "facet_destroy", "facet_create", "rev_inconsistency")
+
+
+def flows_of(made: Lab, *hosts: int) -> None:
+    """A facet for each host, where some rule matches on hosts."""
+    for host in hosts:
+        made.send("p1", from_host(host))
+
+
+def test_a_rule_of_the_one_mask_revalidates_only_the_facets_with_its_value(lab: MakeLab) -> None:
+    made = lab(3, "table=0,actions=resubmit(,1)", "table=1,priority=0,actions=output:2",
+               "table=1,priority=5,dl_src=02:00:00:00:01:ff,actions=drop")
+    flows_of(made, *range(1, 41))
+    made.received()
+    happened = Counted(*LOOKED_AT)
+    made.flow("table=1,priority=5,dl_src=02:00:00:00:01:07,actions=output:3")
+    made.run()
+    assert happened["rev_tags"] == 1 and happened["rev_flow_table"] == 0
+    assert 1 <= happened["facet_revalidate"] <= 4
+    made.send("p1", from_host(7), from_host(8))
+    assert made.received() == {"p3": 1, "p2": 1}
+
+
+def test_removing_the_rule_gives_its_flows_back_to_the_catchall(lab: MakeLab) -> None:
+    made = lab(3, "priority=0,actions=output:2", "priority=5,dl_src=02:00:00:00:01:07,actions=output:3")
+    flows_of(made, 7, 8)
+    made.received()
+    made.del_flows("dl_src=02:00:00:00:01:07")
+    made.run()
+    made.send("p1", from_host(7))
+    assert made.received() == {"p2": 1}
+
+
+def test_a_second_mask_revalidates_everything_once_for_the_flow_table(lab: MakeLab) -> None:
+    made = lab(3, "priority=0,actions=output:2", "priority=5,dl_src=02:00:00:00:01:ff,actions=drop")
+    flows_of(made, *range(1, 11))
+    happened = Counted(*LOOKED_AT)
+    made.flow("priority=7,udp,udp_dst=99,actions=drop")
+    assert made.bridge.need_revalidate == RevReason.FLOW_TABLE
+    made.run()
+    assert made.bridge.need_revalidate == 0
+    assert happened["rev_flow_table"] == 1 and happened["facet_revalidate"] == 10
+    assert happened["facet_destroy"] == 10, "the new rule makes the facets match on the port"
+
+
+def test_a_changed_catchall_revalidates_everything(lab: MakeLab) -> None:
+    made = lab(3, "priority=0,actions=output:2", "priority=5,dl_src=02:00:00:00:01:ff,actions=drop")
+    flows_of(made, *range(1, 11))
+    made.received()
+    happened = Counted(*LOOKED_AT)
+    made.flow("priority=0,actions=output:3")
+    made.run()
+    assert happened["facet_revalidate"] == 10 and happened["subfacet_modify"] == 10
+    assert happened["facet_destroy"] == 0
+    flows_of(made, *range(1, 11))
+    assert made.received() == {"p3": 10}
+    assert made.backer.dpif.stats().n_missed == 10
+
+
+def test_a_facet_that_translates_to_the_same_stays_with_its_flow(lab: MakeLab) -> None:
+    made = lab(3, "priority=1,actions=output:2")
+    made.send("p1", udp())
+    (facet,) = made.facets()
+    happened = Counted(*LOOKED_AT)
+    made.backer.need(RevReason.RECONFIGURE)
+    made.run()
+    assert happened["rev_reconfigure"] == 1 and happened["facet_revalidate"] == 1
+    assert happened["subfacet_modify"] == 0 and made.facets() == [facet]
+
+
+def test_deleting_the_rules_empties_the_datapath_of_what_they_forwarded(lab: MakeLab) -> None:
+    made = lab(3, "in_port=1,actions=output:2", "in_port=2,actions=output:1")
+    made.send("p1", udp())
+    made.send("p2", udp())
+    made.received()
+    made.del_flows()
+    made.run()
+    made.send("p1", udp())
+    made.send("p2", udp())
+    assert made.received() == {}
+
+
+def test_a_mac_that_moves_to_the_new_port_takes_its_traffic_along(lab: MakeLab) -> None:
+    made = lab(4, "actions=normal")
+    to_a = bytes.fromhex("02000000000a02000000000b") + udp()[12:]
+    made.send("p1", udp())
+    made.send("p2", to_a)
+    assert made.received() == {"br0": 1, "p2": 1, "p3": 1, "p4": 1, "p1": 1}
+    happened = Counted(*LOOKED_AT)
+    made.send("p3", udp(sport=9))
+    made.received()
+    made.send("p2", to_a)
+    assert made.received() == {"p3": 1}
+    assert happened["rev_tags"] >= 1
+    assert sum(happened[name] for name in ("rev_flow_table", "rev_reconfigure", "rev_mac_learning")) == 0
+
+
+def test_a_learned_address_stops_the_flooding(lab: MakeLab) -> None:
+    made = lab(4, "actions=normal")
+    made.send("p1", udp())
+    assert made.received() == {"br0": 1, "p2": 1, "p3": 1, "p4": 1}
+    made.send("p2", bytes.fromhex("02000000000a02000000000b") + udp()[12:])
+    made.received()
+    made.send("p1", udp())
+    assert made.received() == {"p2": 1}
+
+
+def test_an_address_that_expires_floods_again(lab: MakeLab) -> None:
+    made = lab(4, "actions=normal")
+    made.bridge.mac_learning.set_idle_time(15_000)
+    to_b = udp()
+    made.send("p2", bytes.fromhex("02000000000a02000000000b") + to_b[12:])
+    made.received()
+    for _ in range(4):
+        made.seconds(3)
+        made.send("p1", to_b)
+    assert made.received() == {"p2": 4}
+    made.seconds(5)
+    made.send("p1", to_b)
+    assert made.received() == {"br0": 1, "p2": 1, "p3": 1, "p4": 1}
+
+
+def test_traffic_that_the_datapath_forwards_keeps_its_address_known(lab: MakeLab) -> None:
+    made = lab(2, "actions=normal")
+    made.bridge.mac_learning.set_idle_time(15_000)
+    made.send("p1", udp())
+    for _ in range(20):
+        made.seconds(2)
+        made.send("p1", udp())
+    assert made.backer.dpif.stats().n_missed == 1
+    assert made.ask("fdb/show br0").splitlines()[1].split()[:3] == ["1", "0", "02:00:00:00:00:0a"]
+
+
+@pytest.mark.parametrize(
+    ("change", "counter"),
+    [
+        (lambda made: made.add_port(made.bridge, "p9", 9), "rev_reconfigure"),
+        (lambda made: made.bridge.port_del("p3"), "rev_reconfigure"),
+        (lambda made: made.bridge.bundle_set("p2", BundleSettings("p2", ("p2",), vlan=9)), "rev_reconfigure"),
+        (lambda made: made.bridge.mirror_set("m", MirrorSettings("m", select_all=True, out="p3")),
+         "rev_mac_learning"),
+        (lambda made: made.bridge.port_set_config("p2", 1 << 4), "rev_reconfigure"),
+        (lambda made: made.ask("fdb/flush br0"), "rev_mac_learning"),
+    ],
+    ids=["port added", "port deleted", "VLAN", "mirror", "no-flood", "fdb flush"],
+)
+def test_each_change_is_counted_under_its_reason(
+    lab: MakeLab, change: Callable[[Lab], None], counter: str
+) -> None:
+    made = lab(3, "actions=normal")
+    made.send("p1", udp())
+    happened = Counted(*LOOKED_AT)
+    change(made)
+    made.run()
+    assert happened[counter] == 1
+
+
+def test_a_new_port_takes_part_in_the_flood_of_flows_that_exist(lab: MakeLab) -> None:
+    made = lab(2, "actions=normal")
+    made.send("p1", udp())
+    made.received()
+    made.add_port(made.bridge, "p3", 3)
+    made.run()
+    made.send("p1", udp())
+    assert made.received() == {"br0": 1, "p2": 1, "p3": 1}
+    made.bridge.port_del("p2")
+    made.run()
+    made.send("p1", udp())
+    assert made.received() == {"br0": 1, "p3": 1}
+
+
+def test_a_mirror_copies_what_flows_already_forward(lab: MakeLab) -> None:
+    made = lab(3, "actions=output:2")
+    made.send("p1", udp())
+    made.received()
+    made.bridge.mirror_set("m", MirrorSettings("m", srcs=("p1",), out="p3"))
+    made.run()
+    made.send("p1", udp(), udp())
+    assert made.received() == {"p2": 2, "p3": 2}
+    made.seconds(1)
+    mirror = made.bridge.mirrors[0]
+    assert mirror is not None and (mirror.packets, mirror.bytes) == (2, 2 * len(udp()))
+    made.bridge.mirror_set("m", None)
+    made.run()
+    made.send("p1", udp())
+    assert made.received() == {"p2": 1}
+
+
+def test_a_wider_mask_replaces_the_facet(lab: MakeLab) -> None:
+    made = lab(3, "priority=1,actions=output:2")
+    made.send("p1", udp())
+    made.send("p1", tcp(2))
+    assert len(made.facets()) == 1
+    made.flow("priority=2,tcp,actions=output:3")
+    made.run()
+    made.received()
+    made.send("p1", udp())
+    made.send("p1", tcp(2))
+    assert made.received() == {"p2": 1, "p3": 1} and len(made.facets()) == 2
+
+
+def test_fifty_flows_change_in_batches(lab: MakeLab) -> None:
+    made = lab(3, "priority=0,actions=output:2", "priority=5,dl_src=02:00:00:00:01:ff,actions=drop")
+    flows_of(made, *range(1, 131))
+    made.received()
+    batches: list[int] = []
+    operate = made.backer.dpif.operate
+
+    def count_batches(ops: list[object]) -> None:
+        batches.append(len(ops))
+        operate(ops)  # type: ignore[arg-type]
+
+    made.backer.dpif.operate = count_batches  # type: ignore
+    made.flow("priority=0,actions=output:3")
+    made.run()
+    assert batches == [50, 50, 30]
