@@ -54,9 +54,10 @@ def test_random_flows_as_a_linear_search() -> None:
             mask = rng.choice(masks)
             key = random_flow(rng).masked(mask)
             if cls.find(key, mask) is None:
-                entry = FlowEntry(key, mask, n.to_bytes(16, "big"))
+                entry = cls.add(key, mask, n.to_bytes(16, "big"))
+                assert entry is not None
+                assert cls.add(key, mask, b"again") is None
                 flows.append(entry)
-                cls.insert(entry)
         elif action < 0.45 and flows:
             cls.remove(flows.pop(rng.randrange(len(flows))))
         elif action < 0.46:
@@ -76,8 +77,8 @@ def test_a_subtable_goes_with_its_last_flow() -> None:
     mask.set_ones(by_name("in_port"))
     key = Flow()
     key.in_port = 4
-    entry = FlowEntry(key, mask, b"1" * 16)
-    cls.insert(entry)
+    entry = cls.add(key, mask, b"1" * 16)
+    assert entry is not None
     cls.remove(entry)
     assert cls.subtables == []
     assert cls.lookup(key.words) is None
@@ -92,7 +93,7 @@ def test_the_busiest_subtable_comes_first_after_ranking() -> None:
         key = Flow()
         key.set(by_name(name), 5)
         keys.append(key)
-        cls.insert(FlowEntry(key, mask, name.encode()))
+        cls.add(key, mask, name.encode())
     for _ in range(10):
         cls.lookup(keys[1].words)
     cls.rank()

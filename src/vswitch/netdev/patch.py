@@ -18,6 +18,7 @@ class PatchNetdev(MemoryNetdev):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "patch", next(_next_mac))
+        self._scope = registry.scope()
 
     def set_config(self, options: dict[str, str]) -> None:
         """`peer`, required: the other end's name. EINVAL: missing, itself, or another option."""
@@ -34,7 +35,7 @@ class PatchNetdev(MemoryNetdev):
 
     def peer(self) -> PatchNetdev | None:
         """The other end, if it is open and points back here."""
-        other = registry.netdev_from_name(self._options.get("peer", ""))
+        other, _ = self._scope.open.get(self._options.get("peer", ""), (None, 0))
         if isinstance(other, PatchNetdev) and other._options.get("peer") == self.name:
             return other
         return None

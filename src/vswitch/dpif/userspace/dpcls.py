@@ -13,6 +13,7 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from vswitch.dpif.userspace.flow_entry import FlowEntry
+from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_WORDS
 
@@ -66,10 +67,10 @@ class Subtable:
         mask: i64 = self.slots - 1
         slot: i64 = h & mask
         while True:
-            at = hashes[slot]
-            if at == EMPTY:
+            found = hashes[slot]
+            if found == EMPTY:
                 return None
-            if at == h:
+            if found == h:
                 entry = self.entries[slot]
                 if entry is not None and self.matches(entry.key.words, words):
                     return entry
@@ -163,13 +164,17 @@ class Dpcls:
         subtable = self.find_subtable(mask)
         return None if subtable is None else subtable.lookup(key.words)
 
-    def insert(self, entry: FlowEntry) -> None:
-        """Add a flow whose key and mask together are new."""
-        subtable = self.find_subtable(entry.mask)
+    def add(self, key: Flow, mask: Flow, ufid: bytes) -> FlowEntry | None:
+        """A new flow of the masked `key`; None if there is one of this key and mask already."""
+        subtable = self.find_subtable(mask)
         if subtable is None:
-            subtable = Subtable(entry.mask)
+            subtable = Subtable(mask.copy())
             self.subtables.append(subtable)
+        elif subtable.lookup(key.words) is not None:
+            return None
+        entry = FlowEntry(key, subtable.mask, ufid)
         subtable.insert(entry)
+        return entry
 
     def remove(self, entry: FlowEntry) -> None:
         """Take a flow out."""
@@ -187,6 +192,21 @@ class Dpcls:
     def clear(self) -> None:
         """Forget all flows."""
         self.subtables = []
+
+
+def tracks_connections(words: vec[i64]) -> bool:
+    """Whether a key of `words` matches on a connection's state, which no packet has here."""
+    i: i64 = at.W_CT_LABEL
+    while i <= at.W_CT_STATE:
+        if words[i] != 0:
+            return True
+        i += 1
+    i = at.W_CT_NW_SRC
+    while i < at.W_CT_IPV6_DST + 2:
+        if words[i] != 0:
+            return True
+        i += 1
+    return words[at.W_CT_TP_SRC] & 0xFFFFFFFF != 0
 
 
 def hits_of(subtable: Subtable) -> int:

@@ -71,6 +71,8 @@ class Datapath:
         self.name = name
         self.clock = clock
         self.dummy = dummy
+        self.scope = scope()
+        """Where its devices are open, whatever the current scope may be later."""
         self.queues = UpcallQueues()
         self.core = Core(self.queues)
         self.ports: dict[int, Port] = {}
@@ -114,7 +116,8 @@ class Datapath:
                 # The device is gone and took its registration along.
                 pass
         port.netdev.on_change = None
-        netdev_close(port.netdev)
+        with self.scope:
+            netdev_close(port.netdev)
         self.queues.forget(number)
 
     def attach(self, number: int, name: str, type: str, netdev: Netdev) -> None:
@@ -180,8 +183,9 @@ class UserspaceDpif(Dpif):
         """The datapath stays, and forwards whenever another opening runs it."""
 
     def destroy(self) -> None:
-        if _datapaths().get(self.name) is self._dp:
-            del _datapaths()[self.name]
+        known = self._dp.scope.datapaths
+        if known.get(self.name) is self._dp:
+            del known[self.name]
             self._dp.close()
 
     def run(self) -> bool:
@@ -252,7 +256,8 @@ class UserspaceDpif(Dpif):
         if dp.dummy and type == "internal":
             opened_as = "dummy-internal"
         try:
-            netdev = netdev_open(name, opened_as)
+            with dp.scope:
+                netdev = netdev_open(name, opened_as)
         except NetdevError as e:
             raise self._error(e.errno or errno.EIO, "port add", name, e.strerror or "") from e
         try:
@@ -260,7 +265,8 @@ class UserspaceDpif(Dpif):
                 netdev.set_config(options)
             dp.attach(number, name, type or "system", netdev)
         except OSError as e:
-            netdev_close(netdev)
+            with dp.scope:
+                netdev_close(netdev)
             raise self._error(e.errno or errno.EIO, "port add", name, e.strerror or "") from e
         return number
 
