@@ -165,10 +165,10 @@ class RealSwitch:
             args += ["--", "--if-exists", "del-br", name]
         if args:
             self.run("ovs-vsctl", *args[1:])
-        args = []
+        # One port a transaction: NORMAL then floods to ports in the order of the file.
         for bridge in setup.bridges:
-            args += self._bridge_args(bridge)
-        self.run("ovs-vsctl", *args[1:])
+            for step in " ".join(self._bridge_args(bridge)).split("-- add-")[1:]:
+                self.run("ovs-vsctl", *f"add-{step}".split())
         self.bridges = [bridge.name for bridge in setup.bridges]
         self._ports = {}
         for bridge in setup.bridges:
