@@ -218,7 +218,7 @@ class Demo:
 
     def flows(self) -> None:
         """The flows that the datapath has now."""
-        lines = [line for line in self._ask("dpctl/dump-flows", "--names").splitlines() if line]
+        lines = [line for line in self._ask("dpctl/dump-flows", "--names").splitlines() if "actions:" in line]
         self._out.print(f"[bold]flows that the datapath got[/bold] ({len(lines)})")
         lines.sort(key=lambda line: -int(m.group(1)) if (m := re.search(r"packets:(\d+)", line)) else 0)
         for line in lines[:SHOWN_FLOWS]:
@@ -255,9 +255,6 @@ class Demo:
             raise CliError(f"the switch ended with code {code} and left {left or 'its socket'}")
         for host in self._hosts:
             _run("ip", "link", "del", host.port)
-        self._out.print(
-            "[green]switch ended on SIGTERM; devices, flows, datapath and namespaces are gone[/green]"
-        )
 
     # What they share.
 
@@ -274,7 +271,7 @@ class Demo:
         if error:
             raise CliError(f"the switch doesn't answer: {os.strerror(error)}")
         try:
-            error, failed, result = client.transact(command, args)
+            error, failed, result = client.transact(command, list(args))
         finally:
             client.close()
         if error or failed is not None:

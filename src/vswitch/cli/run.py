@@ -21,6 +21,7 @@ from vswitch.dpif.types import DpifError
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.ofproto_dpif.bundles import BundleSettings
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
 
 log: Final = Vlog("vswitchd")
@@ -122,6 +123,8 @@ class Run:
             bridge.flow_mod(parse_flow(text, ports=dict(names)))
         except FlowSyntaxError as e:
             raise CliError(f"{where}: {e.pointed()}") from e
+        except OfpError as e:
+            raise CliError(f"{where}: refused: {e}") from e
 
     def _usage(self) -> dict[str, int]:
         """The numbers of `memory/show`."""
