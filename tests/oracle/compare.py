@@ -1,7 +1,13 @@
 """Traces of the two switches side by side, after taking out what cannot but differ.
 
-What differs: the datapath's port numbers (here port names take their place) and the ids of
-recirculations and continuations, which count up over a process's life.
+What differs:
+- the datapath's port numbers: here port names take their place;
+- the ids of recirculations and continuations, which count up over a process's life, and the
+  Netlink pids of upcalls;
+- the order in which NORMAL floods: the real switch goes by the addresses of its records. Outputs
+  of a trace that floods are compared sorted, each with the VLAN tags that it is sent with;
+- the mask of an exact ipv6_label, which the real switch keeps in 32 bits or in 20 depending on
+  who asked for it.
 """
 
 from __future__ import annotations
@@ -16,6 +22,9 @@ from tests.oracle.setup import Query
 
 _ACTIONS = re.compile(r"^(Datapath actions: )(.*)$", re.MULTILINE)
 _OUTPUT = re.compile(r"(^|,|\bclone\(|\bactions\(|\ble\(|\bgt\()(\d+)(?=,|\)|$)")
+_LABEL = re.compile(r"\b(ipv6_label=0x[0-9a-f]+)/0xfffff\b")
+_PID = re.compile(r"\bpid=\d+")
+_TAG = re.compile(r"dl_vlan=(\d+),dl_vlan_pcp=(\d+)")
 _RECIRC = re.compile(r"\brecirc(_id=|\()(0x)?[0-9a-f]+")
 
 
@@ -34,10 +43,44 @@ def normalized(text: str, ports: Mapping[str, str]) -> str:
         return match[1] + ports.get(match[2], match[2])
 
     def actions(match: re.Match[str]) -> str:
-        once = _OUTPUT.sub(output, match[2])
-        return match[1] + _RECIRC.sub(r"recirc\1N", once)
+        named = _PID.sub("pid=N", _RECIRC.sub(r"recirc\1N", _OUTPUT.sub(output, match[2])))
+        return match[1] + (sorted_outputs(named, text) if "flooding" in text else named)
 
+    text = _LABEL.sub(r"\1", text)
     return _ACTIONS.sub(actions, text).rstrip("\n") + "\n"
+
+
+def split_actions(text: str) -> list[str]:
+    """Datapath actions one by one."""
+    parts: list[str] = []
+    depth = 0
+    for piece in text.split(","):
+        if depth:
+            parts[-1] += f",{piece}"
+        else:
+            parts.append(piece)
+        depth += piece.count("(") - piece.count(")")
+    return parts
+
+
+def sorted_outputs(text: str, trace: str) -> str:
+    """`text` with each run of outputs and tag changes as a sorted list of port[tags]."""
+    tag = _TAG.search(trace.split("\n", 1)[0])
+    tags = [f"vid={tag[1]},pcp={tag[2]}"] if tag else []
+    done: list[str] = []
+    run: list[str] = []
+    for action in [*split_actions(text), ""]:
+        if action.startswith("push_vlan("):
+            tags.append(action[10:-1])
+        elif action == "pop_vlan" and tags:
+            tags.pop()
+        elif re.fullmatch(r"[a-z]+\d+", action):
+            run.append(f"{action}[{'/'.join(tags)}]")
+        else:
+            done += sorted(run)
+            run = []
+            done += [action] if action else []
+    return ",".join(done)
 
 
 def answer(switch: Switch, query: Query) -> str:

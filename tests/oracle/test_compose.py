@@ -15,7 +15,9 @@ from vswitch.packet.parse import Parser
 
 ETH = "in_port(1),eth(src=00:00:00:00:00:01,dst=00:00:00:00:00:02)"
 IP4 = "eth_type(0x0800),ipv4(src=10.0.0.1,dst=10.0.0.2,proto={},tos=8,ttl=64,frag={})"
-IP6 = "eth_type(0x86dd),ipv6(src=2001:db8::1,dst=2001:db8::2,label=0x123,proto={},tclass=0x70,hlimit=3,frag=no)"
+IP6 = (
+    "eth_type(0x86dd),ipv6(src=2001:db8::1,dst=2001:db8::2,label=0x123,proto={},tclass=0x70,hlimit=3,frag=no)"
+)
 FLOWS = [
     f"{ETH},{IP4.format(17, 'no')},udp(src=5,dst=6)",
     f"{ETH},{IP4.format(6, 'no')},tcp(src=5,dst=6),tcp_flags(psh|ack)",

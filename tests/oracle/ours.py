@@ -1,0 +1,131 @@
+"""Our switch behind the same calls as `real.RealSwitch`, in this process, on dummy devices."""
+
+from __future__ import annotations
+
+from vswitch.openflow.flow_text import parse_flow
+
+from tests.oracle.real import OracleError
+from tests.oracle.setup import Bridge, Port, Query, Setup
+from vswitch.base.clock import Clock
+from vswitch.base.unixctl import Commands
+from vswitch.ofproto_dpif.bundles import BundleSettings
+from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+from vswitch.openflow.constants import (
+    OFPPC_NO_FLOOD,
+    OFPPC_NO_FWD,
+    OFPPC_NO_PACKET_IN,
+    OFPPC_NO_RECV,
+    OFPPC_PORT_DOWN,
+)
+
+CONFIG_BITS = {
+    "no-flood": OFPPC_NO_FLOOD,
+    "no-forward": OFPPC_NO_FWD,
+    "no-receive": OFPPC_NO_RECV,
+    "no-packet-in": OFPPC_NO_PACKET_IN,
+    "down": OFPPC_PORT_DOWN,
+}
+ETHTYPES = {"802.1q": 0x8100, "802.1ad": 0x88A8}
+
+
+def vlans(text: str | None) -> frozenset[int] | None:
+    """`10,20` as a set; None is all."""
+    return None if text is None else frozenset(map(int, text.split(",")))
+
+
+class OurSwitch:
+    """Bridges over the userspace datapath, no daemon around them."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(virtual=True)
+        self.commands = Commands()
+        self.ofprotos = Ofprotos(self.clock, self.commands)
+
+    def close(self) -> None:
+        """Take all bridges away."""
+        self.ofprotos.close()
+
+    def configure(self, setup: Setup) -> None:
+        """Make the bridges of `setup` the only ones, with their ports, flows and addresses."""
+        for name in list(self.ofprotos.all_ofproto_dpifs):
+            self.ofprotos.destroy(name)
+        for bridge in setup.bridges:
+            self.ofprotos.create(bridge.name, "netdev")
+        for bridge in setup.bridges:
+            self._configure(bridge)
+        self._run()
+        for query in setup.learn:
+            self.learn(query)
+
+    def _configure(self, bridge: Bridge) -> None:
+        ofproto = self.ofprotos.all_ofproto_dpifs[bridge.name]
+        ofproto.forward_bpdu = bridge.settings.get("forward-bpdu") == "true"
+        for number, port in enumerate(bridge.ports, 1):
+            peer = port.settings.get("peer")
+            if peer:
+                ofproto.port_add(port.name, "patch", number, {"peer": peer})
+            else:
+                ofproto.port_add(port.name, "dummy", number)
+            config = sum(bit for name, bit in CONFIG_BITS.items() if name in port.settings)
+            if config:
+                ofproto.port_set_config(port.name, config)
+            ofproto.bundle_set(port.name, self._bundle(port))
+        ofproto.bundle_set(bridge.name, BundleSettings(bridge.name, (bridge.name,)))
+        self.set_flows(bridge.name, bridge.flows, bridge.dialect)
+
+    @staticmethod
+    def _bundle(port: Port) -> BundleSettings:
+        settings = port.settings
+        tag = settings.get("tag")
+        return BundleSettings(
+            port.name,
+            (port.name,),
+            vlan_mode=settings.get("vlan_mode", ""),
+            vlan=None if tag is None else int(tag),
+            trunks=vlans(settings.get("trunks")),
+            cvlans=vlans(settings.get("cvlans")),
+            qinq_ethtype=ETHTYPES[settings.get("qinq-ethtype", "802.1ad")],
+            priority_tags=settings.get("priority-tags", "never"),
+            protected=settings.get("protected") == "true",
+        )
+
+    def set_flows(self, bridge: str, flows: list[str], dialect: str) -> None:
+        """Make `flows` the bridge's only ones."""
+        ofproto = self.ofprotos.all_ofproto_dpifs[bridge]
+        for text in flows:
+            ofproto.flow_mod(parse_flow(text))
+
+    def _run(self) -> None:
+        for _ in range(10):
+            if not self.ofprotos.run(self.clock.now()):
+                break
+
+    def appctl(self, command: str, *args: str) -> str:
+        """A runtime command; OracleError with its error text if it fails."""
+        ok, text = self.commands.run(command, list(args))
+        if not ok:
+            raise OracleError(text.strip())
+        return text
+
+    def learn(self, query: Query) -> None:
+        """Let the bridge see a packet; NORMAL learns from it."""
+        self.appctl("ofproto/trace", query.bridge, query.flow, query.packet or "-generate")
+        self._run()
+
+    def trace(self, query: Query) -> str:
+        """What `ofproto/trace` prints."""
+        args = [query.packet] if query.packet else []
+        return self.appctl("ofproto/trace", query.bridge, query.flow, *args)
+
+    def dump_flows(self) -> str:
+        """The datapath's flows, ports by name."""
+        self._run()
+        return self.appctl("dpctl/dump-flows", "--names")
+
+    def port_names(self) -> dict[str, str]:
+        """Datapath port number, as text -> port name."""
+        ports: dict[str, str] = {}
+        for backer in self.ofprotos.backers.values():
+            for number, port in backer.odp_to_ofport.items():
+                ports[str(number)] = port.name
+        return ports
