@@ -66,7 +66,9 @@ from vswitch.netlink.attrs import NlAttrError
 
 HERE = Path(__file__).parent
 GOLDEN = [
-    line.split("\t") for line in (HERE / "golden_dpctl.txt").read_text().splitlines() if not line.startswith("#")
+    line.split("\t")
+    for line in (HERE / "golden_dpctl.txt").read_text().splitlines()
+    if not line.startswith("#")
 ]
 PORTS = {1: "p1", 2: "p2", 100: "br0"}
 NUMBERS = {name: number for number, name in PORTS.items()}
@@ -153,7 +155,7 @@ ACTIONS: list[Action] = [
     Recirc(0xFFFFFFFF),
     Hash(1, 5),
     Ct(),
-    Ct(True, True, 65535, (5, 0xFF), (1 << 127, 1 << 127), "ftp", Nat("src", b"\x01\x02\x03\x04"), 7, "policy"),
+    Ct(True, True, 65535, (5, 0xFF), (1 << 127, 1 << 127), "ftp", Nat("src", b"abcd"), 7, "policy"),
     Ct(True, nat=Nat("dst", bytes(15) + b"\x01", bytes(15) + b"\x05", 80, 90, True, False, True)),
     Ct(nat=Nat()),
     CtClear(),
@@ -262,8 +264,9 @@ def test_bad_keys_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["foo", "set()", "set(foo(1))", "ct(foo)", "ct(nat(src=1.2))", "sample(sample=101%,actions(1))", "hash(x(1))",
-     "userspace(slow_path(x))", "userspace(userdata(zz))", "push_mpls(label=1)", "recirc(x)", "clone(" * 20],
+    ["foo", "set()", "set(foo(1))", "ct(foo)", "ct(nat(src=1.2))", "sample(sample=101%,actions(1))",
+     "hash(x(1))", "userspace(slow_path(x))", "userspace(userdata(zz))", "push_mpls(label=1)",
+     "recirc(x)", "clone(" * 20],
 )  # fmt: skip
 def test_bad_actions_are_refused(text: str) -> None:
     with pytest.raises(FlowSyntaxError):

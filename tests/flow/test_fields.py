@@ -74,13 +74,16 @@ def test_a_value_put_into_a_field_comes_out_and_touches_nothing_else(field: Fiel
 @pytest.mark.parametrize("name", SHORTHANDS)
 def test_shorthands_read_and_write_the_field_of_their_name(name: str) -> None:
     field = PART_BY_NAME.get(name) or by_name(name)
-    flow = Flow()
-    for index in range(N_WORDS):
-        flow.words[index] = -1
     for value in (field.ones, 1, 1 << (field.n_stored - 1), 0):
+        flow, mask = Flow(), Flow()
+        for index in range(N_WORDS):
+            flow.words[index] = -1
         setattr(flow, name, value)
         assert getattr(flow, name) == value
         assert flow.bits(field) == value
+        mask.set_ones(field)
+        if name not in ("nw_frag", "in_port", "tcp_flags"):  # their slots are wider
+            assert [w | m for w, m in zip(flow.words, mask.words, strict=True)] == [-1] * N_WORDS
 
 
 def test_stages_follow_each_other_to_the_end() -> None:

@@ -97,9 +97,10 @@ for _attr in range(N_ATTRS):
     _end = 0
     for _offset, _bytes, _field in struct_fields(_attr):
         _width = 8 if _field.name == "nw_tos" else _field.n_stored
-        _top = 1 << (_width - 1) if _field.shift + _width == 64 else 0
-        _place = (-1 << _field.shift) if _top else ((1 << min(_width, 62)) - 1) << _field.shift
-        _moves += [_field.word, _field.shift, (1 << min(_width, 62)) - 1, _bytes, _kind(_field, _attr)]
+        _shift = int(_field.shift)
+        _top = 1 << (_width - 1) if _shift + _width == 64 else 0
+        _place = -(1 << _shift) if _top else ((1 << min(_width, 62)) - 1) << _shift
+        _moves += [int(_field.word), _shift, (1 << min(_width, 62)) - 1, _bytes, _kind(_field, _attr)]
         _moves += [_place, _top]
         _end = _offset + _bytes
     _size.append(_PADDED_SIZE.get(_attr, _end))

@@ -49,8 +49,10 @@ NO_DL_TYPE: Final = 0x05FF
 _LITTLE: Final = sys.byteorder == "little"
 
 _ERROR: Final = -1
-_TOO_MUCH: Final = i64(1) << 40
+_TOO_MUCH: Final = 0x10000000000
 """In a set of attribute types: there was something unknown inside one."""
+_BIT_EXTHDRS: Final = 0x100000000
+"""`1 << key.IPV6_EXTHDRS`, spelled out because C has no such shift of an int."""
 
 _METADATA: Final = vec[i64](
     [key.PRIORITY, key.SKB_MARK, key.CT_STATE, key.CT_ZONE, key.CT_MARK, key.CT_LABELS,
@@ -251,7 +253,7 @@ def _decode_network(data: bytes, index: AttrIndex, words: vec[i64], flow: vec[i6
         expected = i64(1) << key.IPV6
         if index.has(key.IPV6_EXTHDRS):
             # Which extension headers there are; no match field depends on it.
-            expected |= i64(1) << key.IPV6_EXTHDRS
+            expected |= _BIT_EXTHDRS
         return _decode_transport(data, index, words, flow, is_mask, expected, True)
     if dl_type == 0x0806 or dl_type == 0x8035:
         return i64(1) << key.ARP if _get(index, key.ARP, data, words, is_mask) else _ERROR

@@ -148,8 +148,8 @@ def parse_lses(words: list[Word]) -> tuple[list[int], list[int]]:
 
 def _mpls(text: str) -> AttrText:
     values, masks = parse_lses(split_words(text))
-    value = b"".join(v.to_bytes(4, "big") for v in values) or bytes(4)
-    return AttrText(key.MPLS, value, b"".join(m.to_bytes(4, "big") for m in masks) or bytes(4))
+    value = b"".join([v.to_bytes(4, "big") for v in values]) or bytes(4)
+    return AttrText(key.MPLS, value, b"".join([m.to_bytes(4, "big") for m in masks]) or bytes(4))
 
 
 _NSH_PLACES = {
@@ -267,9 +267,9 @@ def _erspan(text: str) -> tuple[bytes, bytes, int]:
     fields = {word.key: numbers(word.value, 4) for word in split_words(text)}
     parts = []
     for n in (0, 1):
-        version, index, direction, hwid = (
+        version, index, direction, hwid = [
             fields.get(name, (0, 0))[n] for name in ("ver", "idx", "dir", "hwid")
-        )
+        ]
         tail = bytes([hwid >> 4 & 3, (hwid & 0xF) << 4 | (direction & 1) << 3])
         md2 = "dir" in fields or "hwid" in fields
         options = bytes(6) + tail if md2 else (index & 0xFFFFF).to_bytes(4, "big") + bytes(4)

@@ -135,7 +135,7 @@ def _set(text: str) -> Action:
         return Set(attr.attr, attr.value)
     if attr.attr == key.NSH:
         return SetMasked(attr.attr, attr.value, attr.mask)
-    value = bytes(v & m for v, m in zip(attr.value, attr.mask, strict=True))
+    value = bytes([v & m for v, m in zip(attr.value, attr.mask, strict=True)])
     return SetMasked(attr.attr, value, attr.mask)
 
 
@@ -375,7 +375,7 @@ def _flow_sample(text: str) -> bytes:
     names = ("probability", "collector_set_id", "obs_domain_id", "obs_point_id", "output_port")
     rest = ",".join(f"{word.key}={word.value}" for word in words if word.key not in DIRECTIONS)
     fields = _fields(rest, *names)
-    probability, collector, domain, point, port = (
+    probability, collector, domain, point, port = [
         number(fields.get(name, "0"), 2 if name == "probability" else 4) for name in names
-    )
+    ]
     return FlowSampleCookie(probability, collector, domain, point, port, direction).pack()

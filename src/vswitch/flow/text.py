@@ -335,7 +335,7 @@ def format_megaflow(flow: Flow, mask: Flow, ports: Mapping[int, str] | None = No
 _SHOWN_IF_NONZERO = [
     by_name(name)
     for name in ("pkt_mark", "recirc_id", "dp_hash", "skb_priority", "ct_state", "ct_zone", "ct_mark",
-                 "ct_label", "metadata", *(f"reg{n}" for n in range(N_REGS)))
+                 "ct_label", "metadata", *[f"reg{n}" for n in range(N_REGS)])
 ]  # fmt: skip
 _TUNNEL_FIELDS = [
     by_name(name)

@@ -189,7 +189,7 @@ def parse_packet_type(text: str) -> int:
 
 def format_packet_type(value: int) -> str:
     """ "(1,0x800)"; numbers below 10 are decimal."""
-    namespace, kind = (str(n) if n < 10 else f"0x{n:x}" for n in (value >> 16, value & 0xFFFF))
+    namespace, kind = [str(n) if n < 10 else f"0x{n:x}" for n in (value >> 16, value & 0xFFFF)]
     return f"({namespace},{kind})"
 
 
