@@ -2,62 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from vswitch.base.tags import tag_deterministic
-from vswitch.classifier.classifier import Classifier
-from vswitch.classifier.rule import ClsRule
+from vswitch.dpif.odp_text import format_actions
 from vswitch.dpif.probe import Support
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
+from vswitch.flow.match_text import parse_exact_flow
+from vswitch.flow.text import format_megaflow
+from vswitch.l2.mac_learning import MacLearning
+from vswitch.ofproto.rule import Rule
+from vswitch.ofproto.table import Table
 from vswitch.ofproto_dpif import mirror as mirror_ops
 from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
 from vswitch.ofproto_dpif.mirror import MAX_MIRRORS, Mirror
 from vswitch.ofproto_dpif.recirc import RecircIds
+from vswitch.ofproto_dpif.trace import TraceRequest, run, shown_mask
+from vswitch.ofproto_dpif.xlate import xlate
+from vswitch.ofproto_dpif.xlate_types import XlateIn, XlateOut
+from vswitch.openflow.flow_text import parse_flow
 
 ALL = Support(
     masked_set=True, ufid=True, trunc=True, clone=True, sample_nesting=10, ct_clear=True, max_hash_alg=1,
     check_pkt_len=True, explicit_drop_action=True, max_vlan_headers=2, max_mpls_depth=3, recirc=True,
 )  # fmt: skip
 """A datapath that can do everything."""
-
-
-class Rule(ClsRule):
-    """A rule with what translation asks of it."""
-
-    def __init__(self, match: Match, priority: int, actions: tuple[Any, ...], cookie: int = 0) -> None:
-        super().__init__(match, priority)
-        self.actions = actions
-        self.cookie = cookie
-        self.hidden = False
-        self.n_packets = 0
-
-    def is_table_miss(self) -> bool:
-        return self.priority == 0 and self.match.is_catchall()
-
-
-class MacEntry:
-    """One learned address."""
-
-    def __init__(self, port: object, tag: int) -> None:
-        self.port = port
-        self.tag = tag
-
-
-class MacTable:
-    """Learned addresses, as translation asks for them."""
-
-    def __init__(self) -> None:
-        self.entries: dict[tuple[int, int], MacEntry] = {}
-
-    def learn(self, mac: int, vlan: int, port: object) -> None:
-        self.entries[mac, vlan] = MacEntry(port, 1)
-
-    def lookup(self, mac: int, vlan: int) -> MacEntry | None:
-        return self.entries.get((mac, vlan))
-
-    def lookup_tag(self, mac: int, vlan: int) -> int:
-        return tag_deterministic(hash((mac, vlan)) & 0x7FFFFFFF)
 
 
 class FakeDpif:
@@ -91,18 +58,18 @@ class Bridge:
         self.backer.ofprotos[name] = self
         self.ports: dict[int, OfportDpif] = {}
         self.bundles: dict[object, Bundle] = {}
-        self.tables = [Classifier(()) for _ in range(255)]
+        self.tables = [Table(n) for n in range(255)]
         self.mirrors: list[Mirror | None] = [None] * MAX_MIRRORS
         self.has_mirrors = False
-        self.mac_learning = MacTable()
+        self.mac_learning = MacLearning()
         self.frag_handling = "normal"
         self.forward_bpdu = False
         self.wants_packet_in_on_miss = False
         self.vlandev_map: dict[int, tuple[int, int]] = {}
         self.realdev_vid_map: dict[tuple[int, int], int] = {}
-        self.no_packet_in_rule = Rule(Match(), 0, ())
-        self.miss_rule = Rule(Match(), 0, ())
-        self.drop_frags_rule = Rule(Match(), 0, ())
+        self.no_packet_in_rule = Rule(Match(), 0)
+        self.miss_rule = Rule(Match(), 0)
+        self.drop_frags_rule = Rule(Match(), 0)
         for rule in (self.no_packet_in_rule, self.miss_rule, self.drop_frags_rule):
             rule.hidden = True
         self.add_port(0xFFFE, name, 100)
@@ -118,6 +85,38 @@ class Bridge:
         self.ports[ofp_port] = port
         self.bundles[name] = bundle
         return port
+
+    def add_flows(self, *flows: str) -> Bridge:
+        """Flows in the syntax of ovs-ofctl."""
+        for text in flows:
+            fm = parse_flow(text)
+            table_id = 0 if fm.table_id == 255 else fm.table_id
+            self.tables[table_id].cls.insert(Rule(fm.match, fm.priority, table_id, fm.actions, fm.new_cookie))
+        return self
+
+    def learn(self, mac: int, vlan: int, port: str) -> None:
+        """`mac` was seen on the port's bundle."""
+        self.mac_learning.learn(mac, vlan, self.bundles[port], 0)
+
+    def xlate(self, flow: str, packet: bytes | None = None) -> XlateOut:
+        """Translate a packet that looks like `flow`, or that comes back with its recirc_id."""
+        key = parse_exact_flow(flow)
+        frozen = self.backer.recirc_ids.lookup(key.recirc_id) if key.recirc_id else None
+        return xlate(XlateIn(self, key, packet, frozen=frozen))  # type: ignore[arg-type]
+
+    def actions(self, flow: str) -> str:
+        """The datapath actions for a packet."""
+        out = self.xlate(flow)
+        return format_actions(out.actions) if out.actions else "drop"
+
+    def megaflow(self, flow: str) -> str:
+        """The megaflow for a packet."""
+        key = parse_exact_flow(flow)
+        return format_megaflow(key, shown_mask(key, self.xlate(flow).wc))
+
+    def trace(self, flow: str) -> str:
+        """As `ofproto/trace` prints it."""
+        return run(TraceRequest(self, parse_exact_flow(flow)), 0)  # type: ignore[arg-type]
 
     def add_mirror(self, mirror: Mirror) -> None:
         """Configure a mirror."""

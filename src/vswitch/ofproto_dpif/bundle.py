@@ -89,20 +89,29 @@ class Bundle:
         self.mirror_out: int = 0
 
     def trunks_vlan(self, vid: int) -> bool:
-        """Whether `vid` is in the configured trunks."""
+        """Whether frames tagged with `vid` (0: untagged) may pass here as they are.
+
+        A native VLAN is always trunked, and then VLAN 0 never is.
+        """
+        native = self.vlan
+        if native > 0:
+            if vid == native:
+                return True
+            if vid == 0:
+                return False
         return self.trunks is None or vid in self.trunks
 
     def allows_cvlan(self, vid: int) -> bool:
         """Whether a dot1q-tunnel port takes customer VLAN `vid`."""
         return self.cvlans is None or vid in self.cvlans
 
-    def includes_vlan(self, vid: int) -> bool:
-        """Whether frames of VLAN `vid` may enter and leave here, whatever their tagging."""
+    def includes_vlan(self, vid: int, cvid: int) -> bool:
+        """Whether frames of VLAN `vid`, with customer VLAN `cvid` inside, may leave here."""
         mode = self.vlan_mode
-        if mode in (VLAN_ACCESS, VLAN_DOT1Q_TUNNEL):
+        if mode == VLAN_ACCESS:
             return vid == self.vlan
-        if mode != VLAN_TRUNK and vid == self.vlan:
-            return True
+        if mode == VLAN_DOT1Q_TUNNEL:
+            return vid == self.vlan and self.allows_cvlan(cvid)
         return self.trunks_vlan(vid)
 
 

@@ -15,7 +15,7 @@ from vswitch.dpif.odp_text import format_actions, parse_key
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import PORT_UNSET, VLAN_CFI, W_MPLS_LSE
+from vswitch.flow.layout import PORT_UNSET, VLAN_CFI
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.text import format_flow, format_megaflow
@@ -28,7 +28,6 @@ from vswitch.ofproto_dpif.xlate_ctx import (
     OFT_DETAIL,
     OFT_ERROR,
     OFT_WARN,
-    is_mpls,
 )
 from vswitch.ofproto_dpif.xlate_types import SLOW_EXPLANATIONS, XLATE_ERRORS, XlateIn
 from vswitch.openflow import actions as of
@@ -179,7 +178,7 @@ def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
     if packet is not None:
         extract(packet, flow, Parser())
     elif generate:
-        packet = flow_compose(flow, None)
+        packet = flow_compose(flow)
     return TraceRequest(ofproto, flow, packet, names, (), ct_next)
 
 
@@ -273,9 +272,10 @@ def run(request: TraceRequest, now: int) -> str:
     before.actset_output = PORT_UNSET
     final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names)
     actions = format_actions(out.actions, odp_names) if out.actions else "drop"
+    mask = out.wc if out.error else shown_mask(flow, out.wc)
     text = (
         f"Flow: {format_flow(flow, ofp_names)}\n{trace}\nFinal flow: {final}\n"
-        f"Megaflow: {format_megaflow(flow, shown_mask(flow, out.wc), ofp_names)}\nDatapath actions: {actions}"
+        f"Megaflow: {format_megaflow(flow, mask, ofp_names)}\nDatapath actions: {actions}"
     )
     if out.error:
         text += f"\nTranslation failed ({XLATE_ERRORS[out.error]}), packet is dropped."
@@ -290,13 +290,10 @@ def run(request: TraceRequest, now: int) -> str:
 
 
 def shown_mask(flow: Flow, wc: Flow) -> Flow:
-    """`wc` without the fields that the packet doesn't have; not having them is said by its type."""
+    """`wc` without VLAN tags that the packet doesn't have: every datapath flow says that anyway."""
     mask = wc.copy()
     if not flow.vlan_tci & VLAN_CFI:
         mask.vlan_tci = 0
     if not flow.vlan_tci1 & VLAN_CFI:
         mask.vlan_tci1 = 0
-    if not is_mpls(flow.dl_type):
-        mask.words[W_MPLS_LSE] = 0
-        mask.words[W_MPLS_LSE + 1] = 0
     return mask

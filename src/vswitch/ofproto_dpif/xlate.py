@@ -26,6 +26,7 @@ from vswitch.flow.layout import (
     W_ETH_TYPE,
     W_IN_PORT,
     W_METADATA,
+    W_MPLS_LSE,
     W_NW_FRAG,
     W_NW_PROTO,
     W_PACKET_TYPE,
@@ -46,6 +47,7 @@ from vswitch.ofproto_dpif.xlate_ctx import (
     OFT_THAW,
     Ctx,
     is_ip_any,
+    is_mpls,
     report,
     report_error,
 )
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
 MAX_OUTPUTS: Final = 4096
 """More outputs than this and the flow's packets are forwarded here, one action at a time."""
 PORT_UNSET: Final = 0xFFF7
+ICMP_BITS: Final = 0x00FF00FFFFFFFFFF
+"""ICMP's type and code have 8 bits each where ports have 16."""
 thaw_metadata: Final = xlate_freeze.thaw_metadata
 
 
@@ -87,7 +91,8 @@ def xlate(xin: XlateIn) -> XlateOut:
         ctx.odp.clear()
     elif ctx.n_outputs > MAX_OUTPUTS:
         out.slow |= SLOW_ACTION
-    _finish_wildcards(ctx)
+    if ctx.error == XLATE_OK:
+        _finish_wildcards(ctx)
     if not ctx.odp and ctx.support.explicit_drop_action:
         ctx.odp.append(Drop(ctx.error))
     out.actions = tuple(ctx.odp)
@@ -182,10 +187,13 @@ def _finish_wildcards(ctx: Ctx) -> None:
         wc[W_VLAN_TCI] |= VLAN_CFI
     if wc[W_VLAN_TPID] & (0xFFFF << 32) != 0:
         wc[W_VLAN_TPID] |= VLAN_CFI << 32
+    if not is_mpls(flow[W_ETH_TYPE] & 0xFFFF):
+        wc[W_MPLS_LSE] = 0
+        wc[W_MPLS_LSE + 1] = 0
     if is_ip_any(flow[W_ETH_TYPE] & 0xFFFF):
         proto = (flow[W_NW_PROTO] >> S_NW_PROTO) & 0xFF
         if proto in (IPPROTO_ICMP, IPPROTO_ICMPV6):
-            wc[W_TP_SRC] &= ~((0xFF00 << 48) | (0xFF00 << 32))
+            wc[W_TP_SRC] &= ICMP_BITS
         if (flow[W_NW_FRAG] >> 24) & 2 != 0:
             wc[W_TP_SRC] = 0
 

@@ -16,7 +16,7 @@ _SET_LAST: Final[tuple[type, ...]] = (of.Group, of.Output, of.Resubmit, of.Ct)
 _SETS: Final = (
     of.SetEthDst, of.SetEthSrc, of.SetField, of.SetIpDscp, of.SetIpEcn, of.SetIpTtl, of.SetIpv4Dst,
     of.SetIpv4Src, of.SetL4DstPort, of.SetL4SrcPort, of.SetMplsLabel, of.SetMplsTc, of.SetMplsTtl,
-    of.SetTunnel, of.SetVlanPcp, of.SetVlanVid, of.RegMove,
+    of.SetQueue, of.SetTunnel, of.SetVlanPcp, of.SetVlanVid, of.RegMove,
 )  # fmt: skip
 
 
@@ -25,9 +25,6 @@ def ordered_action_set(written: list[of.Action]) -> of.Actions:
     by_kind: dict[type, of.Action] = {type(action): action for action in written}
     result = [by_kind[kind] for kind in _SET_FIRST if kind in by_kind]
     result += [action for action in written if isinstance(action, _SETS)]
-    queue = by_kind.get(of.SetQueue)
-    if queue is not None:
-        result.append(queue)
     for kind in _SET_LAST:
         if kind in by_kind:
             result.append(by_kind[kind])

@@ -54,6 +54,7 @@ from vswitch.ofproto_dpif.xlate_ctx import (
     is_ip_any,
     is_mpls,
     lse,
+    n_mpls_labels,
     or_lse,
     pop_vlan,
     push_vlan,
@@ -118,11 +119,10 @@ def run_clone(ctx: Ctx, actions: of.Actions, last: bool) -> None:
     """Execute `actions` on a copy: nothing that follows sees their changes.
 
     Mostly it suffices to put our own state back, for the next commit undoes the changes. What
-    can't be undone runs in a datapath clone.
+    can't be undone runs in a datapath clone. An exit among the actions ends what follows, too.
     """
     old_stack = list(ctx.stack)
     old_action_set = list(ctx.action_set)
-    old_exit = ctx.exit
     if last or _is_reversible(actions):
         old_flow = ctx.flow.copy()
         _run_to_end(ctx, actions, last)
@@ -148,7 +148,6 @@ def run_clone(ctx: Ctx, actions: of.Actions, last: bool) -> None:
     ctx.flow.assign(old_flow)
     ctx.stack = old_stack
     ctx.action_set = old_action_set
-    ctx.exit = old_exit
 
 
 def _run_to_end(ctx: Ctx, actions: of.Actions, last: bool) -> None:
@@ -165,7 +164,7 @@ _IRREVERSIBLE: Final = (
 
 
 def _is_reversible(actions: of.Actions) -> bool:
-    return all(type(action) not in _IRREVERSIBLE for action in actions)
+    return all(type(a) not in _IRREVERSIBLE for a in actions) or any(type(a) is of.Exit for a in actions)
 
 
 # Output.
@@ -378,9 +377,9 @@ def _set_l4_dst_port(ctx: Ctx, a: of.SetL4DstPort, last: bool) -> bool:
 
 def _dec_ttl(ctx: Ctx, a: of.DecTtl, last: bool) -> bool:
     dl_type = _dl_type(ctx)
+    ctx.wc.words[W_NW_TTL] |= TTL_BITS | PROTO_BITS
     if not is_ip_any(dl_type):
         return False
-    ctx.wc.words[W_NW_TTL] |= TTL_BITS | PROTO_BITS
     ttl = (ctx.flow.words[W_NW_TTL] >> S_NW_TTL) & 0xFF
     if ttl > 1:
         ctx.flow.words[W_NW_TTL] -= 1 << S_NW_TTL
@@ -408,7 +407,7 @@ def _pop_mpls(ctx: Ctx, a: of.PopMpls, last: bool) -> bool:
     if pop_mpls(ctx, a.ethertype):
         if not is_mpls(a.ethertype) and ctx.support.recirc:
             ctx.was_mpls = True
-    elif is_mpls(_dl_type(ctx)) and lse(ctx.flow, 2) != 0:
+    elif n_mpls_labels(ctx.flow, None) >= MAX_MPLS_LABELS:
         report_error(ctx, "dropping packet on which an MPLS pop action can't be performed as it has "
                           f"more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
         ctx.error = XLATE_TOO_MANY_MPLS_LABELS

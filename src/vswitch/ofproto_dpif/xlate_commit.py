@@ -295,8 +295,10 @@ def _arp(ctx: Ctx) -> None:
     a = _Attr(ctx)
     a.field(W_NW_SRC, S_NW_SRC, 4)
     a.field(W_NW_SRC, 0, 4)
-    a.constant(0, 1)
     a.field(W_NW_PROTO, S_NW_PROTO, 1)
+    # The attribute has 16 bits of opcode, a flow 8; what is known of these is known of all.
+    a.value = a.value[:8] + b"\0" + a.value[8:]
+    a.mask += a.mask[8:]
     a.field(W_ARP_SHA, 16, 6)
     a.field(W_ARP_THA, 16, 6)
     if not a.changed:

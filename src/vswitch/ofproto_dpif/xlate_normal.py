@@ -23,6 +23,7 @@ from vswitch.flow.layout import (
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
+from vswitch.flow.values import format_mac
 from vswitch.ofproto_dpif import xlate_output
 from vswitch.ofproto_dpif.bundle import (
     PRIORITY_TAGS_ALWAYS,
@@ -151,24 +152,26 @@ def _output_translate(bundle: Bundle, xvlan: Xvlan) -> Xvlan:
     if mode in (VLAN_TRUNK, VLAN_NATIVE_TAGGED):
         return xvlan.copy()
     if mode == VLAN_ACCESS:
-        return Xvlan(0, 0, xvlan.pcp, 0, 0, 0)
+        return Xvlan(0, 0, 0, 0, 0, 0)
     out = xvlan.copy()
     if mode == VLAN_DOT1Q_TUNNEL:
         out.pop()
     elif mode == VLAN_NATIVE_UNTAGGED and xvlan.vid == bundle.vlan:
         out.vid = 0
+        out.pcp = 0
     return out
 
 
 def _put(ctx: Ctx, out: Xvlan, priority_tags: int) -> None:
     """Give the packet the tags `out`; a tag of VLAN 0 only as `priority_tags` says."""
     flow = ctx.flow
+    if priority_tags != PRIORITY_TAGS_NEVER:
+        out.pcp = flow.words[W_VLAN_TCI] & PCP_BITS
     tci = out.vid | out.pcp
     value: i64 = 0
-    if tci != 0 or priority_tags == PRIORITY_TAGS_ALWAYS:
-        if out.vid != 0 or priority_tags != PRIORITY_TAGS_NEVER:
-            tpid: i64 = out.tpid if out.tpid != 0 else ETH_TYPE_VLAN
-            value = (tpid << 16) | tci | VLAN_CFI
+    if tci != 0 or (priority_tags == PRIORITY_TAGS_ALWAYS and out.tpid != 0):
+        tpid: i64 = out.tpid if out.tpid != 0 else ETH_TYPE_VLAN
+        value = (tpid << 16) | tci | VLAN_CFI
     set_qtag(flow, 0, value)
     tci = out.vid1 | out.pcp1
     if tci != 0:
@@ -273,6 +276,8 @@ def normal(ctx: Ctx) -> None:
         src = ctx.flow.dl_src
         if src & (1 << 40) == 0:
             ctx.effects.append(LearnMac(ofproto, src, vlan, came_from, gratuitous))
+            if tracing and ctx.xin.side_effects:
+                _report_learned(ctx, src, vlan, came_from)
 
     found = ofproto.mac_learning.lookup(dst, vlan)
     if found is None:
@@ -295,15 +300,22 @@ def normal(ctx: Ctx) -> None:
         output_normal(ctx, to, xvlan)
 
 
+def _report_learned(ctx: Ctx, mac: int, vlan: int, bundle: Bundle) -> None:
+    known = ctx.ofproto.mac_learning.lookup(mac, vlan)
+    if known is None or known.port is not bundle:
+        report(ctx, OFT_DETAIL, f"learned that {format_mac(mac)} is on port {bundle.name} in VLAN {vlan}")
+
+
 def _flood(ctx: Ctx, came_from: Bundle, xvlan: Xvlan) -> None:
     """To every bundle in the packet's VLAN but the one that it came from."""
     vid: int = xvlan.vid
+    cvid: int = xvlan.vid1
     for bundle in list(ctx.ofproto.bundles.values()):
         if (
             bundle is not came_from
             and bundle.floodable
             and bundle.mirror_out == 0
-            and bundle.includes_vlan(vid)
+            and bundle.includes_vlan(vid, cvid)
         ):
             output_normal(ctx, bundle, xvlan)
     ctx.out.nf_output_iface = NF_OUT_FLOOD
@@ -353,7 +365,7 @@ def mirror_packet(ctx: Ctx, bundle: Bundle, mirrors: int) -> None:
             spanned = xvlan.copy()
             spanned.vid = mirror.out_vlan
             for to in list(ofproto.bundles.values()):
-                if to.includes_vlan(mirror.out_vlan) and to.mirror_out == 0:
+                if to.includes_vlan(mirror.out_vlan, int(spanned.vid1)) and to.mirror_out == 0:
                     output_normal(ctx, to, spanned)
         mirrors &= ~ctx.mirrors
         ctx.mirror_snaplen = 0

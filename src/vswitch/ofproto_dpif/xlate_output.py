@@ -31,7 +31,7 @@ from vswitch.ofproto_dpif.bundle import (
 from vswitch.ofproto_dpif.effects import CreditPort
 from vswitch.ofproto_dpif.xlate_action_set import ordered_action_set
 from vswitch.ofproto_dpif.xlate_commit import commit
-from vswitch.ofproto_dpif.xlate_ctx import OFT_BRIDGE, OFT_TABLE, OFT_WARN, Ctx, report
+from vswitch.ofproto_dpif.xlate_ctx import OFT_BRIDGE, OFT_DETAIL, OFT_TABLE, OFT_WARN, Ctx, report
 from vswitch.ofproto_dpif.xlate_types import NF_OUT_DROP, NF_OUT_FLOOD, NF_OUT_MULTI, SLOW_ACTION, XLATE_OK
 
 STP_ADDRESS: Final = 0x0180C2000000
@@ -68,7 +68,7 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
     bundle = port.bundle
     if port.config & OFPPC_NO_FWD != 0:
         if ctx.trace is not None:
-            report(ctx, OFT_WARN, "OFPPC_NO_FWD set, skipping output")
+            report(ctx, OFT_DETAIL, "OFPPC_NO_FWD set, skipping output")
         return
     if ctx.mirror_snaplen != 0 and port.odp_port == ODPP_NONE:
         if ctx.trace is not None:
@@ -100,11 +100,11 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
         if splinter is not None:
             odp_port = splinter[0]
     if odp_port != ODPP_NONE:
+        if truncate:
+            _trunc(ctx, truncate)
         commit(ctx)
-        if truncate or ctx.mirror_snaplen:
-            ctx.odp.append(Trunc(truncate if truncate else ctx.mirror_snaplen))
-            if not ctx.support.trunc:
-                ctx.out.slow |= SLOW_ACTION
+        if ctx.mirror_snaplen:
+            _trunc(ctx, ctx.mirror_snaplen)
         ctx.odp.append(Output(odp_port))
         ctx.n_outputs += 1
         before = ctx.out.nf_output_iface
@@ -115,6 +115,12 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
         ctx.flow.vlan_tci = splinter[1]
     if dscps:
         words[W_NW_TOS] = tos_word
+
+
+def _trunc(ctx: Ctx, max_len: int) -> None:
+    ctx.odp.append(Trunc(max_len))
+    if not ctx.support.trunc:
+        ctx.out.slow |= SLOW_ACTION
 
 
 def _splinter(ctx: Ctx, ofp_port: int) -> tuple[int, int] | None:
