@@ -240,12 +240,12 @@ def _put_ct(b: Builder, action: Ct) -> None:
             b.flag(_NAT_SRC if nat.kind == "src" else _NAT_DST)
             if nat.min_addr:
                 b.raw(_NAT_IP_MIN, nat.min_addr)
-                if nat.max_addr and nat.max_addr != nat.min_addr:
-                    b.raw(_NAT_IP_MAX, nat.max_addr)
+            if nat.max_addr and nat.max_addr != nat.min_addr:
+                b.raw(_NAT_IP_MAX, nat.max_addr)
             if nat.min_port:
                 b.u16(_NAT_PROTO_MIN, nat.min_port)
-                if nat.max_port and nat.max_port != nat.min_port:
-                    b.u16(_NAT_PROTO_MAX, nat.max_port)
+            if nat.max_port and nat.max_port != nat.min_port:
+                b.u16(_NAT_PROTO_MAX, nat.max_port)
             if nat.persistent:
                 b.flag(_NAT_PERSISTENT)
             if nat.hash:
