@@ -143,6 +143,16 @@ def test_lookup_finds_what_was_inserted_unless_deleted() -> None:
     assert cache.count == 0
 
 
+def test_the_cache_grows_with_its_flows_up_to_a_limit() -> None:
+    cache = ExactMatchCache()
+    entry = FlowEntry(Flow(), Flow(), b"")
+    key = vec[i64]([0] * KEY_WORDS)
+    for n in range(12000):
+        cache.insert(key, packet_key(udp(sport=n, dport=n * 7 & 0xFFFF), 1, key), entry)
+    assert cache.slots == EMC_SLOTS
+    assert EMC_SLOTS / 2 < cache.count <= EMC_SLOTS
+
+
 def test_keys_spread_over_the_slots() -> None:
     slots = {key_and_hash(udp(sport=n))[1] & (EMC_SLOTS - 1) for n in range(1, 4097)}
     # 4096 balls into 8192 slots: about 3223 are hit if the hash is good.

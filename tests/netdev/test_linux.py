@@ -109,6 +109,13 @@ def test_promiscuous_mode_ends_with_the_switch(hosts: None) -> None:
         assert promiscuity() == 0
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the process so far (proc(5))."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
 def run_inside(namespace: str, program: str) -> str:
     """Run Python in `namespace` with the package at hand; what it printed."""
     done = subprocess.run(
@@ -170,6 +177,16 @@ def test_an_interface_that_is_not_there(hosts: None) -> None:
     """)
     assert said.splitlines() == [
         "[Errno 19] nothere: no such interface", "[Errno 17] ndpA: an interface of that name exists"]
+
+
+def test_a_tap_deleted_under_the_switch_does_not_keep_it_busy(hosts: None) -> None:
+    with crossover("ndW", "ndpA", "tap:ndtap") as process:
+        sh("ip", "-n", "ndW", "link", "del", "ndtap")
+        sh("ip", "-n", "ndW", "link", "set", "ndpA", "down")
+        time.sleep(0.3)
+        before = cpu_seconds(process.pid)
+        time.sleep(0.5)
+        assert cpu_seconds(process.pid) - before < 0.1
 
 
 def test_counters_tell_traffic_and_losses(hosts: None) -> None:

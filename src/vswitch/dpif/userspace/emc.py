@@ -17,8 +17,9 @@ from mypy_extensions import i64
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 
 KEY_WORDS: Final = 8
+FIRST_SLOTS: Final = 256
 EMC_SLOTS: Final = 8192
-"""A power of two: 512 KB of keys."""
+"""The cache grows by powers of two up to this many slots, with 512 KB of keys."""
 
 
 def packet_key(data: bytes, in_port: i64, key: vec[i64]) -> i64:
@@ -112,19 +113,21 @@ def packet_key(data: bytes, in_port: i64, key: vec[i64]) -> i64:
 
 @final
 class ExactMatchCache:
-    """Two-way set associative over `EMC_SLOTS` slots; entries of deleted flows are passed over."""
+    """Two-way set associative over `slots` slots; entries of deleted flows are passed over."""
 
     def __init__(self) -> None:
-        self.keys: vec[i64] = vec[i64]([0] * (EMC_SLOTS * KEY_WORDS))
-        self.entries: list[FlowEntry | None] = [None] * EMC_SLOTS
+        self.slots: i64 = FIRST_SLOTS
+        self.keys: vec[i64] = vec[i64]([0] * (FIRST_SLOTS * KEY_WORDS))
+        self.entries: list[FlowEntry | None] = [None] * FIRST_SLOTS
         self.count: i64 = 0
 
     def lookup(self, key: vec[i64], h: i64) -> FlowEntry | None:
         """The flow of the packets with exactly `key`, or None."""
         keys = self.keys
+        mask: i64 = self.slots - 1
         way: i64 = 0
         while way < 2:
-            slot: i64 = (h if way == 0 else h >> 13) & (EMC_SLOTS - 1)
+            slot: i64 = (h if way == 0 else h >> 13) & mask
             entry = self.entries[slot]
             if entry is not None and not entry.dead:
                 base: i64 = slot * KEY_WORDS
@@ -144,10 +147,13 @@ class ExactMatchCache:
 
     def insert(self, key: vec[i64], h: i64, entry: FlowEntry) -> None:
         """Remember that packets with `key` belong to `entry`, in place of whatever is there."""
-        slot: i64 = h & (EMC_SLOTS - 1)
+        if self.count * 2 > self.slots and self.slots < EMC_SLOTS:
+            self.grow()
+        mask: i64 = self.slots - 1
+        slot: i64 = h & mask
         there = self.entries[slot]
         if there is not None and not there.dead:
-            slot = (h >> 13) & (EMC_SLOTS - 1)
+            slot = (h >> 13) & mask
             there = self.entries[slot]
         if there is None:
             self.count += 1
@@ -162,7 +168,7 @@ class ExactMatchCache:
     def sweep(self) -> None:
         """Let go of deleted flows."""
         i: i64 = 0
-        while i < EMC_SLOTS:
+        while i < self.slots:
             entry = self.entries[i]
             if entry is not None and entry.dead:
                 self.entries[i] = None
@@ -171,5 +177,13 @@ class ExactMatchCache:
 
     def clear(self) -> None:
         """Forget everything; after any change that could give a packet another flow."""
-        self.entries = [None] * EMC_SLOTS
+        self.entries = [None] * self.slots
         self.count = 0
+
+    def grow(self) -> None:
+        """Begin anew with four times the slots."""
+        self.slots *= 4
+        if self.slots > EMC_SLOTS:
+            self.slots = EMC_SLOTS
+        self.keys = vec[i64]([0] * (self.slots * KEY_WORDS))
+        self.clear()

@@ -22,3 +22,4 @@ class Port:
         self.tx: list[Frame] = []
         self.tx_lost: i64 = 0
         """Frames that the device would not take."""
+        self.fd_errors: i64 = 0

@@ -55,6 +55,8 @@ MAX_ROUNDS = 16
 MAX_FLOWS = 200_000
 MAX_PORTS = 0xFF00
 LOCAL_PORT = 0
+MAX_FD_ERRORS = 100
+"""Errors of a device's descriptor until it is waited for no longer."""
 RANK_INTERVAL = 1000
 """How often (ms) the classifier's subtables are ranked."""
 
@@ -119,6 +121,16 @@ class Datapath:
         with self.scope:
             netdev_close(port.netdev)
         self.queues.forget(number)
+
+    def note_error(self, port: Port) -> None:
+        """The port's descriptor reports an error. Reading clears it if the device is down; if it
+        comes again and again the device is gone, and its descriptor would keep the loop awake."""
+        port.fd_errors += 1
+        if port.fd_errors > MAX_FD_ERRORS:
+            fd = port.netdev.fileno()
+            self.by_fd.pop(fd, None)
+            self.epoll.unregister(fd)
+            self.note_change(port.name)
 
     def attach(self, number: int, name: str, type: str, netdev: Netdev) -> None:
         """Put an open device in as port `number`."""
@@ -199,7 +211,7 @@ class UserspaceDpif(Dpif):
         queues = dp.queues
         for _ in range(MAX_ROUNDS):
             busy = False
-            for fd, _events in dp.epoll.poll(0):
+            for fd, events in dp.epoll.poll(0):
                 port = by_fd.get(fd)
                 if port is None:
                     if dp.links is not None:
@@ -210,6 +222,8 @@ class UserspaceDpif(Dpif):
                     busy = True
                     core.process(port.number, frames, now)
                     core.flush()
+                elif events & ~select.EPOLLIN:
+                    dp.note_error(port)
             if not busy:
                 return False
             if queues.waiting:
