@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, final
 
-from ovs.unixctl.client import UnixctlClient
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from vswitch.base.unixctl import CommandError
+from vswitch.cli.appctl import ask
 from vswitch.cli.datapath import choose
 from vswitch.cli.errors import CliError
 from vswitch.cli.version import version_text
@@ -267,16 +268,10 @@ class Demo:
 
     def _ask(self, command: str, *args: str) -> str:
         """The answer to a runtime command, as ovs-appctl gets it."""
-        error, client = UnixctlClient.create(str(self._ctl))
-        if error:
-            raise CliError(f"the switch doesn't answer: {os.strerror(error)}")
         try:
-            error, failed, result = client.transact(command, list(args))
-        finally:
-            client.close()
-        if error or failed is not None:
-            raise CliError(f"{command}: {failed if failed is not None else os.strerror(error)}")
-        return str(result)
+            return ask(str(self._ctl), command, *args)
+        except (OSError, CommandError) as e:
+            raise CliError(f"the switch does not answer {command}: {e}") from e
 
     def _lookups(self) -> Lookups:
         return parse_lookups(self._ask("dpctl/show"))
