@@ -21,14 +21,14 @@ from vswitch.base.clock import Clock
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_exact_flow
-from vswitch.netdev import dummy
+from vswitch.netdev import devices, dummy
 from vswitch.netdev.registry import Scope, enable_dummy
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult
 from vswitch.ofproto_dpif.bundles import BundleSettings, MirrorSettings
 from vswitch.ofproto_dpif.effects import SendPacketIn
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
-from vswitch.openflow.constants import OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD, OFPTT_ALL
+from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file
 
@@ -63,6 +63,7 @@ class Switch:
         self._scope: Scope = Scope()
         self._commands: Commands = Commands()
         with self._scope:
+            assert devices.TYPES  # all types are known, so that dummies override all
             enable_dummy("override")
             self._ofprotos: Ofprotos = Ofprotos(self.clock, self._commands)
             dummy.register_commands(self._commands, self._compose)
@@ -184,12 +185,13 @@ class Switch:
         _, numbers = self._names(bridge)
         lines = []
         for rule in self.flows(text, bridge):
-            idle = (now - rule.used) // 1000
+            hard = (now - rule.modified) // 1000
             lines.append(format_flow(
                 rule.match, rule.actions, rule.priority, table_id=rule.table_id, cookie=rule.cookie,
                 idle_timeout=rule.idle_timeout, hard_timeout=rule.hard_timeout, importance=rule.importance,
-                flags=rule.flags, duration_ms=now - rule.created, n_packets=rule.n_packets,
-                n_bytes=rule.n_bytes, idle_age=idle if idle else -1, stats=stats,
+                flags=rule.flags & ~OFPFF_RESET_COUNTS, duration_ms=now - rule.created,
+                n_packets=rule.n_packets, n_bytes=rule.n_bytes, idle_age=(now - rule.used) // 1000,
+                hard_age=hard if hard != (now - rule.created) // 1000 else -1, stats=stats,
                 names=numbers if names else None,
             ))
         return "".join(f"{line}\n" for line in lines)
@@ -322,8 +324,8 @@ class Switch:
     def _parse(self, text: str, command: FlowModCommand, bridge: str) -> FlowMod:
         names, _ = self._names(bridge)
         fm = parse_flow(text, command, names)
-        if fm.table_id == OFPTT_ALL and command == FlowModCommand.ADD:
-            fm.table_id = 0
+        if command == FlowModCommand.ADD:
+            fm.flags |= OFPFF_RESET_COUNTS  # as OpenFlow 1.0, ovs-ofctl's default, means "add"
         return fm
 
     def _flow_mods(self, mods: Iterable[FlowMod], bridge: str) -> list[FlowModResult]:

@@ -93,6 +93,7 @@ class Tables:
 
     def flow_mod(self, fm: FlowMod, now: int) -> FlowModResult:
         """Carry out `fm` at clock ms `now`. OfpError: it is refused, and nothing changed."""
+        self._writable(fm)
         result = FlowModResult()
         if fm.command == FlowModCommand.ADD:
             self._add(fm, now, result)
@@ -151,6 +152,11 @@ class Tables:
             raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
         return [self.tables[table_id]]
 
+    def _writable(self, fm: FlowMod) -> None:
+        if fm.table_id < len(self.tables) and self.tables[fm.table_id].readonly \
+                and not fm.flags & OFPFF_NO_READONLY:
+            raise OfpError("OFPBRC_EPERM", f"table {fm.table_id} is read-only")
+
     @staticmethod
     def _is_wanted(rule: Rule, fm: FlowMod) -> bool:
         return (
@@ -165,8 +171,6 @@ class Tables:
         if table_id >= len(self.tables):
             raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
         table = self.tables[table_id]
-        if table.readonly and not fm.flags & OFPFF_NO_READONLY:
-            raise OfpError("OFPBRC_EPERM", f"table {table_id} is read-only")
         old = table.find_exactly(fm.match, fm.priority)
         if old is not None and old.readonly and not fm.flags & OFPFF_NO_READONLY:
             raise OfpError("OFPBRC_EPERM", "the flow is read-only")
@@ -179,8 +183,12 @@ class Tables:
         rule.idle_timeout = fm.idle_timeout
         rule.hard_timeout = fm.hard_timeout
         rule.importance = fm.importance
-        rule.flags = fm.flags & ~(OFPFF_CHECK_OVERLAP | OFPFF_RESET_COUNTS)
+        rule.flags = fm.flags
         if old is not None:
+            rule.used = old.used
+            if not fm.flags & OFPFF_RESET_COUNTS:
+                rule.n_packets = old.n_packets
+                rule.n_bytes = old.n_bytes
             self._leave(old)
             result.replaced.append(old)
         table.cls.insert(rule)

@@ -147,7 +147,7 @@ def _ct(action: a.Ct, ports: Ports) -> str:
         words.append(f"exec({format_actions(others, ports)})")
     if action.alg:
         words.append(f"alg={ {21: 'ftp', 69: 'tftp'}.get(action.alg, action.alg) }")
-    return f"ct({','.join(words)})" if words else "ct"
+    return f"ct({','.join(words)})"
 
 
 def _sample(action: a.Sample, ports: Ports) -> str:

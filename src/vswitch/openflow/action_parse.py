@@ -75,13 +75,16 @@ def parse_actions(text: str, ports: Mapping[str, int] | None = None,
 
     FlowSyntaxError points at the bad word.
     """
-    return parse_in(text, 0, Scope(ports, tables))
+    try:
+        return parse_in(text, 0, Scope(ports, tables))
+    except FlowSyntaxError as error:
+        raise FlowSyntaxError(error.message, error.word, text, error.position) from None
 
 
 def parse_in(text: str, base: int, scope: Scope) -> a.Actions:
-    """The actions in `text`, which begins at `base` of the whole."""
+    """The actions in `text`, which begins at `base` of the whole; so do the positions of errors."""
     if scope.depth > MAX_DEPTH:
-        raise FlowSyntaxError("Action nested too deeply", "", text, base)
+        raise FlowSyntaxError("Action nested too deeply", "", "", base)
     found: list[a.Action] = []
     drop: ActionWord | None = None
     words = split_action_words(text, base)
@@ -97,8 +100,8 @@ def parse_in(text: str, base: int, scope: Scope) -> a.Actions:
         found.append(action)
     if drop is not None and len(words) > 1:
         message = '"drop" must not be accompanied by any other action or instruction'
-        raise FlowSyntaxError(message, "drop", text, drop.position - base)
-    _check_order(found, words, text, base)
+        raise FlowSyntaxError(message, "drop", "", drop.position)
+    _check_order(found, words)
     return tuple(found)
 
 
@@ -108,7 +111,7 @@ def _placed(error: FlowSyntaxError, word: ActionWord, text: str, base: int) -> F
         return error
     where = error.word or word.key
     at = text.find(where, word.position - base)
-    return FlowSyntaxError(error.message, where, text, at if at >= 0 else word.position - base)
+    return FlowSyntaxError(error.message, where, "", at + base if at >= 0 else word.position)
 
 
 def _parse_word(word: ActionWord, scope: Scope) -> a.Action:
@@ -138,7 +141,7 @@ def _check_place(action: a.Action, scope: Scope) -> None:
         raise FlowSyntaxError("ct action doesn't support nested action here")
 
 
-def _check_order(actions: list[a.Action], words: list[ActionWord], text: str, base: int) -> None:
+def _check_order(actions: list[a.Action], words: list[ActionWord]) -> None:
     """Instructions once each and in order; conjunctions alone. As OpenFlow 1.1+ can encode it."""
     last = (-1, "")
     conjunction = False
@@ -152,7 +155,7 @@ def _check_order(actions: list[a.Action], words: list[ActionWord], text: str, ba
                     f"invalid instruction ordering: {this[1]} must appear before {last[1]}, "
                     "for OpenFlow 1.1+ compatibility"
                 )
-            raise FlowSyntaxError(message, word.key, text, word.position - base)
+            raise FlowSyntaxError(message, word.key, "", word.position)
         last = this
         conjunction = conjunction or isinstance(action, a.Conjunction)
     if not conjunction:
@@ -161,7 +164,7 @@ def _check_order(actions: list[a.Action], words: list[ActionWord], text: str, ba
         if not isinstance(action, a.Conjunction | a.Note):
             raise FlowSyntaxError(
                 '"conjunction" actions may be used along with "note" but not any other kind of action '
-                f'(such as the "{word.key}" action used here)', word.key, text, word.position - base
+                f'(such as the "{word.key}" action used here)', word.key, "", word.position
             )
 
 

@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from vswitch.flow.fields import by_name
-from vswitch.flow.match_text import PROTOCOLS
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.values import parse_integer, parse_ipv4, parse_ipv6, parse_value
 from vswitch.openflow import actions as a
@@ -89,8 +87,8 @@ def parse_conjunction(word: ActionWord) -> a.Action:
         raise FlowSyntaxError('"conjunction" syntax is "conjunction(id,i/n)"', word.value)
     clause, n_clauses = int(found.group(2)), int(found.group(3))
     if not 2 <= n_clauses <= MAX_CONJUNCTION:
-        limit = f" and at most {MAX_CONJUNCTION}" if n_clauses > 1 else ""
-        raise FlowSyntaxError(f"conjunction must have at least 2{limit} clauses", found.group(3))
+        limit = "at least 2" if n_clauses < 2 else f"at most {MAX_CONJUNCTION}"
+        raise FlowSyntaxError(f"conjunction must have {limit} clauses", found.group(3))
     if clause < 1:
         raise FlowSyntaxError("clause index must be positive", found.group(2))
     if clause > n_clauses:
@@ -181,7 +179,7 @@ def parse_ct(word: ActionWord, tables: Mapping[str, int] | None, nested: Nested)
                 zone = bounded(part.value, 16, "zone")
         elif part.key == "alg":
             if part.value not in ALGS:
-                raise FlowSyntaxError(f'unknown alg "{part.value}"', part.value)
+                raise FlowSyntaxError(f'invalid conntrack helper "{part.value}"', part.value)
             alg = ALGS[part.value]
         elif part.key == "nat":
             within.append(parse_nat(part))
@@ -190,7 +188,7 @@ def parse_ct(word: ActionWord, tables: Mapping[str, int] | None, nested: Nested)
         else:
             raise FlowSyntaxError(f"invalid argument to \"ct\" action: `{part.key}'", part.key)
     if force and not commit:
-        raise FlowSyntaxError("force flag requires commit flag", "force")
+        raise FlowSyntaxError('"force" flag requires "commit" flag.', "force")
     return a.Ct(commit, force, zone, zone_src, recirc, alg, tuple(within))
 
 
@@ -305,13 +303,12 @@ def _learn_specs(part: ActionWord, ports: Mapping[str, int] | None) -> list[a.Le
     if part.key == "load":
         source, arrow, target = part.value.partition("->")
         if not arrow:
-            raise FlowSyntaxError(f"{part.value}: missing `->'", part.value)
+            raise FlowSyntaxError(f"load: missing `->' in `{part.value}'", part.value)
         dst = parse_subfield(target)
         number = parse_integer(source)
         if number is not None:
             if number >> dst.n_bits:
-                message = f"value {number} does not fit into {dst.n_bits} bits"
-                raise FlowSyntaxError(f"{part.value}: {message}", source)
+                raise FlowSyntaxError(f"{part.value}: value does not fit into {dst.n_bits} bits", source)
             return [a.LearnSpec("load", dst.n_bits, None, number, dst)]
         src = parse_subfield(source)
         if src.n_bits != dst.n_bits:
@@ -322,15 +319,6 @@ def _learn_specs(part: ActionWord, ports: Mapping[str, int] | None) -> list[a.Le
 
 
 def _learn_matches(part: ActionWord, ports: Mapping[str, int] | None) -> list[a.LearnSpec]:
-    shorthand = PROTOCOLS.get(part.key)
-    if shorthand is not None and not part.delimiter:
-        specs = []
-        for name, number in (("eth_type", shorthand[0]), ("nw_proto", shorthand[1])):
-            if number is not None:
-                field = by_name(name)
-                dst = a.MfSubfield(field, 0, field.n_bits)
-                specs.append(a.LearnSpec("match", field.n_bits, None, number, dst))
-        return specs
     try:
         dst, end = parse_subfield_at(part.key)
     except FlowSyntaxError:

@@ -120,7 +120,7 @@ def _parse_cookie(fm: FlowMod, text: str) -> None:
     value, slash, mask = text.partition("/")
     if slash:
         if fm.command == FlowModCommand.ADD:
-            raise FlowSyntaxError("cannot specify cookie mask when adding a flow", text)
+            raise FlowSyntaxError("flow additions cannot use a cookie mask", text)
         fm.cookie = 0 if value == "-1" else u64(value)
         fm.cookie_mask = 0xFFFFFFFFFFFFFFFF if mask == "-1" else u64(mask)
         if value == "-1":
@@ -189,7 +189,8 @@ def format_duration(ms: int) -> str:
 def format_flow(match: Match, actions: Iterable[Action], priority: int = 32768, *, table_id: int = 0,
                 cookie: int = 0, idle_timeout: int = 0, hard_timeout: int = 0,
                 importance: int = 0, flags: int = 0, duration_ms: int = -1, n_packets: int = 0,
-                n_bytes: int = 0, idle_age: int = -1, hard_age: int = -1, stats: bool = True, names: Mapping[int, str] | None = None) -> str:
+                n_bytes: int = 0, idle_age: int = -1, hard_age: int = -1, stats: bool = True,
+                names: Mapping[int, str] | None = None) -> str:
     """One flow as `ovs-ofctl dump-flows` prints it; `stats` False as with --no-stats.
 
     `duration_ms` is how long it is there, `idle_age` and `hard_age` (s, -1 for none) since it
@@ -208,18 +209,16 @@ def format_flow(match: Match, actions: Iterable[Action], priority: int = 32768, 
         words.append(f"idle_timeout={idle_timeout}")
     if hard_timeout:
         words.append(f"hard_timeout={hard_timeout}")
+    front = "".join(f"{word}, " for word in words)
+    front += "".join(f"{name} " for name, bit in FLAGS.items() if flags & bit)
     if importance:
-        words.append(f"importance={importance}")
-    words += [name for name, bit in FLAGS.items() if flags & bit]
-    if stats:
-        if idle_age >= 0:
-            words.append(f"idle_age={idle_age}")
-        if hard_age >= 0:
-            words.append(f"hard_age={hard_age}")
+        front += f"importance={importance}, "
+    if stats and idle_age >= 0:
+        front += f"idle_age={idle_age}, "
+    if stats and hard_age >= 0:
+        front += f"hard_age={hard_age}, "
     shown = match.format(priority, names)
-    front = ", ".join(words)
-    parts = [p for p in (front + ("," if front and shown else ""), shown) if p]
-    return " " + " ".join([*parts, f"actions={format_actions(actions, names)}"])
+    return f" {front}{shown}{' ' if shown else ''}actions={format_actions(actions, names)}"
 
 
 __all__ = [
