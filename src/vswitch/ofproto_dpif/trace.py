@@ -213,7 +213,7 @@ def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[OfprotoDpi
             raise CommandError("More than one datapath; specify one" if ofprotos.backers else "No datapaths")
         backer = next(iter(ofprotos.backers.values()))
     try:
-        flow = parse_key(text, {port.name: odp for odp, port in backer.odp_to_ofport.items()})
+        flow, _mask = parse_key(text, {port.name: odp for odp, port in backer.odp_to_ofport.items()})
     except ValueError as error:
         raise CommandError(f"Bad datapath flow syntax: {error}") from error
     port = backer.odp_to_ofport.get(flow.in_port)
