@@ -108,9 +108,11 @@ def test_no_text_crashes_the_parser(parts: list[str], data: st.DataObject) -> No
     assert format_actions(parse_actions(printed)) == printed
 
 
-WIRE_CHANGES = ("mod_nw_ttl", "mod_nw_ecn", "set_vlan", "pop_vlan", "goto_table", "write_", "clear_", "meter", "encap", "decap",
-                "set_field", "push_vlan", "exec(", "resubmit(3,4,ct)", "nat(", "dec_mpls", "set_mpls", "fe80",
-                "check_pkt_larger(", "controller(reason=no_match")
+WIRE_CHANGES = (
+    "mod_nw_ttl", "mod_nw_ecn", "set_vlan", "pop_vlan", "goto_table", "write_", "clear_", "meter", "encap",
+    "decap", "set_field", "push_vlan", "exec(", "resubmit(3,4,ct)", "nat(", "dec_mpls", "set_mpls", "fe80",
+    "check_pkt_larger(", "controller(reason=no_match",
+)  # fmt: skip
 """What OpenFlow 1.0 writes in another way than it was read."""
 
 
