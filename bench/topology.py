@@ -117,7 +117,8 @@ def our_switch(
         if flows:
             arguments += ["--flow", "priority=0,actions=NORMAL"]
         with open(f"{rundir}/log", "wb") as log:
-            process = subprocess.Popen(arguments, stdout=log, stderr=log)
+            env = dict(os.environ, OVS_RUNDIR=rundir)
+            process = subprocess.Popen(arguments, stdout=log, stderr=log, env=env)
         try:
             wait_for("our switch", lambda: process.poll() is not None or os.path.exists(control))
             if process.poll() is not None:
