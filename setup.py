@@ -98,7 +98,8 @@ def why_not() -> str:
 
 def say(text: str) -> None:
     """One line to the build's output, at once."""
-    print(f"vswitch: {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"vswitch: {text}\n")  # one write, so that compilers' output can't come between
+    sys.stderr.flush()
 
 
 class BuildPy(build_py):
@@ -135,7 +136,7 @@ class BuildExt(build_ext):
             todo.sort(key=os.path.getsize, reverse=True)
             with ThreadPoolExecutor(JOBS) as pool:
                 for n, _ in enumerate(pool.map(lambda s: one_by_one([s], output_dir, **kwargs), todo), 1):
-                    if len(todo) > 1:
+                    if n % 10 == 0 or n == len(todo) > 1:
                         say(f"compiled {n} of {len(todo)} C files")
             return objects
 
