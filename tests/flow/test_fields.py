@@ -92,8 +92,8 @@ def test_stages_follow_each_other_to_the_end() -> None:
     stage = {f.name: sum(f.word >= end for end in STAGE_ENDS) for f in EVERYTHING}
     assert stage["reg0"] == stage["tun_metadata5"] == stage["in_port"] == stage["ct_label"] == 0
     assert stage["eth_src"] == stage["eth_type"] == stage["vlan_tci1"] == stage["mpls_lse2"] == 1
-    assert stage["ip_src"] == stage["nw_proto"] == stage["tcp_flags"] == stage["nsh_c4"] == 2
-    assert stage["nd_target"] == stage["arp_tha"] == stage["ct_ipv6_dst"] == 2
+    assert stage["ip_src"] == stage["nw_proto"] == stage["arp_spa"] == stage["ct_ipv6_dst"] == 2
+    assert stage["tcp_flags"] == stage["nsh_c4"] == stage["nd_target"] == stage["arp_tha"] == 3
     assert stage["tcp_src"] == stage["ct_tp_dst"] == stage["nd_reserved"] == 3
 
 

@@ -154,9 +154,11 @@ class Subtable:
             trie = self.ports_trie
             n_bits = trie.lookup(((ports ^ 0x80000000) - 0x80000000) << 32, 0, 32)
             if not trie.has_plen(self.ports_plen):
-                self._fold(wc, ends[last - 1] if last > 0 else 0)
+                # All that was hashed counts, but of the ports only the bits that the trie needed.
+                known = wc[W_TP_SRC] | (self.mask.words[W_TP_SRC] & 0xFFFFFFFF)
+                self._fold(wc, j)
                 bits: i64 = self.ports_mask & (0xFFFFFFFF ^ (0xFFFFFFFF >> n_bits))
-                wc[W_TP_SRC] |= ((bits ^ 0x80000000) - 0x80000000) << 32
+                wc[W_TP_SRC] = known | (((bits ^ 0x80000000) - 0x80000000) << 32)
                 return None
         self._fold(wc, j)
         return None if slot < 0 else self.heads[slot]

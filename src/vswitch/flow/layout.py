@@ -120,6 +120,8 @@ W_CT_NW_DST: Final = 69
 S_CT_NW_DST: Final = 0
 W_CT_IPV6_SRC: Final = 70
 W_CT_IPV6_DST: Final = 72
+
+# Stage 3: L4, and what lies inside ARP, neighbour discovery and NSH.
 W_ND_TARGET: Final = 74
 W_ARP_SHA: Final = 76
 """Also the source link-layer address option of neighbour discovery."""
@@ -139,7 +141,6 @@ S_NSH_SI: Final = 0
 W_NSH_CONTEXT: Final = 79
 """c1 in the high half, c2 in the low half; c3 and c4 in the next word."""
 
-# Stage 3: L4.
 W_TP_SRC: Final = 81
 """Also the ICMP type."""
 S_TP_SRC: Final = 48
@@ -160,7 +161,7 @@ W_DATAPATH: Final = 41
 """From here on lie the words that a datapath flow can match on (tunnel options aside)."""
 W_PACKET: Final = 58
 """From here on lie the words that `extract` fills from the packet's bytes."""
-STAGE_ENDS: Final = (58, 63, 81, 83)
+STAGE_ENDS: Final = (58, 63, 74, 83)
 """One past the last word of each stage: metadata, L2, L3, L4."""
 
 # Values that lie in these places.
