@@ -99,6 +99,16 @@ def test_a_whole_dump_reads_back(verbose: str) -> None:
     assert format_actions(parse_actions(rest, NUMBERS), PORTS) == rest
 
 
+KEYS = [line for line in (HERE / "golden_keys.txt").read_text().splitlines() if not line.startswith("#")]
+
+
+@pytest.mark.parametrize("text", KEYS)
+def test_keys_of_real_packets_read_and_print(text: str) -> None:
+    flow, mask = parse_key(text, NUMBERS)
+    verbose = text.startswith("skb_priority(0/0)")
+    assert format_key(flow, mask, verbose=verbose, port_names=PORTS if verbose else None) == text
+
+
 # What `ofproto/trace` of Open vSwitch 3.1.0 printed as "Datapath actions:".
 TRACED = [
     "pop_mpls(eth_type=0x800),2",

@@ -149,11 +149,12 @@ def _format_vlan(value: bytes, mask: bytes, verbose: bool) -> str:
 
 
 def _format_mpls(value: bytes, mask: bytes) -> str:
+    exact = mask == _ones(len(mask))
     words = []
     for at in range(0, len(value) - 3, 4):
         lse = int.from_bytes(value[at : at + 4], "big")
         m = int.from_bytes(mask[at : at + 4], "big")
-        words.append(format_lse(lse) if m == 0xFFFFFFFF else _format_masked_lse(lse, m))
+        words.append(format_lse(lse) if exact else _format_masked_lse(lse, m))
     return ",".join(words)
 
 
@@ -169,8 +170,8 @@ def _format_masked_lse(lse: int, m: int) -> str:
     )
 
 
-def format_nsh(value: bytes, mask: bytes | None, verbose: bool = False) -> str:
-    """The fields of nested NSH attributes; of `mask` None, all of them are exact."""
+def format_nsh(value: bytes, mask: bytes | None) -> str:
+    """The fields of nested NSH attributes with bits in `mask`; None makes all of them exact."""
     keys, masks = parse(value), parse(mask) if mask is not None else {}
     fields = [("flags", key.NSH_BASE, 0, 1, "dec"), ("ttl", key.NSH_BASE, 1, 1, "dec"),
               ("mdtype", key.NSH_BASE, 2, 1, "dec"), ("np", key.NSH_BASE, 3, 1, "dec"),
@@ -182,7 +183,7 @@ def format_nsh(value: bytes, mask: bytes | None, verbose: bool = False) -> str:
         if len(part) != size:
             continue
         m = _ones(size) if mask is None else masks.get(attr, bytes(offset + size))[offset : offset + size]
-        if not any(m) and not verbose:
+        if not any(m):
             continue
         v = int.from_bytes(part, "big")
         text = f"0x{v:x}" if how == "spi" else str(v)
@@ -280,7 +281,7 @@ def _format_attr(attr: int, value: bytes, mask: bytes | None, verbose: bool, por
     if attr == key.TUNNEL:
         return format_tunnel(value, mask, verbose)
     if attr == key.NSH:
-        return format_nsh(value, mask, verbose)
+        return format_nsh(value, mask)
     if attr in STRUCT_FIELDS:
         return format_struct(attr, value, m, verbose or mask is None)
     if attr == key.VLAN:
@@ -296,6 +297,8 @@ def _format_attr(attr: int, value: bytes, mask: bytes | None, verbose: bool, por
         flags, n = int.from_bytes(value, "big"), int.from_bytes(m, "big")
         if n & 0xFFF == 0xFFF:
             return format_flags(TCP_FLAG_NAMES, flags)
+        if n == 0:
+            return "0/0"
         return format_flags_masked(TCP_FLAG_NAMES, flags, n)
     if attr == key.CT_STATE and not verbose:
         state = host_int(value)
@@ -314,6 +317,16 @@ def _format_attr(attr: int, value: bytes, mask: bytes | None, verbose: bool, por
     return value.hex()
 
 
+def _shown_though_wild(attr: int, value: bytes, masks: dict[int, bytes], verbose: bool) -> bool:
+    """Whether an attribute that the mask leaves out is printed, be it as "eth()"."""
+    if attr == key.TCP_FLAGS:
+        return verbose and any(value)
+    if attr == key.ETHERNET and not verbose:
+        # "eth()" says that it is an Ethernet packet, unless the packet type does.
+        return not any(masks.get(key.PACKET_TYPE, b""))
+    return verbose or attr == key.ENCAP
+
+
 def format_key_attrs(
     data: bytes, mask: bytes | None = None, verbose: bool = False, ports: PortNames = None
 ) -> str:
@@ -326,7 +339,7 @@ def format_key_attrs(
         value = data[at : at + size]
         m = masks.get(attr, bytes(size)) if mask is not None else None
         wild = m is not None and not any(m)
-        if wild and (attr == key.TCP_FLAGS or (not verbose and attr not in (key.ETHERNET, key.ENCAP))):
+        if wild and not _shown_though_wild(attr, value, masks, verbose):
             continue
         name = ATTR_NAMES.get(attr, f"key{attr}")
         try:

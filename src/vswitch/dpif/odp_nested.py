@@ -270,7 +270,8 @@ def put_nsh(out: BytesWriter, words: vec[i64], flow: vec[i64]) -> None:
     """Append the nested attributes of the NSH header; `flow` says whether it has context (MD type 1)."""
     _header(out, key.NSH_BASE, 8)
     write_i64_be(out, words[at.W_NSH_BASE])
-    if (flow[at.W_NSH_BASE] >> at.S_NSH_MDTYPE) & 0xFF == 1:
+    context = words[at.W_NSH_CONTEXT] | words[at.W_NSH_CONTEXT + 1]
+    if (flow[at.W_NSH_BASE] >> at.S_NSH_MDTYPE) & 0xFF == 1 or context:
         _header(out, key.NSH_MD1, 16)
         write_i64_be(out, words[at.W_NSH_CONTEXT])
         write_i64_be(out, words[at.W_NSH_CONTEXT + 1])

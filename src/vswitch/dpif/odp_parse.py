@@ -330,6 +330,7 @@ def parse_attr(name: str, text: str, ports: PortNumbers = None) -> AttrText:
 def _attributes(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
     """Key and mask attributes of a text."""
     value, mask = Builder(), Builder()
+    tagged = False
     for word in split_words(text):
         if word.key == "ufid" and word.delimiter == ":":
             continue
@@ -338,6 +339,11 @@ def _attributes(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
         if word.key == "eth_type" and word.value == "0/0xffff":
             mask.be16(key.ETHERTYPE, 0xFFFF)
             continue
+        if word.key == "encap" and not tagged:
+            # A tag that the mask leaves out is not printed, but what is behind it is.
+            value.be16(key.VLAN, 0x1000)
+            mask.be16(key.VLAN, 0)
+        tagged = tagged or word.key == "vlan"
         try:
             attr = parse_attr(word.key, word.value, ports)
         except FlowSyntaxError as error:
