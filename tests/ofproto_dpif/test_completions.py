@@ -19,7 +19,8 @@ def test_while_clogged_operations_wait_and_then_complete_in_order() -> None:
     for i in range(3):
         completions.complete(lambda i=i: done.append(i))  # type: ignore[misc]
     completions.run()
-    assert done == [] and len(completions) == 3
+    assert done == []
+    assert len(completions) == 3
     clog.clogged = False
     completions.complete(lambda: done.append(3))
     completions.run()

@@ -27,14 +27,21 @@ MakeLab = Callable[..., Lab]
 def test_a_bridge_starts_with_nothing_but_its_local_port_and_internal_rules(lab: MakeLab) -> None:
     bridge = lab(0).bridge
     assert (bridge.netflow, bridge.sflow, bridge.stp) == (None, None, None)
-    assert list(bridge.ports) == [0xFFFE] and bridge.ports[0xFFFE].name == "br0"
-    assert not bridge.has_bonded_bundles and not bridge.has_bundle_action
-    assert bridge.mac_learning.idle_ms == 300_000 and len(bridge.mac_learning) == 0
-    assert bridge.mirrors == [None] * 32 and not bridge.has_mirrors
-    assert len(bridge.facets) == 0 and bridge.subfacets == [] and bridge.governor is None
+    assert list(bridge.ports) == [0xFFFE]
+    assert bridge.ports[0xFFFE].name == "br0"
+    assert not bridge.has_bonded_bundles
+    assert not bridge.has_bundle_action
+    assert bridge.mac_learning.idle_ms == 300_000
+    assert len(bridge.mac_learning) == 0
+    assert bridge.mirrors == [None] * 32
+    assert not bridge.has_mirrors
+    assert len(bridge.facets) == 0
+    assert bridge.subfacets == []
+    assert bridge.governor is None
     assert len(bridge.tables) == N_TABLES == 255
     assert len(bridge.completions) == 0
-    assert bridge.vlandev_map == {} and bridge.realdev_vid_map == {}
+    assert bridge.vlandev_map == {}
+    assert bridge.realdev_vid_map == {}
     assert bridge.stats.tx_packets == 0
     assert [len(table) for table in bridge.tables] == [0] * 254 + [3]
 
@@ -92,7 +99,8 @@ def test_a_step_that_fails_closes_what_was_open_and_names_the_datapath(
     with pytest.raises(DpifError, match="ovs-broken"):
         ofprotos.create("br0", "netdev")
     assert closed == ["ovs-broken"]
-    assert ofprotos.backers == {} and ofprotos.all_ofproto_dpifs == {}
+    assert ofprotos.backers == {}
+    assert ofprotos.all_ofproto_dpifs == {}
     assert ofprotos.fds() == []
     monkeypatch.undo()
     ofprotos.create("br0", "netdev")
@@ -133,15 +141,17 @@ def test_the_last_bridge_takes_the_datapath_along(lab: MakeLab) -> None:
     assert name in enumerate_names()
     made.ofprotos.destroy("br0")
     assert name not in enumerate_names()
-    assert made.ofprotos.backers == {} and registry.opened() == []
+    assert made.ofprotos.backers == {}
+    assert registry.opened() == []
 
 
 def test_commands_are_registered_once() -> None:
     commands = Commands()
     clock = Clock(virtual=True)
     Ofprotos(clock, commands)
-    assert "ofproto/trace" in commands and "dpif/show" in commands
-    with pytest.raises(ValueError):
+    assert "ofproto/trace" in commands
+    assert "dpif/show" in commands
+    with pytest.raises(ValueError, match="registered already"):
         Ofprotos(clock, commands)
 
 
@@ -151,7 +161,8 @@ def test_commands_are_registered_once() -> None:
 def test_controllers_neither_see_nor_change_the_internal_table(lab: MakeLab) -> None:
     bridge = lab(0).bridge
     internal = bridge.tables[TBL_INTERNAL]
-    assert internal.hidden and internal.readonly
+    assert internal.hidden
+    assert internal.readonly
     with pytest.raises(OfpError, match="OFPBRC_EPERM"):
         bridge.flow_mod(parse_flow(f"table={TBL_INTERNAL},actions=drop"))
     assert list(bridge.tables.rules()) == []
@@ -174,7 +185,8 @@ def test_a_packet_that_matches_nothing_goes_to_a_controller_that_wants_it(lab: M
     made.send("p1", udp())
     assert made.bridge.miss_rule.n_packets == 1
     assert [p.reason for p in made.bridge.packet_ins] == [0, 0]
-    assert made.bridge.packet_ins[0].packet == udp() and made.bridge.packet_ins[0].flow.in_port == 1
+    assert made.bridge.packet_ins[0].packet == udp()
+    assert made.bridge.packet_ins[0].flow.in_port == 1
     made.seconds(1)
     assert made.bridge.miss_rule.n_packets == 2
 
@@ -184,7 +196,8 @@ def test_no_packet_in_from_a_port_that_is_set_so(lab: MakeLab) -> None:
     made.bridge.wants_packet_in_on_miss = True
     made.bridge.port_set_config("p1", 1 << 6)
     made.send("p1", udp())
-    assert made.bridge.no_packet_in_rule.n_packets == 1 and not made.bridge.packet_ins
+    assert made.bridge.no_packet_in_rule.n_packets == 1
+    assert not made.bridge.packet_ins
 
 
 def test_fragments_are_dropped_when_the_switch_is_set_so(lab: MakeLab) -> None:
@@ -193,6 +206,7 @@ def test_fragments_are_dropped_when_the_switch_is_set_so(lab: MakeLab) -> None:
     fragment = bytearray(udp())
     fragment[20:22] = b"\x20\x00"
     made.send("p1", bytes(fragment))
-    assert made.bridge.drop_frags_rule.n_packets == 1 and made.received() == {}
+    assert made.bridge.drop_frags_rule.n_packets == 1
+    assert made.received() == {}
     made.send("p1", udp())
     assert made.received() == {"br0": 1, "p2": 1}

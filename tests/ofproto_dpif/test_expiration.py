@@ -30,7 +30,8 @@ def test_one_percent_may_stay_if_that_is_more_than_the_threshold() -> None:
 @given(st.lists(st.integers(-1000, 20_000), max_size=200), st.integers(1, 100))
 def test_the_idle_time_is_a_whole_number_of_buckets_and_never_zero(idle: list[int], threshold: int) -> None:
     limit = subfacet_max_idle(idle, threshold)
-    assert BUCKET_WIDTH <= limit <= MAX_IDLE and limit % BUCKET_WIDTH == 0
+    assert BUCKET_WIDTH <= limit <= MAX_IDLE
+    assert limit % BUCKET_WIDTH == 0
 
 
 def test_an_unused_datapath_flow_goes_after_five_seconds(lab: MakeLab) -> None:
@@ -39,7 +40,8 @@ def test_an_unused_datapath_flow_goes_after_five_seconds(lab: MakeLab) -> None:
     made.seconds(5)
     assert len(made.dp_flows()) == 1
     made.seconds(1)
-    assert made.dp_flows() == [] and made.facets() == []
+    assert made.dp_flows() == []
+    assert made.facets() == []
 
 
 def test_a_used_one_stays(lab: MakeLab) -> None:
@@ -89,7 +91,9 @@ def test_a_rule_goes_at_its_hard_timeout_with_all_its_packets(lab: MakeLab) -> N
         made.run()
     made.seconds(1)
     ((rule, reason),) = gone
-    assert reason == 1 and rule.n_packets == 8 and happened["rule_hard_timeout"] == 1
+    assert reason == 1
+    assert rule.n_packets == 8
+    assert happened["rule_hard_timeout"] == 1
     made.received()
     made.send("p1", udp())
     assert made.received() == {}

@@ -45,7 +45,8 @@ def test_a_facet_covers_every_flow_that_agrees_in_its_mask() -> None:
     assert table.lookup(flow(1, 0x0A000099)) is coarse
     assert table.lookup(flow(2, 0x0A000001)) is fine
     assert table.lookup(flow(2, 0x0A000002)) is None
-    assert len(table) == 2 and set(table) == {coarse, fine}
+    assert len(table) == 2
+    assert set(table) == {coarse, fine}
 
 
 def test_masks_that_are_equal_share_a_group_which_goes_with_its_last_facet() -> None:
@@ -57,7 +58,8 @@ def test_masks_that_are_equal_share_a_group_which_goes_with_its_last_facet() -> 
     table.remove(first)
     assert len(table) == 1
     table.remove(second)
-    assert len(table) == 0 and not table.groups
+    assert len(table) == 0
+    assert not table.groups
     assert table.group(MASK_PORT) is not first.group
 
 

@@ -29,7 +29,8 @@ def test_a_rule_of_the_one_mask_revalidates_only_the_facets_with_its_value(lab: 
     happened = Counted(*LOOKED_AT)
     made.flow("table=1,priority=5,dl_src=02:00:00:00:01:07,actions=output:3")
     made.run()
-    assert happened["rev_tags"] == 1 and happened["rev_flow_table"] == 0
+    assert happened["rev_tags"] == 1
+    assert happened["rev_flow_table"] == 0
     assert 1 <= happened["facet_revalidate"] <= 4
     made.send("p1", from_host(7), from_host(8))
     assert made.received() == {"p3": 1, "p2": 1}
@@ -53,7 +54,8 @@ def test_a_second_mask_revalidates_everything_once_for_the_flow_table(lab: MakeL
     assert made.bridge.need_revalidate == RevReason.FLOW_TABLE
     made.run()
     assert made.bridge.need_revalidate == 0
-    assert happened["rev_flow_table"] == 1 and happened["facet_revalidate"] == 10
+    assert happened["rev_flow_table"] == 1
+    assert happened["facet_revalidate"] == 10
     assert happened["facet_destroy"] == 10, "the new rule makes the facets match on the port"
 
 
@@ -64,7 +66,8 @@ def test_a_changed_catchall_revalidates_everything(lab: MakeLab) -> None:
     happened = Counted(*LOOKED_AT)
     made.flow("priority=0,actions=output:3")
     made.run()
-    assert happened["facet_revalidate"] == 10 and happened["subfacet_modify"] == 10
+    assert happened["facet_revalidate"] == 10
+    assert happened["subfacet_modify"] == 10
     assert happened["facet_destroy"] == 0
     flows_of(made, *range(1, 11))
     assert made.received() == {"p3": 10}
@@ -78,8 +81,10 @@ def test_a_facet_that_translates_to_the_same_stays_with_its_flow(lab: MakeLab) -
     happened = Counted(*LOOKED_AT)
     made.backer.need(RevReason.RECONFIGURE)
     made.run()
-    assert happened["rev_reconfigure"] == 1 and happened["facet_revalidate"] == 1
-    assert happened["subfacet_modify"] == 0 and made.facets() == [facet]
+    assert happened["rev_reconfigure"] == 1
+    assert happened["facet_revalidate"] == 1
+    assert happened["subfacet_modify"] == 0
+    assert made.facets() == [facet]
 
 
 def test_deleting_the_rules_empties_the_datapath_of_what_they_forwarded(lab: MakeLab) -> None:
@@ -193,7 +198,8 @@ def test_a_mirror_copies_what_flows_already_forward(lab: MakeLab) -> None:
     assert made.received() == {"p2": 2, "p3": 2}
     made.seconds(1)
     mirror = made.bridge.mirrors[0]
-    assert mirror is not None and (mirror.packets, mirror.bytes) == (2, 2 * len(udp()))
+    assert mirror is not None
+    assert (mirror.packets, mirror.bytes) == (2, 2 * len(udp()))
     made.bridge.mirror_set("m", None)
     made.run()
     made.send("p1", udp())
@@ -210,7 +216,8 @@ def test_a_wider_mask_replaces_the_facet(lab: MakeLab) -> None:
     made.received()
     made.send("p1", udp())
     made.send("p1", tcp(2))
-    assert made.received() == {"p2": 1, "p3": 1} and len(made.facets()) == 2
+    assert made.received() == {"p2": 1, "p3": 1}
+    assert len(made.facets()) == 2
 
 
 def test_fifty_flows_change_in_batches(lab: MakeLab) -> None:

@@ -18,7 +18,8 @@ def test_one_mask_beside_the_catchall_gives_each_value_its_tag() -> None:
     assert table.add(nw_dst(0xFFFFFFFF))
     assert not table.add(nw_dst(0xFFFFFFFF))
     assert table.add(Flow())
-    assert table.catchall_table is not None and table.other_table is not None
+    assert table.catchall_table is not None
+    assert table.other_table is not None
     tags = {table.tag(nw_dst(0x0A000000 + i)) for i in range(50)}
     assert len(tags) > 40
     tag = table.tag(nw_dst(0x0A000001))
@@ -37,7 +38,8 @@ def test_a_second_mask_makes_tags_useless_until_it_goes() -> None:
     table = TableDpif(basis=1)
     table.add(nw_dst(0xFFFFFFFF))
     assert table.add(nw_dst(0xFFFFFF00))
-    assert table.other_table is None and table.tag(nw_dst(1)) == 0
+    assert table.other_table is None
+    assert table.tag(nw_dst(1)) == 0
     assert table.remove(nw_dst(0xFFFFFF00))
     assert table.tag(nw_dst(1)) != 0
 

@@ -39,15 +39,21 @@ class Rule(ClsRule):
         self.used: int = now
         self.n_packets: int = 0
         self.n_bytes: int = 0
+        self.successor: Rule | None = None
+        """The rule that replaced this one and took over its counters."""
         self.removed: bool = False
         """Whether the rule has left its table; facets may still hold it for a moment."""
 
     def credit(self, n_packets: int, n_bytes: int, used: int) -> None:
-        """Count packets, the last of them at clock ms `used`."""
-        self.n_packets += n_packets
-        self.n_bytes += n_bytes
-        if used > self.used:
-            self.used = used
+        """Count packets, the last of them at clock ms `used`; those of a rule that was replaced
+        by one that took over its counters count there."""
+        rule = self
+        while rule.successor is not None:
+            rule = rule.successor
+        rule.n_packets += n_packets
+        rule.n_bytes += n_bytes
+        if used > rule.used:
+            rule.used = used
 
     def is_table_miss(self) -> bool:
         """Whether this is the table-miss flow of OpenFlow 1.3: priority 0, matching everything."""

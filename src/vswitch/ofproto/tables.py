@@ -187,6 +187,7 @@ class Tables:
         if old is not None:
             rule.used = old.used
             if not fm.flags & OFPFF_RESET_COUNTS:
+                old.successor = rule
                 rule.n_packets = old.n_packets
                 rule.n_bytes = old.n_bytes
             self._leave(old)

@@ -6,6 +6,9 @@ the kernel's; sysfs(5) tells of them. A patch port has no device and is always u
 
 from __future__ import annotations
 
+import fcntl
+import socket
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +18,9 @@ from vswitch.netdev.registry import netdev_from_name
 
 SYSFS: Final = Path("/sys/class/net")
 IFF_UP: Final = 1
+SIOCGIFFLAGS: Final = 0x8913
+SIOCSIFFLAGS: Final = 0x8914
+"""Get and set the flags of an interface (netdevice(7))."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,19 @@ def _from_sysfs(device: Path) -> DeviceInfo:
     except OSError:
         carrier = False
     return DeviceInfo(mac, mtu, up, carrier)
+
+
+def set_up(name: str, up: bool) -> None:
+    """Bring device `name` administratively up or down. OSError if it can't be (gone, no right)."""
+    netdev = netdev_from_name(name)
+    if netdev is not None:
+        netdev.set_up(up)
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16sH14x", name.encode(), 0))
+        flags = struct.unpack_from("16sH", request)[1]
+        flags = flags | IFF_UP if up else flags & ~IFF_UP
+        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags))
 
 
 def device_stats(name: str) -> NetdevStats | None:

@@ -27,6 +27,7 @@ from vswitch.ofproto_dpif import rules as rule_ops
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.completions import Clog, Completions
 from vswitch.ofproto_dpif.facet import FacetTable
+from vswitch.ofproto_dpif.packet_out import packet_out, send_packet
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.ofproto_dpif.stats import SwitchStats
 from vswitch.ofproto_dpif.table_dpif import TableDpif
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.facet import Subfacet
     from vswitch.ofproto_dpif.governor import Governor
     from vswitch.ofproto_dpif.mirror import Mirror
+    from vswitch.ofproto_dpif.xlate_types import XlateOut
+    from vswitch.openflow.actions import Actions
     from vswitch.openflow.flow_mod import FlowMod
 
 log = Vlog("ofproto_dpif")
@@ -253,6 +256,14 @@ class OfprotoDpif:
         self.backer.need(RevReason.MAC_LEARNING)
 
     # Controllers.
+
+    def packet_out(self, packet: bytes, in_port: int, actions: Actions) -> XlateOut:
+        """Run OpenFlow `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere)."""
+        return packet_out(self, packet, in_port, actions)
+
+    def send_packet(self, port: OfportDpif, packet: bytes) -> XlateOut:
+        """Send a packet that the switch itself made out of `port`."""
+        return send_packet(self, port, packet)
 
     def send_packet_in(self, packet_in: SendPacketIn) -> None:
         """Queue a packet for controllers, or drop and count it if too many wait."""

@@ -15,7 +15,7 @@ from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.ofproto.ports import OfPort
 from vswitch.ofproto_dpif.bundle import ODPP_NONE, OfportDpif
 from vswitch.ofproto_dpif.bundles import port_added, port_config_changed, port_removed
-from vswitch.ofproto_dpif.device import device_info
+from vswitch.ofproto_dpif.device import device_info, set_up
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
 
@@ -55,9 +55,6 @@ def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: in
         raise PortError(errno.EEXIST, f"{ofproto.name}: has a port {name} already")
     ofproto.port_specs.pop(name, None)
     options = dict(options or {})
-    odp_port = ODPP_NONE
-    if type != "patch":
-        odp_port = _attach(ofproto, name, type or "system", options)
     if ofp_port == OFPP_LOCAL:
         if OFPP_LOCAL in ofproto.ports:
             raise PortError(errno.EEXIST, f"{ofproto.name}: has a local port already")
@@ -68,6 +65,9 @@ def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: in
         if allocated is None:
             raise PortError(errno.EFBIG, f"{ofproto.name}: no free OpenFlow port number for {name}")
         number = allocated
+    odp_port = ODPP_NONE
+    if type != "patch":
+        odp_port = _attach(ofproto, name, type or "system", options)
     spec = PortSpec(name, type or "system", number, options)
     port = OfportDpif(OfPort(number, name), ofproto, name, number, odp_port, spec.type)
     ofproto.port_specs[name] = spec
@@ -164,9 +164,12 @@ def set_options(ofproto: OfprotoDpif, name: str, options: dict[str, str]) -> Non
 
 
 def set_config(ofproto: OfprotoDpif, port: OfportDpif, config: int) -> None:
-    """Set the OFPPC_* bits of `port` to `config`."""
-    if port.config == config:
+    """Set the OFPPC_* bits of `port` to `config`; OFPPC_PORT_DOWN takes its device down."""
+    changed = port.config ^ config
+    if not changed:
         return
+    if changed & OFPPC_PORT_DOWN and port.type != "patch":
+        set_up(port.name, not config & OFPPC_PORT_DOWN)
     port.config = config
     if port.up is not None:
         port.up.config = config

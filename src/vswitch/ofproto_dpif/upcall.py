@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, final
 from mypy_extensions import i64
 
 from vswitch.base import coverage
-from vswitch.dpif.actions import Actions, PushVlan
+from vswitch.dpif.actions import Actions, Drop, PushVlan
 from vswitch.dpif.cookie import SLOW_PATH
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
 from vswitch.flow.flow import Flow
@@ -176,7 +176,7 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
     credit(out.effects, miss.n_missed, miss.n_bytes, now)
 
     actions = out.actions
-    if actions:
+    if actions and not isinstance(actions[0], Drop):
         if prefix:
             actions = (*prefix, *actions)
         ops.extend([Execute(u.packet, u.key, actions, 0, False, u.offload) for u in miss.upcalls])
