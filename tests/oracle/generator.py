@@ -225,7 +225,7 @@ class Generator:
             self.register,
             self.register,
             self.stack,
-            lambda: f"enqueue:{rng.randrange(1, N_PORTS + 1)}:{rng.randrange(3)}",
+            self.queue,
             lambda: f"set_queue:{rng.randrange(3)}",
             lambda: f"controller(max_len={rng.choice([64, 128, 65535])}{rng.choice(['', ',id=3'])})",
             lambda: f"note:{rng.randrange(256):02x}.{rng.randrange(256):02x}",
@@ -263,6 +263,13 @@ class Generator:
         return rng.choice(["set_field:0x1->reg0", "set_field:0x10/0xf0->reg1", "set_field:0x5->reg2",
                            "move:NXM_NX_REG0[]->NXM_NX_REG2[]", "set_field:0x100000002->xreg1",
                            "set_field:0x7->metadata", "set_field:0x3->pkt_mark"])  # fmt: skip
+
+    def queue(self) -> str:
+        rng = self.random
+        queue, port = rng.randrange(3), rng.randrange(1, N_PORTS + 1)
+        if self.dialect == "OpenFlow10":
+            return f"enqueue:{port}:{queue}"
+        return f"set_queue:{queue},output:{port},pop_queue"
 
     def stack(self) -> str:
         return self.random.choice(

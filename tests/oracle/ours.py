@@ -8,6 +8,8 @@ from tests.oracle.real import OracleError
 from tests.oracle.setup import Bridge, Port, Query, Setup
 from vswitch.base.clock import Clock
 from vswitch.base.unixctl import Commands
+from vswitch.netdev import devices, dummy
+from vswitch.netdev.registry import Scope, enable_dummy
 from vswitch.ofproto_dpif.bundles import BundleSettings
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
 from vswitch.openflow.constants import (
@@ -38,22 +40,30 @@ class OurSwitch:
 
     def __init__(self) -> None:
         self.clock = Clock(virtual=True)
+        self.clock.warp(10_000)
         self.commands = Commands()
-        self.ofprotos = Ofprotos(self.clock, self.commands)
+        self.scope = Scope()
+        with self.scope:
+            assert devices.TYPES
+            enable_dummy("override")
+            dummy.register_commands(self.commands, lambda text: b"")
+            self.ofprotos = Ofprotos(self.clock, self.commands)
 
     def close(self) -> None:
         """Take all bridges away."""
-        self.ofprotos.close()
+        with self.scope:
+            self.ofprotos.close()
 
     def configure(self, setup: Setup) -> None:
         """Make the bridges of `setup` the only ones, with their ports, flows and addresses."""
-        for name in list(self.ofprotos.all_ofproto_dpifs):
-            self.ofprotos.destroy(name)
-        for bridge in setup.bridges:
-            self.ofprotos.create(bridge.name, "netdev")
-        for bridge in setup.bridges:
-            self._configure(bridge)
-        self._run()
+        with self.scope:
+            for name in list(self.ofprotos.all_ofproto_dpifs):
+                self.ofprotos.destroy(name)
+            for bridge in setup.bridges:
+                self.ofprotos.create(bridge.name, "netdev")
+            for bridge in setup.bridges:
+                self._configure(bridge)
+            self._run()
         for query in setup.learn:
             self.learn(query)
 
@@ -96,13 +106,14 @@ class OurSwitch:
             ofproto.flow_mod(parse_flow(text))
 
     def _run(self) -> None:
-        for _ in range(10):
-            if not self.ofprotos.run(self.clock.now()):
-                break
+        with self.scope:
+            while self.ofprotos.run(self.clock.now()):
+                pass
 
     def appctl(self, command: str, *args: str) -> str:
         """A runtime command; OracleError with its error text if it fails."""
-        ok, text = self.commands.run(command, list(args))
+        with self.scope:
+            ok, text = self.commands.run(command, list(args))
         if not ok:
             raise OracleError(text.strip())
         return text

@@ -157,6 +157,7 @@ def _output_translate(bundle: Bundle, xvlan: Xvlan) -> Xvlan:
     if mode == VLAN_DOT1Q_TUNNEL:
         out.pop()
     elif mode == VLAN_NATIVE_UNTAGGED and xvlan.vid == bundle.vlan:
+        out.tpid = 0
         out.vid = 0
         out.pcp = 0
     return out

@@ -465,6 +465,12 @@ class UserspaceDpif(Dpif):
     def recv_fd(self) -> int:
         return self._dp.queues.fd
 
+    # Queues.
+
+    def queue_to_priority(self, queue_id: int) -> int:
+        """The queue's own number: there are no TC handles here."""
+        return queue_id
+
     # Meters.
 
     def meter_features(self) -> MeterFeatures:
