@@ -11,6 +11,7 @@ is the learning switch, `xlate_output` one port, `xlate_commit` the header chang
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
@@ -52,6 +53,7 @@ from vswitch.ofproto_dpif.xlate_ctx import (
     report_error,
 )
 from vswitch.ofproto_dpif.xlate_types import (
+    MAX_RESUBMITS,
     SLOW_ACTION,
     XLATE_NO_RECIRCULATION_CONTEXT,
     XLATE_OK,
@@ -67,6 +69,9 @@ MAX_OUTPUTS: Final = 4096
 PORT_UNSET: Final = 0xFFF7
 ICMP_BITS: Final = 0x00FF00FFFFFFFFFF
 """ICMP's type and code have 8 bits each where ports have 16."""
+_FRAMES_A_RESUBMIT: Final = 8
+sys.setrecursionlimit(max(sys.getrecursionlimit(), MAX_RESUBMITS * _FRAMES_A_RESUBMIT))
+"""Where this is not compiled, as many nested lookups as are allowed must fit Python's stack."""
 thaw_metadata: Final = xlate_freeze.thaw_metadata
 
 

@@ -554,6 +554,8 @@ def _set_queue(ctx: Ctx, a: of.SetQueue, last: bool) -> bool:
 
 def _pop_queue(ctx: Ctx, a: of.PopQueue, last: bool) -> bool:
     ctx.wc.words[W_SKB_PRIORITY] |= HIGH32
+    if ctx.flow.skb_priority == ctx.orig_skb_priority:
+        return False
     ctx.flow.skb_priority = ctx.orig_skb_priority
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL, f"queue = {c_hex(ctx.orig_skb_priority)}")
