@@ -10,14 +10,14 @@ class CliError(Exception):
 
 
 NEEDS_ROOT = (
-    "not permitted: devices and datapaths want root (CAP_NET_ADMIN and CAP_NET_RAW);"
+    "devices and datapaths want root (CAP_NET_ADMIN and CAP_NET_RAW);"
     " without it, try inside a user namespace: unshare -Urn"
 )
 
 
 def explain(what: str, error: OSError) -> CliError:
     """`error`, which happened while doing `what`, in one line."""
+    text = f"{what}: {' '.join((error.strerror or str(error)).split())}"
     if error.errno in (errno.EPERM, errno.EACCES):
-        return CliError(f"{what}: {NEEDS_ROOT}")
-    text = error.strerror or str(error)
-    return CliError(f"{what}: {' '.join(text.split())}")
+        text += f"; {NEEDS_ROOT}"
+    return CliError(text)

@@ -69,8 +69,12 @@ def _open_system(name: str, clock: Clock, create: bool) -> Dpif:
 
 def _open_netdev(name: str, clock: Clock, create: bool) -> Dpif:
     from vswitch.dpif.userspace.provider import UserspaceDpif
+    from vswitch.netdev import registry, tap
 
-    return UserspaceDpif(name, clock, create)
+    no_taps = registry.open_type("tap") == "tap" and not tap.usable()
+    if no_taps:
+        log.warn("netdev@%s: can't open %s: internal ports are inside the switch only", name, tap.TUN_DEVICE)
+    return UserspaceDpif(name, clock, create, dummy=no_taps)
 
 
 PROVIDERS: Final[dict[str, Opener]] = {"system": _open_system, "netdev": _open_netdev}

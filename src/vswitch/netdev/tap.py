@@ -20,6 +20,7 @@ from vswitch.netdev.linux import KernelNetdev
 from vswitch.netdev.packet_socket import interface_index
 from vswitch.netdev.provider import NetdevError, NetdevStats
 
+TUN_DEVICE = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
 TUNSETOFFLOAD = 0x400454D0
 TUNSETVNETHDRSZ = 0x400454D8
@@ -33,6 +34,11 @@ def _failed(e: OSError, name: str, what: str) -> NetdevError:
     return NetdevError(e.errno or errno.EIO, f"{name}: {what}: {e.strerror}")
 
 
+def usable() -> bool:
+    """Whether this process may open the TUN device: containers often lack it, users the right."""
+    return os.access(TUN_DEVICE, os.R_OK | os.W_OK)
+
+
 class TapNetdev(KernelNetdev):
     """A TUN/TAP interface; the carrier is up as long as it is open here."""
 
@@ -40,9 +46,9 @@ class TapNetdev(KernelNetdev):
         if interface_index(name):
             raise NetdevError(errno.EEXIST, f"{name}: an interface of that name exists")
         try:
-            fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as e:
-            raise _failed(e, name, "/dev/net/tun") from e
+            raise _failed(e, name, TUN_DEVICE) from e
         try:
             flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
             fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
