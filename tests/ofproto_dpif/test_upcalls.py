@@ -133,7 +133,8 @@ def test_slow_path_flows_carry_the_reason_in_their_cookie(lab: MakeLab) -> None:
 
 def test_packet_ins_say_table_cookie_reason_and_metadata(lab: MakeLab) -> None:
     made = lab(2, "table=0,actions=set_field:0x2a->reg3,resubmit(,5)")
-    made.bridge.flow_mod(FlowMod(table_id=5, new_cookie=0xABC, actions=(Controller(max_len=64, controller_id=3),)))
+    to_controller = Controller(max_len=64, controller_id=3)
+    made.bridge.flow_mod(FlowMod(table_id=5, new_cookie=0xABC, actions=(to_controller,)))
     made.send("p1", udp())
     made.send("p1", udp())
     first, second = made.bridge.packet_ins

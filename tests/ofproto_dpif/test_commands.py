@@ -1,0 +1,220 @@
+"""The runtime commands: output laid out as `ovs-appctl` 3.1 prints it (asked of the real one)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from textwrap import dedent
+
+import pytest
+
+from tests.ofproto_dpif.lab import Lab, tcp, udp
+from vswitch.dpif.types import DpifStats
+
+MakeLab = Callable[..., Lab]
+SYN = bytes.fromhex("505400000002505400000001") + tcp(2)[12:]
+
+
+@pytest.fixture
+def two(lab: MakeLab) -> Lab:
+    """br0 with p1, p2 in VLAN 10 and a patch port to br1; the same TCP SYN came in at p1 twice."""
+    made = lab(1, "actions=normal")
+    made.add_port(made.bridge, "p2", 2, vlan=10)
+    other = made.add_bridge("br1")
+    made.flow("actions=normal", other)
+    made.add_port(made.bridge, "pp0", 3, "patch", peer="pp1")
+    made.add_port(other, "pp1", 1, "patch", peer="pp0")
+    made.send("p1", SYN)
+    made.clock.warp(500)
+    made.send("p1", SYN)
+    return made
+
+
+def shown(made: Lab, command: str) -> str:
+    """What the command says, with the lab's name for its datapath replaced by the usual one."""
+    return made.ask(command).replace(made.backer.name, "ovs-netdev")
+
+
+def text(block: str) -> str:
+    return dedent(block).removeprefix("\n")
+
+
+def test_dpif_show(two: Lab) -> None:
+    assert shown(two, "dpif/show") == text("""
+        netdev@ovs-netdev: hit:1 missed:1
+          br0:
+            br0 65534/1: (dummy)
+            p1 1/2: (dummy)
+            p2 2/3: (dummy)
+            pp0 3/none: (patch: peer=pp1)
+          br1:
+            br1 65534/4: (dummy)
+            pp1 1/none: (patch: peer=pp0)
+        """)
+
+
+def test_dpif_dump_flows(two: Lab) -> None:
+    flow = ("recirc_id(0),in_port({}),packet_type(ns=0,id=0),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),"
+            "eth_type(0x0800),ipv4(frag=no), packets:1, bytes:54, used:0.000s, flags:S, actions:{}\n")
+    assert shown(two, "dpif/dump-flows br0") == flow.format("2", "1,4")
+    assert shown(two, "dpif/dump-flows --names br0") == flow.format("p1", "br0,br1")
+    assert shown(two, "dpctl/dump-flows") == "flow-dump from the main thread:\n" + flow.format("2", "1,4")
+    assert shown(two, "dpif/dump-flows br1") == ""
+
+
+def test_verbose_dumps_name_the_flow_and_its_ports(two: Lab) -> None:
+    ufid = r"ufid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    rest = r"skb_priority\(0/0\),.*in_port\(p1\),.* flags:S,.* actions:br0,br1\n"
+    assert re.fullmatch(f"{ufid} {rest}", shown(two, "dpif/dump-flows -m br0"))
+    assert re.fullmatch(f"flow-dump from the main thread:\n{ufid}, {rest}", shown(two, "dpctl/dump-flows -m"))
+    assert "in_port(2)" in shown(two, "dpif/dump-flows -m --no-names br0")
+
+
+def test_dpctl_show(two: Lab) -> None:
+    assert shown(two, "dpctl/show") == text("""
+        netdev@ovs-netdev:
+          lookups: hit:1 missed:1 lost:0
+          flows: 1
+          port 0: ovs-netdev (dummy)
+          port 1: br0 (dummy)
+          port 2: p1 (dummy)
+          port 3: p2 (dummy)
+          port 4: br1 (dummy)
+        """)
+    assert text("""
+          port 2: p1 (dummy)
+            RX packets:2 errors:0 dropped:0 overruns:? frame:?
+            TX packets:0 errors:0 dropped:0 aborted:? carrier:?
+            collisions:?
+            RX bytes:108  TX bytes:0
+        """).replace("\n", "\n  ").strip() in shown(two, "dpctl/show -s")
+
+
+def test_dpctl_show_tells_of_the_kernels_masks(two: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two.backer, "type", "system")
+    monkeypatch.setattr(two.backer.dpif, "stats", lambda: DpifStats(6, 2, 1, 5, 20, 3, 4))
+    assert shown(two, "dpctl/show").splitlines()[1:5] == [
+        "  lookups: hit:6 missed:2 lost:1",
+        "  flows: 5",
+        "  masks: hit:20 total:3 hit/pkt:2.50",
+        "  cache: hit:4 hit-rate:50.00%",
+    ]
+
+
+def test_ofproto_list_and_dump_dps(two: Lab) -> None:
+    assert shown(two, "ofproto/list") == "br0\nbr1\n"
+    assert shown(two, "dpctl/dump-dps") == shown(two, "dpif/dump-dps") == "netdev@ovs-netdev\n"
+
+
+def test_fdb_show_and_flush(two: Lab) -> None:
+    two.seconds(1)
+    two.send("p2", udp())
+    two.seconds(2)
+    assert shown(two, "fdb/show br0") == (
+        " port  VLAN  MAC                Age\n"
+        "    1     0  50:54:00:00:00:01    3\n"
+        "    2    10  02:00:00:00:00:0a    2\n"
+    )
+    assert shown(two, "fdb/flush br0") == "table successfully flushed"
+    assert shown(two, "fdb/show br0") == " port  VLAN  MAC                Age\n"
+    assert len(two.ofprotos.all_ofproto_dpifs["br1"].mac_learning) > 0
+    assert shown(two, "fdb/flush") == "table successfully flushed"
+    assert len(two.ofprotos.all_ofproto_dpifs["br1"].mac_learning) == 0
+
+
+def test_fdb_stats(two: Lab) -> None:
+    expected = text("""
+        Statistics for bridge "br0":
+          Current/maximum MAC entries in the table: 1/8192
+          Current static MAC entries in the table : 0
+          Total number of learned MAC entries     : {}
+          Total number of expired MAC entries     : 0
+          Total number of evicted MAC entries     : 0
+          Total number of port moved MAC entries  : 0
+        """)
+    assert shown(two, "fdb/stats-show br0") == expected.format(1)
+    assert shown(two, "fdb/stats-clear br0") == "statistics successfully cleared"
+    assert shown(two, "fdb/stats-show br0") == expected.format(0)
+
+
+def test_upcall_show(two: Lab) -> None:
+    two.seconds(1)
+    assert shown(two, "upcall/show") == text("""
+        netdev@ovs-netdev:
+          flows         : (current 1) (avg 1) (max 1) (limit 2500)
+          dump duration : 0ms
+          ufid enabled : true
+
+          0: (keys 1)
+        """)
+
+
+def test_show_facets(two: Lab) -> None:
+    lines = shown(two, "dpif/show-facets br0").splitlines()
+    assert lines[0] == "1 facets, 1 masks"
+    assert ", packets:1, bytes:54, idle:0.500s, tags:" in lines[1]
+    assert lines[1].endswith("actions:1,4")
+    assert lines[2] == "  fast path from datapath port 2, packets:0, bytes:0, age:0.500s"
+
+
+def test_show_channels_where_there_are_none(two: Lab) -> None:
+    assert shown(two, "dpif/show-channels") == "netdev@ovs-netdev: upcalls pass through no channels\n"
+
+
+def test_show_dp_features_says_yes_and_no(two: Lab) -> None:
+    lines = shown(two, "dpif/show-dp-features br0").splitlines()
+    assert len(lines) == 26
+    assert lines[:3] == ["Masked set action: Yes", "Tunnel push pop: No", "Ufid: Yes"]
+    assert "Max MPLS depth: 3" in lines
+
+
+def test_clog_makes_completions_wait_for_unclog(two: Lab) -> None:
+    done: list[str] = []
+    two.ask("ofproto/clog")
+    two.bridge.flow_mod(flow_mod=_drop(), done=lambda: done.append("barrier"))
+    two.run()
+    assert done == []
+    two.send("p1", udp())
+    assert two.received() == {"br0": 2, "br1": 2}, "the change itself does not wait"
+    two.ask("ofproto/unclog")
+    two.run()
+    assert done == ["barrier"]
+
+
+def _drop():  # type: ignore[no-untyped-def]
+    from vswitch.openflow.flow_text import parse_flow
+
+    return parse_flow("priority=50000,udp,actions=drop")
+
+
+def test_purge_takes_all_flows_out_without_losing_a_count(two: Lab) -> None:
+    two.ask("revalidator/purge")
+    assert two.dp_flows() == []
+    assert two.rule().n_packets == 2
+
+
+def test_wait_brings_all_counters_up_to_date(two: Lab) -> None:
+    two.ask("revalidator/wait")
+    assert two.rule().n_packets == 2
+
+
+def test_trace_agrees_with_the_datapath_flow(two: Lab) -> None:
+    said = two.ask("ofproto/trace br0 in_port=1,tcp,dl_src=50:54:00:00:00:01,dl_dst=50:54:00:00:00:02")
+    assert said.splitlines()[-1] == "Datapath actions: 1,4"
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        ("fdb/show nope", "no such bridge"),
+        ("fdb/flush nope", "no such bridge"),
+        ("dpif/dump-flows nope", "no such bridge"),
+        ("dpif/show-dp-features nope", "no such bridge"),
+        ("dpif/dump-flows", '"dpif/dump-flows" command requires at least 1 arguments'),
+        ("fdb/show br0 x", '"fdb/show" command takes at most 1 arguments'),
+        ("dpctl/dump-flows nope", "ovs-vswitchd: datapath not found (Invalid argument)"),
+    ],
+)
+def test_what_cannot_be_is_said_in_the_words_of_the_real_one(two: Lab, command: str, error: str) -> None:
+    name, *args = command.split()
+    assert two.commands.run(name, args) == (False, error)
