@@ -168,18 +168,16 @@ def _put(ctx: Ctx, out: Xvlan, priority_tags: int) -> None:
     flow = ctx.flow
     if priority_tags != PRIORITY_TAGS_NEVER:
         out.pcp = flow.words[W_VLAN_TCI] & PCP_BITS
-    tci = out.vid | out.pcp
-    value: i64 = 0
-    if tci != 0 or (priority_tags == PRIORITY_TAGS_ALWAYS and out.tpid != 0):
-        tpid: i64 = out.tpid if out.tpid != 0 else ETH_TYPE_VLAN
-        value = (tpid << 16) | tci | VLAN_CFI
-    set_qtag(flow, 0, value)
-    tci = out.vid1 | out.pcp1
-    if tci != 0:
-        value = ((out.tpid1 if out.tpid1 != 0 else ETH_TYPE_VLAN) << 16) | tci | VLAN_CFI
-    else:
-        value = 0
-    set_qtag(flow, 1, value)
+    always = priority_tags == PRIORITY_TAGS_ALWAYS
+    set_qtag(flow, 0, _tag(out.tpid, out.vid | out.pcp, always))
+    set_qtag(flow, 1, _tag(out.tpid1, out.vid1 | out.pcp1, always))
+
+
+def _tag(tpid: i64, tci: i64, always: bool) -> i64:
+    """A tag; none for VLAN 0 and priority 0, unless there was one and `always` says to keep it."""
+    if tci == 0 and not (always and tpid != 0):
+        return 0
+    return ((tpid if tpid != 0 else ETH_TYPE_VLAN) << 16) | tci | VLAN_CFI
 
 
 def output_normal(ctx: Ctx, bundle: Bundle, xvlan: Xvlan) -> None:
