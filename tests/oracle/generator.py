@@ -164,7 +164,8 @@ class Generator:
                                      "dl_src=50:54:00:00:00:00/ff:ff:ff:ff:ff:00"]))  # fmt: skip
         if rng.random() < 0.25:
             vlan = f"dl_vlan={rng.choice(VLANS)}"
-            tcis = ["vlan_tci=0x1000/0x1000", "vlan_tci=0", "vlan_tci=0x1000/0x1fff"]
+            no_tag = "vlan_tci=0" if self.dialect == "OpenFlow10" else "vlan_tci=0/0x1fff"
+            tcis = ["vlan_tci=0x1000/0x1000", no_tag, "vlan_tci=0x1000/0x1fff"]
             parts.append(rng.choice([vlan, f"{vlan},dl_vlan_pcp=3", *tcis]))
         if table and rng.random() < 0.3:
             parts.append(rng.choice(["reg0=1", "reg0=0", "reg1=0x10/0xf0", "reg2=0x5", "metadata=0x7/0xf"]))
