@@ -10,6 +10,7 @@ import pytest
 
 from tests.ofproto_dpif.lab import Lab, tcp, udp
 from vswitch.dpif.types import DpifStats
+from vswitch.openflow.flow_text import parse_flow
 
 MakeLab = Callable[..., Lab]
 SYN = bytes.fromhex("505400000002505400000001") + tcp(2)[12:]
@@ -54,8 +55,8 @@ def test_dpif_show(two: Lab) -> None:
 
 
 def test_dpif_dump_flows(two: Lab) -> None:
-    flow = ("recirc_id(0),in_port({}),packet_type(ns=0,id=0),eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),"
-            "eth_type(0x0800),ipv4(frag=no), packets:1, bytes:54, used:0.000s, flags:S, actions:{}\n")
+    flow = ("recirc_id(0),in_port({}),packet_type(ns=0,id=0),"
+            "eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x0800),ipv4(frag=no), packets:1, bytes:54, used:0.000s, flags:S, actions:{}\n")
     assert shown(two, "dpif/dump-flows br0") == flow.format("2", "1,4")
     assert shown(two, "dpif/dump-flows --names br0") == flow.format("p1", "br0,br1")
     assert shown(two, "dpctl/dump-flows") == "flow-dump from the main thread:\n" + flow.format("2", "1,4")
@@ -171,7 +172,7 @@ def test_show_dp_features_says_yes_and_no(two: Lab) -> None:
 def test_clog_makes_completions_wait_for_unclog(two: Lab) -> None:
     done: list[str] = []
     two.ask("ofproto/clog")
-    two.bridge.flow_mod(flow_mod=_drop(), done=lambda: done.append("barrier"))
+    two.bridge.flow_mod(parse_flow("priority=50000,udp,actions=drop"), lambda: done.append("barrier"))
     two.run()
     assert done == []
     two.send("p1", udp())
@@ -179,12 +180,6 @@ def test_clog_makes_completions_wait_for_unclog(two: Lab) -> None:
     two.ask("ofproto/unclog")
     two.run()
     assert done == ["barrier"]
-
-
-def _drop():  # type: ignore[no-untyped-def]
-    from vswitch.openflow.flow_text import parse_flow
-
-    return parse_flow("priority=50000,udp,actions=drop")
 
 
 def test_purge_takes_all_flows_out_without_losing_a_count(two: Lab) -> None:
