@@ -67,6 +67,19 @@ def test_requests_say_whether_they_want_an_acknowledgement_or_a_reply() -> None:
     ]
 
 
+def test_a_quiet_request_is_answered_only_if_it_fails() -> None:
+    batch = Batch(100)
+    for _ in range(3):
+        batch.begin(20, 0, False, True)
+        batch.end()
+    assert [m.flags for m in walk(batch.unanswered())] == [1, 1, 1]
+    batch.take(refusal(101, errno.ENOENT))
+    assert not batch.done()
+    batch.settle()
+    assert batch.done()
+    assert [batch.error(i) for i in range(3)] == [0, errno.ENOENT, 0]
+
+
 def test_only_what_was_not_answered_is_sent_again() -> None:
     batch = three_requests(0xFFFFFFFE)
     batch.take(header(20, 0, 0xFFFFFFFF, b"reply"))

@@ -20,3 +20,7 @@ def test_the_channels_behave_on_a_real_kernel(uml: Uml) -> None:
 
 def test_the_kernel_datapath_is_as_the_real_tools_see_it(uml: Uml) -> None:
     uml.pytest("tests/uml/inside/test_kernel.py", modules=(*DEFAULT_MODULES, "vport-geneve"))
+
+
+def test_the_daemon_switches_on_a_real_kernel(uml: Uml) -> None:
+    uml.pytest("tests/uml/inside/test_daemon.py")

@@ -102,7 +102,8 @@ class Dpif(ABC):
 
     @abstractmethod
     def port_poll(self) -> set[str] | None:
-        """Names of ports added, deleted or changed since the last call.
+        """Names of ports added, deleted or changed since the last call; it may name devices
+        that are no ports (yet), such as one that came back.
 
         None: so much changed that everything must be looked at anew.
         """

@@ -42,6 +42,11 @@ NLMSGERR_ATTR_MISS_TYPE: Final = 5
 NLMSG_HDRLEN: Final = 16
 
 UNANSWERED: Final = -1
+
+# How a request is answered if it goes well.
+_ACK: Final = 0
+_REPLY: Final = 1
+_QUIET: Final = 2
 EPROTO: Final[int] = errno.EPROTO
 
 
@@ -136,8 +141,9 @@ class Batch:
     """Requests for one send, and the answer to each.
 
     `begin` a request, compose its payload into `builder`, `end` it. A request with `want_reply`
-    is answered by a message of its family (whose payload lands in `replies`), any other by an
-    acknowledgement; either by an error. `errors[i]` is UNANSWERED, 0 or an errno.
+    is answered by a message of its family (whose payload lands in `replies`), a `quiet` one only
+    if it fails, any other by an acknowledgement or an error. `errors[i]` is UNANSWERED, 0 or an
+    errno.
     """
 
     def __init__(self, first_seq: i64) -> None:
@@ -151,15 +157,15 @@ class Batch:
         self._starts: vec[i64] = vec[i64]()
         self._wants: vec[i64] = vec[i64]()
 
-    def begin(self, nl_type: i64, flags: i64, want_reply: bool) -> None:
-        """Open the next request; NLM_F_REQUEST and, without `want_reply`, NLM_F_ACK are added."""
+    def begin(self, nl_type: i64, flags: i64, want_reply: bool, quiet: bool = False) -> None:
+        """Open the next request. NLM_F_REQUEST is added, and NLM_F_ACK where that is the answer."""
         flags |= NLM_F_REQUEST
-        if not want_reply:
+        if not want_reply and not quiet:
             flags |= NLM_F_ACK
         seq = (self.first_seq + self.count) & 0xFFFFFFFF
         start = self.builder.begin_message(nl_type, flags, seq, 0)
         self._starts = append(self._starts, start)
-        self._wants = append(self._wants, i64(1) if want_reply else i64(0))
+        self._wants = append(self._wants, i64(_REPLY) if want_reply else i64(_QUIET) if quiet else i64(_ACK))
         self.errors = append(self.errors, i64(UNANSWERED))
         self.details.append("")
         self.replies.append(b"")
@@ -214,6 +220,15 @@ class Batch:
             i += 1
         return b"".join(parts)
 
+    def settle(self) -> None:
+        """Everything that the kernel had to say was read: `quiet` requests still open went well."""
+        i: i64 = 0
+        while i < self.count:
+            if self.errors[i] == UNANSWERED and self._wants[i] == _QUIET:
+                self.errors[i] = 0
+                self.answered += 1
+            i += 1
+
     def give_up(self, code: i64) -> None:
         """Answer every request still open with errno `code`."""
         i: i64 = 0
@@ -241,7 +256,7 @@ class Batch:
         if nl_type == NLMSG_ERROR:
             if length >= NLMSG_HDRLEN + 4 and u32_at(data, at + NLMSG_HDRLEN) == 0:
                 # An acknowledgement; of a request that wants a reply it means that there is none.
-                self.errors[i] = EPROTO if self._wants[i] else 0
+                self.errors[i] = EPROTO if self._wants[i] == _REPLY else 0
             else:
                 message = NlMessage(
                     data, nl_type, u16_at(data, at + 6), 0, 0, at + NLMSG_HDRLEN, at + length
@@ -249,7 +264,7 @@ class Batch:
                 self.errors[i] = error_of(message)
                 self.details[i] = extended_ack(message)
             self.answered += 1
-        elif nl_type >= NLMSG_MIN_TYPE and self._wants[i]:
+        elif nl_type >= NLMSG_MIN_TYPE and self._wants[i] == _REPLY:
             self.replies[i] = data[at + NLMSG_HDRLEN : at + length]
             self.errors[i] = 0
             self.answered += 1

@@ -130,6 +130,7 @@ class NlSocket:
                 self._socket.sendto(batch.unanswered(), (0, 0))
             except OSError as e:
                 raise NlError(e.errno or errno.EIO, "netlink send") from e
+            lost = False
             while not batch.done():
                 try:
                     batch.take(self._socket.recv(RECV_SIZE))
@@ -138,6 +139,9 @@ class NlSocket:
                 except OSError as e:
                     if e.errno != errno.ENOBUFS:
                         raise NlError(e.errno or errno.EIO, "netlink receive") from e
+                    lost = True
+            if not lost:
+                batch.settle()
         batch.give_up(errno.ENOBUFS)
 
     def transact(

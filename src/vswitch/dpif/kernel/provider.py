@@ -25,6 +25,7 @@ from vswitch.dpif.kernel.flow import (
     parse_stats,
 )
 from vswitch.dpif.kernel.packet import UpcallParser, compose_execute
+from vswitch.dpif.kernel.port_changes import PortChanges
 from vswitch.dpif.provider import MAX_OPS, Dpif
 from vswitch.dpif.types import (
     CtEntry,
@@ -45,14 +46,20 @@ from vswitch.dpif.types import (
     Upcall,
 )
 from vswitch.netlink.attrs import NlAttrError
-from vswitch.netlink.errors import NlError, NlOverrun
-from vswitch.netlink.message import NLM_F_CREATE, NLM_F_ECHO, Batch, walk
+from vswitch.netlink.errors import NlError
+from vswitch.netlink.message import NLM_F_CREATE, NLM_F_ECHO, Batch
 from vswitch.netlink.socket import MAX_TRIES, NETLINK_GENERIC, Dump, NlSocket, SocketPool
 
 MAX_PORTS: Final = 65535
 """The kernel's DP_MAX_PORTS (USHRT_MAX)."""
 MAX_BATCH_BYTES: Final = 65536
 """A batch is sent once it holds this many bytes, or MAX_OPS requests."""
+
+# `PutFlags` as plain integers: an enum's `&` would cost more than composing the message.
+_CREATE: Final = int(PutFlags.CREATE)
+_MODIFY: Final = int(PutFlags.MODIFY)
+_ZERO_STATS: Final = int(PutFlags.ZERO_STATS)
+_PROBE: Final = int(PutFlags.PROBE)
 
 log = Vlog("dpif_linux")
 T = TypeVar("T")
@@ -71,19 +78,20 @@ class DpifKernel(Dpif):
         self._closed = False
         self._sock = self._call("open", NlSocket, NETLINK_GENERIC)
         self._pool = SocketPool(NETLINK_GENERIC)
-        self._notifications: NlSocket | None = None
         self._names: dict[int, str] = {}
         self._rl = RateLimit(60, 5)
         try:
             info = self._open_datapath(create)
             self.dp_ifindex = info.dp_ifindex
-            self._notifications = self._call("open", NlSocket, NETLINK_GENERIC)
-            self._call("open", self._notifications.join, self._families.vport_group)
+            self._changes = PortChanges(self._obj, self._families.vport, self._families.vport_group)
+        except BaseException:
+            self._sock.close()
+            raise
+        try:
             self._ports()
         except BaseException:
             self._sock.close()
-            if self._notifications is not None:
-                self._notifications.close()
+            self._changes.close()
             raise
         self.channels = Channels(
             self._obj, clock, UpcallParser(self._families.packet, self.dp_ifindex), self._name_of
@@ -128,8 +136,7 @@ class DpifKernel(Dpif):
         self._closed = True
         self._sock.close()
         self._pool.close()
-        if self._notifications is not None:
-            self._notifications.close()
+        self._changes.close()
 
     def destroy(self) -> None:
         self._call("destroy", datapath.delete, self._sock, self._families.datapath, self.dp_ifindex)
@@ -219,42 +226,29 @@ class DpifKernel(Dpif):
         return [DpifPort(p.name, p.type, p.port_no) for p in self._ports()]
 
     def port_poll(self) -> set[str] | None:
-        changed: set[str] | None = set()
+        """Names of ports, and of any devices, that appeared, vanished or changed."""
+        vports, changed, lost = self._changes.poll()
         stray = False
-        sock = self._notifications
-        while sock is not None:
-            try:
-                data = sock.recv()
-            except NlOverrun:
-                changed = None
+        for info in vports:
+            if info.dp_ifindex != self.dp_ifindex:
                 continue
-            if not data:
-                break
-            for message in walk(data):
-                try:
-                    info = vport.parse_vport(message.payload())
-                except NlAttrError:
-                    continue
-                if message.type != self._families.vport or info.dp_ifindex != self.dp_ifindex:
-                    continue
-                if info.cmd == vport.OVS_VPORT_CMD_SET and self._names.get(info.port_no) == info.name:
-                    continue  # Our own change of its upcall pid.
-                if changed is not None:
-                    changed.add(info.name)
-                if info.cmd == vport.OVS_VPORT_CMD_DEL:
-                    if self._names.get(info.port_no) == info.name:
-                        del self._names[info.port_no]
-                else:
-                    self._names[info.port_no] = info.name
-                    stray = stray or info.upcall_pids != (self.channels.pid_of(info.port_no),)
-        if changed is None:
+            if info.cmd == vport.OVS_VPORT_CMD_SET and self._names.get(info.port_no) == info.name:
+                continue  # Our own change of its upcall pid.
+            changed.add(info.name)
+            if info.cmd == vport.OVS_VPORT_CMD_DEL:
+                if self._names.get(info.port_no) == info.name:
+                    del self._names[info.port_no]
+            else:
+                self._names[info.port_no] = info.name
+                stray = stray or info.upcall_pids != (self.channels.pid_of(info.port_no),)
+        if lost:
             self._ports()
-        if self.channels.enabled and (stray or changed is None):
+        if self.channels.enabled and (stray or lost):
             self.set_upcall_pids()
-        return changed
+        return None if lost else changed
 
     def port_poll_fd(self) -> int:
-        return self._notifications.fileno() if self._notifications is not None else -1
+        return self._changes.fileno()
 
     def get_max_ports(self) -> int:
         return MAX_PORTS
@@ -352,12 +346,16 @@ class DpifKernel(Dpif):
     def _compose(self, batch: Batch, op: Op) -> None:
         dp = self.dp_ifindex
         if isinstance(op, FlowPut):
-            flags = 0 if op.flags & PutFlags.MODIFY else NLM_F_CREATE
-            cmd = OVS_FLOW_CMD_NEW if op.flags & PutFlags.CREATE else OVS_FLOW_CMD_SET
-            batch.begin(self._families.flow, flags | NLM_F_ECHO if op.want_stats else flags, op.want_stats)
+            put = int(op.flags)
+            flags = 0 if put & _MODIFY else NLM_F_CREATE
+            cmd = OVS_FLOW_CMD_NEW if put & _CREATE else OVS_FLOW_CMD_SET
+            if op.want_stats:
+                batch.begin(self._families.flow, flags | NLM_F_ECHO, True)
+            else:
+                batch.begin(self._families.flow, flags, False, True)
             compose_put(
                 batch.builder, cmd, dp, op.key, op.mask, op.actions, op.ufid,
-                bool(op.flags & PutFlags.ZERO_STATS), bool(op.flags & PutFlags.PROBE),
+                put & _ZERO_STATS != 0, put & _PROBE != 0,
             )  # fmt: skip
         elif isinstance(op, FlowDel):
             batch.begin(self._families.flow, NLM_F_ECHO, True)
@@ -366,7 +364,7 @@ class DpifKernel(Dpif):
             batch.begin(self._families.flow, NLM_F_ECHO, True)
             compose_named(batch.builder, OVS_FLOW_CMD_GET, dp, op.key, op.ufid, False)
         elif isinstance(op, Execute):
-            batch.begin(self._families.packet, 0, False)
+            batch.begin(self._families.packet, 0, False, True)
             compose_execute(
                 batch.builder, dp, op.packet, op.key, op.actions, op.mtu, op.hash, op.probe
             )
