@@ -1,5 +1,7 @@
 """Event counters and their rates."""
 
+import pytest
+
 from vswitch.base import coverage
 
 
@@ -12,7 +14,8 @@ def test_a_name_is_one_counter() -> None:
     assert coverage.get("test_no_such_counter") is None
 
 
-def test_rates_over_5_seconds_a_minute_and_an_hour() -> None:
+def test_rates_over_5_seconds_a_minute_and_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage, "_next_slot_at", -1)
     c = coverage.counter("test_rates")
     now = 1_000_000_000
     coverage.run(now)

@@ -14,9 +14,9 @@ import traceback
 from typing import Any, Final, cast, final
 
 from vswitch.base import coverage
+from vswitch.base.json_framing import FramingError, JsonFramer
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
-from vswitch.base.json_framing import FramingError, JsonFramer
 
 log: Final = Vlog("unixctl")
 received: Final = coverage.counter("unixctl_received")
