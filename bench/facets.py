@@ -11,7 +11,7 @@ from vswitch import Switch
 from vswitch.dpif.kernel.packet import UpcallParser
 from vswitch.ofproto_dpif.upcall import handle_upcalls
 
-FACETS = 20_000
+FACETS = 16_000
 
 
 def resident() -> int:
