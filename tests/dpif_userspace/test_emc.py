@@ -150,7 +150,7 @@ def test_the_cache_grows_with_its_flows_up_to_a_limit() -> None:
     for n in range(12000):
         cache.insert(key, packet_key(udp(sport=n, dport=n * 7 & 0xFFFF), 1, key), entry)
     assert cache.slots == EMC_SLOTS
-    assert EMC_SLOTS / 2 < cache.count <= EMC_SLOTS
+    assert EMC_SLOTS // 2 < cache.count <= EMC_SLOTS
 
 
 def test_keys_spread_over_the_slots() -> None:

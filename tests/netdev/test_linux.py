@@ -139,6 +139,7 @@ def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
             while n.change_seq() == seq and time.monotonic() < end:
                 time.sleep(0.02); devices.watch().run()
         print(n.up(), n.carrier(), n.mtu(), f"{n.mac():012x}"[:2] != "00", n.ifindex() > 0)
+        print(n.features())
         step("ndA", "link", "set", "eth0", "down")
         print(n.up(), n.carrier(), n.carrier_resets())
         step("ndA", "link", "set", "eth0", "up")
@@ -155,8 +156,10 @@ def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
         print(n.up(), n.carrier(), n.recv(32))
         netdev_close(n); n.close()
     """)
-    first, down, up, changed, refused, after, gone = said.splitlines()
+    first, features, down, up, changed, refused, after, gone = said.splitlines()
     assert first == "True True 1500 True True"
+    # A veth says 10 Gbit/s full duplex over twisted pair.
+    assert features == "{'current': 2112, 'advertised': 0, 'supported': 0, 'peer': 0}"
     assert down == "True False 1"
     assert up == "True True 2"
     assert changed == "1400 020000000777 False False"

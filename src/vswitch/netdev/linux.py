@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from vswitch.netdev import links, registry
+from vswitch.netdev import ethtool, links, registry
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.packet_socket import interface_index, open_packet_socket
 from vswitch.netdev.provider import Netdev, NetdevError, NetdevStats
@@ -72,6 +72,9 @@ class KernelNetdev(Netdev):
 
     def ifindex(self) -> int:
         return self._index
+
+    def features(self) -> dict[str, int]:
+        return ethtool.features(self.name)
 
 
 class LinuxNetdev(KernelNetdev):

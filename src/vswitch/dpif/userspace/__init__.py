@@ -1,1 +1,7 @@
-"""The "netdev" datapath: packets forwarded in this process."""
+"""The "netdev" datapath: packets forwarded in this process.
+
+Open `execute.py` first: `Core.process` is the fast path. A packet goes `provider.run` ->
+`Core.process` -> `emc` (exact match over header bytes) -> `dpcls` (masked flows) -> the flow's
+steps (`step.py`, made by `compile_actions.py`) -> `Core.flush`; a miss goes to `upcalls.py`.
+From outside import only `provider.UserspaceDpif`.
+"""
