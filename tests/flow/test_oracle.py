@@ -81,7 +81,8 @@ def test_random_matches_print_as_ovs_ofctl_prints_them(
     texts = [random_match(rng) for _ in range(1500)]
     flows = tmp_path / "flows"
     flows.write_text("".join(f"{text}{',' if text else ''}actions=drop\n" for text in texts))
-    ran = subprocess.run(["ovs-ofctl", "parse-flows", str(flows)], capture_output=True, text=True, check=False)
+    command = ["ovs-ofctl", "parse-flows", str(flows)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
     printed = re.findall(r"^(?:OFPT|NXT)_FLOW_MOD.*?: (?:ADD ?)?(.*)$", ran.stdout, re.MULTILINE)
     assert len(printed) == len(texts), ran.stderr
     differ = []
