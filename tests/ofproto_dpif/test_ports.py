@@ -8,10 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.ofproto_dpif.lab import Counted, Lab, udp
-from vswitch.netdev import dummy
+from vswitch.base.clock import Clock
+from vswitch.dpif.userspace.provider import UserspaceDpif
+from vswitch.netdev import dummy, registry
 from vswitch.ofproto_dpif import splinters
 from vswitch.ofproto_dpif.bundle import ODPP_NONE
 from vswitch.ofproto_dpif.bundles import BundleSettings, MirrorSettings, SettingsError
+from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
 from vswitch.ofproto_dpif.ports import PortError
 
 MakeLab = Callable[..., Lab]
@@ -57,6 +60,22 @@ def test_deleting_a_port_twice_is_an_error(lab: MakeLab) -> None:
     bridge.port_del("p1")
     with pytest.raises(PortError, match="br0: has no port p1"):
         bridge.port_del("p1")
+
+
+def test_ports_of_an_earlier_life_are_taken_over_and_the_rest_detached() -> None:
+    registry.enable_dummy("override")
+    clock = Clock(virtual=True)
+    earlier = UserspaceDpif("ovs-earlier", clock)
+    number = earlier.port_add("p1", "dummy")
+    earlier.port_add("p2", "dummy")
+    ofprotos = Ofprotos(clock)
+    ofprotos.datapath_names["netdev"] = "ovs-earlier"
+    bridge = ofprotos.create("br0", "netdev")
+    assert bridge.port_add("p1", "dummy", 5).odp_port == number
+    ofprotos.delete_garbage_ports()
+    assert [port.name for port in bridge.backer.dpif.port_dump()] == ["ovs-earlier", "p1", "br0"]
+    ofprotos.close()
+    registry.enable_dummy("")
 
 
 def test_a_port_that_the_datapath_has_already_is_taken_over(lab: MakeLab) -> None:
@@ -109,6 +128,18 @@ def test_a_device_that_disappears_and_returns_keeps_number_and_vlan(lab: MakeLab
     assert made.bridge.ports[3].name == "p3"
     made.send("p4", udp())
     assert made.received() == {"br0": 1, "p1": 1, "p2": 1, "p3": 1}
+
+
+def test_the_last_packets_of_a_port_that_went_teach_no_address_to_the_one_that_returns(lab: MakeLab) -> None:
+    made = lab(3, "actions=normal")
+    made.send("p2", udp())
+    made.send("p2", udp())
+    dpif = made.backer.dpif
+    dpif.port_del(made.bridge.ports[2].odp_port)
+    made.bridge.ports_polled({"p2"})
+    assert made.bridge.ports[2].bundle in made.bridge.bundles.values()
+    made.run()
+    assert made.ask("fdb/show br0") == " port  VLAN  MAC                Age\n"
 
 
 def test_a_link_that_goes_down_shows_and_revalidates(lab: MakeLab) -> None:

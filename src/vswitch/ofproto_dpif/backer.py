@@ -9,6 +9,7 @@ expects. The backer alone translates between datapath and OpenFlow port numbers.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from vswitch.base import coverage
@@ -19,7 +20,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.dpif.open import dpif_create_and_open
 from vswitch.dpif.probe import Support, probe
 from vswitch.dpif.provider import RECV_BATCH, Dpif
-from vswitch.dpif.types import DpifError
+from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
 from vswitch.ofproto_dpif.expiration import Expiration
@@ -71,6 +72,8 @@ class Backer:
         """The bridges on this datapath, by name."""
         self.odp_to_ofport: dict[int, OfportDpif] = {}
         """Datapath port number -> the port of the bridge that has it."""
+        self.initial_ports: dict[str, DpifPort] = {}
+        """Ports of an earlier life that no bridge has asked for yet."""
         self.recirc_ids: RecircIds = RecircIds()
         """Recirculation ids and the frozen states they stand for (`recirc.py`)."""
         self.subfacets: dict[bytes, Subfacet] = {}
@@ -104,6 +107,7 @@ class Backer:
         try:
             backer = cls(type, dpif, clock)
             backer.max_ports = min(dpif.get_max_ports(), OFPP_MAX)
+            backer.initial_ports = {port.name: port for port in dpif.port_dump() if port.name != dpif.name}
             dpif.flow_flush()
             dpif.recv_purge()
             try:
@@ -139,6 +143,15 @@ class Backer:
             pid = self.dpif.port_get_pid(odp_port)
             self._pids[odp_port] = pid
         return pid
+
+    def delete_garbage_ports(self) -> None:
+        """Detach what is left of an earlier life's ports, once all bridges have theirs."""
+        for port in self.initial_ports.values():
+            if port.port_no not in self.odp_to_ofport:
+                log.info("%s: detaching port %s, which no bridge has", self.name, port.name)
+                with contextlib.suppress(DpifError):
+                    self.dpif.port_del(port.port_no)
+        self.initial_ports.clear()
 
     def ports_changed(self) -> None:
         """A datapath port came or went: pids and drop flows of unknown ports are stale."""

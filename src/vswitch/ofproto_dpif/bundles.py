@@ -256,7 +256,8 @@ def update_learning_table(ofproto: OfprotoDpif, effect: LearnMac, now: int) -> N
     """Learn, move or refresh the address of `effect`; facets that used the old entry, or that
     flooded for lack of one, are revalidated."""
     bundle = effect.bundle
-    if bundle.ofproto is not ofproto or bundle.aux not in ofproto.bundles:
+    if ofproto.bundles.get(bundle.aux) is not bundle:
+        # The port has gone since; these are the last packets of its flows.
         return
     tag = ofproto.mac_learning.learn(
         effect.mac, effect.vlan, bundle, now, effect.gratuitous_arp, bundle.bond is not None

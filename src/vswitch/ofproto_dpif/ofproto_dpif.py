@@ -318,6 +318,11 @@ class Ofprotos:
             raise
         return ofproto
 
+    def delete_garbage_ports(self) -> None:
+        """Detach datapath ports that an earlier life left and no bridge has asked for."""
+        for backer in self.backers.values():
+            backer.delete_garbage_ports()
+
     def destroy(self, name: str) -> None:
         """Delete a bridge; the last one of a type takes the datapath along."""
         ofproto = self.all_ofproto_dpifs.pop(name)

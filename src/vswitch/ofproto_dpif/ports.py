@@ -77,6 +77,11 @@ def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: in
 
 def _attach(ofproto: OfprotoDpif, name: str, type: str, options: dict[str, str]) -> int:
     backer = ofproto.backer
+    left = backer.initial_ports.pop(name, None)
+    if left is not None and left.port_no not in backer.odp_to_ofport:
+        if left.type == type:
+            return left.port_no
+        backer.dpif.port_del(left.port_no)
     try:
         odp_port = backer.dpif.port_add(name, type, None, options)
     except DpifError as error:
