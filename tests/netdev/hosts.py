@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("ndA", "ndB", "ndW")
+A, B, W = NAMES = tuple(f"nd{os.getpid()}{letter}" for letter in "ABW")
+"""The namespaces: host A, host B, and the one with the switch."""
 
 
 def sh(*words: str, check: bool = True) -> str:
@@ -28,24 +29,23 @@ def within(namespace: str, *words: str, check: bool = True) -> str:
 
 @contextmanager
 def namespaces() -> Iterator[None]:
-    """Hosts ndA (10.8.0.1, fd08::1) and ndB (.2); their outer ends ndpA and ndpB in ndW."""
+    """Hosts A (10.8.0.1, fd08::1) and B (.2); their outer ends ndpA and ndpB in W."""
     for name in NAMES:
         sh("ip", "netns", "del", name, check=False)
     try:
         for name in NAMES:
             sh("ip", "netns", "add", name)
             within(name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", check=False)
-        within("ndW", "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1", check=False)
-        for n, x in enumerate("AB", 1):
-            host = f"nd{x}"
-            sh("ip", "-n", "ndW", "link", "add", f"ndp{x}", "type", "veth",
+        within(W, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1", check=False)
+        for n, (x, host) in enumerate((("A", A), ("B", B)), 1):
+            sh("ip", "-n", W, "link", "add", f"ndp{x}", "type", "veth",
                "peer", "name", "eth0", "netns", host)
             sh("ip", "-n", host, "link", "set", "eth0", "address", f"02:00:00:00:08:0{n}")
             sh("ip", "-n", host, "addr", "add", f"10.8.0.{n}/24", "dev", "eth0")
             sh("ip", "-n", host, "addr", "add", f"fd08::{n}/64", "dev", "eth0", "nodad")
             sh("ip", "-n", host, "link", "set", "eth0", "up")
             sh("ip", "-n", host, "link", "set", "lo", "up")
-            sh("ip", "-n", "ndW", "link", "set", f"ndp{x}", "up")
+            sh("ip", "-n", W, "link", "set", f"ndp{x}", "up")
         yield
     finally:
         for name in NAMES:

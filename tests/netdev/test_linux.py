@@ -8,10 +8,11 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.netdev.hosts import ROOT, crossover, namespaces, sh, switch_environment, within
+from tests.netdev.hosts import ROOT, A, B, W, crossover, namespaces, sh, switch_environment, within
 
 Require = Callable[..., None]
 pytestmark = pytest.mark.system
@@ -24,11 +25,11 @@ def hosts(require: Require) -> Iterator[None]:
         yield
 
 
-def ping(address: str, host: str = "ndA", *options: str) -> str:
+def ping(address: str, host: str = A, *options: str) -> str:
     return within(host, "ping", "-q", "-c", "3", "-i", "0.05", "-W", "2", *options, address)
 
 
-def transfer(address: str, megabytes: int = 64, server: str = "ndB", client: str = "ndA") -> float:
+def transfer(address: str, megabytes: int = 64, server: str = B, client: str = A) -> float:
     """Send over TCP from `client` to `server`; the seconds it took."""
     family = "AF_INET6" if ":" in address else "AF_INET"
     receive = textwrap.dedent(f"""
@@ -65,7 +66,7 @@ def transfer(address: str, megabytes: int = 64, server: str = "ndB", client: str
 
 
 def test_two_hosts_ping_and_move_tcp_with_offloads_left_on(hosts: None) -> None:
-    with crossover("ndW", "ndpA", "ndpB"):
+    with crossover(W, "ndpA", "ndpB"):
         assert " 0% packet loss" in ping("10.8.0.2")
         assert " 0% packet loss" in ping("fd08::2")
         transfer("10.8.0.2")
@@ -73,36 +74,37 @@ def test_two_hosts_ping_and_move_tcp_with_offloads_left_on(hosts: None) -> None:
 
 
 def test_frames_between_slot_and_gso_size_pass(hosts: None) -> None:
-    for x in "AB":
-        sh("ip", "-n", f"nd{x}", "link", "set", "eth0", "mtu", "9000")
-        sh("ip", "-n", "ndW", "link", "set", f"ndp{x}", "mtu", "9000")
-    with crossover("ndW", "ndpA", "ndpB"):
+    for host, port in ((A, "ndpA"), (B, "ndpB")):
+        sh("ip", "-n", host, "link", "set", "eth0", "mtu", "9000")
+        sh("ip", "-n", W, "link", "set", port, "mtu", "9000")
+    with crossover(W, "ndpA", "ndpB"):
         for size in ("1400", "1900", "1960", "1970", "2000", "2100", "8972"):
-            assert " 0% packet loss" in ping("10.8.0.2", "ndA", "-M", "do", "-s", size), size
+            assert " 0% packet loss" in ping("10.8.0.2", A, "-M", "do", "-s", size), size
 
 
 def test_vlan_tags_are_put_back_that_the_kernel_strips(hosts: None) -> None:
-    same, *arrived = run_inside("ndW", "from tests.netdev.vlan_probe import main; main()").splitlines()
+    said = run_inside(W, f"from tests.netdev.vlan_probe import main; main({A!r}, {B!r})")
+    same, *arrived = said.splitlines()
     assert same == "True"
     assert arrived == ["88b5 07e00081", "88b5 0100a888", "8100 0500a888", "88b5 00000000"]
 
 
 def test_a_host_reaches_a_tap_made_by_the_switch(hosts: None) -> None:
-    with crossover("ndW", "ndpA", "tap:ndtap"):
-        sh("ip", "-n", "ndW", "addr", "add", "10.8.0.9/24", "dev", "ndtap")
+    with crossover(W, "ndpA", "tap:ndtap"):
+        sh("ip", "-n", W, "addr", "add", "10.8.0.9/24", "dev", "ndtap")
         assert " 0% packet loss" in ping("10.8.0.9")
-        transfer("10.8.0.9", 32, server="ndW")
-        transfer("10.8.0.1", 32, server="ndA", client="ndW")
-    assert "ndtap" not in sh("ip", "-n", "ndW", "link")
+        transfer("10.8.0.9", 32, server=W)
+        transfer("10.8.0.1", 32, server=A, client=W)
+    assert "ndtap" not in sh("ip", "-n", W, "link")
 
 
 def test_promiscuous_mode_ends_with_the_switch(hosts: None) -> None:
     def promiscuity() -> int:
-        (link,) = json.loads(sh("ip", "-n", "ndW", "-j", "-d", "link", "show", "ndpA"))
+        (link,) = json.loads(sh("ip", "-n", W, "-j", "-d", "link", "show", "ndpA"))
         return int(link["promiscuity"])
 
     assert promiscuity() == 0
-    with crossover("ndW", "ndpA", "ndpB") as process:
+    with crossover(W, "ndpA", "ndpB") as process:
         assert promiscuity() == 1
         process.kill()
         process.wait()
@@ -126,7 +128,7 @@ def run_inside(namespace: str, program: str) -> str:
 
 
 def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
-    said = run_inside("ndW", """
+    said = run_inside(W, f"""
         import subprocess, time
         from vswitch.netdev import devices
         from vswitch.netdev.registry import netdev_open, netdev_close
@@ -138,21 +140,21 @@ def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
             seq, end = n.change_seq(), time.monotonic() + 4
             while n.change_seq() == seq and time.monotonic() < end:
                 time.sleep(0.02); devices.watch().run()
-        print(n.up(), n.carrier(), n.mtu(), f"{n.mac():012x}"[:2] != "00", n.ifindex() > 0)
+        print(n.up(), n.carrier(), n.mtu(), n.mac() > 0xFFFFFFFFFF, n.ifindex() > 0)
         print(n.features())
-        step("ndA", "link", "set", "eth0", "down")
+        step({A!r}, "link", "set", "eth0", "down")
         print(n.up(), n.carrier(), n.carrier_resets())
-        step("ndA", "link", "set", "eth0", "up")
+        step({A!r}, "link", "set", "eth0", "up")
         print(n.up(), n.carrier(), n.carrier_resets())
         n.set_mtu(1400); n.set_mac(0x020000000777); n.set_up(False)
-        print(n.mtu(), f"{n.mac():012x}", n.up(), n.carrier())
+        print(n.mtu(), hex(n.mac()), n.up(), n.carrier())
         n.set_up(True)
         try:
             n.set_mtu(10)
         except OSError as e:
             print(e)
         print(len(changes) > 3, n.recv(32), n.stats().rx_dropped)
-        step("ndW", "link", "del", "ndpA")
+        step({W!r}, "link", "del", "ndpA")
         print(n.up(), n.carrier(), n.recv(32))
         netdev_close(n); n.close()
     """)
@@ -162,14 +164,14 @@ def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
     assert features == "{'current': 2112, 'advertised': 0, 'supported': 0, 'peer': 0}"
     assert down == "True False 1"
     assert up == "True True 2"
-    assert changed == "1400 020000000777 False False"
+    assert changed == "1400 0x20000000777 False False"
     assert refused.startswith("[Errno 22] ndpA: setting the MTU failed")
     assert after.startswith("True ")
     assert gone == "False False []"
 
 
 def test_an_interface_that_is_not_there(hosts: None) -> None:
-    said = run_inside("ndW", """
+    said = run_inside(W, """
         from vswitch.netdev import devices
         from vswitch.netdev.registry import netdev_open
         for name, type in (("nothere", "system"), ("ndpA", "tap")):
@@ -183,9 +185,9 @@ def test_an_interface_that_is_not_there(hosts: None) -> None:
 
 
 def test_a_tap_deleted_under_the_switch_does_not_keep_it_busy(hosts: None) -> None:
-    with crossover("ndW", "ndpA", "tap:ndtap") as process:
-        sh("ip", "-n", "ndW", "link", "del", "ndtap")
-        sh("ip", "-n", "ndW", "link", "set", "ndpA", "down")
+    with crossover(W, "ndpA", "tap:ndtap") as process:
+        sh("ip", "-n", W, "link", "del", "ndtap")
+        sh("ip", "-n", W, "link", "set", "ndpA", "down")
         time.sleep(0.3)
         before = cpu_seconds(process.pid)
         time.sleep(0.5)
@@ -193,7 +195,7 @@ def test_a_tap_deleted_under_the_switch_does_not_keep_it_busy(hosts: None) -> No
 
 
 def test_counters_tell_traffic_and_losses(hosts: None) -> None:
-    said = run_inside("ndW", """
+    said = run_inside(W, """
         from vswitch.netdev import devices
         from vswitch.netdev.frame import Frame
         from vswitch.netdev.registry import netdev_open
@@ -232,9 +234,9 @@ for x in A B; do
   nsenter -n -t $p ip addr add 10.8.0.$n/24 dev eth$x
   nsenter -n -t $p ip link set eth$x up
 done
-"$PYTHON" -m tests.netdev.crossover ndpA ndpB >/tmp/nd_userns_$$ & S=$!
-trap 'kill $A $B $S; rm -f /tmp/nd_userns_$$' EXIT
-for i in $(seq 50); do grep -q ready /tmp/nd_userns_$$ && break; sleep 0.1; done
+"$PYTHON" -m tests.netdev.crossover ndpA ndpB >"$SAID" & S=$!
+trap 'kill $A $B $S' EXIT
+for i in $(seq 50); do grep -q ready "$SAID" && break; sleep 0.1; done
 nsenter -n -t $A ping -q -c 3 -i 0.2 10.8.0.2
 nsenter -n -t $B python3 -c '
 import socket
@@ -250,10 +252,10 @@ wait $R
 """
 
 
-def test_it_works_without_root_in_a_user_namespace(require: Require) -> None:
+def test_it_works_without_root_in_a_user_namespace(require: Require, tmp_path: Path) -> None:
     require("userns", "command:unshare", "command:nsenter")
     done = subprocess.run(
         ["unshare", "-Urn", "sh", "-c", USERNS], capture_output=True, text=True, cwd=ROOT, timeout=60,
-        env=dict(switch_environment(), PYTHON=sys.executable), check=False)
+        env=dict(switch_environment(), PYTHON=sys.executable, SAID=str(tmp_path / "said")), check=False)
     assert " 0% packet loss" in done.stdout, done.stdout + done.stderr
     assert f"received {32 << 20}" in done.stdout, done.stdout + done.stderr

@@ -1,6 +1,6 @@
-"""Run in the switch's namespace: tagged packets from host ndA, through devices, to host ndB.
+"""Run in the switch's namespace: tagged packets from one host, through devices, to another.
 
-Prints whether the received frames are what was sent, and how each arrived at ndB: the type that
+Prints whether the received frames are what was sent, and how each arrived there: the type that
 is left in the frame, then tci and tpid of the tag that the kernel stripped there (`tpacket_auxdata`).
 """
 
@@ -37,14 +37,14 @@ def inside(namespace: str, program: str, *args: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def main() -> None:
+def main(sender: str, receiver: str) -> None:
     assert devices.TYPES
     a, b = netdev_open("ndpA"), netdev_open("ndpB")
-    inside("ndA", SEND, *TAGGED).communicate()
+    inside(sender, SEND, *TAGGED).communicate()
     time.sleep(0.2)
     frames = [f for f in a.recv(32) if f.data[6:12].hex() == "02000000000a"]
     print([f.data.hex() for f in frames] == TAGGED)
-    listener = inside("ndB", LISTEN)
+    listener = inside(receiver, LISTEN)
     assert listener.stdout is not None
     listener.stdout.readline()
     b.send(frames)
@@ -54,6 +54,3 @@ def main() -> None:
     listener.kill()
     listener.communicate()
 
-
-if __name__ == "__main__":
-    main()

@@ -21,12 +21,16 @@ from __future__ import annotations
 import errno
 import mmap
 import socket
+import sys
 from typing import Final, final
 
-from librt.strings import BytesWriter, read_i16_le, read_i32_le, write_i16_le
+from librt.strings import BytesWriter, write_i16_be, write_i16_le
 from mypy_extensions import i16, i64
 
 from vswitch.netdev.frame import GSO_NONE, Frame
+from vswitch.netlink.attrs import u16_at, u32_at
+
+_LITTLE: Final = sys.byteorder == "little"
 
 TP_STATUS_KERNEL: Final = 0
 TP_STATUS_USER: Final = 1
@@ -46,20 +50,24 @@ ETH_P_8021Q: Final = 0x8100
 
 
 def vnet_bytes(frame: Frame, hdr_len: i64) -> bytes:
-    """`struct virtio_net_hdr` of `frame` in host (little-endian) order, with `hdr_len` as given."""
+    """`struct virtio_net_hdr` of `frame` in host order, with `hdr_len` as given."""
     w = BytesWriter()
     w.append(frame.flags)
     w.append(frame.gso_type)
-    write_i16_le(w, low16(hdr_len))
-    write_i16_le(w, low16(frame.gso_size))
-    write_i16_le(w, low16(frame.csum_start))
-    write_i16_le(w, low16(frame.csum_offset))
+    append16(w, hdr_len)
+    append16(w, frame.gso_size)
+    append16(w, frame.csum_start)
+    append16(w, frame.csum_offset)
     return w.getvalue()
 
 
-def low16(value: i64) -> i16:
-    """The low 16 bits of `value`, as the signed number that they are to `write_i16_le`."""
-    return i16(((value & 0xFFFF) ^ 0x8000) - 0x8000)
+def append16(w: BytesWriter, value: i64) -> None:
+    """Append the low 16 bits of `value` in host order."""
+    signed: i64 = ((value & 0xFFFF) ^ 0x8000) - 0x8000
+    if _LITTLE:
+        write_i16_le(w, i16(signed))
+    else:
+        write_i16_be(w, i16(signed))
 
 
 def with_vlan(data: bytes, tpid: i64, tci: i64) -> bytes:
@@ -106,9 +114,9 @@ class RxRing:
                 break
             base = head * size
             hdr = mm[base : base + SLOT_HEAD]
-            mac: i64 = i64(read_i16_le(hdr, 12)) & 0xFFFF
-            length: i64 = i64(read_i32_le(hdr, 4))
-            snaplen: i64 = i64(read_i32_le(hdr, 8))
+            mac: i64 = u16_at(hdr, 12)
+            length: i64 = u32_at(hdr, 4)
+            snaplen: i64 = u32_at(hdr, 8)
             data: bytes
             if snaplen == length:
                 data = mm[base + mac : base + mac + length]
@@ -129,28 +137,28 @@ class RxRing:
             flags: i64 = i64(hdr[at])
             gso: i64 = i64(hdr[at + 1])
             if status & TP_STATUS_VLAN_VALID:
-                tci: i64 = i64(read_i16_le(hdr, 24)) & 0xFFFF
+                tci: i64 = u16_at(hdr, 24)
                 tpid: i64 = ETH_P_8021Q
                 if status & TP_STATUS_VLAN_TPID_VALID:
-                    tpid = i64(read_i16_le(hdr, 26)) & 0xFFFF
+                    tpid = u16_at(hdr, 26)
                 data = with_vlan(data, tpid, tci)
                 if flags & 1 or gso:
                     frames.append(Frame(
                         data, flags, gso,
-                        (i64(read_i16_le(hdr, at + 2)) & 0xFFFF) + 4,
-                        i64(read_i16_le(hdr, at + 4)) & 0xFFFF,
-                        (i64(read_i16_le(hdr, at + 6)) & 0xFFFF) + 4,
-                        i64(read_i16_le(hdr, at + 8)) & 0xFFFF,
+                        u16_at(hdr, at + 2) + 4,
+                        u16_at(hdr, at + 4),
+                        u16_at(hdr, at + 6) + 4,
+                        u16_at(hdr, at + 8),
                     ))
                 else:
                     frames.append(Frame(data, flags))
             elif flags & 1 or gso:
                 frames.append(Frame(
                     data, flags, gso,
-                    i64(read_i16_le(hdr, at + 2)) & 0xFFFF,
-                    i64(read_i16_le(hdr, at + 4)) & 0xFFFF,
-                    i64(read_i16_le(hdr, at + 6)) & 0xFFFF,
-                    i64(read_i16_le(hdr, at + 8)) & 0xFFFF,
+                    u16_at(hdr, at + 2),
+                    u16_at(hdr, at + 4),
+                    u16_at(hdr, at + 6),
+                    u16_at(hdr, at + 8),
                 ))
             else:
                 frames.append(Frame(data, flags))

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ def _link(body: bytes) -> tuple[Link, dict[int, bytes]]:
     """The link of an RTM_NEWLINK or RTM_DELLINK body; NlAttrError, struct.error if malformed."""
     _family, _type, index, flags, _change = _IFINFOMSG.unpack_from(body)
     attrs = parse(body, _IFINFOMSG.size)
-    mtu = int.from_bytes(attrs.get(IFLA_MTU, b"")[:4], "little")
+    mtu = int.from_bytes(attrs.get(IFLA_MTU, b"")[:4], sys.byteorder)
     mac = int.from_bytes(attrs.get(IFLA_ADDRESS, b"")[:6], "big")
     carrier = bool(flags & IFF_LOWER_UP)
     return Link(index, text(attrs.get(IFLA_IFNAME, b"")), flags, mtu, mac, carrier), attrs
