@@ -45,8 +45,10 @@ def normalized(text: str, ports: Mapping[str, str]) -> str:
 
     def actions(match: re.Match[str]) -> str:
         named = _PID.sub("pid=N", _RECIRC.sub(r"recirc\1N", _OUTPUT.sub(output, match[2])))
-        return match[1] + (sorted_outputs(named, text) if _FLOODS.search(text) else named)
+        return match[1] + (sorted_outputs(named, tags) if _FLOODS.search(text) else named)
 
+    tag = _TAG.search(text.split("\n", 1)[0])
+    tags = [f"vid={tag[1]},pcp={tag[2]}"] if tag else []
     text = _LABEL.sub(r"\1", text)
     return _ACTIONS.sub(actions, text).rstrip("\n") + "\n"
 
@@ -64,10 +66,12 @@ def split_actions(text: str) -> list[str]:
     return parts
 
 
-def sorted_outputs(text: str, trace: str) -> str:
-    """`text` with each run of outputs and tag changes as a sorted list of port[tags]."""
-    tag = _TAG.search(trace.split("\n", 1)[0])
-    tags = [f"vid={tag[1]},pcp={tag[2]}"] if tag else []
+def sorted_outputs(text: str, tags: list[str]) -> str:
+    """`text` with each run of outputs and tag changes as a sorted list of port[tags].
+
+    `tags` is what the packet has at first.
+    """
+    tags = list(tags)
     done: list[str] = []
     run: list[str] = []
     for action in [*split_actions(text), ""]:

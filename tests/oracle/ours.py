@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from vswitch.openflow.flow_text import parse_flow
-
 from tests.oracle.real import OracleError
 from tests.oracle.setup import Bridge, Port, Query, Setup
 from vswitch.base.clock import Clock
@@ -19,6 +17,7 @@ from vswitch.openflow.constants import (
     OFPPC_NO_RECV,
     OFPPC_PORT_DOWN,
 )
+from vswitch.openflow.flow_text import parse_flow
 
 CONFIG_BITS = {
     "no-flood": OFPPC_NO_FLOOD,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 
+from tests.oracle.compare import sorted_outputs
 from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
 from tests.oracle.setup import Query, Setup
@@ -20,13 +22,42 @@ from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.packet.parse import Parser
 
 _COUNTERS = re.compile(r", packets:\d+, bytes:\d+, used:[^,]*(, flags:[^,]*)?")
-_IDS = re.compile(r"\b(recirc_id=|recirc\(0x)[0-9a-f]+")
+_IDS = re.compile(r"\b(recirc_id=|recirc\(0x|pid=)[0-9a-f]+")
+_VLAN = re.compile(r"\bvlan\(vid=(\d+)(?:,pcp=(\d+))?")
+_MASKED = re.compile(r"(?<==)([0-9a-fx:.]+)/([0-9a-fx:.]+)")
 
 
 def flows(text: str) -> list[str]:
-    """The lines of `dpctl/dump-flows --names` without counters and ids, sorted."""
+    """The lines of `dpctl/dump-flows --names` without counters and ids, sorted.
+
+    The real userspace datapath shows a flow's key with bits that the flow doesn't match on;
+    here as in the kernel they are 0.
+    """
     lines = [line for line in text.splitlines() if line and not line.startswith("flow-dump from")]
-    return sorted(_IDS.sub(r"\1N", _COUNTERS.sub("", line)) for line in lines)
+    return sorted(flow(line) for line in lines)
+
+
+def flow(line: str) -> str:
+    """One of those lines; outputs sorted, as the real switch floods in no order."""
+    line = _MASKED.sub(masked, _IDS.sub(r"\1N", _COUNTERS.sub("", line))).replace(",pcp=0/0x0", "")
+    key, _, actions = line.partition(", actions:")
+    tag = _VLAN.search(key)
+    return f"{key}, actions:{sorted_outputs(actions, [f'vid={tag[1]},pcp={tag[2] or 0}'] if tag else [])}"
+
+
+def masked(found: re.Match[str]) -> str:
+    """A value/mask pair with the value's unmatched bits 0."""
+    value, mask = found[1], found[2]
+    if value.count(":") == 5 and mask.count(":") == 5:
+        pairs = zip(value.split(":"), mask.split(":"), strict=True)
+        value = ":".join(f"{int(v, 16) & int(m, 16):02x}" for v, m in pairs)
+    elif ":" in value or "." in value:
+        bits = int(ip_address(value)) & int(ip_address(mask))
+        value = str(ip_address(bits.to_bytes(len(ip_address(mask).packed), "big")))
+    else:
+        bits = int(value, 0) & int(mask, 0)
+        value = hex(bits) if bits else "0"
+    return f"{value}/{mask}"
 
 
 def packet(query: Query) -> tuple[int, bytes] | None:
@@ -41,11 +72,7 @@ def packet(query: Query) -> tuple[int, bytes] | None:
 
 
 def received(setup: Setup) -> Iterator[tuple[Query, str, str]]:
-    """(query, port name, packet in hexadecimal) for what can be received in `setup`.
-
-    Each flow once: when `dpctl/del-flows` takes a flow from under the real switch's feet, it
-    doesn't install the same one again for some time.
-    """
+    """(query, port name, packet in hexadecimal) for what can be received in `setup`, each flow once."""
     ports = setup.bridges[0].ports
     seen: set[bytes] = set()
     for query in setup.queries:
@@ -63,7 +90,7 @@ def received(setup: Setup) -> Iterator[tuple[Query, str, str]]:
 
 def after(switch: RealSwitch | OurSwitch, port: str, data: str) -> list[str]:
     """The datapath flows once a packet has come in by `port`."""
-    switch.appctl("dpctl/del-flows")
+    switch.appctl("revalidator/purge")
     switch.appctl("netdev-dummy/receive", port, data)
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:

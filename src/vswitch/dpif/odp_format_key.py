@@ -277,7 +277,7 @@ def _format_attr(attr: int, value: bytes, mask: bytes | None, verbose: bool, por
     """What stands in the brackets of one attribute."""
     m = _ones(len(value)) if mask is None else mask.ljust(len(value), b"\0")[: len(value)]
     if attr == key.ENCAP:
-        return format_key_attrs(value, mask, verbose, ports)
+        return format_key_attrs(value, mask, verbose, ports, outer=False)
     if attr == key.TUNNEL:
         return format_tunnel(value, mask, verbose)
     if attr == key.NSH:
@@ -328,9 +328,12 @@ def _shown_though_wild(attr: int, value: bytes, masks: dict[int, bytes], verbose
 
 
 def format_key_attrs(
-    data: bytes, mask: bytes | None = None, verbose: bool = False, ports: PortNames = None
+    data: bytes, mask: bytes | None = None, verbose: bool = False, ports: PortNames = None, outer: bool = True
 ) -> str:
-    """Key attributes (and their mask's) as text. NlAttrError if they are malformed."""
+    """Key attributes (and their mask's) as text; `outer` False for what a VLAN tag encapsulates.
+
+    NlAttrError if they are malformed.
+    """
     masks = parse(mask) if mask is not None else {}
     words = []
     seen = set()
@@ -346,6 +349,6 @@ def format_key_attrs(
             words.append(f"{name}({_format_attr(attr, value, m, verbose, ports)})")
         except (IndexError, NlAttrError):
             words.append(f"{name}(bad length {size})")
-    if key.ETHERTYPE in masks and key.ETHERTYPE not in seen and any(masks[key.ETHERTYPE]):
+    if outer and key.ETHERTYPE in masks and key.ETHERTYPE not in seen and any(masks[key.ETHERTYPE]):
         words.append("eth_type(0/0xffff)")
     return ",".join(words)

@@ -498,10 +498,21 @@ def _lse(words: vec[i64], i: i64) -> i64:
 
 
 def _encode_mpls(out: BytesWriter, words: vec[i64], flow: vec[i64]) -> None:
-    """The labels down to the bottom of the stack, three at most."""
-    n: i64 = 1
-    while n < 3 and not _lse(flow, n - 1) & 0x100:
-        n += 1
+    """The labels down to the bottom of the stack; if that is not among the three that a flow has,
+    those of them that are not 0."""
+    n: i64 = 0
+    at_bottom = False
+    k: i64 = 0
+    while k < 3 and not at_bottom:
+        lse = _lse(flow, k)
+        k += 1
+        if lse & 0x100:
+            at_bottom = True
+            n = k
+        elif lse:
+            n += 1
+    if n == 0:
+        n = 1
     _header(out, key.MPLS, 4 * n)
     i: i64 = 0
     while i < n:

@@ -42,6 +42,7 @@ from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
 from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.upcalls import UpcallQueues
+from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netdev.devices import watch
 from vswitch.netdev.frame import Frame
@@ -384,6 +385,7 @@ class UserspaceDpif(Dpif):
 
     def _flow_put(self, op: FlowPut) -> None:
         dp = self._dp
+        mask = _with_tag_presence(op.mask)
         ufid = op.ufid or _make_ufid(op.key)
         entry = dp.flows.get(ufid)
         flags = int(op.flags)
@@ -402,16 +404,16 @@ class UserspaceDpif(Dpif):
             if len(dp.flows) >= MAX_FLOWS:
                 op.error = errno.EFBIG
                 return
-            key = op.key.masked(op.mask)
+            key = op.key.masked(mask)
             if tracks_connections(key.words):
                 op.error, op.detail = errno.EOPNOTSUPP, "this datapath tracks no connections"
                 return
-            entry = self._core.dpcls.add(key, op.mask, ufid)
+            entry = self._core.dpcls.add(key, mask, ufid)
             if entry is None:
                 op.error, op.detail = errno.EEXIST, "a flow of this key and mask has another ufid"
                 return
             dp.flows[ufid] = entry
-        elif op.mask != entry.mask or op.key.masked(op.mask) != entry.key:
+        elif mask != entry.mask or op.key.masked(mask) != entry.key:
             op.error, op.detail = errno.EINVAL, "the flow of this ufid has another key or mask"
             return
         entry.program = program
@@ -519,6 +521,18 @@ class UserspaceDpif(Dpif):
         core.emc.sweep()
         return {"masks": len(core.dpcls.subtables), "emc entries": int(core.emc.count),
                 "flows": len(self._dp.flows), "meters": len(core.meters)}
+
+
+def _with_tag_presence(mask: Flow) -> Flow:
+    """A mask that at least tells tagged from untagged packets and one VLAN from another.
+
+    Key attributes have no words for "tagged or not": a key without VLAN means no tag.
+    """
+    if mask.words[at.W_VLAN_TCI] & 0xFFFF:
+        return mask
+    mask = mask.copy()
+    mask.words[at.W_VLAN_TCI] |= at.VLAN_CFI | at.VLAN_VID_MASK
+    return mask
 
 
 def _make_ufid(key: Flow) -> bytes:
