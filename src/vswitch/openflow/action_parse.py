@@ -27,8 +27,6 @@ from vswitch.openflow.action_words import (
 )
 from vswitch.openflow.constants import (
     OFPP_CONTROLLER,
-    OFPP_FIRST_RESV,
-    OFPP_MAX,
     PACKET_IN_REASONS,
 )
 from vswitch.openflow.subfield import parse_subfield, parse_subfield_at
@@ -62,8 +60,7 @@ class Scope:
 
     def port(self, text: str) -> int | None:
         """The port that `text` names."""
-        port = parse_port(text, self.ports)
-        return None if port is None or OFPP_MAX <= port < OFPP_FIRST_RESV else port
+        return parse_port(text, self.ports)
 
 
 Parser = Callable[[ActionWord, Scope], a.Action]

@@ -14,9 +14,11 @@ from vswitch.flow.match_text import normalize, parse_match_word
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
 from vswitch.flow.values import c_hex, parse_port
 from vswitch.openflow import constants as c
+from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.action_text import format_actions, parse_actions
 from vswitch.openflow.action_words import bounded, table_number, u32, u64
 from vswitch.openflow.actions import Action, Actions
+from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 
 COMMANDS: Final = {
@@ -59,6 +61,11 @@ def parse_flow(text: str, command: FlowModCommand = FlowModCommand.ADD,
     normalize(match)
     if actions_at >= 0:
         fm.actions = _parse_flow_actions(text, actions_at, ports, tables)
+        try:
+            check_actions(fm.actions, match, table_id=fm.table_id)
+        except OfpError as error:
+            message = f"actions are invalid with specified match ({error.name})"
+            raise FlowSyntaxError(message, text[actions_at:], text, actions_at) from error
     return fm
 
 

@@ -1,0 +1,201 @@
+"""Whether actions make sense for the packets that a match selects.
+
+The actions are walked with a flow that has what the match says, changed as they change it: after
+`push_vlan` there is a VLAN tag, after `push_mpls` no IP header. What Open vSwitch refuses only
+for OpenFlow 1.1 and later (mod_nw_src without "ip") passes here unless `strict`: at run time such
+an action does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from vswitch.flow.field import Field
+from vswitch.flow.fields import by_name
+from vswitch.flow.flow import Flow
+from vswitch.flow.match import Match
+from vswitch.flow.prereq import effective_dl_type, prereqs_ok
+from vswitch.openflow import actions as a
+from vswitch.openflow.constants import (
+    OFPP_ALL,
+    OFPP_CONTROLLER,
+    OFPP_FLOOD,
+    OFPP_IN_PORT,
+    OFPP_LOCAL,
+    OFPP_MAX,
+    OFPP_NONE,
+    OFPP_NORMAL,
+    OFPP_TABLE,
+    OFPTT_ALL,
+)
+from vswitch.openflow.errors import OfpError
+
+OUTPUT_PORTS: Final = frozenset((
+    OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_CONTROLLER, OFPP_LOCAL,
+))
+"""Reserved ports that packets can be output to."""
+OFPG_MAX: Final = 0xFFFFFF00
+OFPM_MAX: Final = 0xFFFF0000
+MPLS: Final = (0x8847, 0x8848)
+IP: Final = (0x0800, 0x86DD)
+NAT_TYPES: Final = {4: 0x0800, 6: 0x86DD}
+TRANSPORTS: Final = (6, 17, 132)
+VLAN_CFI: Final = 0x1000
+INCONSISTENT: Final = "OFPBAC_MATCH_INCONSISTENT"
+
+_CT_NW_SRC: Final = by_name("ct_nw_src")
+"""A field of the connection's original direction: its prerequisite is a valid connection."""
+
+
+def check_actions(actions: Sequence[a.Action], match: Match, max_ports: int = OFPP_MAX,
+                  table_id: int = OFPTT_ALL, n_tables: int = 255, strict: bool = False) -> None:
+    """OfpError if `actions` don't fit packets of `match` in table `table_id` (255: unknown).
+
+    OFPBAC_MATCH_INCONSISTENT, OFPBAC_BAD_OUT_PORT, OFPBAC_BAD_OUT_GROUP, OFPBAC_BAD_TAG,
+    OFPBIC_BAD_TABLE_ID, OFPMMFC_INVALID_METER; `detail` is the action's class.
+    """
+    _Check(match.flow.copy(), match.mask, max_ports, table_id, n_tables, strict).run(actions)
+
+
+class _Check:
+    def __init__(self, flow: Flow, mask: Flow, max_ports: int, table_id: int, n_tables: int,
+                 strict: bool) -> None:
+        self.flow = flow
+        self.mask = mask
+        self.max_ports = max_ports
+        self.table_id = table_id
+        self.n_tables = n_tables
+        self.strict = strict
+
+    def run(self, actions: Iterable[a.Action]) -> None:
+        for action in actions:
+            self._one(action)
+
+    def _nested(self, actions: Iterable[a.Action]) -> None:
+        """Check actions that work on a copy of the packet."""
+        kept = self.flow.copy()
+        self.run(actions)
+        self.flow = kept
+
+    def _soft(self, ok: bool, action: a.Action) -> None:
+        if not ok and self.strict:
+            raise OfpError(INCONSISTENT, type(action).__name__)
+
+    def _field(self, field: Field, action: a.Action) -> None:
+        if not prereqs_ok(field, self.flow, self.mask):
+            raise OfpError(INCONSISTENT, f"{type(action).__name__} {field.name}")
+
+    def _port(self, port: int, action: a.Action) -> None:
+        if port not in OUTPUT_PORTS and port >= self.max_ports and port != OFPP_NONE:
+            raise OfpError("OFPBAC_BAD_OUT_PORT", f"{type(action).__name__} {port}")
+
+    def _one(self, action: a.Action) -> None:
+        flow = self.flow
+        match action:
+            case a.Output() | a.OutputTrunc() | a.Enqueue():
+                self._port(action.port, action)
+            case a.OutputReg() | a.StackPush():
+                self._field(action.src.field, action)
+            case a.StackPop() | a.Multipath() | a.CheckPktLarger():
+                self._field(action.dst.field, action)
+            case a.Bundle():
+                for port in action.members:
+                    self._port(port, action)
+                if action.dst is not None:
+                    self._field(action.dst.field, action)
+            case a.SetField():
+                self._set_field(action)
+            case a.RegMove():
+                self._field(action.src.field, action)
+                self._field(action.dst.field, action)
+            case a.SetVlanVid() | a.SetVlanPcp():
+                self._soft(bool(flow.vlan_tci & VLAN_CFI) or action.push, action)
+                flow.vlan_tci |= VLAN_CFI
+            case a.StripVlan():
+                self._soft(bool(flow.vlan_tci & VLAN_CFI), action)
+                flow.vlan_tci = flow.vlan_tci1
+                flow.vlan_tci1 = 0
+            case a.PushVlan():
+                if flow.vlan_tci1 & VLAN_CFI:
+                    raise OfpError("OFPBAC_BAD_TAG", "PushVlan")
+                flow.vlan_tci1 = flow.vlan_tci
+                flow.vlan_tci |= VLAN_CFI
+            case a.PushMpls():
+                if effective_dl_type(flow) in IP:
+                    flow.nw_proto = 0
+                flow.dl_type = action.ethertype
+            case a.PopMpls():
+                self._soft(effective_dl_type(flow) in MPLS, action)
+                flow.dl_type = action.ethertype
+            case a.Clone() | a.WriteActions():
+                self._nested(action.actions)
+            case a.Ct():
+                self._ct(action)
+            case a.Resubmit():
+                if action.with_ct_orig and not prereqs_ok(_CT_NW_SRC, flow, self.mask):
+                    raise OfpError(INCONSISTENT, "Resubmit ct")
+            case a.Group():
+                if action.group_id > OFPG_MAX:
+                    raise OfpError("OFPBAC_BAD_OUT_GROUP", str(action.group_id))
+            case a.Meter():
+                if not 0 < action.meter_id <= OFPM_MAX:
+                    raise OfpError("OFPMMFC_INVALID_METER", str(action.meter_id))
+            case a.GotoTable():
+                known = self.table_id != OFPTT_ALL
+                if action.table_id >= self.n_tables or (known and action.table_id <= self.table_id):
+                    raise OfpError("OFPBIC_BAD_TABLE_ID", f"goto_table:{action.table_id}")
+            case a.Learn():
+                self._learn(action)
+            case a.Encap():
+                flow.packet_type = action.packet_type
+            case a.Decap():
+                if action.packet_type is not None:
+                    flow.packet_type = action.packet_type
+            case _:
+                self._headers(action)
+
+    def _headers(self, action: a.Action) -> None:
+        """Actions whose prerequisites only OpenFlow 1.1 and later insist on."""
+        flow = self.flow
+        dl_type = effective_dl_type(flow)
+        if isinstance(action, a.SetIpv4Src | a.SetIpv4Dst):
+            self._soft(dl_type == 0x0800, action)
+        elif isinstance(action, a.SetIpDscp | a.SetIpEcn | a.SetIpTtl | a.DecTtl):
+            self._soft(dl_type in IP, action)
+        elif isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):
+            self._soft(dl_type in IP and flow.nw_proto in TRANSPORTS, action)
+        elif isinstance(action, a.SetMplsLabel | a.SetMplsTc | a.SetMplsTtl | a.DecMplsTtl):
+            self._soft(dl_type in MPLS, action)
+
+    def _set_field(self, action: a.SetField) -> None:
+        field = action.field
+        self._field(field, action)
+        if field.name == "vlan_vid" and not self.flow.vlan_tci & VLAN_CFI:
+            raise OfpError(INCONSISTENT, "SetField vlan_vid")
+        if field.name == "vlan_tci":
+            self.flow.vlan_tci = action.value
+
+    def _ct(self, action: a.Ct) -> None:
+        dl_type = effective_dl_type(self.flow)
+        self._soft(dl_type in IP, action)
+        if action.zone_src is not None:
+            self._field(action.zone_src.field, action)
+        for nested in action.actions:
+            if isinstance(nested, a.Nat) and nested.family and dl_type != NAT_TYPES[nested.family]:
+                raise OfpError(INCONSISTENT, "Nat")
+        self._nested(action.actions)
+
+    def _learn(self, action: a.Learn) -> None:
+        """The learned flow's match grows spec by spec, and its prerequisites with it."""
+        learned = Match()
+        for spec in action.specs:
+            if spec.src is not None:
+                self._field(spec.src.field, action)
+            if spec.dst is None:
+                continue
+            field = spec.dst.field
+            if not prereqs_ok(field, learned.flow, learned.mask):
+                raise OfpError(INCONSISTENT, f"Learn {field.name}")
+            if spec.kind == "match" and spec.src is None and spec.dst.whole:
+                learned.set(field, spec.value)
