@@ -10,7 +10,7 @@ from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.text import format_megaflow
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.ofproto.rule import Rule
-from vswitch.ofproto.table import Table
+from vswitch.ofproto.tables import Tables
 from vswitch.ofproto_dpif import mirror as mirror_ops
 from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
 from vswitch.ofproto_dpif.mirror import MAX_MIRRORS, Mirror
@@ -58,7 +58,7 @@ class Bridge:
         self.backer.ofprotos[name] = self
         self.ports: dict[int, OfportDpif] = {}
         self.bundles: dict[object, Bundle] = {}
-        self.tables = [Table(n) for n in range(255)]
+        self.tables = Tables()
         self.mirrors: list[Mirror | None] = [None] * MAX_MIRRORS
         self.has_mirrors = False
         self.mac_learning = MacLearning()

@@ -14,6 +14,7 @@ from mypy_extensions import i64
 from vswitch.dpif.actions import Clone as OdpClone
 from vswitch.dpif.actions import Sample as OdpSample
 from vswitch.flow.field import Prereq
+from vswitch.flow.fields import FIELDS
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     FRAG_LATER,
@@ -482,7 +483,11 @@ def _report_subfield(ctx: Ctx, sf: of.MfSubfield) -> None:
         report(ctx, OFT_DETAIL, f"{format_subfield(sf)} is now {text}")
 
 
-_IN_IP_HEADER: Final = frozenset((Prereq.ARP, Prereq.IPV4, Prereq.IPV6, Prereq.IP_ANY))
+_IN_IP_HEADER: Final = frozenset(
+    field.index
+    for field in FIELDS
+    if field.prereq in (Prereq.ARP, Prereq.IPV4, Prereq.IPV6, Prereq.IP_ANY) and field.name != "ip_dscp"
+)
 """Fields that are committed only where the protocol is not 0, so that the protocol matters."""
 
 
@@ -493,7 +498,7 @@ def _set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
         if ctx.trace is not None:
             report(ctx, OFT_WARN, f"unmet prerequisites for {field.name}, set_field ignored")
         return False
-    if field.prereq in _IN_IP_HEADER and field.name != "ip_dscp":
+    if field.index in _IN_IP_HEADER:
         ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
     mask = a.mask
     mask_field(ctx.wc, field, mask)

@@ -11,10 +11,11 @@ peer's, for the datapath sees the difference.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, final
 
+from librt.strings import BytesWriter, write_i64_be
 from librt.vecs import vec
-from mypy_extensions import i64
+from mypy_extensions import i64, u8
 
 from vswitch.dpif.actions import PopMpls, PopVlan, PushMpls, PushVlan, Set, SetMasked
 from vswitch.flow import key_attr
@@ -108,71 +109,97 @@ def commit(ctx: Ctx) -> None:
     _u32(ctx, key_attr.SKB_MARK, W_PKT_MARK, S_PKT_MARK)
 
 
-# A key attribute under way: its struct as three byte strings, field by field.
+# A key attribute under way: its struct's value and mask, field by field.
 
 
+@final
 class _Attr:
-    """One key attribute's struct: value, mask, and what changed; fields are added in order."""
+    """One key attribute's struct. Fields are added in order.
 
-    def __init__(self, ctx: Ctx) -> None:
+    With `masked` only the bits of fields that changed are in value and mask; without it the
+    value is whole. `exact` says that all of the mask is set.
+    """
+
+    def __init__(self, ctx: Ctx, masked: bool) -> None:
         self.new: vec[i64] = ctx.flow.words
         self.old: vec[i64] = ctx.base.words
         self.wc: vec[i64] = ctx.wc.words
-        self.value: bytes = b""
-        self.mask: bytes = b""
+        self.masked: bool = masked and ctx.support.masked_set
+        self.value: BytesWriter = BytesWriter()
+        self.mask: BytesWriter = BytesWriter()
         self.changed: bool = False
+        self.exact: bool = True
 
     def field(self, w: i64, shift: i64, n_bytes: i64) -> None:
-        """A field of up to 6 bytes."""
-        ones: i64 = 0x7FFFFFFFFFFFFFFF >> (63 - n_bytes * 8)  # mypyc shifts a literal in C's 32 bits
+        """A field of 1, 2, 4 or 6 bytes."""
+        ones: i64 = (i64(1) << (n_bytes * 8)) - 1
         new = (self.new[w] >> shift) & ones
-        old = (self.old[w] >> shift) & ones
-        bits = (self.wc[w] >> shift) & ones
-        size = int(n_bytes)
-        known = int(bits).to_bytes(size, "big")
-        self.value += int(new).to_bytes(size, "big")
-        if new == old:
-            self.mask += bytes(size)
-        else:
-            self.mask += known
+        bits: i64 = 0
+        if new != (self.old[w] >> shift) & ones:
             self.changed = True
+            bits = (self.wc[w] >> shift) & ones
+        if bits != ones:
+            self.exact = False
+        self._put(new & bits if self.masked else new, bits, n_bytes)
 
     def address6(self, w: i64) -> None:
         """A field of 16 bytes."""
         changed = self.new[w] != self.old[w] or self.new[w + 1] != self.old[w + 1]
-        new = _word_bytes(self.new[w]) + _word_bytes(self.new[w + 1])
-        known = _word_bytes(self.wc[w]) + _word_bytes(self.wc[w + 1])
-        self.value += new
         if changed:
-            self.mask += known
             self.changed = True
-        else:
-            self.mask += bytes(16)
+        i: i64 = w
+        while i < w + 2:
+            bits: i64 = self.wc[i] if changed else 0
+            if bits != -1:
+                self.exact = False
+            write_i64_be(self.value, self.new[i] & bits if self.masked else self.new[i])
+            write_i64_be(self.mask, bits)
+            i += 1
 
-    def constant(self, value: i64, n_bytes: int) -> None:
+    def opcode(self) -> None:
+        """ARP's: 16 bits in the attribute, 8 in a flow; what is known of these is known of all."""
+        new = (self.new[W_NW_PROTO] >> S_NW_PROTO) & 0xFF
+        bits: i64 = 0
+        if new != (self.old[W_NW_PROTO] >> S_NW_PROTO) & 0xFF:
+            self.changed = True
+            bits = (self.wc[W_NW_PROTO] >> S_NW_PROTO) & 0xFF
+        if bits != 0xFF:
+            self.exact = False
+        self._put(new & bits if self.masked else new, bits << 8 | bits, 2)
+
+    def constant(self, value: i64, n_bytes: i64) -> None:
         """A field that no action changes (protocol, fragment, padding)."""
-        data = int(value).to_bytes(n_bytes, "big")
-        self.value += data
-        self.mask += bytes(n_bytes)
+        self.exact = False
+        self._put(0 if self.masked else value, 0, n_bytes)
+
+    def _put(self, value: i64, mask: i64, n_bytes: i64) -> None:
+        _write(self.value, value, n_bytes)
+        _write(self.mask, mask, n_bytes)
 
 
-def _word_bytes(word: i64) -> bytes:
-    return int(word).to_bytes(8, "big", signed=True)
+def _write(to: BytesWriter, value: i64, n_bytes: i64) -> None:
+    i = (n_bytes - 1) * 8
+    while i >= 0:
+        byte: i64 = (value >> i) & 0xFF
+        to.append(u8(byte))
+        i -= 8
 
 
-def _put(ctx: Ctx, attr: int, a: _Attr) -> bool:
+def _put(ctx: Ctx, attr: int, a: _Attr, host_order: bool = False) -> bool:
     """Compose the set action of `a` if anything in it changed. True: the megaflow must know it all.
 
-    An empty mask asks for a whole set.
+    `host_order`: the attribute is one number, which the kernel has in its own byte order.
     """
     if not a.changed:
         return False
-    mask = a.mask
-    if mask and ctx.support.masked_set and mask.count(0xFF) != len(mask):
-        value = (int.from_bytes(a.value, "big") & int.from_bytes(mask, "big")).to_bytes(len(mask), "big")
-        ctx.odp.append(SetMasked(attr, value, mask))
+    value = a.value.getvalue()
+    if host_order:
+        value = value[::-1]
+    if a.masked and not a.exact:
+        mask = a.mask.getvalue()
+        ctx.odp.append(SetMasked(attr, value, mask[::-1] if host_order else mask))
         return False
-    ctx.odp.append(Set(attr, a.value))
+    ctx.odp.append(Set(attr, value))
     return True
 
 
@@ -193,7 +220,7 @@ def _ether(ctx: Ctx) -> None:
     old = ctx.base.words
     if ((new[W_ETH_SRC] ^ old[W_ETH_SRC]) | (new[W_ETH_DST] ^ old[W_ETH_DST])) & ETH_BITS == 0:
         return
-    a = _Attr(ctx)
+    a = _Attr(ctx, True)
     a.field(W_ETH_SRC, S_ETH_SRC, 6)
     a.field(W_ETH_DST, S_ETH_DST, 6)
     exact = _put(ctx, key_attr.ETHERNET, a)
@@ -222,7 +249,7 @@ def _ipv4(ctx: Ctx) -> None:
     old = ctx.base.words
     if new[W_NW_SRC] == old[W_NW_SRC] and (new[W_NW_TOS] ^ old[W_NW_TOS]) & 0xFFFF00 == 0:
         return
-    a = _Attr(ctx)
+    a = _Attr(ctx, True)
     a.field(W_NW_SRC, S_NW_SRC, 4)
     a.field(W_NW_SRC, 0, 4)
     a.constant((new[W_NW_PROTO] >> S_NW_PROTO) & 0xFF, 1)
@@ -247,7 +274,7 @@ def _ipv6(ctx: Ctx) -> None:
     ):
         _nd(ctx)
         return
-    a = _Attr(ctx)
+    a = _Attr(ctx, True)
     a.address6(W_IPV6_SRC)
     a.address6(W_IPV6_DST)
     a.field(W_IPV6_LABEL, S_IPV6_LABEL, 4)
@@ -277,7 +304,7 @@ def _nd(ctx: Ctx) -> None:
     kind = (new[W_TP_SRC] >> S_TP_SRC) & 0xFFFF
     if (new[W_NW_PROTO] >> S_NW_PROTO) & 0xFF != IPPROTO_ICMPV6 or kind not in (135, 136):
         return
-    a = _Attr(ctx)
+    a = _Attr(ctx, True)
     a.address6(W_ND_TARGET)
     a.field(W_ARP_SHA, 16, 6)
     a.field(W_ARP_THA, 16, 6)
@@ -292,13 +319,10 @@ def _nd(ctx: Ctx) -> None:
 
 
 def _arp(ctx: Ctx) -> None:
-    a = _Attr(ctx)
+    a = _Attr(ctx, True)
     a.field(W_NW_SRC, S_NW_SRC, 4)
     a.field(W_NW_SRC, 0, 4)
-    a.field(W_NW_PROTO, S_NW_PROTO, 1)
-    # The attribute has 16 bits of opcode, a flow 8; what is known of these is known of all.
-    a.value = a.value[:8] + b"\0" + a.value[8:]
-    a.mask += a.mask[8:]
+    a.opcode()
     a.field(W_ARP_SHA, 16, 6)
     a.field(W_ARP_THA, 16, 6)
     if not a.changed:
@@ -328,7 +352,7 @@ def _transport(ctx: Ctx, dl_type: i64) -> None:
     if (new[W_TP_SRC] ^ ctx.base.words[W_TP_SRC]) & TP_BITS == 0:
         return
     proto = (new[W_NW_PROTO] >> S_NW_PROTO) & 0xFF
-    a = _Attr(ctx)
+    a = _Attr(ctx, proto in _TRANSPORT_ATTRS)
     if proto in (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP):
         a.field(W_TP_SRC, S_TP_SRC, 2)
         a.field(W_TP_DST, S_TP_DST, 2)
@@ -338,7 +362,6 @@ def _transport(ctx: Ctx, dl_type: i64) -> None:
         a.field(W_TP_DST, S_TP_DST, 1)
         attr = key_attr.ICMP if dl_type == ETH_TYPE_IP else key_attr.ICMPV6
         ctx.out.slow |= SLOW_ACTION
-        a.mask = b""
     else:
         return
     exact = _put(ctx, attr, a)
@@ -349,17 +372,10 @@ def _u32(ctx: Ctx, attr: int, w: i64, shift: i64) -> None:
     bits: i64 = -1 << 32 if shift == 32 else 0xFFFFFFFF
     if (ctx.flow.words[w] ^ ctx.base.words[w]) & bits == 0:
         return
-    a = _Attr(ctx)
+    a = _Attr(ctx, True)
     a.field(w, shift, 4)
-    exact = _put(ctx, attr, _host_order(a))
+    exact = _put(ctx, attr, a, True)
     _copy_bits(ctx, w, bits, exact)
-
-
-def _host_order(a: _Attr) -> _Attr:
-    """Turn the fields of an attribute that is one number around: the kernel has it in host order."""
-    a.value = a.value[::-1]
-    a.mask = a.mask[::-1]
-    return a
 
 
 def _vlan(ctx: Ctx) -> None:
