@@ -97,17 +97,19 @@ def run(ctx: Ctx, actions: of.Actions, last: bool) -> None:
         if ctx.trace is not None:
             report(ctx, OFT_ACTION, "drop")
         return
-    n: i64 = len(actions)
+    # What a recirculation resumes may hold `Unroll`, which is no OpenFlow action.
+    steps: tuple[Any, ...] = actions
+    n: i64 = len(steps)
     i: i64 = 0
     while i < n:
         if ctx.error != 0:
             return
-        action: Any = actions[i]
+        action: Any = steps[i]
         if ctx.was_mpls and not ctx.exit and needs_recirculation(action):
             xlate_freeze.trigger(ctx)
         if ctx.exit:
             if ctx.freezing:
-                xlate_freeze.unroll(ctx, actions[i:])
+                xlate_freeze.unroll(ctx, steps[i:])
             return
         if ctx.trace is not None and type(action) is not xlate_freeze.Unroll:
             report(ctx, OFT_ACTION, format_actions((action,)))
