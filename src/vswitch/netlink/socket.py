@@ -240,16 +240,17 @@ class NlSocket:
                 raise NlOverrun(errno.ENOBUFS, "netlink receive") from e
             raise NlError(e.errno or errno.EIO, "netlink receive") from e
 
-    def drain(self) -> int:
-        """Throw away whatever is queued; how many datagrams that were."""
+    def drain(self, most: int = 1 << 16) -> int:
+        """Throw away what is queued, up to `most` datagrams in case more keep coming; how many."""
         n = 0
-        while True:
+        while n < most:
             try:
                 if not self.recv():
-                    return n
+                    break
                 n += 1
             except NlOverrun:
                 continue
+        return n
 
     def __repr__(self) -> str:
         return f"NlSocket(protocol={self.protocol}, pid={self.pid}, fd={self.fileno()})"

@@ -423,7 +423,13 @@ class DpifKernel(Dpif):
         return self.channels.fileno()
 
     def show_channels(self) -> str:
-        return self.channels.show()
+        text = self.channels.show()
+        # Linux 6.3 and later count a port's undelivered upcalls themselves, which needs no sketch.
+        failed = [p for p in self._ports() if p.upcalls_failed]
+        if failed:
+            counts = ", ".join(f"port {p.port_no} ({p.name}) {p.upcalls_failed}" for p in failed)
+            text += f"  undelivered upcalls, as the kernel counts them: {counts}\n"
+        return text
 
     # Meters.
 
