@@ -548,3 +548,8 @@ class Flow:
     def _set48(self, w: i64, value: int) -> None:
         bits: i64 = value & 0xFFFFFFFFFFFF
         self.words[w] = (self.words[w] & 0xFFFF) | (((bits ^ 0x800000000000) - 0x800000000000) << 16)
+
+    def __repr__(self) -> str:
+        from vswitch.flow.text import format_flow
+
+        return f"<Flow {format_flow(self)}>"
