@@ -158,6 +158,7 @@ def _patch_output(ctx: Ctx, port: OfportDpif, peer: OfportDpif, last: bool) -> N
     old_was_mpls = ctx.was_mpls
     old_mirrors = ctx.mirrors
     old_rule = ctx.rule
+    old_table = ctx.table_id
     ctx.stack = []
     ctx.action_set = []
     if there is not here:
@@ -175,7 +176,6 @@ def _patch_output(ctx: Ctx, port: OfportDpif, peer: OfportDpif, last: bool) -> N
     ctx.effects.append(CreditPort(port, True))
     ctx.effects.append(CreditPort(peer, False))
     if may_receive(ctx, peer):
-        xlate_normal.mirror_ingress(ctx)
         xlate_tables.table_action(ctx, in_port, 0, True, last, True)
         if not ctx.freezing:
             run_action_set(ctx)
@@ -191,6 +191,7 @@ def _patch_output(ctx: Ctx, port: OfportDpif, peer: OfportDpif, last: bool) -> N
     ctx.conntracked = old_conntracked
     ctx.was_mpls = old_was_mpls
     ctx.rule = old_rule
+    ctx.table_id = old_table
     ctx.exit = False
     ctx.error = XLATE_OK
 

@@ -100,6 +100,8 @@ def table_action(ctx: Ctx, in_port: i64, table_id: i64, may_packet_in: bool, las
     `last`: nothing follows that could see the changes; `clone`: they must not be seen.
     """
     if ctx.was_mpls:
+        # The table is the peer's, behind a patch port: other lookups are put off by `xlate_mpls`.
+        ctx.table_id = table_id
         xlate_freeze.trigger(ctx)
         return
     if not check_limits(ctx):
