@@ -60,7 +60,8 @@ def test_actions_must_fit_the_match(match: str, actions: str, error: str) -> Non
 
 
 @pytest.mark.parametrize(("match", "actions", "error"), CASES)
-def test_the_real_ovs_ofctl_agrees(require: Callable[..., None], match: str, actions: str, error: str) -> None:
+def test_the_real_ovs_ofctl_agrees(require: Callable[..., None], match: str, actions: str,
+                                   error: str) -> None:
     require("command:ovs-ofctl")
     ran = subprocess.run(["ovs-ofctl", "parse-flow", f"{match},actions={actions}"],
                          capture_output=True, text=True, check=False)

@@ -110,12 +110,16 @@ class Classifier:
     # Changes.
 
     def insert(self, rule: ClsRule) -> ClsRule | None:
-        """Add `rule`; returns the rule of equal match and priority that it replaced, if any."""
+        """Add `rule`; returns the rule of equal match and priority that it replaced, if any.
+
+        The rule's `match.mask` becomes one that it shares with others: it must not be changed.
+        """
         match = rule.match
         key = match.mask.key()
         subtable = self.subtables.get(key)
         if subtable is None:
             subtable = self._add_subtable(key, match.mask)
+        match.mask = subtable.mask  # one for all of the subtable's rules
         before = subtable.max_priority
         fresh = subtable.n_rules == 0
         replaced, first = subtable.insert(rule)

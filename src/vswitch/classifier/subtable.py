@@ -10,6 +10,7 @@ Only words in which the mask has bits are kept: `words[j]` is the j-th such word
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Final, final
 
 from librt.vecs import append, vec
@@ -75,8 +76,10 @@ class Subtable:
         self.n_heads: i64 = 0
         self.n_rules: i64 = 0
         self.max_priority: i64 = 0
-        self.max_count: i64 = 0
-        """How many rules have the highest priority."""
+        self.counts: dict[int, int] = {}
+        """Priority -> how many rules have it."""
+        self.priorities: list[int] = []
+        """A heap of the keys of `counts`, negated; those without rules go when they are on top."""
 
     # Lookup.
 
@@ -264,11 +267,7 @@ class Subtable:
             if self.ports_plen > 0:
                 self.ports_trie.remove(self._ports(flow), 0, self.ports_plen)
         rule.cls_next = None
-        self.n_rules -= 1
-        if rule.cls_rank == self.max_priority:
-            self.max_count -= 1
-            if self.max_count == 0 and self.n_rules:
-                self._find_max_priority()
+        self._discount_priority(rule.cls_rank)
         return last
 
     def rules(self) -> list[ClsRule]:
@@ -287,27 +286,26 @@ class Subtable:
         return ((bits ^ 0x80000000) - 0x80000000) << 32
 
     def _count_priority(self, priority: i64) -> None:
+        """Count in a rule of this priority."""
         self.n_rules += 1
+        if priority in self.counts:
+            self.counts[priority] += 1
+        else:
+            self.counts[priority] = 1
+            heappush(self.priorities, -priority)
         if self.n_rules == 1 or priority > self.max_priority:
             self.max_priority = priority
-            self.max_count = 1
-        elif priority == self.max_priority:
-            self.max_count += 1
 
-    def _find_max_priority(self) -> None:
-        """Only the first rule of each match can have the highest priority."""
-        top: i64 = -1
-        count: i64 = 0
-        for head in self.heads:
-            if head is not None:
-                rank = head.cls_rank
-                if rank > top:
-                    top = rank
-                    count = 1
-                elif rank == top:
-                    count += 1
-        self.max_priority = top
-        self.max_count = count
+    def _discount_priority(self, priority: i64) -> None:
+        """Count out a rule of this priority. A priority without rules stays in the heap until it
+        comes to the top, so that removing rules one by one stays cheap."""
+        self.n_rules -= 1
+        self.counts[priority] -= 1
+        heap = self.priorities
+        while heap and self.counts[-heap[0]] == 0:
+            del self.counts[-heappop(heap)]
+        if heap:
+            self.max_priority = -heap[0]
 
     def _count_stages(self, flow: vec[i64], more: bool) -> None:
         """Count a rule in, or out of, the stages' hashes."""
