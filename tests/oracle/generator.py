@@ -205,7 +205,7 @@ class Generator:
         chosen = [action for action in chosen if action not in tags] + tags[:1]
         if self.dialect != "OpenFlow10":
             if rng.random() < 0.2:
-                written = [self.written(kind) for _ in range(rng.choice([1, 2]))]
+                written = [self.written(kind, match) for _ in range(rng.choice([1, 2]))]
                 chosen.append(f"write_actions({','.join(dict.fromkeys(written))})")
             elif rng.random() < 0.05:
                 chosen.append("clear_actions")
@@ -233,7 +233,7 @@ class Generator:
             lambda: f"clone({self.ethernet()},{self.output()})",
             self.ethernet,
             self.ethernet,
-            *(lambda: self.l3(kind),) * 3,
+            *(lambda: self.l3(kind, match),) * 3,
             lambda: self.vlan(match),
         ]
         return rng.choice(pool)()
@@ -296,13 +296,15 @@ class Generator:
             return self.output()
         return f"push_vlan:0x8100,set_field:{0x1000 | vid}->vlan_vid"
 
-    def l3(self, kind: Kind) -> str:
+    def l3(self, kind: Kind, match: str) -> str:
         """A change of an L3 or L4 field that packets of `kind` have."""
         rng = self.random
         name = kind.name
         if name not in (*OVER_IPV4, *OVER_IPV6):
             return self.ethernet()
         l4 = name.rstrip("6") if name.rstrip("6") in ("tcp", "udp", "sctp") else ""
+        if "nw_frag=later" in match:
+            l4 = ""
         port = rng.choice(PORTS)
         if self.dialect == "OpenFlow10":
             pool = ["dec_ttl", f"mod_nw_tos:{rng.choice(DSCPS)}"]
@@ -324,14 +326,14 @@ class Generator:
             pool += [f"set_field:{rng.choice(IP6S)}->ipv6_src", "set_field:0x77->ipv6_label"]
         if l4:
             pool += [f"set_field:{port}->{l4}_src", f"set_field:{port}->{l4}_dst"]
-        if name == "icmp":
+        if name == "icmp" and "nw_frag=later" not in match:
             pool += ["set_field:3->icmp_type", "set_field:1->icmp_code"]
         return rng.choice(pool)
 
-    def written(self, kind: Kind) -> str:
+    def written(self, kind: Kind, match: str) -> str:
         """An action that an action set takes."""
         rng = self.random
-        return rng.choice([self.output(), self.output(), "NORMAL", self.ethernet(), self.l3(kind),
+        return rng.choice([self.output(), self.output(), "NORMAL", self.ethernet(), self.l3(kind, match),
                            f"set_queue:{rng.randrange(3)}"])  # fmt: skip
 
     # Bridges.
