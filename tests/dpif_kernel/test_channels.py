@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 
 import pytest
@@ -14,6 +15,11 @@ from vswitch.dpif.open import dpif_create_and_open
 from vswitch.dpif.provider import PORT_NONE
 from vswitch.dpif.types import DpifError
 from vswitch.netlink.socket import NlSocket
+
+
+def n_fds() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
 
 
 def make() -> Channels:
@@ -31,10 +37,10 @@ def test_opening_and_closing_twice_is_once() -> None:
     assert (channels.fileno(), channels.pids(), channels.pid_of(5)) == (-1, [], 0)
     assert channels.show() == "system@test: not receiving\n"
     assert channels.recv(50) == []
-    before = len(os.listdir("/proc/self/fd"))
+    before = n_fds()
     channels.open()
     channels.open()
-    assert len(os.listdir("/proc/self/fd")) == before + N_CHANNELS + 1
+    assert n_fds() == before + N_CHANNELS + 1
     assert len(set(channels.pids())) == N_CHANNELS
     assert channels.pid_of(PORT_NONE) == channels.pids()[0]
     assert channels.pid_of(16) == channels.pids()[1]
@@ -44,7 +50,7 @@ def test_opening_and_closing_twice_is_once() -> None:
     assert len(channels.show().splitlines()) == 1 + N_CHANNELS
     channels.close()
     channels.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert n_fds() == before
 
 
 def test_the_tenth_socket_failing_closes_the_nine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,12 +64,12 @@ def test_the_tenth_socket_failing_closes_the_nine(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("vswitch.dpif.kernel.channels.NlSocket", failing)
     channels = make()
-    before = len(os.listdir("/proc/self/fd"))
+    before = n_fds()
     with pytest.raises(DpifError, match="opened 9 of 17 channels") as e:
         channels.open()
     assert e.value.errno == errno.ENOBUFS
     assert [sock.fileno() for sock in made] == [-1] * 9
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert n_fds() == before
     assert not channels.enabled
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,8 +24,10 @@ GET_FAMILIES = b"\x03\x01\0\0"
 
 
 @pytest.fixture
-def sock() -> NlSocket:
-    return NlSocket(NETLINK_GENERIC)
+def sock() -> Iterator[NlSocket]:
+    sock = NlSocket(NETLINK_GENERIC)
+    yield sock
+    sock.close()
 
 
 def test_every_socket_has_its_own_pid(sock: NlSocket) -> None:
@@ -92,6 +95,7 @@ def test_a_lost_answer_is_asked_for_again() -> None:
     assert 0 in errors
     assert set(errors) <= {0, errno.ENOBUFS}
     assert sock.drain() == 0
+    sock.close()
 
 
 def test_a_broken_off_dump_costs_its_socket_only() -> None:
