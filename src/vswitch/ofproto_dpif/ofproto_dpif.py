@@ -20,7 +20,7 @@ from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MacLearning
-from vswitch.ofproto.ports import PortNumbers
+from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto_dpif import bundles as bundle_ops
 from vswitch.ofproto_dpif import ports as port_ops
 from vswitch.ofproto_dpif import rules as rule_ops
@@ -36,7 +36,7 @@ from vswitch.openflow.constants import OFPP_LOCAL
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
     from vswitch.ofproto.rule import Rule
-    from vswitch.ofproto.tables import FlowModResult, Tables
+    from vswitch.ofproto.tables import FlowModResult
     from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
     from vswitch.ofproto_dpif.effects import LearnMac, SendPacketIn
     from vswitch.ofproto_dpif.facet import Subfacet
@@ -61,7 +61,7 @@ packet_in_dropped = coverage.counter("drop_packet_in_queue_full")
 packet_in_queued = coverage.counter("packet_in_queued")
 
 
-class OfprotoDpif:
+class OfprotoDpif(Ofproto):
     """One bridge. `Ofprotos.create` makes it; `construct` opens its datapath."""
 
     def __init__(self, name: str, type: str, ofprotos: Ofprotos) -> None:
@@ -83,8 +83,7 @@ class OfprotoDpif:
         # dpif_create_and_open, dpif_get_max_ports, dpif_flow_flush, dpif_recv_purge and
         # dpif_recv_set, for the first bridge of a type.
         self.backer = self.ofprotos.backer(self.type)
-        self.max_ports = self.backer.max_ports
-        self.port_numbers: PortNumbers = PortNumbers(self.max_ports)
+        self.init_max_ports(self.backer.max_ports)
         self.netflow: Any = None
         self.sflow: Any = None
         self.ipfix: Any = None
@@ -120,9 +119,8 @@ class OfprotoDpif:
         self.wants_packet_in_on_miss: bool = False
         """Whether some controller takes packets that match no rule."""
         self.rule_changes: rule_ops.RuleChanges = rule_ops.RuleChanges(self)
-        self.tables: Tables = rule_ops.init_tables(self, N_TABLES)
-        """The rules: 255 tables, the last hidden and read-only."""
-        miss, no_packet_in, drop_frags = rule_ops.add_internal_flows(self, TBL_INTERNAL)
+        self.init_tables(N_TABLES, self.rule_changes)
+        miss, no_packet_in, drop_frags = rule_ops.add_internal_flows(self)
         self.miss_rule: Rule = miss
         """A table miss that goes to controllers."""
         self.no_packet_in_rule: Rule = no_packet_in
@@ -231,13 +229,6 @@ class OfprotoDpif:
         if done is not None:
             self.completions.complete(done)
         return result
-
-    def credit_table(self, table_id: int, n_packets: int, hit: bool) -> None:
-        """Count lookups in a table."""
-        table = self.tables[table_id]
-        table.n_lookup += n_packets
-        if hit:
-            table.n_matched += n_packets
 
     def expire(self, now: int) -> None:
         """One second's round of rules and MAC addresses."""

@@ -10,11 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from vswitch.base import coverage
-from vswitch.flow.fields import by_name
-from vswitch.flow.flow import Flow
-from vswitch.flow.match import Match
 from vswitch.ofproto.rule import Rule
-from vswitch.ofproto.tables import Tables
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.openflow.actions import Actions, Controller
 from vswitch.openflow.constants import OFPR_NO_MATCH, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
@@ -75,30 +71,11 @@ class RuleChanges:
             backer.revalidate_set.add(self.ofproto.table_tag(rule.table_id, rule.match.flow))
 
 
-def init_tables(ofproto: OfprotoDpif, n_tables: int) -> Tables:
-    """`ofproto_init_tables`: `n_tables` empty tables, the last hidden and read-only."""
-    tables = Tables(n_tables)
-    internal = tables[n_tables - 1]
-    internal.hidden = True
-    internal.readonly = True
-    tables.listeners.append(ofproto.rule_changes)
-    return tables
-
-
-def add_internal_flows(ofproto: OfprotoDpif, table_id: int) -> tuple[Rule, Rule, Rule]:
-    """The switch's own rules in `table_id`, told apart by reg0: (miss, no packet-in, drop fragments)."""
+def add_internal_flows(ofproto: OfprotoDpif) -> tuple[Rule, Rule, Rule]:
+    """The switch's own rules in TBL_INTERNAL: (miss, no packet-in, drop fragments)."""
+    now = ofproto.clock.now()
     to_controller: Actions = (Controller(max_len=0xFFFF, reason=OFPR_NO_MATCH),)
-    miss = _internal_flow(ofproto, table_id, 1, to_controller)
-    no_packet_in = _internal_flow(ofproto, table_id, 2, ())
-    drop_frags = _internal_flow(ofproto, table_id, 3, ())
+    miss = ofproto.add_internal_flow(1, to_controller, now)
+    no_packet_in = ofproto.add_internal_flow(2, (), now)
+    drop_frags = ofproto.add_internal_flow(3, (), now)
     return miss, no_packet_in, drop_frags
-
-
-def _internal_flow(ofproto: OfprotoDpif, table_id: int, number: int, actions: Actions) -> Rule:
-    match = Match(Flow(), Flow())
-    match.set(by_name("reg0"), number)
-    rule = Rule(match, 0, table_id, actions, now=ofproto.clock.now())
-    rule.hidden = True
-    rule.readonly = True
-    ofproto.tables.insert(rule)
-    return rule

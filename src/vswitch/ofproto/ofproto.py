@@ -1,0 +1,115 @@
+"""`Ofproto`: an OpenFlow switch without a datapath, and what a datapath under it must do.
+
+What OpenFlow alone decides (tables, flow mods, timeouts, port numbers, the switch's own rules)
+is here; a provider (`ofproto_dpif.OfprotoDpif`) fills in the abstract methods. No I/O and no
+clock: times come in as `now`, in ms.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final
+
+from vswitch.flow.fields import by_name
+from vswitch.flow.match import Match
+from vswitch.ofproto.ports import PortNumbers
+from vswitch.ofproto.rule import Rule
+from vswitch.ofproto.tables import FlowModResult, RuleListener, Tables
+from vswitch.openflow.actions import Actions
+from vswitch.openflow.constants import OFPP_MAX
+from vswitch.openflow.flow_mod import FlowMod
+
+_REG0: Final = by_name("reg0")
+
+
+class Ofproto(ABC):
+    """One switch. `construct` comes first and calls `init_max_ports` and `init_tables`; `destruct`
+    comes last. All methods are called from the main thread."""
+
+    name: str
+    """The switch's name, such as "br0"."""
+    type: str
+    """The datapath type that it runs over: "system", "netdev"."""
+    max_ports: int
+    """One more than the highest OpenFlow number that a port can have."""
+    port_numbers: PortNumbers
+    tables: Tables
+
+    # Life.
+
+    @abstractmethod
+    def construct(self) -> None:
+        """Open what is below. An error leaves nothing open that was not open before."""
+
+    @abstractmethod
+    def destruct(self) -> None:
+        """Give up ports, flows and what else `construct` and later calls took."""
+
+    def init_max_ports(self, max_ports: int) -> None:
+        """The limit of ports is the datapath's `max_ports` or OpenFlow's, whichever is smaller."""
+        self.max_ports = min(max_ports, OFPP_MAX)
+        self.port_numbers = PortNumbers(self.max_ports)
+
+    def init_tables(self, n_tables: int, listener: RuleListener) -> None:
+        """`n_tables` empty tables, the last hidden and read-only. `listener` hears of every rule
+        that comes, changes or goes, after it did."""
+        self.tables = Tables(n_tables)
+        internal = self.tables[n_tables - 1]
+        internal.hidden = True
+        internal.readonly = True
+        self.tables.listeners.append(listener)
+
+    # Ports.
+
+    @abstractmethod
+    def port_add(self, name: str, type: str = "system", ofp_port: int | None = None,
+                 options: dict[str, str] | None = None) -> object:
+        """Attach device `name`; `ofp_port` asks for a number, OFPP_LOCAL for the local port.
+
+        OSError: EEXIST if the name is taken, EFBIG if no number is free, or what the device says.
+        """
+
+    @abstractmethod
+    def port_del(self, name: str) -> None:
+        """Detach a port. OSError(ENODEV): there is none."""
+
+    @abstractmethod
+    def port_set_config(self, name: str, config: int) -> None:
+        """Set a port's OFPPC_* bits."""
+
+    @abstractmethod
+    def ports_polled(self, names: set[str] | None) -> None:
+        """Devices `names` (None: any) changed: follow them."""
+
+    # Rules.
+
+    def add_internal_flow(self, number: int, actions: Actions, now: int) -> Rule:
+        """Add a rule of the switch's own to the last table, told from others by reg0 = `number`."""
+        match = Match()
+        match.set(_REG0, number)
+        rule = Rule(match, 0, len(self.tables) - 1, actions, now=now)
+        rule.hidden = True
+        rule.readonly = True
+        self.tables.insert(rule)
+        return rule
+
+    @abstractmethod
+    def flow_mod(self, flow_mod: FlowMod, done: Callable[[], None] | None = None) -> FlowModResult:
+        """Change the flow tables; `done` is called when the change is complete everywhere.
+
+        OfpError: it is refused, and nothing changed.
+        """
+
+    def credit_table(self, table_id: int, n_packets: int, hit: bool) -> None:
+        """Count `n_packets` lookups in a table, which found something if `hit`."""
+        table = self.tables[table_id]
+        table.n_lookup += n_packets
+        if hit:
+            table.n_matched += n_packets
+
+    # Packets.
+
+    @abstractmethod
+    def packet_out(self, packet: bytes, in_port: int, actions: Actions) -> object:
+        """Run `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere)."""
