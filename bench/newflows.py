@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.report import Row
-from bench.topology import Host, Running, cpu_seconds, hosts, our_switch, peer_switch, run, stop
+from bench.topology import Host, Running, cpu_seconds, hosts, our_switch, peer_switch, run, stop_group
 
 FLOW = ("priority=10,udp,actions=move:NXM_OF_UDP_SRC[]->NXM_NX_REG0[0..15],"
         "move:NXM_OF_IP_SRC[]->NXM_NX_REG1[],NORMAL")
@@ -34,7 +34,7 @@ def sender(client: Host, server: Host, scratch: Path) -> subprocess.Popen[bytes]
         "  drnd(2), c16(4002), c16(26), c16(0), fill(0x55, 18) }\n")
     return subprocess.Popen(
         client.command("trafgen", "--cpp", "-i", str(config), "-o", "eth0", "-P", "1", "-q"),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 def measure(switch: AbstractContextManager[Running], a: Host, b: Host) -> dict[str, float]:
@@ -50,7 +50,7 @@ def measure(switch: AbstractContextManager[Running], a: Host, b: Host) -> dict[s
             count = b.received_packets() - received
             spent = cpu_seconds(running.pid) - cpu
         finally:
-            stop(process)
+            stop_group(process)
     return {"rate": count / duration, "cpu": spent / max(count, 1) * 1e6}
 
 

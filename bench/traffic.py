@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.report import Row
-from bench.topology import Host, Running, cpu_seconds, hosts, our_switch, peer_switch, run, stop
+from bench.topology import Host, Running, cpu_seconds, hosts, our_switch, peer_switch, run, stop, stop_group
 
 PAYLOAD = 64
 
@@ -47,7 +47,7 @@ def udp(client: Host, server: Host, seconds: float) -> tuple[float, float]:
         sent_before = int(run(*client.command("cat", "/sys/class/net/eth0/statistics/tx_packets")))
         sender = subprocess.Popen(
             client.command("trafgen", "--cpp", "-i", str(packet), "-o", "eth0", "-P", "1", "-q"),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
             time.sleep(1)
             begin, received = time.monotonic(), server.received_packets()
@@ -60,7 +60,7 @@ def udp(client: Host, server: Host, seconds: float) -> tuple[float, float]:
                 raise RuntimeError("trafgen sent nothing")
             return delivered, (sent - sent_start) / duration
         finally:
-            stop(sender)
+            stop_group(sender)
 
 
 def ping(client: Host, server: Host, count: int = 200) -> float:
