@@ -168,6 +168,33 @@ def get_struct(attr: i64, data: bytes, start: i64, words: vec[i64], is_mask: boo
     return sound
 
 
+def put_header(out: BytesWriter, attr: i64, length: i64) -> None:
+    """Append an attribute's header (`struct nlattr`) for `length` bytes of payload."""
+    size = i16((((length + 4) & 0xFFFF) ^ 0x8000) - 0x8000)
+    if _LITTLE:
+        write_i16_le(out, size)
+        write_i16_le(out, i16(((attr & 0xFFFF) ^ 0x8000) - 0x8000))
+    else:
+        write_i16_be(out, size)
+        write_i16_be(out, i16(((attr & 0xFFFF) ^ 0x8000) - 0x8000))
+
+
+def put_u32(out: BytesWriter, value: i64) -> None:
+    """Append 32 bits in host order."""
+    whole = i32(((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000)
+    if _LITTLE:
+        write_i32_le(out, whole)
+    else:
+        write_i32_be(out, whole)
+
+
+def put_be16_attr(out: BytesWriter, attr: i64, value: i64) -> None:
+    """Append a whole attribute of 16 bits in network order."""
+    put_header(out, attr, 2)
+    write_i16_be(out, i16(((value & 0xFFFF) ^ 0x8000) - 0x8000))
+    out.write(b"\0\0")
+
+
 def put_struct(attr: i64, out: BytesWriter, words: vec[i64], is_mask: bool) -> None:
     """Append the struct of `attr` to `out`, `SIZES[attr]` bytes."""
     i = _FIRST[attr]

@@ -16,11 +16,11 @@ import os
 import sys
 from typing import Final, final
 
-from librt.strings import BytesWriter, write_i16_be, write_i16_le, write_i32_be, write_i32_le, write_i64_le
+from librt.strings import BytesWriter, write_i32_be, write_i64_le
 from librt.vecs import vec
-from mypy_extensions import i16, i32, i64, u8
+from mypy_extensions import i32, i64, u8
 
-from vswitch.dpif.key_struct import SIZES, get_struct, put_struct
+from vswitch.dpif.key_struct import SIZES, get_struct, put_be16_attr, put_header, put_struct, put_u32
 from vswitch.dpif.odp_nested import get_nsh, get_tunnel, put_nsh, put_tunnel
 from vswitch.dpif.types import Fitness
 from vswitch.flow import key_attr as key
@@ -339,37 +339,12 @@ _ENCODER: Final = _Encoder()
 _PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
-def _header(out: BytesWriter, attr: i64, length: i64) -> None:
-    size = i16((((length + 4) & 0xFFFF) ^ 0x8000) - 0x8000)
-    if _LITTLE:
-        write_i16_le(out, size)
-        write_i16_le(out, i16(((attr & 0xFFFF) ^ 0x8000) - 0x8000))
-    else:
-        write_i16_be(out, size)
-        write_i16_be(out, i16(((attr & 0xFFFF) ^ 0x8000) - 0x8000))
-
-
 def _put(out: BytesWriter, attr: i64, words: vec[i64], is_mask: bool) -> None:
     size = SIZES[attr]
-    _header(out, attr, size)
+    put_header(out, attr, size)
     put_struct(attr, out, words, is_mask)
     if size & 3:
         out.write(_PADDING[size & 3])
-
-
-def _put_be16(out: BytesWriter, attr: i64, value: i64) -> None:
-    _header(out, attr, 2)
-    write_i16_be(out, i16(((value & 0xFFFF) ^ 0x8000) - 0x8000))
-    out.write(_PADDING[2])
-
-
-def _put_u32(out: BytesWriter, attr: i64, value: i64) -> None:
-    _header(out, attr, 4)
-    whole = i32((value ^ 0x80000000) - 0x80000000)
-    if _LITTLE:
-        write_i32_le(out, whole)
-    else:
-        write_i32_be(out, whole)
 
 
 def _patch_length(out: BytesWriter, position: i64) -> None:
@@ -405,18 +380,18 @@ def _encode(words: vec[i64], flow: vec[i64], is_mask: bool, flags: i64) -> bytes
     encap1: i64 = -1
     cut = False
     if packet_type == 0 and (flow[at.W_VLAN_TCI] >> at.S_VLAN_TCI) & at.VLAN_CFI:
-        _put_be16(out, key.ETHERTYPE, _tpid(words, at.W_VLAN_TPID, at.S_VLAN_TPID, is_mask))
-        _put_be16(out, key.VLAN, words[at.W_VLAN_TCI] >> at.S_VLAN_TCI)
+        put_be16_attr(out, key.ETHERTYPE, _tpid(words, at.W_VLAN_TPID, at.S_VLAN_TPID, is_mask))
+        put_be16_attr(out, key.VLAN, words[at.W_VLAN_TCI] >> at.S_VLAN_TCI)
         encap0 = len(out)
-        _header(out, key.ENCAP, 0)
+        put_header(out, key.ENCAP, 0)
         if (flow[at.W_VLAN_TCI1] >> at.S_VLAN_TCI1) & at.VLAN_CFI:
             if flags & KEY_ONE_VLAN:
                 cut = True
-            _put_be16(out, key.ETHERTYPE, _tpid(words, at.W_VLAN_TPID1, at.S_VLAN_TPID1, is_mask))
+            put_be16_attr(out, key.ETHERTYPE, _tpid(words, at.W_VLAN_TPID1, at.S_VLAN_TPID1, is_mask))
             if not cut:
-                _put_be16(out, key.VLAN, words[at.W_VLAN_TCI1] >> at.S_VLAN_TCI1)
+                put_be16_attr(out, key.VLAN, words[at.W_VLAN_TCI1] >> at.S_VLAN_TCI1)
                 encap1 = len(out)
-                _header(out, key.ENCAP, 0)
+                put_header(out, key.ENCAP, 0)
     if not cut:
         _encode_network(out, words, flow, is_mask, flags)
     if encap1 >= 0:
@@ -436,7 +411,7 @@ def _encode_metadata(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask:
     _put(out, key.PRIORITY, words, is_mask)
     if flow[at.W_TUN_DST] & 0xFFFFFFFF or flow[at.W_TUN_IPV6_DST] or flow[at.W_TUN_IPV6_DST + 1]:
         position: i64 = len(out)
-        _header(out, key.TUNNEL, 0)
+        put_header(out, key.TUNNEL, 0)
         put_tunnel(out, words, is_mask)
         _patch_length(out, position)
     _put(out, key.SKB_MARK, words, is_mask)
@@ -460,9 +435,11 @@ def _encode_metadata(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask:
         _put(out, key.DP_HASH, words, is_mask)
     port = words[at.W_IN_PORT] & 0xFFFF
     if is_mask:
-        _put_u32(out, key.IN_PORT, 0xFFFFFFFF if port else 0)
+        put_header(out, key.IN_PORT, 4)
+        put_u32(out, 0xFFFFFFFF if port else 0)
     elif port != at.PORT_NONE:
-        _put_u32(out, key.IN_PORT, port)
+        put_header(out, key.IN_PORT, 4)
+        put_u32(out, port)
     if flags & KEY_USERSPACE:
         _put(out, key.PACKET_TYPE, words, is_mask)
 
@@ -471,9 +448,9 @@ def _encode_network(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask: 
     dl_type = _effective_type(flow)
     if dl_type < 0x600:
         if is_mask and words[at.W_ETH_TYPE] & 0xFFFF:
-            _put_be16(out, key.ETHERTYPE, 0xFFFF)
+            put_be16_attr(out, key.ETHERTYPE, 0xFFFF)
         return
-    _put_be16(out, key.ETHERTYPE, words[at.W_ETH_TYPE] if is_mask else dl_type)
+    put_be16_attr(out, key.ETHERTYPE, words[at.W_ETH_TYPE] if is_mask else dl_type)
     if dl_type == 0x0800:
         _put(out, key.IPV4, words, is_mask)
         _encode_transport(out, words, flow, is_mask, flags, False)
@@ -486,7 +463,7 @@ def _encode_network(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask: 
         _encode_mpls(out, words, flow)
     elif dl_type == 0x894F:
         position: i64 = len(out)
-        _header(out, key.NSH, 0)
+        put_header(out, key.NSH, 0)
         put_nsh(out, words, flow)
         _patch_length(out, position)
 
@@ -513,7 +490,7 @@ def _encode_mpls(out: BytesWriter, words: vec[i64], flow: vec[i64]) -> None:
             n += 1
     if n == 0:
         n = 1
-    _header(out, key.MPLS, 4 * n)
+    put_header(out, key.MPLS, 4 * n)
     i: i64 = 0
     while i < n:
         write_i32_be(out, i32((_lse(words, i) ^ 0x80000000) - 0x80000000))

@@ -6,27 +6,18 @@ controller bound to tun_metadata fields. Compiled by mypyc.
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
-from librt.strings import (
-    BytesWriter,
-    read_i64_be,
-    write_i16_be,
-    write_i16_le,
-    write_i32_be,
-    write_i32_le,
-    write_i64_be,
-)
+from librt.strings import BytesWriter, read_i64_be, write_i32_be, write_i64_be
 from librt.vecs import vec
-from mypy_extensions import i16, i32, i64, u8
+from mypy_extensions import i32, i64, u8
 
+from vswitch.dpif.key_struct import put_be16_attr, put_header, put_u32
 from vswitch.flow import key_attr as key
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netlink.attrs import AttrIndex, be32_at, u32_at
 
-_LITTLE: Final = sys.byteorder == "little"
 _TUNNEL: Final = AttrIndex(17)
 _VXLAN: Final = AttrIndex(1)
 _NSH: Final = AttrIndex(3)
@@ -130,37 +121,14 @@ def _get_tunnel_options(data: bytes, index: AttrIndex, words: vec[i64], is_mask:
     return extra
 
 
-def _header(out: BytesWriter, attr: i64, length: i64) -> None:
-    size = i16((((length + 4) & 0xFFFF) ^ 0x8000) - 0x8000)
-    if _LITTLE:
-        write_i16_le(out, size)
-        write_i16_le(out, i16(attr))
-    else:
-        write_i16_be(out, size)
-        write_i16_be(out, i16(attr))
-
-
-def _put_u32(out: BytesWriter, value: i64) -> None:
-    if _LITTLE:
-        write_i32_le(out, i32(_signed32(value)))
-    else:
-        write_i32_be(out, i32(_signed32(value)))
-
-
 def _put_u8(out: BytesWriter, attr: i64, value: i64) -> None:
-    _header(out, attr, 1)
+    put_header(out, attr, 1)
     out.append(u8(value & 0xFF))
     out.write(b"\0\0\0")
 
 
-def _put_be16(out: BytesWriter, attr: i64, value: i64) -> None:
-    _header(out, attr, 2)
-    write_i16_be(out, i16(((value & 0xFFFF) ^ 0x8000) - 0x8000))
-    out.write(b"\0\0")
-
-
 def _put_be32(out: BytesWriter, attr: i64, value: i64) -> None:
-    _header(out, attr, 4)
+    put_header(out, attr, 4)
     write_i32_be(out, i32(_signed32(value)))
 
 
@@ -169,7 +137,7 @@ def put_tunnel(out: BytesWriter, words: vec[i64], is_mask: bool) -> None:
     rest = words[at.W_TUN_FLAGS]
     flags = (rest >> at.S_TUN_FLAGS) & 0xFFFF
     if flags & at.TUN_F_KEY or words[at.W_TUN_ID]:
-        _header(out, key.TUN_ID, 8)
+        put_header(out, key.TUN_ID, 8)
         write_i64_be(out, words[at.W_TUN_ID])
     addresses = words[at.W_TUN_SRC]
     if addresses >> 32:
@@ -177,26 +145,26 @@ def put_tunnel(out: BytesWriter, words: vec[i64], is_mask: bool) -> None:
     if addresses & 0xFFFFFFFF:
         _put_be32(out, key.TUN_IPV4_DST, addresses & 0xFFFFFFFF)
     if words[at.W_TUN_IPV6_SRC] or words[at.W_TUN_IPV6_SRC + 1]:
-        _header(out, key.TUN_IPV6_SRC, 16)
+        put_header(out, key.TUN_IPV6_SRC, 16)
         write_i64_be(out, words[at.W_TUN_IPV6_SRC])
         write_i64_be(out, words[at.W_TUN_IPV6_SRC + 1])
     if words[at.W_TUN_IPV6_DST] or words[at.W_TUN_IPV6_DST + 1]:
-        _header(out, key.TUN_IPV6_DST, 16)
+        put_header(out, key.TUN_IPV6_DST, 16)
         write_i64_be(out, words[at.W_TUN_IPV6_DST])
         write_i64_be(out, words[at.W_TUN_IPV6_DST + 1])
     if (rest >> at.S_TUN_TOS) & 0xFF:
         _put_u8(out, key.TUN_TOS, rest >> at.S_TUN_TOS)
     _put_u8(out, key.TUN_TTL, rest >> at.S_TUN_TTL)
     if flags & at.TUN_F_DF:
-        _header(out, key.TUN_DONT_FRAGMENT, 0)
+        put_header(out, key.TUN_DONT_FRAGMENT, 0)
     if flags & at.TUN_F_CSUM:
-        _header(out, key.TUN_CSUM, 0)
+        put_header(out, key.TUN_CSUM, 0)
     if (rest >> at.S_TUN_TP_SRC) & 0xFFFF:
-        _put_be16(out, key.TUN_TP_SRC, rest >> at.S_TUN_TP_SRC)
+        put_be16_attr(out, key.TUN_TP_SRC, rest >> at.S_TUN_TP_SRC)
     if (rest >> at.S_TUN_TP_DST) & 0xFFFF:
-        _put_be16(out, key.TUN_TP_DST, rest >> at.S_TUN_TP_DST)
+        put_be16_attr(out, key.TUN_TP_DST, rest >> at.S_TUN_TP_DST)
     if flags & at.TUN_F_OAM:
-        _header(out, key.TUN_OAM, 0)
+        put_header(out, key.TUN_OAM, 0)
     _put_tunnel_options(out, words, is_mask)
 
 
@@ -205,18 +173,18 @@ def _put_tunnel_options(out: BytesWriter, words: vec[i64], is_mask: bool) -> Non
     group = (ext >> at.S_TUN_GBP_ID) & 0xFFFF
     gbp_flags = (ext >> at.S_TUN_GBP_FLAGS) & 0xFF
     if group or gbp_flags:
-        _header(out, key.TUN_VXLAN_OPTS, 8)
-        _header(out, key.VXLAN_EXT_GBP, 4)
-        _put_u32(out, gbp_flags << 16 | group)
+        put_header(out, key.TUN_VXLAN_OPTS, 8)
+        put_header(out, key.VXLAN_EXT_GBP, 4)
+        put_u32(out, gbp_flags << 16 | group)
     if (ext >> at.S_TUN_GTPU_MSGTYPE) & 0xFFFF:
-        _header(out, key.TUN_GTPU_OPTS, 2)
+        put_header(out, key.TUN_GTPU_OPTS, 2)
         out.append(u8((ext >> at.S_TUN_GTPU_FLAGS) & 0xFF))
         out.append(u8((ext >> at.S_TUN_GTPU_MSGTYPE) & 0xFF))
         out.write(b"\0\0")
     version = (ext >> at.S_TUN_ERSPAN_VER) & 0xF
     if version:
-        _header(out, key.TUN_ERSPAN_OPTS, 12)
-        _put_u32(out, version)
+        put_header(out, key.TUN_ERSPAN_OPTS, 12)
+        put_u32(out, version)
         index = (words[at.W_TUN_ERSPAN_IDX] >> at.S_TUN_ERSPAN_IDX) & 0xFFFFF
         write_i32_be(out, i32(index if version == 1 or is_mask else 0))
         hwid = (ext >> at.S_TUN_ERSPAN_HWID) & 0x3F
@@ -268,11 +236,11 @@ def get_nsh(data: bytes, start: i64, end: i64, words: vec[i64]) -> i64:
 
 def put_nsh(out: BytesWriter, words: vec[i64], flow: vec[i64]) -> None:
     """Append the nested attributes of the NSH header; `flow` says whether it has context (MD type 1)."""
-    _header(out, key.NSH_BASE, 8)
+    put_header(out, key.NSH_BASE, 8)
     write_i64_be(out, words[at.W_NSH_BASE])
     context = words[at.W_NSH_CONTEXT] | words[at.W_NSH_CONTEXT + 1]
     if (flow[at.W_NSH_BASE] >> at.S_NSH_MDTYPE) & 0xFF == 1 or context:
-        _header(out, key.NSH_MD1, 16)
+        put_header(out, key.NSH_MD1, 16)
         write_i64_be(out, words[at.W_NSH_CONTEXT])
         write_i64_be(out, words[at.W_NSH_CONTEXT + 1])
 
