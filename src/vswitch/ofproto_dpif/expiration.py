@@ -31,6 +31,7 @@ SPECIAL_IDLE: Final = 10000
 SLOW_PROTOCOLS: Final = 0x1F
 """`SlowReason` bits of protocols handled here: CFM, BFD, LACP, STP, LLDP."""
 
+upcall_lost = coverage.counter("drop_upcall_lost")
 facet_unexpected = coverage.counter("facet_unexpected")
 subfacet_lost = coverage.counter("subfacet_lost")
 subfacet_expired = coverage.counter("subfacet_expired")
@@ -64,6 +65,8 @@ class Expiration:
         self.dump_duration: int = 0
         """ms that the last dump took."""
         self.max_idle: int = MAX_IDLE
+        self.n_lost: int = -1
+        """Upcalls that the datapath says were lost, when it was last asked; -1: not yet."""
         self.max_flows: int = 0
         self.avg_flows: float = 0.0
 
@@ -75,6 +78,7 @@ class Expiration:
         """One round: statistics, idle flows, rules, MAC addresses."""
         self.timer_set_duration(now, EXPIRATION_MS)
         began = backer.clock.now()
+        self._datapath_stats(backer, now)
         self.update_stats(backer, now)
         self.dump_duration = backer.clock.now() - began
         self.expire_subfacets(backer, now)
@@ -83,6 +87,17 @@ class Expiration:
         self.avg_flows = (self.avg_flows * 99 + n_flows) / 100 if self.avg_flows else float(n_flows)
         for ofproto in backer.ofprotos.values():
             ofproto.expire(now)
+
+    def _datapath_stats(self, backer: Backer, now: int) -> None:
+        """Read the datapath's own counters, which also lets the provider see to its settings."""
+        try:
+            n_lost = backer.dpif.stats().n_lost
+        except DpifError as error:
+            log.warn("%s: reading statistics failed (%s)", backer.name, error)
+            return
+        if n_lost > self.n_lost >= 0:
+            upcall_lost.inc(n_lost - self.n_lost)
+        self.n_lost = n_lost
 
     def update_stats(self, backer: Backer, now: int) -> None:
         """Bring the counters of all datapath flows up to date, and both sides to agreement.

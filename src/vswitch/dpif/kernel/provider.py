@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final, TypeVar
 
+from vswitch.base import coverage
 from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
@@ -62,6 +63,7 @@ _ZERO_STATS: Final = int(PutFlags.ZERO_STATS)
 _PROBE: Final = int(PutFlags.PROBE)
 
 log = Vlog("dpif_linux")
+features_counter = coverage.counter("dpif_per_cpu_upcalls_turned_off")
 T = TypeVar("T")
 
 
@@ -152,7 +154,21 @@ class DpifKernel(Dpif):
         info = self._call(
             "get stats", datapath.get, self._sock, self._families.datapath, None, self.dp_ifindex
         )
+        self._keep_features(info)
         return info.stats
+
+    def _keep_features(self, info: datapath.DatapathInfo) -> None:
+        """While upcalls come here, keep the datapath at per-vport dispatch.
+
+        `ovs-dpctl` from 2.16 on turns per-CPU dispatch on in every datapath that it opens, which
+        bypasses the channels and loses all upcalls; nothing tells of it but the features.
+        """
+        if self.channels.enabled and info.user_features & datapath.OVS_DP_F_DISPATCH_UPCALL_PER_CPU:
+            features_counter.inc()
+            log.warn_rl(self._rl, self._clock.now(),
+                        "%s: somebody (ovs-dpctl?) turned on per-CPU upcalls, turning them off", self._obj)
+            self._call("set features", datapath.set_features, self._sock, self._families.datapath,
+                       self.dp_ifindex, datapath.USER_FEATURES)
 
     # Ports.
 
