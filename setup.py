@@ -69,6 +69,9 @@ INTERPRETED: dict[str, str] = {}
 def hot_modules() -> list[str]:
     """The source files to compile: `HOT` without `INTERPRETED` and the packages' `__init__`."""
     top = SRC / "vswitch"
+    gone = [p for p in (*HOT, *INTERPRETED) if not any(top.glob(p))]
+    if gone:
+        raise SystemExit(f"setup.py: HOT and INTERPRETED name what is not there: {', '.join(gone)}")
     found = {p for pattern in HOT for p in top.glob(pattern) if p.name != "__init__.py"}
     return sorted(str(p) for p in found if str(p.relative_to(top)) not in INTERPRETED)
 
