@@ -56,7 +56,8 @@ def test_dpif_show(two: Lab) -> None:
 
 def test_dpif_dump_flows(two: Lab) -> None:
     flow = ("recirc_id(0),in_port({}),packet_type(ns=0,id=0),"
-            "eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x0800),ipv4(frag=no), packets:1, bytes:54, used:0.000s, flags:S, actions:{}\n")
+            "eth(src=50:54:00:00:00:01,dst=50:54:00:00:00:02),eth_type(0x0800),ipv4(frag=no), "
+            "packets:1, bytes:54, used:0.000s, flags:S, actions:{}\n")
     assert shown(two, "dpif/dump-flows br0") == flow.format("2", "1,4")
     assert shown(two, "dpif/dump-flows --names br0") == flow.format("p1", "br0,br1")
     assert shown(two, "dpctl/dump-flows") == "flow-dump from the main thread:\n" + flow.format("2", "1,4")

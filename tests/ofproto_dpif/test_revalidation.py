@@ -220,6 +220,29 @@ def test_a_wider_mask_replaces_the_facet(lab: MakeLab) -> None:
     assert len(made.facets()) == 2
 
 
+def test_a_long_revalidation_leaves_time_for_other_work(lab: MakeLab) -> None:
+    made = lab(3, "priority=1,actions=output:2")
+    made.send("p1", udp())
+    backer = made.backer
+    operate = backer.dpif.operate
+
+    def slow(ops: list[object]) -> None:
+        made.clock.warp(20)
+        operate(ops)  # type: ignore[arg-type]
+
+    backer.dpif.operate = slow  # type: ignore
+    made.flow("priority=1,actions=output:3")
+    made.run()
+    assert backer.next_revalidation == made.clock.now() + 80
+    made.flow("priority=1,actions=output:2")
+    made.run()
+    assert backer.need_revalidate == RevReason.FLOW_TABLE
+    assert made.ofprotos.wakeup(made.clock.now()) == backer.next_revalidation
+    made.clock.warp(80)
+    made.run()
+    assert backer.need_revalidate == 0
+
+
 def test_fifty_flows_change_in_batches(lab: MakeLab) -> None:
     made = lab(3, "priority=0,actions=output:2", "priority=5,dl_src=02:00:00:00:01:ff,actions=drop")
     flows_of(made, *range(1, 131))

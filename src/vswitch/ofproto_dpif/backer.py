@@ -43,6 +43,10 @@ OFPP_MAX: Final = 0xFF00
 FLOW_EVICTION_THRESHOLD: Final = 2500
 """With more datapath flows than this they are idled out sooner, and the governor steps in at
 twice as many."""
+REVALIDATION_PAUSE: Final = 4
+"""How many times as long as a revalidation took the next one waits at least..."""
+MAX_REVALIDATION_PAUSE: Final = 500
+"""...but not longer than this, in ms."""
 BATCHES_PER_RUN: Final = 4
 """Batches of upcalls that one `run` takes before it gives way to the rest of the process."""
 
@@ -89,6 +93,8 @@ class Backer:
         """`RevReason` of the next full revalidation, 0 for none."""
         self.revalidate_set: TagSet = TagSet()
         """Tags of the facets that the next revalidation must look at."""
+        self.next_revalidation: int = 0
+        """Clock ms before which nothing is revalidated."""
         self.unknown_port_rl: RateLimit = RateLimit(60, 5)
         self._pids: dict[int, int] = {}
         self._parser: Parser = Parser()
@@ -165,6 +171,17 @@ class Backer:
         if not self.need_revalidate:
             self.need_revalidate = reason
 
+    def _wants_revalidation(self) -> bool:
+        return bool(self.need_revalidate) or not self.revalidate_set.is_empty()
+
+    def _revalidate(self, now: int) -> None:
+        """Revalidate, and then leave time for other work: with many facets and changes that
+        never end, revalidation takes a fifth of the time, not all of it."""
+        began = self.clock.now()
+        revalidate(self, now)
+        took = self.clock.now() - began
+        self.next_revalidation = now + took + min(REVALIDATION_PAUSE * took, MAX_REVALIDATION_PAUSE)
+
     # Governor.
 
     def should_install(self, flow_hash: int, n_packets: int, now: int) -> bool:
@@ -193,8 +210,8 @@ class Backer:
         more = self.dpif.run()
         for ofproto in self.ofprotos.values():
             ofproto.completions.run()
-        if self.need_revalidate or not self.revalidate_set.is_empty():
-            revalidate(self, now)
+        if self._wants_revalidation() and now >= self.next_revalidation:
+            self._revalidate(now)
         batches = 0
         while batches < BATCHES_PER_RUN:
             upcalls = self.dpif.recv(RECV_BATCH)
@@ -208,8 +225,10 @@ class Backer:
             self.expiration.run(self, now)
         self._run_governor(now)
         self.recirc_ids.run(now)
-        return more or batches == BATCHES_PER_RUN or bool(self.need_revalidate) \
-            or not self.revalidate_set.is_empty()
+        return (
+            more or batches == BATCHES_PER_RUN
+            or (self._wants_revalidation() and now >= self.next_revalidation)
+        )
 
     def _poll_ports(self) -> None:
         names = self.dpif.port_poll()
@@ -224,8 +243,8 @@ class Backer:
 
     def settle(self, now: int) -> None:
         """Bring all facets and their counters up to date at once."""
-        if self.need_revalidate or not self.revalidate_set.is_empty():
-            revalidate(self, now)
+        if self._wants_revalidation():
+            self._revalidate(now)
         self.expiration.update_stats(self, now)
 
     def wakeup(self, now: int) -> int:
@@ -233,6 +252,8 @@ class Backer:
         when = self.expiration.next_expiration
         if self.governor is not None:
             when = min(when, self.governor.wakeup())
+        if self._wants_revalidation():
+            when = min(when, self.next_revalidation)
         return when
 
     def fds(self) -> list[int]:

@@ -224,6 +224,9 @@ class Installer:
         upcall_no_port.inc()
         if odp_port in self.drop_keys:
             return None
+        backer = self.backer
+        log.info_rl(backer.unknown_port_rl, backer.clock.now(),
+                    "received packet on unassociated datapath port %d", odp_port)
         mask = Flow()
         mask.in_port = 0xFFFF
         mask.recirc_id = 0xFFFFFFFF
