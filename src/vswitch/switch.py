@@ -29,7 +29,7 @@ from vswitch.ofproto_dpif.bundles import BundleSettings, MirrorSettings
 from vswitch.ofproto_dpif.effects import SendPacketIn
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
 from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD
-from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
+from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file
 
 MAX_TURNS: Final = 1000
@@ -46,6 +46,16 @@ class SupportsBytes(Protocol):
 
 
 Packet: TypeAlias = bytes | bytearray | str | SupportsBytes
+
+
+def as_openflow10(fm: FlowMod) -> FlowMod:
+    """Give `fm` the meaning that it has by ovs-ofctl's default, OpenFlow 1.0: an addition starts
+    counting anew, a modification sets the cookie (to 0 if it gives none and selects by none)."""
+    if fm.command == FlowModCommand.ADD:
+        fm.flags |= OFPFF_RESET_COUNTS
+    elif fm.command in (FlowModCommand.MODIFY, FlowModCommand.MODIFY_STRICT):
+        fm.modify_cookie = fm.new_cookie != COOKIE_NONE
+    return fm
 
 
 class Switch:
@@ -153,7 +163,7 @@ class Switch:
         """Add the flows of a file's text, one a line; "#" begins a comment. A line may begin
         with add, modify, modify_strict, delete or delete_strict."""
         names, _ = self._names(bridge)
-        self._flow_mods(parse_flow_file(text, ports=names), bridge)
+        self._flow_mods([as_openflow10(fm) for fm in parse_flow_file(text, ports=names)], bridge)
 
     def mod_flows(self, text: str, strict: bool = False, bridge: str = "") -> None:
         """Change the actions of flows, all narrower ones or (`strict`) just the one."""
@@ -324,9 +334,7 @@ class Switch:
     def _parse(self, text: str, command: FlowModCommand, bridge: str) -> FlowMod:
         names, _ = self._names(bridge)
         fm = parse_flow(text, command, names)
-        if command == FlowModCommand.ADD:
-            fm.flags |= OFPFF_RESET_COUNTS  # as OpenFlow 1.0, ovs-ofctl's default, means "add"
-        return fm
+        return as_openflow10(fm)
 
     def _flow_mods(self, mods: Iterable[FlowMod], bridge: str) -> list[FlowModResult]:
         with self._scope:
