@@ -10,6 +10,7 @@ from ipaddress import ip_address
 import pytest
 
 from tests.oracle.compare import sorted_outputs
+from tests.oracle.generator import random_setup
 from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
 from tests.oracle.setup import Query, Setup
@@ -23,7 +24,9 @@ from vswitch.packet.parse import Parser
 
 _COUNTERS = re.compile(r", packets:\d+, bytes:\d+, used:[^,]*(, flags:[^,]*)?")
 _IDS = re.compile(r"\b(recirc_id=|recirc\(0x|pid=)[0-9a-f]+")
-_VLAN = re.compile(r"\bvlan\(vid=(\d+)(?:,pcp=(\d+))?")
+_VLAN = re.compile(r"\bvlan\((?:vid=(\d+))?,?(?:pcp=(\d+))?")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_WILD = re.compile(r"\bvid=0/0x0,|\bvid=0/0x0|,pcp=0/0x0|\bpcp=0/0x0")
 _MASKED = re.compile(r"(?<==)([0-9a-fx:.]+)/([0-9a-fx:.]+)")
 
 
@@ -39,16 +42,17 @@ def flows(text: str) -> list[str]:
 
 def flow(line: str) -> str:
     """One of those lines; outputs sorted, as the real switch floods in no order."""
-    line = _MASKED.sub(masked, _IDS.sub(r"\1N", _COUNTERS.sub("", line))).replace(",pcp=0/0x0", "")
+    line = _WILD.sub("", _MASKED.sub(masked, _IDS.sub(r"\1N", _COUNTERS.sub("", line))))
     key, _, actions = line.partition(", actions:")
     tag = _VLAN.search(key)
-    return f"{key}, actions:{sorted_outputs(actions, [f'vid={tag[1]},pcp={tag[2] or 0}'] if tag else [])}"
+    tags = [f"vid={tag[1] or 0},pcp={tag[2] or 0}"] if tag else []
+    return f"{key}, actions:{sorted_outputs(actions, tags)}"
 
 
 def masked(found: re.Match[str]) -> str:
     """A value/mask pair with the value's unmatched bits 0."""
     value, mask = found[1], found[2]
-    if value.count(":") == 5 and mask.count(":") == 5:
+    if _MAC.fullmatch(value):
         pairs = zip(value.split(":"), mask.split(":"), strict=True)
         value = ":".join(f"{int(v, 16) & int(m, 16):02x}" for v, m in pairs)
     elif ":" in value or "." in value:
@@ -101,17 +105,35 @@ def after(switch: RealSwitch | OurSwitch, port: str, data: str) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("setup", SETUPS, ids=[setup.name for setup in SETUPS])
-def test_datapath_flows(real: RealSwitch, setup: Setup) -> None:
+def differences(real: RealSwitch, setup: Setup) -> str:
+    """Where the datapath flows of `setup`'s packets differ, as text.
+
+    Flows whose translation fails are left out: the real switch installs them and deletes them
+    again as soon as it revalidates them, ours lets them drop.
+    """
     real.configure(setup)
     ours = OurSwitch()
+    wrong = []
     try:
         ours.configure(setup)
-        wrong = []
         for query, port, data in received(setup):
+            if "Translation failed" in ours.trace(query):
+                continue
             theirs, mine = after(real, port, data), after(ours, port, data)
             if theirs != mine:
                 wrong += [f"{port}: {query}", *(f"-{f}" for f in theirs), *(f"+{f}" for f in mine)]
-        assert not wrong, "\n".join(wrong)
     finally:
         ours.close()
+    return "\n".join(wrong)
+
+
+@pytest.mark.parametrize("setup", SETUPS, ids=[setup.name for setup in SETUPS])
+def test_datapath_flows(real: RealSwitch, setup: Setup) -> None:
+    found = differences(real, setup)
+    assert not found, found
+
+
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_datapath_flows_of_random_tables(real: RealSwitch, first: int) -> None:
+    found = [text for seed in range(first, first + 10) if (text := differences(real, random_setup(seed)))]
+    assert not found, "\n".join(found)

@@ -271,14 +271,22 @@ def normal(ctx: Ctx) -> None:
                 report(ctx, OFT_DETAIL, "packet has reserved destination MAC, dropping")
             return
     gratuitous = _is_gratuitous_arp(ctx)
+    to_itself = False
     if came_from is not OFPP_NONE_BUNDLE:
         src = ctx.flow.dl_src
         if src & (1 << 40) == 0:
             ctx.effects.append(LearnMac(ofproto, src, vlan, came_from, gratuitous))
             if tracing and ctx.xin.side_effects:
                 _report_learned(ctx, src, vlan, came_from)
+            # By the time that anybody looks, the address will have been learned.
+            to_itself = src == dst and ctx.xin.side_effects
 
     found = ofproto.mac_learning.lookup(dst, vlan)
+    if to_itself:
+        ctx.out.tags |= ofproto.mac_learning.lookup_tag(dst, vlan)
+        if tracing:
+            report(ctx, OFT_DETAIL, "learned port is input port, dropping")
+        return
     if found is None:
         ctx.out.tags |= ofproto.mac_learning.lookup_tag(dst, vlan)
         if tracing:
