@@ -1,7 +1,8 @@
-"""A minimal switch over the userspace datapath: ports 1 and 2 are connected crosswise.
+"""A minimal switch over the userspace datapath: two ports are connected crosswise.
 
-Run as a program: `python -m tests.netdev.crossover PORT PORT [ACTIONS]`. A miss puts a flow on
+Run as a program: `python -m tests.netdev.crossover PORT PORT [PORT PORT]`. A miss puts a flow on
 in_port, Ethernet addresses, type and VLAN, and sends the packet on. Ports called `tap:NAME` are made.
+Four ports are two switches, with VLAN 5 on their second and third port, which a cable joins.
 """
 
 from __future__ import annotations
@@ -11,12 +12,23 @@ import signal
 import sys
 
 from vswitch.base.clock import Clock
-from vswitch.dpif.actions import Output
+from vswitch.dpif.actions import Actions, Output, PopVlan, PushVlan
 from vswitch.dpif.types import Execute, FlowPut
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow
 from vswitch.netdev.tap import TapNetdev
+
+
+def connect(ports: list[int]) -> dict[int, Actions]:
+    """What to do with the packets of each port."""
+    if len(ports) == 2:
+        a, b = ports
+        return {a: (Output(b),), b: (Output(a),)}
+    a, trunk_a, trunk_b, b = ports
+    push, pop = PushVlan(0x8100, 0x1005), PopVlan()
+    return {a: (push, Output(trunk_a)), trunk_a: (pop, Output(a)),
+            b: (push, Output(trunk_b)), trunk_b: (pop, Output(b))}
 
 
 def main(ports: list[str]) -> None:
@@ -29,7 +41,7 @@ def main(ports: list[str]) -> None:
         if isinstance(netdev, TapNetdev):
             netdev.set_up(True)
         numbers.append(number)
-    peer = dict(zip(numbers, reversed(numbers), strict=True))
+    wiring = connect(numbers)
     dpif.recv_set(True)
     mask = Flow()
     for field in ("in_port", "packet_type", "recirc_id", "dl_type", "dl_src", "dl_dst"):
@@ -46,7 +58,7 @@ def main(ports: list[str]) -> None:
             more = dpif.run()
             for upcall in dpif.recv(50):
                 misses += 1
-                actions = (Output(peer[upcall.key.in_port]),)
+                actions = wiring[upcall.key.in_port]
                 ufid = misses.to_bytes(16, "big")
                 dpif.operate([
                     FlowPut(upcall.key, mask, actions, ufid),

@@ -89,6 +89,16 @@ def test_vlan_tags_are_put_back_that_the_kernel_strips(hosts: None) -> None:
     assert arrived == ["88b5 07e00081", "88b5 0100a888", "8100 0500a888", "88b5 00000000"]
 
 
+def test_offloaded_segments_cross_a_vlan_trunk(hosts: None) -> None:
+    sh("ip", "-n", W, "link", "add", "trA", "type", "veth", "peer", "name", "trB")
+    for port in ("trA", "trB"):
+        sh("ip", "-n", W, "link", "set", port, "up")
+    with crossover(W, "ndpA", "trA", "trB", "ndpB"):
+        assert " 0% packet loss" in ping("10.8.0.2")
+        transfer("10.8.0.2", 32)
+        transfer("fd08::2", 16)
+
+
 def test_a_host_reaches_a_tap_made_by_the_switch(hosts: None) -> None:
     with crossover(W, "ndpA", "tap:ndtap"):
         sh("ip", "-n", W, "addr", "add", "10.8.0.9/24", "dev", "ndtap")
