@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.sandbox import VSWITCH
+from tests.uml import harness
 from vswitch.cli.demo import Lookups, parse_lookups, parse_ping
 
 
@@ -58,3 +59,19 @@ def test_three_hosts_on_one_switch(kind: str, require: Callable[..., None]) -> N
     assert re.search(r"TCP transfer +[\d,]+ +\d+ +[\d,]+ +\d+\.\d+ %", text)
     assert "devices, flows, datapath and namespaces are gone" in text
     assert _namespaces() <= before
+
+
+@pytest.mark.system
+@pytest.mark.slow
+def test_the_kernels_datapath_where_there_is_one(tmp_path: Path, require: Callable[..., None]) -> None:
+    require("uml")
+    ran = harness.run(f"{' '.join(VSWITCH)} demo --seconds 1 | cat; ovs-dpctl show; ip -br link", tmp_path)
+    text = ran.check()
+    assert (
+        "3 hosts on one switch, the kernel's datapath (system), as root:"
+        " the kernel has the openvswitch module\n"
+    ) in text
+    assert re.search(r"TCP transfer +[\d,]+ +\d+ +[\d,]+ +99\.\d+ %|TCP transfer .* 100\.00 %", text)
+    *_, last = text.partition("devices, flows, datapath and namespaces are gone")
+    # What ovs-dpctl and ip show afterwards.
+    assert [line.split()[0] for line in last.splitlines()[1:]] == ["lo"]

@@ -295,9 +295,9 @@ def _other_netns(pid: int, mine: str) -> bool:
 
 def demo(datapath: str, seconds: float) -> None:
     """Show a switch at work, inside a network namespace that is ours alone."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+        console = Console(highlight=False, emoji=False, width=160)
     started = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     dp_type, why = choose(datapath)
