@@ -224,17 +224,21 @@ class LoggedDpif(Dpif):
     def operate(self, ops: Sequence[Op]) -> None:
         self.provider.operate(ops)
         debug = log.enabled(Level.DBG)
+        puts = executes = 0
         for op in ops:
-            if isinstance(op, FlowPut):
-                flow_put_counter.inc()
-            elif isinstance(op, Execute):
-                execute_counter.inc()
-            elif isinstance(op, FlowDel):
+            kind = type(op)
+            if kind is FlowPut:
+                puts += 1
+            elif kind is Execute:
+                executes += 1
+            elif kind is FlowDel:
                 flow_del_counter.inc()
-            elif isinstance(op, FlowGet):
+            else:
                 flow_get_counter.inc()
             if op.error or debug:
                 self._log_op(op)
+        flow_put_counter.inc(puts)
+        execute_counter.inc(executes)
 
     def _log_op(self, op: Op) -> None:
         level = _level_of(op)

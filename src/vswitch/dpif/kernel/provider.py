@@ -398,15 +398,18 @@ class DpifKernel(Dpif):
             return
         age = self._age()
         for i, op in enumerate(members):
-            op.error = batch.error(i)
-            op.detail = batch.detail(i)
-            if op.error:
+            code = batch.error(i)
+            if code:
+                op.error = code
+                op.detail = batch.detail(i)
+                continue
+            reply = batch.reply(i)
+            if not reply:
                 continue
             try:
-                if isinstance(op, FlowDel) or (isinstance(op, FlowPut) and op.want_stats):
-                    op.stats = parse_stats(batch.reply(i), age)
+                if isinstance(op, FlowDel | FlowPut):
+                    op.stats = parse_stats(reply, age)
                 elif isinstance(op, FlowGet):
-                    reply = batch.reply(i)
                     op.flow = parse_flow(reply, 0, len(reply), age)
             except NlAttrError as e:
                 op.error = errno.EPROTO
