@@ -132,7 +132,7 @@ class _Attr:
 
     def field(self, w: i64, shift: i64, n_bytes: i64) -> None:
         """A field of 1, 2, 4 or 6 bytes."""
-        ones: i64 = (i64(1) << (n_bytes * 8)) - 1
+        ones: i64 = 0x7FFFFFFFFFFFFFFF >> (63 - n_bytes * 8)
         new = (self.new[w] >> shift) & ones
         bits: i64 = 0
         if new != (self.old[w] >> shift) & ones:
