@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.uml.inside.lab import ip
 
 
-def wait_until(what: str, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+def wait_until(what: str, condition: Callable[[], bool], timeout: float = 30.0) -> None:
     """Wait until `condition()`; AssertionError naming `what` after `timeout` s."""
     deadline = time.monotonic() + timeout
     while not condition():

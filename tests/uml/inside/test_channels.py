@@ -90,7 +90,7 @@ def test_a_port_that_somebody_else_added_gets_its_pid_when_noticed(
     name = lab.device()
     subprocess.run(["ovs-dpctl", "add-if", "system@lab", name], check=True)
     number = kernel.port_query_by_name(name).port_no
-    assert select.select([kernel.port_poll_fd()], [], [], 1)[0]
+    assert select.select([kernel.port_poll_fd()], [], [], 5)[0]
     assert name in (kernel.port_poll() or ())
     assert pids(kernel)[number] == (kernel.port_get_pid(number),)
     assert kernel.port_poll() == set()
@@ -252,7 +252,7 @@ def test_a_device_that_vanishes_takes_its_port_along(lab: KernelLab, kernel: Dpi
     kernel.port_poll()
     ip(f"link del {name}")
     lab.peers.pop(name).close()
-    assert select.select([kernel.port_poll_fd()], [], [], 2)[0]
+    assert select.select([kernel.port_poll_fd()], [], [], 5)[0]
     assert name in (kernel.port_poll() or ())
     with pytest.raises(DpifError):
         kernel.port_query_by_number(number)
@@ -265,7 +265,7 @@ def test_a_device_that_comes_back_or_changes_is_noticed(lab: KernelLab, kernel: 
         pass
     for change in (f"link set {name} down", f"link set {name} up", f"link set {name} mtu 1400"):
         ip(change)
-        assert select.select([kernel.port_poll_fd()], [], [], 1)[0]
+        assert select.select([kernel.port_poll_fd()], [], [], 5)[0]
         assert name in (kernel.port_poll() or ())
         time.sleep(0.05)
         kernel.port_poll()
