@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -95,6 +96,10 @@ class Daemon:
             )
             undo.callback(close)
             mainloop.add(start(self))
+            # Facets and rules live long and hold no cycles: looking for cycles among them costs a
+            # third of a miss, so that is done rarely.
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 50)
             server = UnixctlServer(self._unixctl_path, self.commands) if self._unixctl_path else None
             try:
                 if server is not None:
