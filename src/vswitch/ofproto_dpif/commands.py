@@ -25,6 +25,9 @@ def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
         ("ofproto/list", "", 0, 0, c.ofproto_list),
         ("ofproto/trace", "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
          1, 5, c.ofproto_trace),
+        ("ofproto/trace-packet-out",
+         "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions",
+         2, 6, c.ofproto_trace_packet_out),
         ("ofproto/clog", "", 0, 0, c.ofproto_clog),
         ("ofproto/unclog", "", 0, 0, c.ofproto_unclog),
         ("fdb/show", "bridge", 1, 1, c.fdb_show),
@@ -82,6 +85,11 @@ class _Commands:
 
     def ofproto_list(self, _args: list[str]) -> str:
         return "".join(f"{name}\n" for name in sorted(self.ofprotos.all_ofproto_dpifs))
+
+    def ofproto_trace_packet_out(self, args: list[str]) -> str:
+        from vswitch.ofproto_dpif.trace import trace_packet_out_command
+
+        return trace_packet_out_command(self.ofprotos, args)
 
     def ofproto_trace(self, args: list[str]) -> str:
         from vswitch.ofproto_dpif.trace import trace_command

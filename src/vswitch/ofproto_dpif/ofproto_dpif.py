@@ -31,7 +31,10 @@ from vswitch.ofproto_dpif.packet_out import packet_out, send_packet
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.ofproto_dpif.stats import SwitchStats
 from vswitch.ofproto_dpif.table_dpif import TableDpif
+from vswitch.ofproto_dpif.xlate_actions import unsupported
+from vswitch.openflow.action_text import format_action
 from vswitch.openflow.constants import OFPP_LOCAL
+from vswitch.openflow.errors import OfpError
 
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
@@ -225,6 +228,9 @@ class OfprotoDpif(Ofproto):
     def flow_mod(self, flow_mod: FlowMod, done: Callable[[], None] | None = None) -> FlowModResult:
         """Change the flow tables; `done` is called when the change is complete. OfpError: it is
         refused, and nothing changed."""
+        bad = unsupported(flow_mod.actions)
+        if bad is not None:
+            raise OfpError("OFPBAC_BAD_TYPE", f"action {format_action(bad)} is not supported")
         result = self.tables.flow_mod(flow_mod, self.clock.now())
         if done is not None:
             self.completions.complete(done)

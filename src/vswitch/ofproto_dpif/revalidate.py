@@ -17,7 +17,7 @@ from vswitch.dpif.types import FlowGet, FlowPut, Op
 from vswitch.ofproto_dpif.apply import same_effects
 from vswitch.ofproto_dpif.facet import Facet, Subfacet
 from vswitch.ofproto_dpif.xlate import xlate
-from vswitch.ofproto_dpif.xlate_types import XlateIn, XlateOut
+from vswitch.ofproto_dpif.xlate_types import SLOW_MATCH, XlateIn, XlateOut
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
@@ -100,6 +100,7 @@ class _Revalidation:
                 self.dead.append(facet)
                 return
         out = xlate(XlateIn(facet.ofproto, flow, frozen=frozen, now=self.now))
+        out.slow |= facet.slow & SLOW_MATCH
         if not facet.group.fits(out.wc):
             backer.installer.drop_out(out, self.now)
             self.dead.append(facet)

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final, final
 from mypy_extensions import i64
 
 from vswitch.base import coverage
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Drop, PushVlan
 from vswitch.dpif.cookie import SLOW_PATH
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
@@ -30,12 +32,15 @@ from vswitch.ofproto_dpif.packet_in import handle_cookie
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.ofproto_dpif.splinters import adjust_flow
 from vswitch.ofproto_dpif.xlate import xlate
-from vswitch.ofproto_dpif.xlate_types import XlateIn
+from vswitch.ofproto_dpif.xlate_types import SLOW_MATCH, XlateIn
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
     from vswitch.ofproto_dpif.recirc import FrozenState
+
+log: Final = Vlog("ofproto_dpif_upcall")
+_xlate_rl: Final = RateLimit(60, 5)
 
 upcall_miss: Final = coverage.counter("upcall_miss")
 upcall_slow_path: Final = coverage.counter("upcall_slow_path")
@@ -153,6 +158,10 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
             prefix = (PushVlan(flow.vlan_tpid, flow.vlan_tci),)
     out = xlate(XlateIn(ofproto, flow, first.packet, flow.tcp_flags, None, None, None, frozen, now))
     xlate_actions.inc()
+    if miss.fitness is Fitness.TOO_LITTLE:
+        out.slow |= SLOW_MATCH
+    for text in out.warnings:
+        log.warn_rl(_xlate_rl, now, "%s: %s", ofproto.name, text)
 
     facet: Facet | None = None
     group = ofproto.facets.group(out.wc)

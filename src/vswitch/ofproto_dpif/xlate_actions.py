@@ -12,6 +12,7 @@ from typing import Any, Final
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Clone as OdpClone
+from vswitch.dpif.actions import CtClear as OdpCtClear
 from vswitch.dpif.actions import Sample as OdpSample
 from vswitch.flow.field import Prereq
 from vswitch.flow.fields import FIELDS
@@ -114,7 +115,11 @@ def run(ctx: Ctx, actions: of.Actions, last: bool) -> None:
         if ctx.trace is not None and type(action) is not xlate_freeze.Unroll:
             report(ctx, OFT_ACTION, format_actions((action,)))
         i += 1
-        if HANDLERS[type(action)](ctx, action, last and i == n and not ctx.action_set):
+        handler = HANDLERS.get(type(action))
+        if handler is None:
+            report_error(ctx, f"action {format_actions((action,))} is not supported")
+            return
+        if handler(ctx, action, last and i == n and not ctx.action_set):
             return
 
 
@@ -612,6 +617,14 @@ def _debug_slow(ctx: Ctx, a: of.DebugSlow, last: bool) -> bool:
     return False
 
 
+def _ct_clear(ctx: Ctx, a: of.CtClear, last: bool) -> bool:
+    tracked = ctx.conntracked
+    xlate_output.clear_conntrack(ctx, ctx.flow)
+    if tracked and ctx.support.ct_clear:
+        ctx.odp.append(OdpCtClear())
+    return False
+
+
 def _unroll(ctx: Ctx, a: xlate_freeze.Unroll, last: bool) -> bool:
     ctx.table_id = a.table_id
     ctx.rule_cookie = a.cookie
@@ -686,6 +699,7 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.Conjunction: _nothing,
     of.DebugRecirc: _debug_recirc,
     of.DebugSlow: _debug_slow,
+    of.CtClear: _ct_clear,
     of.WriteActions: _write_actions,
     of.ClearActions: _clear_actions,
     of.WriteMetadata: _write_metadata,
@@ -697,7 +711,7 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
 def unsupported(actions: of.Actions) -> of.Action | None:
     """The first of `actions`, nested ones included, that translation can't execute."""
     for action in actions:
-        if type(action) not in HANDLERS:
+        if type(action) not in HANDLERS or (isinstance(action, of.Controller) and action.pause):
             return action
         if isinstance(action, of.Clone | of.WriteActions):
             inner = unsupported(action.actions)
