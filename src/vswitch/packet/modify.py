@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from librt.strings import BytesWriter
-from mypy_extensions import i64, u8
+from librt.strings import BytesWriter, write_i32_be
+from mypy_extensions import i32, i64, u8
 
 from vswitch.packet.buffer import (
     get16,
@@ -139,9 +139,23 @@ class Editor:
         if at:
             head.write(old[:at])
         head.write(insert)
-        head.write(old[at + remove:])
+        head.write(old[at + remove :])
         self.head = head
-        delta: i64 = len(insert) - remove
+        self._moved(at, len(insert) - remove)
+
+    def _insert32(self, at: i64, word: i64) -> None:
+        """Insert the 32-bit `word` at `at`."""
+        old = self.head.getvalue()
+        head = BytesWriter()
+        if at:
+            head.write(old[:at])
+        write_i32_be(head, i32((word & 0xFFFFFFFF ^ 0x80000000) - 0x80000000))
+        head.write(old[at:])
+        self.head = head
+        self._moved(at, 4)
+
+    def _moved(self, at: i64, delta: i64) -> None:
+        """What was at `at` or behind it has moved by `delta`."""
         self.shift += delta
         self.l3_end += delta
         if self.l3_ofs >= at:
@@ -153,8 +167,7 @@ class Editor:
         """Insert a tag outside any others; bit 0x1000 of `tci` is not sent."""
         if self.dl_type_ofs < 0 or len(self.head) < 14:
             return
-        tci &= 0xEFFF
-        self._splice(12, 0, bytes((tpid >> 8 & 0xFF, tpid & 0xFF, tci >> 8, tci & 0xFF)))
+        self._insert32(12, tpid << 16 | tci & 0xEFFF)
         self.dl_type_ofs += 4
         if self.l2_5_ofs >= 0:
             self.l2_5_ofs += 4
@@ -187,7 +200,7 @@ class Editor:
                 return
             self.l2_5_ofs = self.l3_ofs
         at = self.l2_5_ofs
-        self._splice(at, 0, bytes((lse >> 24 & 0xFF, lse >> 16 & 0xFF, lse >> 8 & 0xFF, lse & 0xFF)))
+        self._insert32(at, lse)
         self._set_dl_type(ethertype)
 
     def pop_mpls(self, ethertype: i64) -> None:
@@ -209,7 +222,7 @@ class Editor:
             self.push_mpls(lse, ethertype)
             return
         self.l2_5_ofs = 0
-        self._splice(0, 0, bytes((lse >> 24 & 0xFF, lse >> 16 & 0xFF, lse >> 8 & 0xFF, lse & 0xFF)))
+        self._insert32(0, lse)
         self.dl_type_ofs = -1
         self.dl_type = ethertype
 
