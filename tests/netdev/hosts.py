@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,3 +79,12 @@ def crossover(namespace: str, *ports: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=10)
+
+
+def within_switch(namespace: str, program: str) -> str:
+    """Run Python in `namespace` with the package at hand; what it printed."""
+    done = subprocess.run(
+        ["ip", "netns", "exec", namespace, sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, env=switch_environment(), cwd=ROOT, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

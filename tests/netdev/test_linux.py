@@ -12,7 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.netdev.hosts import ROOT, A, B, W, crossover, namespaces, sh, switch_environment, within
+from tests.netdev.hosts import (
+    ROOT,
+    A,
+    B,
+    W,
+    crossover,
+    namespaces,
+    sh,
+    switch_environment,
+    within,
+    within_switch,
+)
 
 Require = Callable[..., None]
 pytestmark = pytest.mark.system
@@ -83,7 +94,7 @@ def test_frames_between_slot_and_gso_size_pass(hosts: None) -> None:
 
 
 def test_vlan_tags_are_put_back_that_the_kernel_strips(hosts: None) -> None:
-    said = run_inside(W, f"from tests.netdev.vlan_probe import main; main({A!r}, {B!r})")
+    said = within_switch(W, f"from tests.netdev.vlan_probe import main; main({A!r}, {B!r})")
     same, *arrived = said.splitlines()
     assert same == "True"
     assert arrived == ["88b5 07e00081", "88b5 0100a888", "8100 0500a888", "88b5 00000000"]
@@ -128,17 +139,8 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def run_inside(namespace: str, program: str) -> str:
-    """Run Python in `namespace` with the package at hand; what it printed."""
-    done = subprocess.run(
-        ["ip", "netns", "exec", namespace, sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True, text=True, env=switch_environment(), cwd=ROOT, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
-    said = run_inside(W, f"""
+    said = within_switch(W, f"""
         import subprocess, time
         from vswitch.netdev import devices
         from vswitch.netdev.registry import netdev_open, netdev_close
@@ -181,7 +183,7 @@ def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
 
 
 def test_an_interface_that_is_not_there(hosts: None) -> None:
-    said = run_inside(W, """
+    said = within_switch(W, """
         from vswitch.netdev import devices
         from vswitch.netdev.registry import netdev_open
         for name, type in (("nothere", "system"), ("ndpA", "tap")):
@@ -205,7 +207,7 @@ def test_a_tap_deleted_under_the_switch_does_not_keep_it_busy(hosts: None) -> No
 
 
 def test_counters_tell_traffic_and_losses(hosts: None) -> None:
-    said = run_inside(W, """
+    said = within_switch(W, """
         from vswitch.netdev import devices
         from vswitch.netdev.frame import Frame
         from vswitch.netdev.registry import netdev_open

@@ -106,13 +106,16 @@ class TapNetdev(KernelNetdev):
         """`send` writes at once."""
 
     def stats(self) -> NetdevStats:
-        """The interface's counters from the switch's side: what the host sends is received here."""
+        """The interface's counters from the switch's side: what the host sends is received here.
+
+        What the host's stack drops of what it got (`rx_dropped`) was transmitted.
+        """
         s = stats_of(self._index)
         refused = int(self._tx_refused)
         return NetdevStats(
             rx_packets=s.tx_packets, tx_packets=s.rx_packets, rx_bytes=s.tx_bytes, tx_bytes=s.rx_bytes,
             rx_errors=s.tx_errors, tx_errors=s.rx_errors, rx_dropped=s.tx_dropped,
-            tx_dropped=s.rx_dropped + refused, custom={"tx_refused": refused},
+            tx_dropped=refused, custom={"tx_refused": refused},
         )
 
 
