@@ -188,7 +188,7 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
     if actions and not isinstance(actions[0], Drop):
         if prefix:
             actions = (*prefix, *actions)
-        ops.extend([Execute(u.packet, u.key, actions, 0, False, u.offload) for u in miss.upcalls])
+        ops.extend([Execute(u.packet, u.key, actions, u.mru, False, u.offload, u.hash) for u in miss.upcalls])
     elif out.error:
         drop_error.inc(n_packets)
     else:
