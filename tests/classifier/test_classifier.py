@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vswitch.classifier.classifier import Classifier
 from vswitch.classifier.rule import ClsRule
+from vswitch.classifier.trie import Trie
 from vswitch.flow import fields, layout
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
@@ -246,3 +247,32 @@ def test_prefix_fields_can_change_while_rules_are_there():
     assert wc.bits(fields.by_name("ipv6_dst")) == 1 << 127
     with pytest.raises(ValueError, match="dl_src"):
         cls.set_prefix_fields(["dl_src"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 32)), max_size=12),
+       st.integers(0, 2**32 - 1), st.integers(0, 31))
+def test_a_trie_knows_the_prefixes_of_a_value_and_the_bits_that_tell(
+    prefixes: list[tuple[int, int]], value: int, flip: int
+) -> None:
+    if prefixes:
+        value = prefixes[0][0] ^ (1 << flip)  # near a prefix
+    tries = [Trie(), Trie()]
+    for address, plen in prefixes:
+        for trie in tries:
+            shifted = address << 32
+            trie.insert(shifted - ((shifted >> 63) << 64), 0, plen)
+
+    def covering(x: int) -> set[int]:
+        return {plen for address, plen in prefixes if (x ^ address) >> (32 - plen) == 0}
+
+    word = (value << 32) - ((value >> 31) << 64)
+    for trie, n_bits in zip(tries, (32, 64), strict=True):
+        bits = trie.lookup(word, 0, n_bits)
+        assert {p for p in range(1, 33) if trie.has_plen(p)} == covering(value)
+        unseen = (1 << 32) - 1 >> min(bits, 32)
+        assert covering(value ^ unseen) == covering(value ^ (unseen & 0x5A5A5A5A)) == covering(value)
+    for address, plen in prefixes:
+        shifted = address << 32
+        tries[0].remove(shifted - ((shifted >> 63) << 64), 0, plen)
+    assert tries[0].root is None

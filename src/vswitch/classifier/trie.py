@@ -98,6 +98,8 @@ class Trie:
         plens[1] = 0
         plens[2] = 0
         plens[3] = 0
+        if n_bits == 32:
+            return self._lookup32((hi >> 32) & 0xFFFFFFFF)
         ofs: i64 = 0
         leaf = True
         node = self.root
@@ -116,6 +118,34 @@ class Trie:
             one = node.one
             leaf = zero is None and one is None
             node = one if bits_at(hi, lo, ofs, 1) else zero
+        return ofs if leaf else ofs + 1
+
+    def _lookup32(self, value: i64) -> i64:
+        """`lookup` of a 32-bit value, which is most of them: the same without two words."""
+        plens: i64 = 0
+        ofs: i64 = 0
+        leaf = True
+        node = self.root
+        found: i64 = -1
+        while node is not None:
+            n = node.n_bits
+            piece = (value >> (32 - ofs - n)) & (0x7FFFFFFFFFFFFFFF >> (63 - n))
+            if piece != node.prefix:
+                found = ofs + common_bits(piece, node.prefix, n) + 1
+                break
+            ofs += n
+            if node.n_rules > 0:
+                plens |= 0x100000000 >> (33 - ofs)
+            if ofs == 32:
+                found = 32
+                break
+            zero = node.zero
+            one = node.one
+            leaf = zero is None and one is None
+            node = one if (value >> (31 - ofs)) & 1 else zero
+        self.plens[0] = plens
+        if found >= 0:
+            return found
         return ofs if leaf else ofs + 1
 
     def has_plen(self, plen: i64) -> bool:
