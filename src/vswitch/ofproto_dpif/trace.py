@@ -58,7 +58,9 @@ class TraceNode:
 class Trace:
     """The lines of one translation. `add` appends to the list that `enter` opened last."""
 
-    def __init__(self) -> None:
+    def __init__(self, ports: dict[int, str] | None = None) -> None:
+        self.ports: dict[int, str] | None = ports
+        """Names of OpenFlow ports to print in the place of their numbers."""
         self.nodes: list[TraceNode] = []
         self.here: list[TraceNode] = self.nodes
         self.recircs: list[tuple[int, Flow]] = []
@@ -183,8 +185,8 @@ def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
 
 
 def _is_odp_flow(text: str) -> bool:
-    """Datapath flows have parentheses where OpenFlow ones have an equals sign."""
-    return "(" in text and "=" not in text.partition("(")[0]
+    """Datapath flows have parentheses where OpenFlow ones have an equals sign; nothing is one too."""
+    return not text or ("(" in text and "=" not in text.partition("(")[0])
 
 
 def _flow(ofprotos: Ofprotos, words: list[str]) -> tuple[OfprotoDpif, Flow]:
@@ -215,10 +217,14 @@ def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[OfprotoDpi
     try:
         flow, _mask = parse_key(text, {port.name: odp for odp, port in backer.odp_to_ofport.items()})
     except ValueError as error:
-        raise CommandError(f"Bad datapath flow syntax: {error}") from error
+        place = str(error).partition(": ")[0]
+        raise CommandError(f"{place} (or the bridge name was omitted)") from error
+    recirc_id = flow.recirc_id
+    if recirc_id and backer.recirc_ids.lookup(recirc_id) is None:
+        raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
     port = backer.odp_to_ofport.get(flow.in_port)
     if port is None or port.ofproto is None:
-        raise CommandError("Invalid datapath flow")
+        raise CommandError(f"no OpenFlow port for datapath port {flow.in_port}")
     flow.in_port = port.ofp_port
     return port.ofproto, flow
 
@@ -256,7 +262,7 @@ def run(request: TraceRequest, now: int) -> str:
     if request.names:
         odp_names = {odp: p.name for odp, p in ofproto.backer.odp_to_ofport.items()}
     flow = request.flow
-    trace = Trace()
+    trace = Trace(ofp_names)
     packet = request.packet
     xin = XlateIn(
         ofproto, flow, packet, flow.tcp_flags, actions=request.actions or None, trace=trace, now=now,

@@ -14,61 +14,28 @@ from mypy_extensions import i64
 from vswitch.dpif.actions import Clone as OdpClone
 from vswitch.dpif.actions import CtClear as OdpCtClear
 from vswitch.dpif.actions import Sample as OdpSample
-from vswitch.flow.field import Prereq
-from vswitch.flow.fields import FIELDS
-from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
-    FRAG_LATER,
-    S_NW_PROTO,
-    S_NW_TOS,
-    S_NW_TTL,
-    S_TP_DST,
-    S_TP_SRC,
-    VLAN_CFI,
-    W_ETH_DST,
-    W_ETH_SRC,
-    W_ETH_TYPE,
     W_IN_PORT,
-    W_NW_DST,
-    W_NW_FRAG,
-    W_NW_PROTO,
-    W_NW_SRC,
-    W_NW_TOS,
-    W_NW_TTL,
     W_SKB_PRIORITY,
-    W_TP_SRC,
-    W_VLAN_TCI,
-    W_VLAN_TPID,
 )
-from vswitch.flow.prereq import prereqs_ok
-from vswitch.flow.values import c_hex, format_value
+from vswitch.flow.values import c_hex
+from vswitch.ofproto_dpif import xlate_fields as fields
 from vswitch.ofproto_dpif import xlate_freeze, xlate_normal, xlate_output, xlate_tables
+from vswitch.ofproto_dpif import xlate_headers as headers
 from vswitch.ofproto_dpif.xlate_action_set import ordered_action_set
-from vswitch.ofproto_dpif.xlate_commit import commit, pop_mpls, push_mpls
+from vswitch.ofproto_dpif.xlate_commit import commit
 from vswitch.ofproto_dpif.xlate_ctx import (
-    ETH_TYPE_IP,
-    ETH_TYPE_VLAN,
-    MAX_MPLS_LABELS,
     OFT_ACTION,
     OFT_DETAIL,
     OFT_WARN,
     Ctx,
-    is_ip_any,
-    is_mpls,
-    lse,
-    n_mpls_labels,
-    or_lse,
-    pop_vlan,
-    push_vlan,
     report,
     report_error,
-    set_lse,
-    set_qtag,
 )
 from vswitch.ofproto_dpif.xlate_mpls import needs_recirculation
-from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION, XLATE_TOO_MANY_MPLS_LABELS
+from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION
 from vswitch.openflow import actions as of
-from vswitch.openflow.action_text import format_actions, format_subfield
+from vswitch.openflow.action_text import format_actions
 from vswitch.openflow.constants import (
     OFPP_ALL,
     OFPP_CONTROLLER,
@@ -80,16 +47,10 @@ from vswitch.openflow.constants import (
     OFPP_UNSET,
     OFPR_ACTION,
     OFPR_ACTION_SET,
-    OFPR_INVALID_TTL,
     OFPR_PACKET_OUT,
 )
 
-DSCP_BITS: Final = 0xFC << S_NW_TOS
-ECN_BITS: Final = 0x03 << S_NW_TOS
-TTL_BITS: Final = 0xFF << S_NW_TTL
-PROTO_BITS: Final = 0xFF << S_NW_PROTO
 HIGH32: Final = -1 << 32
-LOW32: Final = 0xFFFFFFFF
 
 
 def run(ctx: Ctx, actions: of.Actions, last: bool) -> None:
@@ -113,7 +74,7 @@ def run(ctx: Ctx, actions: of.Actions, last: bool) -> None:
                 xlate_freeze.unroll(ctx, steps[i:])
             return
         if ctx.trace is not None and type(action) is not xlate_freeze.Unroll:
-            report(ctx, OFT_ACTION, format_actions((action,)))
+            report(ctx, OFT_ACTION, format_actions((action,), ctx.trace.ports))
         i += 1
         handler = HANDLERS.get(type(action))
         if handler is None:
@@ -214,14 +175,14 @@ def _output(ctx: Ctx, a: of.Output, last: bool) -> bool:
 
 
 def _output_reg(ctx: Ctx, a: of.OutputReg, last: bool) -> bool:
-    port = read_subfield(ctx.flow, a.src)
+    port = fields.read_subfield(ctx.flow, a.src)
     if port > 0xFFFF:
         if ctx.trace is not None:
             report(ctx, OFT_WARN, f"output port {port} is out of range")
         return False
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL, f"output port is {port}")
-    mask_subfield(ctx.wc, a.src)
+    fields.mask_subfield(ctx.wc, a.src)
     output_to(ctx, port, a.max_len, last)
     return False
 
@@ -265,288 +226,6 @@ def _enqueue(ctx: Ctx, a: of.Enqueue, last: bool) -> bool:
     flow.skb_priority = ctx.ofproto.backer.dpif.queue_to_priority(a.queue)
     xlate_output.output(ctx, port, 0, last)
     flow.skb_priority = old
-    return False
-
-
-# VLAN.
-
-
-def _set_vlan_vid(ctx: Ctx, a: of.SetVlanVid, last: bool) -> bool:
-    _set_tci(ctx, 0x0FFF, a.vid, a.push)
-    return False
-
-
-def _set_vlan_pcp(ctx: Ctx, a: of.SetVlanPcp, last: bool) -> bool:
-    _set_tci(ctx, 0xE000, a.pcp << 13, a.push)
-    return False
-
-
-def _set_tci(ctx: Ctx, bits: i64, value: i64, push: bool) -> None:
-    words = ctx.flow.words
-    ctx.wc.words[W_VLAN_TCI] |= bits | VLAN_CFI
-    tci = words[W_VLAN_TCI] & 0xFFFF
-    if tci & VLAN_CFI != 0 or push:
-        if (words[W_VLAN_TPID] >> 48) & 0xFFFF == 0:
-            set_qtag(ctx.flow, 0, (ETH_TYPE_VLAN << 16) | tci)
-        words[W_VLAN_TCI] = (words[W_VLAN_TCI] & ~bits) | value | VLAN_CFI
-
-
-def _strip_vlan(ctx: Ctx, a: of.StripVlan, last: bool) -> bool:
-    pop_vlan(ctx)
-    return False
-
-
-def _push_vlan(ctx: Ctx, a: of.PushVlan, last: bool) -> bool:
-    push_vlan(ctx, a.ethertype)
-    return False
-
-
-# Ethernet, IP, transport.
-
-
-def _set_eth_src(ctx: Ctx, a: of.SetEthSrc, last: bool) -> bool:
-    ctx.wc.words[W_ETH_SRC] |= -1 << 16
-    ctx.flow.dl_src = a.mac
-    return False
-
-
-def _set_eth_dst(ctx: Ctx, a: of.SetEthDst, last: bool) -> bool:
-    ctx.wc.words[W_ETH_DST] |= -1 << 16
-    ctx.flow.dl_dst = a.mac
-    return False
-
-
-def _dl_type(ctx: Ctx) -> i64:
-    return ctx.flow.words[W_ETH_TYPE] & 0xFFFF
-
-
-def _set_ipv4_src(ctx: Ctx, a: of.SetIpv4Src, last: bool) -> bool:
-    if _dl_type(ctx) == ETH_TYPE_IP:
-        ctx.wc.words[W_NW_SRC] |= HIGH32
-        ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
-        ctx.flow.nw_src = a.ipv4
-    return False
-
-
-def _set_ipv4_dst(ctx: Ctx, a: of.SetIpv4Dst, last: bool) -> bool:
-    if _dl_type(ctx) == ETH_TYPE_IP:
-        ctx.wc.words[W_NW_DST] |= LOW32
-        ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
-        ctx.flow.nw_dst = a.ipv4
-    return False
-
-
-def _set_ip_dscp(ctx: Ctx, a: of.SetIpDscp, last: bool) -> bool:
-    if is_ip_any(_dl_type(ctx)):
-        words = ctx.flow.words
-        dscp: i64 = a.tos & 0xFC
-        ctx.wc.words[W_NW_TOS] |= DSCP_BITS | PROTO_BITS
-        words[W_NW_TOS] = (words[W_NW_TOS] & ~DSCP_BITS) | (dscp << S_NW_TOS)
-    return False
-
-
-def _set_ip_ecn(ctx: Ctx, a: of.SetIpEcn, last: bool) -> bool:
-    if is_ip_any(_dl_type(ctx)):
-        words = ctx.flow.words
-        ecn: i64 = a.ecn & 3
-        ctx.wc.words[W_NW_TOS] |= ECN_BITS | PROTO_BITS
-        words[W_NW_TOS] = (words[W_NW_TOS] & ~ECN_BITS) | (ecn << S_NW_TOS)
-    return False
-
-
-def _set_ip_ttl(ctx: Ctx, a: of.SetIpTtl, last: bool) -> bool:
-    if is_ip_any(_dl_type(ctx)):
-        ctx.wc.words[W_NW_TTL] |= TTL_BITS | PROTO_BITS
-        ctx.flow.nw_ttl = a.ttl
-    return False
-
-
-def _has_ports(ctx: Ctx) -> bool:
-    return is_ip_any(_dl_type(ctx)) and (ctx.flow.words[W_NW_FRAG] >> 24) & FRAG_LATER == 0
-
-
-def _set_l4_src_port(ctx: Ctx, a: of.SetL4SrcPort, last: bool) -> bool:
-    if _has_ports(ctx):
-        wc = ctx.wc.words
-        wc[W_NW_PROTO] |= PROTO_BITS
-        wc[W_TP_SRC] |= -1 << S_TP_SRC
-        ctx.flow.tp_src = a.port
-    return False
-
-
-def _set_l4_dst_port(ctx: Ctx, a: of.SetL4DstPort, last: bool) -> bool:
-    if _has_ports(ctx):
-        wc = ctx.wc.words
-        wc[W_NW_PROTO] |= PROTO_BITS
-        wc[W_TP_SRC] |= 0xFFFF << S_TP_DST
-        ctx.flow.tp_dst = a.port
-    return False
-
-
-def _dec_ttl(ctx: Ctx, a: of.DecTtl, last: bool) -> bool:
-    dl_type = _dl_type(ctx)
-    ctx.wc.words[W_NW_TTL] |= TTL_BITS | PROTO_BITS
-    if not is_ip_any(dl_type):
-        return False
-    ttl = (ctx.flow.words[W_NW_TTL] >> S_NW_TTL) & 0xFF
-    if ttl > 1:
-        ctx.flow.words[W_NW_TTL] -= 1 << S_NW_TTL
-        return False
-    for controller_id in a.ids:
-        xlate_freeze.controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, controller_id, b"")
-    if ctx.trace is not None:
-        version = 4 if dl_type == ETH_TYPE_IP else 6
-        report(ctx, OFT_WARN, f"IPv{version} decrement TTL exception")
-    return True
-
-
-# MPLS.
-
-
-def _push_mpls(ctx: Ctx, a: of.PushMpls, last: bool) -> bool:
-    if not push_mpls(ctx, a.ethertype):
-        report_error(ctx, "dropping packet on which an MPLS push action can't be performed as it would "
-                          f"have more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
-        ctx.error = XLATE_TOO_MANY_MPLS_LABELS
-    return False
-
-
-def _pop_mpls(ctx: Ctx, a: of.PopMpls, last: bool) -> bool:
-    if pop_mpls(ctx, a.ethertype):
-        if not is_mpls(a.ethertype) and ctx.support.recirc:
-            ctx.was_mpls = True
-    elif n_mpls_labels(ctx.flow, None) >= MAX_MPLS_LABELS:
-        report_error(ctx, "dropping packet on which an MPLS pop action can't be performed as it has "
-                          f"more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
-        ctx.error = XLATE_TOO_MANY_MPLS_LABELS
-    return False
-
-
-def _change_lse(ctx: Ctx, bits: i64, value: i64) -> None:
-    if is_mpls(_dl_type(ctx)):
-        or_lse(ctx.wc, 0, bits)
-        set_lse(ctx.flow, 0, (lse(ctx.flow, 0) & ~bits) | value)
-
-
-def _set_mpls_label(ctx: Ctx, a: of.SetMplsLabel, last: bool) -> bool:
-    _change_lse(ctx, 0xFFFFF000, a.label << 12)
-    return False
-
-
-def _set_mpls_tc(ctx: Ctx, a: of.SetMplsTc, last: bool) -> bool:
-    _change_lse(ctx, 0xE00, a.tc << 9)
-    return False
-
-
-def _set_mpls_ttl(ctx: Ctx, a: of.SetMplsTtl, last: bool) -> bool:
-    _change_lse(ctx, 0xFF, a.ttl)
-    return False
-
-
-def _dec_mpls_ttl(ctx: Ctx, a: of.DecMplsTtl, last: bool) -> bool:
-    if not is_mpls(_dl_type(ctx)):
-        return False
-    ttl = lse(ctx.flow, 0) & 0xFF
-    or_lse(ctx.wc, 0, 0xFF)
-    if ttl > 1:
-        set_lse(ctx.flow, 0, lse(ctx.flow, 0) - 1)
-        return False
-    xlate_freeze.controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, 0, b"")
-    if ctx.trace is not None:
-        report(ctx, OFT_WARN, "MPLS decrement TTL exception")
-    return True
-
-
-# Fields.
-
-
-def read_subfield(flow: Flow, sf: of.MfSubfield) -> int:
-    """The subfield's value, unsigned."""
-    return (flow.get(sf.field) >> sf.ofs) & ((1 << sf.n_bits) - 1)
-
-
-def write_subfield(flow: Flow, sf: of.MfSubfield, value: int) -> None:
-    """Set the subfield to `value`."""
-    mask = sf.mask
-    flow.set(sf.field, (flow.get(sf.field) & ~mask) | ((value << sf.ofs) & mask))
-
-
-def mask_subfield(wc: Flow, sf: of.MfSubfield) -> None:
-    """Look at the subfield."""
-    mask_field(wc, sf.field, sf.mask)
-
-
-def mask_field(wc: Flow, field: Any, bits: int) -> None:
-    """Look at `bits` of `field`; of a VLAN field, also at whether there is a tag."""
-    wc.set_bits(field, bits)
-    if field.special >= 2:
-        wc.words[W_VLAN_TCI] |= VLAN_CFI
-
-
-def _report_subfield(ctx: Ctx, sf: of.MfSubfield) -> None:
-    if ctx.trace is not None:
-        value = read_subfield(ctx.flow, sf)
-        text = format_value(sf.field, value) if sf.whole else c_hex(value)
-        report(ctx, OFT_DETAIL, f"{format_subfield(sf)} is now {text}")
-
-
-_IN_IP_HEADER: Final = frozenset(
-    field.index
-    for field in FIELDS
-    if field.prereq in (Prereq.ARP, Prereq.IPV4, Prereq.IPV6, Prereq.IP_ANY) and field.name != "ip_dscp"
-)
-"""Fields that are committed only where the protocol is not 0, so that the protocol matters."""
-
-
-def _set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
-    field = a.field
-    flow = ctx.flow
-    if not prereqs_ok(field, flow, None, ctx.wc):
-        if ctx.trace is not None:
-            report(ctx, OFT_WARN, f"unmet prerequisites for {field.name}, set_field ignored")
-        return False
-    if field.index in _IN_IP_HEADER:
-        ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
-    mask = a.mask
-    mask_field(ctx.wc, field, mask)
-    if mask == field.ones:
-        flow.set(field, a.value)
-    else:
-        flow.set(field, (flow.get(field) & ~mask) | (a.value & mask))
-    return False
-
-
-def _reg_move(ctx: Ctx, a: of.RegMove, last: bool) -> bool:
-    flow = ctx.flow
-    wc = ctx.wc
-    src = a.src
-    dst = a.dst
-    mask_subfield(wc, src)
-    mask_subfield(wc, dst)
-    src_ok = prereqs_ok(src.field, flow, None, wc)
-    dst_ok = prereqs_ok(dst.field, flow, None, wc)
-    if src_ok and dst_ok:
-        write_subfield(flow, dst, read_subfield(flow, src))
-        _report_subfield(ctx, dst)
-    return False
-
-
-def _stack_push(ctx: Ctx, a: of.StackPush, last: bool) -> bool:
-    sf = a.src
-    mask_subfield(ctx.wc, sf)
-    ctx.stack.append((read_subfield(ctx.flow, sf), sf.n_bits))
-    return False
-
-
-def _stack_pop(ctx: Ctx, a: of.StackPop, last: bool) -> bool:
-    stack = ctx.stack
-    if not stack:
-        report_error(ctx, "stack underflow")
-        return False
-    value, _ = stack.pop()
-    mask_subfield(ctx.wc, a.dst)
-    write_subfield(ctx.flow, a.dst, value)
-    _report_subfield(ctx, a.dst)
     return False
 
 
@@ -648,7 +327,8 @@ def _write_actions(ctx: Ctx, a: of.WriteActions, last: bool) -> bool:
 def _report_action_set(ctx: Ctx, verb: str) -> None:
     if ctx.trace is not None:
         actions = ordered_action_set(ctx.action_set)
-        report(ctx, OFT_DETAIL, f"action set {verb}{': ' + format_actions(actions) if actions else ' empty'}")
+        text = f": {format_actions(actions, ctx.trace.ports)}" if actions else " empty"
+        report(ctx, OFT_DETAIL, f"action set {verb}{text}")
 
 
 def _clear_actions(ctx: Ctx, a: of.ClearActions, last: bool) -> bool:
@@ -664,30 +344,30 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.OutputTrunc: _output_trunc,
     of.Controller: _controller,
     of.Enqueue: _enqueue,
-    of.SetVlanVid: _set_vlan_vid,
-    of.SetVlanPcp: _set_vlan_pcp,
-    of.StripVlan: _strip_vlan,
-    of.PushVlan: _push_vlan,
-    of.SetEthSrc: _set_eth_src,
-    of.SetEthDst: _set_eth_dst,
-    of.SetIpv4Src: _set_ipv4_src,
-    of.SetIpv4Dst: _set_ipv4_dst,
-    of.SetIpDscp: _set_ip_dscp,
-    of.SetIpEcn: _set_ip_ecn,
-    of.SetIpTtl: _set_ip_ttl,
-    of.SetL4SrcPort: _set_l4_src_port,
-    of.SetL4DstPort: _set_l4_dst_port,
-    of.SetField: _set_field,
-    of.RegMove: _reg_move,
-    of.StackPush: _stack_push,
-    of.StackPop: _stack_pop,
-    of.DecTtl: _dec_ttl,
-    of.PushMpls: _push_mpls,
-    of.PopMpls: _pop_mpls,
-    of.SetMplsLabel: _set_mpls_label,
-    of.SetMplsTc: _set_mpls_tc,
-    of.SetMplsTtl: _set_mpls_ttl,
-    of.DecMplsTtl: _dec_mpls_ttl,
+    of.SetVlanVid: headers.set_vlan_vid,
+    of.SetVlanPcp: headers.set_vlan_pcp,
+    of.StripVlan: headers.strip_vlan,
+    of.PushVlan: headers.push_vlan,
+    of.SetEthSrc: headers.set_eth_src,
+    of.SetEthDst: headers.set_eth_dst,
+    of.SetIpv4Src: headers.set_ipv4_src,
+    of.SetIpv4Dst: headers.set_ipv4_dst,
+    of.SetIpDscp: headers.set_ip_dscp,
+    of.SetIpEcn: headers.set_ip_ecn,
+    of.SetIpTtl: headers.set_ip_ttl,
+    of.SetL4SrcPort: headers.set_l4_src_port,
+    of.SetL4DstPort: headers.set_l4_dst_port,
+    of.SetField: fields.set_field,
+    of.RegMove: fields.reg_move,
+    of.StackPush: fields.stack_push,
+    of.StackPop: fields.stack_pop,
+    of.DecTtl: headers.dec_ttl,
+    of.PushMpls: headers.push_mpls,
+    of.PopMpls: headers.pop_mpls,
+    of.SetMplsLabel: headers.set_mpls_label,
+    of.SetMplsTc: headers.set_mpls_tc,
+    of.SetMplsTtl: headers.set_mpls_ttl,
+    of.DecMplsTtl: headers.dec_mpls_ttl,
     of.SetTunnel: _set_tunnel,
     of.SetQueue: _set_queue,
     of.PopQueue: _pop_queue,

@@ -86,7 +86,7 @@ class Ctx:
         self.odp: list[OdpAction] = []
         self.effects: list[Effect] = out.effects
         self.rule: Rule | None = None
-        self.rule_cookie: int = 0
+        self.rule_cookie: int = 0xFFFFFFFFFFFFFFFF
         self.table_id: i64 = 0
         self.depth: i64 = 0
         self.resubmits: i64 = 0

@@ -71,7 +71,7 @@ def report_table(ctx: Ctx, rule: Rule, table_id: i64) -> None:
     elif rule is ofproto.drop_frags_rule:
         text = 'Packets are IP fragments and the fragment handling mode is "drop".'
     else:
-        match = str(rule.match)
+        match = rule.match.format(None, trace.ports)
         text = f"{match}, priority {rule.priority}" if match else f"priority {rule.priority}"
         if rule.cookie:
             text += f", cookie {rule.cookie:#x}"
