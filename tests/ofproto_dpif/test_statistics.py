@@ -121,6 +121,9 @@ def test_a_patch_port_counts_what_passes_it(lab: MakeLab) -> None:
     out, into = made.bridge.ports[10], other.ports[10]
     assert (out.tx_packets, out.tx_bytes) == (3, 3 * SIZE)
     assert (into.rx_packets, into.rx_bytes) == (3, 3 * SIZE)
+    assert made.bridge.port_stats(out) == {
+        "rx_packets": 0, "tx_packets": 3, "rx_bytes": 0, "tx_bytes": 3 * SIZE,
+    }  # fmt: skip
     assert made.received() == {"br0": 3, "br1": 3, "q1": 3}
 
 

@@ -181,6 +181,8 @@ def test_packets_that_the_switch_makes_are_counted_for_the_local_port(lab: MakeL
     made.bridge.send_packet(made.bridge.ports[2], udp())
     assert made.received() == {"p2": 1}
     assert (made.bridge.stats.tx_packets, made.bridge.stats.tx_bytes) == (1, len(udp()))
+    assert made.bridge.port_stats(made.bridge.ports[0xFFFE])["rx_packets"] == 1
+    assert made.bridge.port_stats(made.bridge.ports[2])["tx_packets"] == 1
 
 
 def test_a_bridge_that_goes_while_its_packets_wait_costs_just_them(lab: MakeLab) -> None:

@@ -25,7 +25,7 @@ from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
 from vswitch.ofproto_dpif.expiration import Expiration
 from vswitch.ofproto_dpif.facet import Facet, Subfacet
-from vswitch.ofproto_dpif.governor import Governor
+from vswitch.ofproto_dpif.governor import FLOW_SETUP_THRESHOLD, Governor
 from vswitch.ofproto_dpif.install import Installer
 from vswitch.ofproto_dpif.recirc import RecircIds
 from vswitch.ofproto_dpif.revalidate import RevReason, revalidate
@@ -192,7 +192,7 @@ class Backer:
                 return True
             governor = self.governor = Governor(self.name, now)
             log.info("%s: many new flows, installing only those of %d packets and more",
-                     self.name, 5)
+                     self.name, FLOW_SETUP_THRESHOLD)
         return governor.should_install_flow(flow_hash, n_packets)
 
     def _run_governor(self, now: int) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vswitch.netdev.provider import NetdevStats
 from vswitch.netdev.registry import netdev_from_name
 
 SYSFS: Final = Path("/sys/class/net")
@@ -68,9 +67,3 @@ def set_up(name: str, up: bool) -> None:
         flags = struct.unpack_from("16sH", request)[1]
         flags = flags | IFF_UP if up else flags & ~IFF_UP
         fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags))
-
-
-def device_stats(name: str) -> NetdevStats | None:
-    """The counters of the open device `name`, None if it is not open here."""
-    netdev = netdev_from_name(name)
-    return netdev.stats() if netdev is not None else None

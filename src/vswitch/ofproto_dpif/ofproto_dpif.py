@@ -195,6 +195,10 @@ class OfprotoDpif(Ofproto):
         """Change the options of a port, such as a patch port's peer."""
         port_ops.set_options(self, name, options)
 
+    def port_stats(self, port: OfportDpif) -> dict[str, int]:
+        """The counters of a port (`ports.port_stats`)."""
+        return port_ops.port_stats(self, port)
+
     def ports_polled(self, names: set[str] | None) -> None:
         """The datapath says that devices changed."""
         port_ops.ports_polled(self, names)

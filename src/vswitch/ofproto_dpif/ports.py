@@ -204,6 +204,20 @@ def refresh(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
     return changed
 
 
+def port_stats(ofproto: OfprotoDpif, port: OfportDpif) -> dict[str, int]:
+    """The counters of `port`: rx_packets, tx_packets, rx_bytes, tx_bytes and, of a device,
+    errors and drops. DpifError if its device is gone."""
+    if port.odp_port == ODPP_NONE:
+        return {
+            "rx_packets": port.rx_packets, "tx_packets": port.tx_packets,
+            "rx_bytes": port.rx_bytes, "tx_bytes": port.tx_bytes,
+        }  # fmt: skip
+    stats = dict(ofproto.backer.dpif.port_stats(port.odp_port))
+    if port.ofp_port == OFPP_LOCAL:
+        ofproto.stats.add_to_local(stats)
+    return stats
+
+
 def ports_polled(ofproto: OfprotoDpif, names: set[str] | None) -> None:
     """The devices `names` (None: any) were added, deleted or changed: follow them."""
     specs = ofproto.port_specs

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import final
 
-from vswitch.netdev.provider import NetdevStats
-
 
 @final
 class SwitchStats:
@@ -32,10 +30,10 @@ class SwitchStats:
         self.rx_packets += n_packets
         self.rx_bytes += n_bytes
 
-    def add_to_local(self, stats: NetdevStats) -> None:
+    def add_to_local(self, stats: dict[str, int]) -> None:
         """Correct the local port's device counters: what the switch made, it received from the
         local port; what it ate, it sent there."""
-        stats.rx_packets += self.tx_packets
-        stats.rx_bytes += self.tx_bytes
-        stats.tx_packets += self.rx_packets
-        stats.tx_bytes += self.rx_bytes
+        stats["rx_packets"] += self.tx_packets
+        stats["rx_bytes"] += self.tx_bytes
+        stats["tx_packets"] += self.rx_packets
+        stats["tx_bytes"] += self.rx_bytes
