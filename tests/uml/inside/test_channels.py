@@ -15,7 +15,7 @@ import pytest
 from tests.dpif.lab import udp
 from tests.uml.inside.lab import KernelLab, ip
 from vswitch.base.vlog import Destination, Level, Vlog, set_levels
-from vswitch.dpif.kernel import vport
+from vswitch.dpif.kernel import datapath, vport
 from vswitch.dpif.kernel.channels import N_CHANNELS, N_SKETCHES, channel_of
 from vswitch.dpif.kernel.provider import DpifKernel
 from vswitch.dpif.open import LoggedDpif
@@ -94,6 +94,27 @@ def test_a_port_that_somebody_else_added_gets_its_pid_when_noticed(
     assert name in (kernel.port_poll() or ())
     assert pids(kernel)[number] == (kernel.port_get_pid(number),)
     assert kernel.port_poll() == set()
+
+
+def test_per_cpu_upcalls_that_ovs_dpctl_turns_on_are_turned_off_at_once(
+    lab: KernelLab, kernel: DpifKernel
+) -> None:
+    name, _ = lab.attach(kernel)
+    kernel.recv_set(True)
+    kernel.port_poll()
+    families = kernel._families
+    per_cpu = datapath.USER_FEATURES | datapath.OVS_DP_F_DISPATCH_UPCALL_PER_CPU
+    datapath.set_features(kernel._sock, families.datapath, kernel.dp_ifindex, per_cpu)
+    assert select.select([kernel.port_poll_fd()], [], [], 5)[0]
+    assert kernel.port_poll() == set()
+    info = datapath.get(kernel._sock, families.datapath, "lab")
+    assert info.user_features == datapath.USER_FEATURES
+    lab.inject(name, udp())
+    assert len(lab.upcalls(kernel)) == 1
+    subprocess.run(["ovs-dpctl", "show"], check=True, stdout=subprocess.DEVNULL)
+    kernel.port_poll()
+    lab.inject(name, udp())
+    assert len(lab.upcalls(kernel)) == 1
 
 
 def test_turning_receiving_on_and_off_is_idempotent_and_leaves_nothing(

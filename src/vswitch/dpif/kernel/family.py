@@ -26,6 +26,7 @@ OVS_DATAPATH_VERSION: Final = 2
 OVS_VERSION: Final = 1
 """The version of all the other families."""
 
+OVS_DATAPATH_MCGROUP: Final = "ovs_datapath"
 OVS_VPORT_MCGROUP: Final = "ovs_vport"
 
 OVS_HEADER_OFFSET: Final = 4
@@ -50,6 +51,7 @@ class Families:
     meter: int
     ct_limit: int
     vport_group: int
+    datapath_group: int = 0
 
 
 def lookup_families(obj: str) -> Families:
@@ -58,7 +60,7 @@ def lookup_families(obj: str) -> Families:
     DpifError(EOPNOTSUPP), naming `obj` and what to use instead, if there is no such module.
     """
     numbers: dict[str, int] = {}
-    group = 0
+    groups: dict[str, int] = {}
     try:
         sock = NlSocket(NETLINK_GENERIC)
     except OSError as e:
@@ -75,7 +77,7 @@ def lookup_families(obj: str) -> Families:
                     raise DpifError(errno.EOPNOTSUPP, "open", obj, NO_DATAPATH) from e
                 continue
             numbers[name] = family.id
-            group = family.groups.get(OVS_VPORT_MCGROUP, group)
+            groups |= family.groups
     finally:
         sock.close()
     return Families(
@@ -85,5 +87,6 @@ def lookup_families(obj: str) -> Families:
         packet=numbers[OVS_PACKET_FAMILY],
         meter=numbers.get(OVS_METER_FAMILY, 0),
         ct_limit=numbers.get(OVS_CT_LIMIT_FAMILY, 0),
-        vport_group=group,
+        vport_group=groups.get(OVS_VPORT_MCGROUP, 0),
+        datapath_group=groups.get(OVS_DATAPATH_MCGROUP, 0),
     )

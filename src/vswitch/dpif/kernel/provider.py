@@ -85,7 +85,7 @@ class DpifKernel(Dpif):
         try:
             info = self._open_datapath(create)
             self.dp_ifindex = info.dp_ifindex
-            self._changes = PortChanges(self._obj, self._families.vport, self._families.vport_group)
+            self._changes = PortChanges(self._obj, self._families)
         except BaseException:
             self._sock.close()
             raise
@@ -161,7 +161,8 @@ class DpifKernel(Dpif):
         """While upcalls come here, keep the datapath at per-vport dispatch.
 
         `ovs-dpctl` from 2.16 on turns per-CPU dispatch on in every datapath that it opens, which
-        bypasses the channels and loses all upcalls; nothing tells of it but the features.
+        bypasses the channels and loses all upcalls. The kernel tells of it in multicast group
+        ovs_datapath; whoever reads the statistics finds it out too.
         """
         if self.channels.enabled and info.user_features & datapath.OVS_DP_F_DISPATCH_UPCALL_PER_CPU:
             features_counter.inc()
@@ -243,9 +244,17 @@ class DpifKernel(Dpif):
 
     def port_poll(self) -> set[str] | None:
         """Names of ports, and of any devices, that appeared, vanished or changed."""
-        vports, changed, lost = self._changes.poll()
+        changes = self._changes.poll()
+        changed = changes.links
         stray = False
-        for info in vports:
+        for dp in changes.datapaths:
+            if dp.dp_ifindex == self.dp_ifindex:
+                try:
+                    self._keep_features(dp)
+                except DpifError as e:
+                    if e.errno != errno.ENODEV:  # It tells of its own end, too.
+                        raise
+        for info in changes.vports:
             if info.dp_ifindex != self.dp_ifindex:
                 continue
             if info.cmd == vport.OVS_VPORT_CMD_SET and self._names.get(info.port_no) == info.name:
@@ -257,11 +266,12 @@ class DpifKernel(Dpif):
             else:
                 self._names[info.port_no] = info.name
                 stray = stray or info.upcall_pids != (self.channels.pid_of(info.port_no),)
-        if lost:
+        if changes.lost:
             self._ports()
-        if self.channels.enabled and (stray or lost):
+            self.stats()
+        if self.channels.enabled and (stray or changes.lost):
             self.set_upcall_pids()
-        return None if lost else changed
+        return None if changes.lost else changed
 
     def port_poll_fd(self) -> int:
         return self._changes.fileno()
