@@ -300,6 +300,8 @@ class Generator:
         """A change of an L3 or L4 field that packets of `kind` have."""
         rng = self.random
         name = kind.name
+        if name == "mpls" and self.dialect != "OpenFlow10":
+            return self.mpls(match)
         if name not in (*OVER_IPV4, *OVER_IPV6):
             return self.ethernet()
         l4 = name.rstrip("6") if name.rstrip("6") in ("tcp", "udp", "sctp") else ""
@@ -328,6 +330,13 @@ class Generator:
             pool += [f"set_field:{port}->{l4}_src", f"set_field:{port}->{l4}_dst"]
         if name == "icmp" and "nw_frag=later" not in match:
             pool += ["set_field:3->icmp_type", "set_field:1->icmp_code"]
+        return rng.choice(pool)
+
+    def mpls(self, match: str) -> str:
+        """A change of the outermost label; popping it needs to know whether it is the last."""
+        rng = self.random
+        pool = ["dec_mpls_ttl", "set_mpls_ttl(9)", f"set_field:{rng.choice([16, 77])}->mpls_label"]
+        pool += ["set_field:3->mpls_tc", "push_mpls:0x8847,set_field:200->mpls_label"]
         return rng.choice(pool)
 
     def written(self, kind: Kind, match: str) -> str:

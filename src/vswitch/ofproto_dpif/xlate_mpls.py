@@ -10,7 +10,7 @@ from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPP_TABLE
 
 _CONTENT: Final = frozenset((
-    of.Output, of.OutputReg, of.OutputTrunc, of.Controller, of.Enqueue, of.SetVlanVid,
+    of.Output, of.OutputReg, of.OutputTrunc, of.Enqueue, of.SetVlanVid,
     of.SetVlanPcp, of.SetEthSrc, of.SetEthDst, of.SetTunnel, of.SetQueue, Unroll,
 ))  # fmt: skip
 """Actions that do without, and that often follow a pop; the others pay for a recirculation
