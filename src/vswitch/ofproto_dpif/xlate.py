@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Actions as OdpActions
@@ -22,6 +23,11 @@ from vswitch.dpif.cookie import SlowPathCookie
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     S_NW_PROTO,
+    S_TUN_FLAGS,
+    S_TUN_TOS,
+    TUN_F_CSUM,
+    TUN_F_DF,
+    TUN_F_KEY,
     VLAN_CFI,
     W_ACTSET_OUTPUT,
     W_ETH_TYPE,
@@ -34,7 +40,10 @@ from vswitch.flow.layout import (
     W_RECIRC_ID,
     W_REGS,
     W_TP_SRC,
+    W_TUN_DST,
+    W_TUN_FLAGS,
     W_TUN_ID,
+    W_TUN_IPV6_DST,
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
@@ -176,6 +185,18 @@ def _start_wildcards(ctx: Ctx) -> None:
         wc[W_NW_FRAG] |= 3 << 24
     if ctx.support.recirc:
         wc[W_RECIRC_ID] |= -1 << 32
+    if _is_tunneled(words):
+        i: i64 = W_TUN_ID
+        while i < W_TUN_FLAGS:
+            wc[i] = -1 if words[i] != 0 or i == W_TUN_ID else 0
+            i += 1
+        flags: i64 = TUN_F_DF | TUN_F_CSUM | TUN_F_KEY
+        wc[W_TUN_FLAGS] |= flags << S_TUN_FLAGS | 0xFF << S_TUN_TOS
+
+
+def _is_tunneled(words: vec[i64]) -> bool:
+    """Whether the packet came out of a tunnel: then it has the tunnel's destination."""
+    return words[W_TUN_DST] & 0xFFFFFFFF != 0 or words[W_TUN_IPV6_DST] != 0 or words[W_TUN_IPV6_DST + 1] != 0
 
 
 def _finish_wildcards(ctx: Ctx) -> None:
@@ -186,6 +207,15 @@ def _finish_wildcards(ctx: Ctx) -> None:
     while i < W_TUN_ID:
         wc[i] = 0
         i += 1
+    if not _is_tunneled(flow):
+        i = 0
+        while i < W_REGS:
+            wc[i] = 0
+            i += 1
+        i = W_TUN_ID
+        while i < W_METADATA:
+            wc[i] = 0
+            i += 1
     wc[W_METADATA] = 0
     wc[W_ACTSET_OUTPUT] = 0
     if wc[W_VLAN_TCI] & 0xFFFF != 0:
