@@ -116,10 +116,10 @@ def test_a_cookie_that_is_none_of_ours_is_counted(lab: MakeLab) -> None:
     assert happened["drop_upcall_bad_cookie"] >= 4
 
 
-def test_slow_path_flows_carry_the_reason_in_their_cookie(lab: MakeLab) -> None:
+def test_slow_path_flows_carry_and_count_their_reason(lab: MakeLab) -> None:
     made = lab(2)
     made.bridge.flow_mod(FlowMod(actions=(DebugSlow(), Output(2))))
-    happened = Counted("upcall_slow_path", "upcall_miss")
+    happened = Counted("upcall_slow_path", "upcall_miss", "slow_path_action", "slow_path_match")
     made.send("p1", udp())
     made.send("p1", udp())
     (flow,) = made.backer.dpif.flow_dump()
@@ -128,6 +128,8 @@ def test_slow_path_flows_carry_the_reason_in_their_cookie(lab: MakeLab) -> None:
     assert decode(action.userdata) == SlowPathCookie(1 << 5)
     assert action.pid == made.backer.port_pid(made.bridge.ports[1].odp_port)
     assert (happened["upcall_miss"], happened["upcall_slow_path"]) == (1, 1)
+    assert (happened["slow_path_action"], happened["slow_path_match"]) == (2, 0)
+    assert "slow_path(action)" in made.ask("dpctl/dump-flows")
     assert made.received() == {"p2": 2}
 
 

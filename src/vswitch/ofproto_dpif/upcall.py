@@ -23,7 +23,7 @@ from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Drop, PushVlan
-from vswitch.dpif.cookie import SLOW_PATH
+from vswitch.dpif.cookie import SLOW_PATH, SLOW_REASONS
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
 from vswitch.flow.flow import Flow
 from vswitch.ofproto_dpif.apply import credit
@@ -44,6 +44,8 @@ _xlate_rl: Final = RateLimit(60, 5)
 
 upcall_miss: Final = coverage.counter("upcall_miss")
 upcall_slow_path: Final = coverage.counter("upcall_slow_path")
+slow_reasons: Final = [coverage.counter(f"slow_path_{name}") for name in SLOW_REASONS]
+"""Packets that were handled here, by the bits of the reason."""
 upcall_action: Final = coverage.counter("upcall_action")
 upcall_bad_key: Final = coverage.counter("drop_upcall_bad_key")
 upcall_no_recirc: Final = coverage.counter("drop_upcall_unknown_recirc_id")
@@ -160,6 +162,8 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
     xlate_actions.inc()
     if miss.fitness is Fitness.TOO_LITTLE:
         out.slow |= SLOW_MATCH
+    if out.slow:
+        count_slow(out.slow, n_packets)
     for text in out.warnings:
         log.warn_rl(_xlate_rl, now, "%s: %s", ofproto.name, text)
 
@@ -199,3 +203,10 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
             ops.append(put)
     if not kept:
         backer.installer.drop_out(out, now)
+
+
+def count_slow(slow: i64, n_packets: i64) -> None:
+    """Count `n_packets` under each reason of the `SlowReason` bits `slow`."""
+    for bit, counter in enumerate(slow_reasons):
+        if slow >> bit & 1:
+            counter.inc(n_packets)
