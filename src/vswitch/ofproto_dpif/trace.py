@@ -296,10 +296,11 @@ def run(request: TraceRequest, now: int) -> str:
 
 
 def shown_mask(flow: Flow, wc: Flow) -> Flow:
-    """`wc` without VLAN tags that the packet doesn't have: every datapath flow says that anyway."""
+    """`wc` without VLAN tags that the packet does not have, or whose presence is all that counts:
+    every datapath flow says that anyway."""
     mask = wc.copy()
     if not flow.vlan_tci & VLAN_CFI:
         mask.vlan_tci = 0
-    if not flow.vlan_tci1 & VLAN_CFI:
+    if not flow.vlan_tci1 & VLAN_CFI or mask.vlan_tci1 == VLAN_CFI:
         mask.vlan_tci1 = 0
     return mask

@@ -170,10 +170,20 @@ def n_vlans(flow: Flow) -> i64:
     return 2 if (flow.words[W_VLAN_TPID] >> S_VLAN_TCI1) & VLAN_CFI != 0 else 1
 
 
+def look_at_tags(ctx: Ctx) -> i64:
+    """How many tags the packet has, noting in `wc` that this was asked."""
+    n = n_vlans(ctx.flow)
+    wc = ctx.wc.words
+    wc[W_VLAN_TCI] |= VLAN_CFI
+    if n > 0:
+        wc[W_VLAN_TPID] |= VLAN_CFI << S_VLAN_TCI1
+    return n
+
+
 def pop_vlan(ctx: Ctx) -> None:
     """Remove the outer tag; the inner one, if any, comes into its place."""
     flow = ctx.flow
-    n = n_vlans(flow)
+    n = look_at_tags(ctx)
     if n == 2:
         set_qtag(ctx.wc, 1, 0xFFFFFFFF)
         set_qtag(flow, 0, qtag(flow, 1))
@@ -185,7 +195,7 @@ def pop_vlan(ctx: Ctx) -> None:
 def push_vlan(ctx: Ctx, tpid: i64) -> None:
     """Add an outer tag of VLAN 0."""
     flow = ctx.flow
-    n = n_vlans(flow)
+    n = look_at_tags(ctx)
     if n > 0:
         set_qtag(ctx.wc, 0, 0xFFFFFFFF)
         if n > 1:

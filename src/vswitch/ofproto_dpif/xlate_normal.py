@@ -43,6 +43,7 @@ from vswitch.ofproto_dpif.xlate_ctx import (
     OFT_WARN,
     Ctx,
     is_vlan,
+    look_at_tags,
     qtag,
     report,
     report_error,
@@ -257,6 +258,7 @@ def normal(ctx: Ctx) -> None:
         if tracing:
             report(ctx, OFT_WARN, "input port is mirror output port, dropping")
         return
+    look_at_tags(ctx)
     own = _extract(ctx)
     if not _vid_is_valid(ctx, own.vid, came_from):
         if tracing:

@@ -1,0 +1,65 @@
+"""The promise of a megaflow: a packet that agrees with it on every bit gets the same actions."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.oracle.generator import random_setup
+from tests.xlate.lab import Bridge
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import N_WORDS, VLAN_CFI, W_SKB_PRIORITY
+from vswitch.flow.match_text import parse_exact_flow
+from vswitch.ofproto_dpif.xlate import xlate
+from vswitch.ofproto_dpif.xlate_types import XlateIn
+
+
+def other_packet(flow: Flow, wc: Flow, rng: random.Random) -> Flow:
+    """`flow` with other bits wherever the megaflow allows."""
+    other = flow.copy()
+    for w in range(W_SKB_PRIORITY, N_WORDS):
+        noise = rng.getrandbits(64) & rng.getrandbits(64)
+        signed = noise - (1 << 64) if noise >> 63 else noise
+        other.words[w] = flow.words[w] ^ (signed & ~wc.words[w])
+    # A tag has its CFI bit, or is not there at all.
+    if not other.vlan_tci & VLAN_CFI:
+        other.vlan_tci = other.vlan_tpid = other.vlan_tci1 = 0
+    if not other.vlan_tci1 & VLAN_CFI:
+        other.vlan_tci1 = other.vlan_tpid1 = 0
+    return other
+
+
+@pytest.mark.parametrize("seed", range(1000, 1012))
+def test_packets_that_agree_on_the_megaflow_get_the_same_actions(seed: int) -> None:
+    setup = random_setup(seed)
+    bridge = setup.bridges[0]
+    br0 = Bridge("br0", tuple(range(1, len(bridge.ports) + 1)))
+    br0.add_flows(*(text.replace(" actions", ",actions") for text in bridge.flows))
+    rng = random.Random(seed)
+    for query in setup.queries:
+        flow = parse_exact_flow(query.flow)
+        first = xlate(XlateIn(br0, flow))  # type: ignore[arg-type]
+        if first.error:
+            continue
+        for _ in range(5):
+            other = other_packet(flow, first.wc, rng)
+            again = xlate(XlateIn(br0, other))  # type: ignore[arg-type]
+            assert again.actions == first.actions, f"{query.flow}\n{br0.trace(query.flow)}"
+            assert again.wc == first.wc
+            assert again.slow == first.slow
+
+
+def test_translation_changes_nothing_and_repeats_itself() -> None:
+    setup = random_setup(7)
+    br0 = Bridge("br0", (1, 2, 3, 4, 5, 6))
+    br0.add_flows(*(text.replace(" actions", ",actions") for text in setup.bridges[0].flows))
+    for query in setup.queries:
+        flow = parse_exact_flow(query.flow)
+        before = flow.copy()
+        one = xlate(XlateIn(br0, flow))  # type: ignore[arg-type]
+        two = xlate(XlateIn(br0, flow))  # type: ignore[arg-type]
+        assert (one.actions, one.wc, one.slow, one.tags) == (two.actions, two.wc, two.slow, two.tags)
+        assert flow == before
+    assert len(br0.mac_learning) == 0
+    assert all(rule.n_packets == 0 for rule in br0.tables.rules())
