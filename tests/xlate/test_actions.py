@@ -26,12 +26,14 @@ TCP = "in_port=1,tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64,tcp_src=1000,tcp_
          "recirc_id=0,eth,ip,in_port=1,dl_dst=00:00:00:00:00:00,nw_frag=no"),
         ("mod_nw_tos:16,output:2", TCP, "set(ipv4(tos=0x10/0xfc)),2",
          "recirc_id=0,eth,tcp,in_port=1,nw_tos=0,nw_frag=no"),
-        ("dec_ttl,output:2", TCP, "set(ipv4(ttl=63)),2", "recirc_id=0,eth,tcp,in_port=1,nw_ttl=64,nw_frag=no"),
+        ("dec_ttl,output:2", TCP, "set(ipv4(ttl=63)),2",
+         "recirc_id=0,eth,tcp,in_port=1,nw_ttl=64,nw_frag=no"),
         ("load:4->NXM_OF_IP_SRC[0..7],output:2", TCP, "set(ipv4(src=0.0.0.4/0.0.0.255)),2",
          "recirc_id=0,eth,tcp,in_port=1,nw_src=0.0.0.1/0.0.0.255,nw_frag=no"),
         ("mod_tp_dst:8080,output:2", TCP, "set(tcp(dst=8080)),2",
          "recirc_id=0,eth,tcp,in_port=1,nw_frag=no,tp_dst=80"),
-        ("mod_vlan_vid:7,output:2", TCP, "push_vlan(vid=7,pcp=0),2", "recirc_id=0,eth,ip,in_port=1,nw_frag=no"),
+        ("mod_vlan_vid:7,output:2", TCP, "push_vlan(vid=7,pcp=0),2",
+         "recirc_id=0,eth,ip,in_port=1,nw_frag=no"),
         ("mod_vlan_vid:7,output:2,strip_vlan,output:3", TCP, "push_vlan(vid=7,pcp=0),2,pop_vlan,3",
          "recirc_id=0,eth,ip,in_port=1,nw_frag=no"),
         ("strip_vlan,output:2", f"{TCP},dl_vlan=5", "pop_vlan,2",
@@ -42,14 +44,16 @@ TCP = "in_port=1,tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64,tcp_src=1000,tcp_
          "pkt_mark=0/0xff,recirc_id=0,eth,ip,in_port=1,nw_frag=no"),
         ("move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[],output:2", TCP, "set(ipv4(dst=10.0.0.1)),2",
          "recirc_id=0,eth,ip,in_port=1,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_frag=no"),
-        ("push:NXM_OF_IP_SRC[0..7],pop:NXM_OF_IP_DST[0..7],output:2", TCP, "set(ipv4(dst=0.0.0.1/0.0.0.255)),2",
+        ("push:NXM_OF_IP_SRC[0..7],pop:NXM_OF_IP_DST[0..7],output:2", TCP,
+         "set(ipv4(dst=0.0.0.1/0.0.0.255)),2",
          "recirc_id=0,eth,ip,in_port=1,nw_src=0.0.0.1/0.0.0.255,nw_dst=0.0.0.2/0.0.0.255,nw_frag=no"),
         ("clone(mod_dl_src:00:00:00:00:00:01,output:3),output:2", TCP,
          "set(eth(src=00:00:00:00:00:01)),3,set(eth(src=00:00:00:00:00:00)),2",
          "recirc_id=0,eth,ip,in_port=1,dl_src=00:00:00:00:00:00,nw_frag=no"),
         ("clone(output(port=2,max_len=100)),output:3", TCP, "clone(trunc(100),2),3",
          "recirc_id=0,eth,ip,in_port=1,nw_frag=no"),
-        ("output(port=2,max_len=100),output:3", TCP, "trunc(100),2,3", "recirc_id=0,eth,ip,in_port=1,nw_frag=no"),
+        ("output(port=2,max_len=100),output:3", TCP, "trunc(100),2,3",
+         "recirc_id=0,eth,ip,in_port=1,nw_frag=no"),
         ("exit,output:2", TCP, "drop", "recirc_id=0,eth,ip,in_port=1,nw_frag=no"),
         ("push_mpls:0x8847,load:77->OXM_OF_MPLS_LABEL[],output:2", TCP,
          "push_mpls(label=77,tc=0,ttl=64,bos=1,eth_type=0x8847),2",
@@ -59,7 +63,15 @@ TCP = "in_port=1,tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64,tcp_src=1000,tcp_
     ],
 )  # fmt: skip
 def test_actions(actions: str, packet: str, composed: str, megaflow: str) -> None:
-    match = "mpls," if "mpls_ttl" in actions else "tcp," if "tp_dst" in actions else "ip," if "IP_" in actions else ""
+    match = (
+        "mpls,"
+        if "mpls_ttl" in actions
+        else "tcp,"
+        if "tp_dst" in actions
+        else "ip,"
+        if "IP_" in actions
+        else ""
+    )
     br0 = Bridge().add_flows(f"{match}actions={actions}")
     assert br0.actions(packet) == composed
     if match != "tcp,":
@@ -123,7 +135,9 @@ def test_what_the_datapath_cannot_do_is_done_here() -> None:
 
 def test_a_patch_port_continues_in_the_peer_and_leaves_no_trace() -> None:
     br0 = Bridge().add_flows("in_port=1,actions=load:5->NXM_NX_REG0[],output:9,output:2")
-    br1 = Bridge("br1", (7,), br0.backer).add_flows("reg0=0,in_port=8,actions=mod_dl_src:00:00:00:00:00:01,output:7")
+    br1 = Bridge("br1", (7,), br0.backer).add_flows(
+        "reg0=0,in_port=8,actions=mod_dl_src:00:00:00:00:00:01,output:7"
+    )
     connect(br0, 9, br1, 8)
     assert br0.actions(TCP) == "set(eth(src=00:00:00:00:00:01)),7,set(eth(src=00:00:00:00:00:00)),2"
 
@@ -131,8 +145,10 @@ def test_a_patch_port_continues_in_the_peer_and_leaves_no_trace() -> None:
 def test_resubmits_are_limited_in_depth_and_number() -> None:
     deep = Bridge().add_flows("actions=resubmit:2,output:3").xlate(TCP)
     assert deep.warnings == ["over max translation depth 64"]
-    wide = Bridge().add_flows(
-        *(f"table={n},actions=resubmit(,{n + 1}),resubmit(,{n + 1})" for n in range(20))
-    ).xlate(TCP)
+    wide = (
+        Bridge()
+        .add_flows(*(f"table={n},actions=resubmit(,{n + 1}),resubmit(,{n + 1})" for n in range(20)))
+        .xlate(TCP)
+    )
     assert wide.warnings == ["over 4096 resubmit actions"]
     assert wide.error

@@ -22,7 +22,9 @@ def other_packet(flow: Flow, wc: Flow, rng: random.Random) -> Flow:
         noise = rng.getrandbits(64) & rng.getrandbits(64)
         signed = noise - (1 << 64) if noise >> 63 else noise
         other.words[w] = flow.words[w] ^ (signed & ~wc.words[w])
-    # A tag has its CFI bit, or is not there at all.
+    # A tag has its CFI bit and a TPID, or is not there at all.
+    other.vlan_tpid = flow.vlan_tpid or 0x8100
+    other.vlan_tpid1 = flow.vlan_tpid1 or 0x8100
     if not other.vlan_tci & VLAN_CFI:
         other.vlan_tci = other.vlan_tpid = other.vlan_tci1 = 0
     if not other.vlan_tci1 & VLAN_CFI:

@@ -41,10 +41,15 @@ def test_access_ports_translate_to_tags_on_trunks() -> None:
     access(br0, "p1", 10)
     access(br0, "p2", 10)
     access(br0, "p3", 20)
-    assert br0.actions(f"in_port=1,{BROADCAST}") == "push_vlan(vid=10,pcp=0),100,pop_vlan,2,push_vlan(vid=10,pcp=0),4"
+    assert (
+        br0.actions(f"in_port=1,{BROADCAST}")
+        == "push_vlan(vid=10,pcp=0),100,pop_vlan,2,push_vlan(vid=10,pcp=0),4"
+    )
     assert br0.actions(f"in_port=4,dl_vlan=20,{BROADCAST}") == "100,pop_vlan,3"
     out = br0.xlate(f"in_port=1,dl_vlan=10,{BROADCAST}")
-    assert out.warnings == ["dropping VLAN 10 tagged packet received on port p1 configured as VLAN 10 access port"]
+    assert out.warnings == [
+        "dropping VLAN 10 tagged packet received on port p1 configured as VLAN 10 access port"
+    ]
 
 
 def test_a_native_port_sends_its_vlan_untagged_and_never_carries_vlan_0() -> None:
@@ -80,8 +85,14 @@ def test_gratuitous_arp_looks_at_what_tells_it() -> None:
     )
 
 
-def mirror(br0: Bridge, srcs: tuple[str, ...] = (), dsts: tuple[str, ...] = (), out: str | None = None,
-           out_vlan: int = -1, idx: int = 0) -> Mirror:
+def mirror(
+    br0: Bridge,
+    srcs: tuple[str, ...] = (),
+    dsts: tuple[str, ...] = (),
+    out: str | None = None,
+    out_vlan: int = -1,
+    idx: int = 0,
+) -> Mirror:
     m = Mirror(idx, f"m{idx}")
     m.srcs = {br0.bundles[name] for name in srcs}
     m.dsts = {br0.bundles[name] for name in dsts}

@@ -77,7 +77,8 @@ def test_patch_ports_lead_into_the_peer_and_slow_paths_say_why() -> None:
 
 def test_an_action_set_runs_at_the_end() -> None:
     br0 = Bridge().add_flows(
-        "in_port=1,actions=write_actions(output:2,mod_dl_src:00:00:00:00:00:09),goto_table:1", "table=1,actions=drop"
+        "in_port=1,actions=write_actions(output:2,mod_dl_src:00:00:00:00:00:09),goto_table:1",
+        "table=1,actions=drop",
     )
     text = br0.trace("in_port=1")
     assert "     -> action set is: mod_dl_src:00:00:00:00:00:09,output:2\n" in text
@@ -86,7 +87,9 @@ def test_an_action_set_runs_at_the_end() -> None:
 
 def test_a_failed_translation_says_so() -> None:
     text = Bridge().add_flows("actions=resubmit:2").trace("in_port=1")
-    assert text.endswith("Datapath actions: drop\nTranslation failed (Recursion too deep), packet is dropped.")
+    assert text.endswith(
+        "Datapath actions: drop\nTranslation failed (Recursion too deep), packet is dropped."
+    )
 
 
 def ofprotos() -> Any:
@@ -123,7 +126,9 @@ def test_bad_arguments_get_the_errors_that_operators_know(args: list[str], error
 
 
 def test_a_datapath_flow_and_names() -> None:
-    text = trace_command(ofprotos(), ["--names", "in_port(1),eth(src=00:00:00:00:00:01,dst=00:00:00:00:00:02)"])
+    text = trace_command(
+        ofprotos(), ["--names", "in_port(1),eth(src=00:00:00:00:00:01,dst=00:00:00:00:00:02)"]
+    )
     assert " 0. in_port=p1, priority 32768\n" in text
     assert text.endswith("Datapath actions: p2")
 
