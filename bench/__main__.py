@@ -1,13 +1,17 @@
-"""`python -m bench [SECTION ...]`: run the benchmarks and print ours beside the peer's."""
+"""`python -m bench [SECTION ...]`: run the benchmarks and print ours beside the peer's.
+
+Each section runs in a process of its own, so that none finds another's memory or caches.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import multiprocessing
 import sys
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 from bench.report import Row, show
+from bench.section import run_section
 
 SECTIONS = {
     "traffic": "TCP, UDP and ping through the userspace datapath",
@@ -31,9 +35,9 @@ def main() -> int:
     failed = 0
     for section in arguments.section or SECTIONS:
         print(f"bench: {section}: {SECTIONS[section]}", file=sys.stderr, flush=True)
-        bench: Callable[[], list[Row]] = importlib.import_module(f"bench.{section}").bench
         try:
-            rows += bench()
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                rows += process.submit(run_section, section).result()
         except Exception as error:
             print(f"bench: {section} failed: {error}", file=sys.stderr)
             failed = 1
