@@ -255,7 +255,7 @@ class LoggedDpif(Dpif):
 
     def recv_purge(self) -> None:
         purge_counter.inc()
-        self.provider.recv_purge()
+        self._do("recv_purge", self.provider.recv_purge)
 
     def recv(self, max_upcalls: int) -> list[Upcall]:
         upcalls = self.provider.recv(max_upcalls)
