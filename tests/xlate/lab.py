@@ -124,7 +124,7 @@ class Bridge:
         self.has_mirrors = True
         mirror_ops.refresh(self.mirrors, self.bundles.values())
 
-    def table_tag(self, table_id: int, flow: Flow) -> int:
+    def table_tag(self, table_id: int, flow: Flow, wc: Flow | None = None) -> int:
         return 0
 
 
