@@ -171,11 +171,13 @@ def n_vlans(flow: Flow) -> i64:
 
 
 def look_at_tags(ctx: Ctx) -> i64:
-    """How many tags the packet has, noting in `wc` that this was asked."""
+    """How many tags the packet has. That there are no more is noted in `wc`; those that there are
+    will be when they change."""
     n = n_vlans(ctx.flow)
     wc = ctx.wc.words
-    wc[W_VLAN_TCI] |= VLAN_CFI
-    if n > 0:
+    if n == 0:
+        wc[W_VLAN_TCI] |= VLAN_CFI
+    elif n == 1:
         wc[W_VLAN_TPID] |= VLAN_CFI << S_VLAN_TCI1
     return n
 
