@@ -222,12 +222,13 @@ class OfprotoDpif(Ofproto):
 
     # Rules.
 
-    def table_tag(self, table_id: int, flow: Flow) -> int:
-        """The tag of what a lookup of `flow` in `table_id` depends on; 0 where the table has no tags.
+    def table_tag(self, table_id: int, flow: Flow, wc: Flow) -> int:
+        """The tag of what a lookup of `flow` in `table_id` that looked at the bits `wc` depends on; 0
+        where the table has no tags.
 
         Translation ors this into its tags for every table that it visits.
         """
-        return self.table_dpif[table_id].tag(flow)
+        return self.table_dpif[table_id].tag(flow, wc)
 
     def flow_mod(self, flow_mod: FlowMod, done: Callable[[], None] | None = None) -> FlowModResult:
         """Change the flow tables; `done` is called when the change is complete. OfpError: it is

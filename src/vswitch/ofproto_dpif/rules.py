@@ -64,11 +64,13 @@ class RuleChanges:
         if backer.need_revalidate:
             return
         mask = rule.match.mask
-        other = self.ofproto.table_dpif[rule.table_id].other_table
+        table = self.ofproto.table_dpif[rule.table_id]
+        other = table.other_table
         if tags_changed or other is None or other != mask:
             backer.need(RevReason.FLOW_TABLE)
         else:
-            backer.revalidate_set.add(self.ofproto.table_tag(rule.table_id, rule.match.flow))
+            backer.revalidate_set.add(table.tag(rule.match.flow, mask))
+            backer.revalidate_set.add(table.partial_tag)
 
 
 def add_internal_flows(ofproto: OfprotoDpif) -> tuple[Rule, Rule, Rule]:

@@ -5,6 +5,10 @@ result depends on the rule with the packet's value under that mask, if there is 
 catch-all rules. Each value gets a tag, which goes to every facet that looked up a packet of
 that value, whether a rule was there or not: adding, changing or removing a rule then concerns
 the facets with its tag. A change to a catch-all rule, or a table with more masks, concerns all.
+
+A lookup often decides before it has looked at all bits of the mask (prefix tries, stages, a
+catch-all of higher priority). Its megaflow then covers packets of several values, so it gets
+the table's own tag, `partial_tag`, which every change to a rule of the mask touches too.
 """
 
 from __future__ import annotations
@@ -25,15 +29,19 @@ class TableDpif:
 
     def __init__(self, basis: int) -> None:
         self.basis: int = basis
+        self.partial_tag: int = tag_deterministic(basis)
         self.catchall_table: Flow | None = None
         self.other_table: Flow | None = None
         self._masks: dict[bytes, tuple[Flow, int]] = {}
 
-    def tag(self, flow: Flow) -> int:
-        """The tag of `flow`'s value under the mask of `other_table`; 0 without one."""
+    def tag(self, flow: Flow, wc: Flow) -> int:
+        """The tag of a lookup of `flow` that looked at the bits `wc`: of the value under the mask
+        of `other_table`, or `partial_tag` if `wc` lacks bits of it. 0 while tags don't work."""
         other = self.other_table
         if other is None:
             return 0
+        if not wc.covers(other):
+            return self.partial_tag
         return tag_deterministic(flow.masked(other).hash() ^ self.basis)
 
     def add(self, mask: Flow) -> bool:

@@ -46,8 +46,8 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
     came_in: i64 = words[W_IN_PORT] & 0xFFFF
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFF) | in_port
     rule = ofproto.tables[int(table_id)].lookup(flow, ctx.wc)
+    ctx.out.tags |= ofproto.table_tag(int(table_id), flow, ctx.wc)
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFF) | came_in
-    ctx.out.tags |= ofproto.table_tag(int(table_id), flow)
     ctx.effects.append(CreditTable(ofproto, int(table_id), rule is not None))
     if rule is not None:
         return rule
