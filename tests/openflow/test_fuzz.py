@@ -13,7 +13,7 @@ from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow.action_text import format_actions
 from vswitch.openflow.flow_text import parse_flow
 
-N_INPUTS = 40_000 if compiled_modules() else 8_000
+N_INPUTS = 200_000 if compiled_modules() else 20_000
 CHUNKS = 4
 HEADS = [
     "", "ip,", "tcp,tp_dst=80,", "table=3,priority=5,cookie=1,", "arp,arp_op=1,", "ipv6,ipv6_src=fe80::/64,",
