@@ -2,6 +2,6 @@
 
 Open `execute.py` first: `Core.process` is the fast path. A packet goes `provider.run` ->
 `Core.process` -> `emc` (exact match over header bytes) -> `dpcls` (masked flows) -> the flow's
-steps (`step.py`, made by `compile_actions.py`) -> `Core.flush`; a miss goes to `upcalls.py`.
+steps (`odp_step.py`, made by `odp_compile.py`) -> `Core.flush`; a miss goes to `upcalls.py`.
 From outside import only `provider.UserspaceDpif`.
 """

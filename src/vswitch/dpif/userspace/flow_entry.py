@@ -7,7 +7,7 @@ from typing import final
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Actions
-from vswitch.dpif.userspace.step import Step
+from vswitch.dpif.odp_step import Step
 from vswitch.flow.flow import Flow
 
 

@@ -14,6 +14,7 @@ import select
 from collections.abc import Iterator, Sequence
 
 from vswitch.base.clock import Clock
+from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
 from vswitch.dpif.provider import PORT_NONE, Dpif
 from vswitch.dpif.types import (
     CtEntry,
@@ -35,7 +36,6 @@ from vswitch.dpif.types import (
     Upcall,
 )
 from vswitch.dpif.userspace import meter
-from vswitch.dpif.userspace.compile_actions import ActionError, compile_actions, single_output
 from vswitch.dpif.userspace.dpcls import tracks_connections
 from vswitch.dpif.userspace.execute import Core
 from vswitch.dpif.userspace.flow_entry import FlowEntry

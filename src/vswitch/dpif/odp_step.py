@@ -1,8 +1,8 @@
 """`Step`: one datapath action as the execution loop wants it, its operands unpacked.
 
-The numbers `STEP_*` name the operations; `compile_actions.py` makes steps and `execute.py` runs
-them. What `args` holds, in order, stands beside each number. Values of more than 63 bits are two
-signed halves, high first; every value is followed by its mask.
+The numbers `STEP_*` name the operations; `odp_compile.py` makes steps, `odp_execute.py` changes
+packets by them. What `args` holds, in order, stands beside each number. Values of more than 63
+bits are two signed halves, high first; every value is followed by its mask.
 """
 
 from __future__ import annotations

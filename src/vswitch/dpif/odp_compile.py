@@ -11,8 +11,8 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif import actions as act
-from vswitch.dpif.userspace import step as op
-from vswitch.dpif.userspace.step import Step
+from vswitch.dpif import odp_step as op
+from vswitch.dpif.odp_step import Step
 from vswitch.flow import key_attr as attr
 
 MAX_DEPTH = 16

@@ -1,0 +1,243 @@
+"""What datapath actions do to a packet's bytes and metadata, one `Step` at a time.
+
+`Executor` has the parser and the editor, which hold one packet at a time; a `Packet` knows which
+of them hold it. It is immutable bytes plus offload state, and is opened for editing only by steps
+that change bytes. Who runs steps decides what becomes of outputs and the like: the userspace
+datapath (`userspace/execute.py`), or `execute_with_help.py` in front of a datapath that can't.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from librt.vecs import vec
+from mypy_extensions import i64
+
+from vswitch.dpif import odp_step as op
+from vswitch.dpif.odp_step import Step
+from vswitch.flow import layout as at
+from vswitch.flow.extract import from_parser, high32
+from vswitch.flow.flow import Flow
+from vswitch.netdev import gso
+from vswitch.netdev.frame import GSO_NONE, VNET_NEEDS_CSUM, Frame
+from vswitch.packet.modify import Editor
+from vswitch.packet.parse import Parser
+
+ETH_TYPE_NSH: Final = 0x894F
+
+
+@final
+class Packet:
+    """One packet on its way through a list of steps."""
+
+    def __init__(self, frame: Frame, flow: Flow, in_port: i64) -> None:
+        self.frame = frame
+        self.flow = flow
+        """Metadata, and in `extracted` state the headers of `frame` as well."""
+        self.in_port = in_port
+        self.parsed: bool = False
+        """The executor's parser holds the headers of `frame`."""
+        self.extracted: bool = False
+        self.editing: bool = False
+        """The executor's editor holds the packet; `frame` is from before the edits."""
+        self.max_len: i64 = 0
+        self.depth: i64 = 0
+        self.ufid: bytes = b""
+
+
+@final
+class Executor:
+    """The tools that packets are worked on with: one packet at a time."""
+
+    def __init__(self) -> None:
+        self.parser: Parser = Parser()
+        self.editor: Editor = Editor()
+
+    def parse(self, packet: Packet) -> None:
+        """Have the parser hold the headers of the packet as it is now."""
+        self.settle(packet)
+        if not packet.parsed:
+            words = packet.flow.words
+            packet_type: i64 = words[at.W_PACKET_TYPE] & 0xFFFFFFFF
+            if packet_type == 0:
+                self.parser.parse(packet.frame.data)
+            else:
+                self.parser.parse_l3(packet.frame.data, packet_type & 0xFFFF)
+            packet.parsed = True
+
+    def extract(self, packet: Packet) -> None:
+        """Bring the flow's packet fields up to date."""
+        if packet.extracted and not packet.editing:
+            return
+        self.parse(packet)
+        from_parser(self.parser, packet.flow.words)
+        packet.extracted = True
+
+    def edit(self, packet: Packet) -> Editor:
+        """Open the editor on the packet."""
+        editor = self.editor
+        if not packet.editing:
+            self.parse(packet)
+            editor.begin(packet.frame.data, self.parser, packet.frame.flags & VNET_NEEDS_CSUM != 0)
+            packet.editing = True
+        return editor
+
+    def settle(self, packet: Packet) -> None:
+        """Close the editor: `packet.frame` is the packet as it is now."""
+        if not packet.editing:
+            return
+        editor = self.editor
+        old = packet.frame
+        shift = editor.shift
+        if old.flags & VNET_NEEDS_CSUM or old.gso_type != GSO_NONE:
+            packet.frame = Frame(editor.finish(), old.flags, old.gso_type, old.hdr_len + shift, old.gso_size,
+                                 old.csum_start + shift, old.csum_offset)
+        else:
+            packet.frame = Frame(editor.finish(), old.flags)
+        packet.editing = False
+        packet.parsed = False
+        packet.extracted = False
+
+    def take_truncated(self, packet: Packet) -> Frame:
+        """The packet for an output, cut by a pending truncation, which is used up."""
+        self.settle(packet)
+        frame = packet.frame
+        limit = packet.max_len
+        if limit == 0:
+            return frame
+        packet.max_len = 0
+        if limit >= len(frame.data):
+            return frame
+        # What is cut cannot be checksummed by the device: finish it, except that a segment to be
+        # cut up is too long anyway.
+        if frame.gso_type == GSO_NONE and frame.flags & VNET_NEEDS_CSUM:
+            return Frame(gso.segments(frame)[0][:limit])
+        return Frame(frame.data[:limit])
+
+    def fork(self, packet: Packet) -> Packet:
+        """An independent copy of the packet."""
+        self.settle(packet)
+        copy = Packet(packet.frame, packet.flow.copy(), packet.in_port)
+        copy.max_len = packet.max_len
+        copy.depth = packet.depth
+        copy.ufid = packet.ufid
+        packet.parsed = False
+        return copy
+
+    def set_packet_type(self, packet: Packet, packet_type: i64) -> None:
+        """The packet begins with another kind of header now."""
+        self.settle(packet)
+        words = packet.flow.words
+        words[at.W_PACKET_TYPE] = (words[at.W_PACKET_TYPE] & ~0xFFFFFFFF) | packet_type
+        packet.parsed = False
+
+    def hash(self, algorithm: i64, basis: i64, packet: Packet) -> None:
+        """Set dp_hash: 0 over the 5-tuple; 1 over addresses and ports, the same both ways."""
+        self.parse(packet)
+        p = self.parser
+        a: i64 = p.nw_src ^ p.ipv6_src_hi ^ p.ipv6_src_lo
+        b: i64 = p.nw_dst ^ p.ipv6_dst_hi ^ p.ipv6_dst_lo
+        c: i64 = p.tp_src
+        d: i64 = p.tp_dst
+        if algorithm == 1:
+            a ^= b
+            c ^= d
+            b = p.vlan_tci & 0xFFF
+            d = p.dl_type
+        h: i64 = mix(mix(basis & 0x7FFFFFFF, a), a >> 32)
+        h = mix(mix(h, b), b >> 32)
+        h = mix(h, c << 16 | d)
+        h = mix(h, p.nw_proto)
+        h = (h * 0x2C1B3C6D >> 20) & 0xFFFFFFFF
+        words = packet.flow.words
+        words[at.W_DP_HASH] = high32(h if h else 1, words[at.W_DP_HASH] & 0xFFFFFFFF)
+
+    def set_field(self, number: i64, a: vec[i64], packet: Packet) -> None:
+        """One set or masked set."""
+        words = packet.flow.words
+        value: i64
+        if number == op.STEP_SET_PRIORITY:
+            value = (words[at.W_SKB_PRIORITY] >> 32) & 0xFFFFFFFF
+            words[at.W_SKB_PRIORITY] = high32(value & ~a[1] | a[0] & a[1], words[at.W_PKT_MARK] & 0xFFFFFFFF)
+            return
+        if number == op.STEP_SET_MARK:
+            words[at.W_PKT_MARK] = (words[at.W_PKT_MARK] & ~a[1]) | (a[0] & a[1])
+            return
+        if number == op.STEP_SET_DP_HASH:
+            value = (words[at.W_DP_HASH] >> 32) & 0xFFFFFFFF
+            words[at.W_DP_HASH] = high32(value & ~a[1] | a[0] & a[1], words[at.W_DP_HASH] & 0xFFFFFFFF)
+            return
+        e = self.edit(packet)
+        if number == op.STEP_SET_ETHERNET:
+            e.set_ethernet(a[0], a[1], a[2], a[3])
+        elif number == op.STEP_SET_IPV4:
+            e.set_ipv4(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7])
+        elif number == op.STEP_SET_PORTS:
+            e.set_ports(a[0], a[1], a[2], a[3], a[4])
+        elif number == op.STEP_SET_IPV6:
+            if a[2] or a[3]:
+                e.set_ipv6_src(a[0], a[1], a[2], a[3])
+            if a[6] or a[7]:
+                e.set_ipv6_dst(a[4], a[5], a[6], a[7])
+            e.set_ipv6(a[8], a[9], a[10], a[11], a[12], a[13])
+        elif number == op.STEP_SET_VLAN:
+            e.set_vlan(a[0], a[1])
+        elif number == op.STEP_SET_TCP_FLAGS:
+            e.set_tcp_flags(a[0], a[1])
+        elif number == op.STEP_SET_ICMP:
+            e.set_icmp(a[0], a[1], a[2], a[3])
+        elif number == op.STEP_SET_ARP:
+            e.set_arp(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9])
+        elif number == op.STEP_SET_ND:
+            e.set_nd_target(a[0], a[1], a[2], a[3])
+            e.set_nd_option(1, a[4], a[5])
+            e.set_nd_option(2, a[6], a[7])
+        elif number == op.STEP_SET_ND_EXT:
+            e.set_nd_extensions(a[0], a[1], a[2], a[3])
+        elif number == op.STEP_SET_MPLS:
+            e.set_mpls(a[0], a[1])
+        elif number == op.STEP_SET_NSH:
+            e.set_nsh(a[0], a[1], a[2], a[3], a[4], a[5])
+            i: i64 = 0
+            while i < 4:
+                e.set_nsh_context(i, a[6 + 2 * i], a[7 + 2 * i])
+                i += 1
+
+    def push_pop(self, number: i64, step: Step, packet: Packet) -> bool:
+        """One push or pop; False if there is no packet any more: its NSH header is no good."""
+        a = step.args
+        e = self.edit(packet)
+        if number == op.STEP_PUSH_VLAN:
+            e.push_vlan(a[0], a[1])
+        elif number == op.STEP_POP_VLAN:
+            e.pop_vlan()
+        elif number == op.STEP_PUSH_MPLS:
+            e.push_mpls(a[0], a[1])
+        elif number == op.STEP_POP_MPLS:
+            e.pop_mpls(a[0])
+        elif number == op.STEP_PUSH_ETH:
+            e.push_eth(a[0], a[1])
+            self.set_packet_type(packet, 0)
+        elif number == op.STEP_POP_ETH:
+            e.pop_eth()
+            self.set_packet_type(packet, 0x10000 | e.dl_type)
+        elif number == op.STEP_ADD_MPLS:
+            e.add_mpls(a[0], a[1], a[2] != 0)
+            if a[2] == 0:
+                self.set_packet_type(packet, 0x10000 | a[1])
+        elif number == op.STEP_PUSH_NSH:
+            e.push_nsh(a[0], a[1], a[2], a[3], a[4], step.data)
+            self.set_packet_type(packet, 0x10000 | ETH_TYPE_NSH)
+        elif number == op.STEP_POP_NSH:
+            below = e.pop_nsh()
+            if below < 0:
+                packet.editing = False
+                return False
+            self.set_packet_type(packet, 0 if below == 0 else 0x10000 | below)
+        return True
+
+
+def mix(h: i64, value: i64) -> i64:
+    """One round of hashing 32 bits of `value` into `h`, which stays below 2**31."""
+    h = ((h ^ value) & 0x7FFFFFFF) * 0x2545F491
+    return (h ^ (h >> 29)) & 0x7FFFFFFF
