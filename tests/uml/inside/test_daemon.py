@@ -200,8 +200,9 @@ def test_a_flooding_port_does_not_starve_another(hosts: Hosts) -> None:
     seconds, rate = 10, 50
     daemon = Daemon(
         "p1", "p2", "p3", "p4",
-        # Reading the whole UDP source port makes every port a flow of its own.
-        flows=("udp,actions=move:NXM_OF_UDP_SRC[]->NXM_NX_REG0[0..15],NORMAL", "priority=0,actions=NORMAL"),
+        # Reading source address and port makes each of them a flow of its own.
+        flows=("udp,actions=move:NXM_OF_IP_SRC[]->NXM_NX_REG1[],move:NXM_OF_UDP_SRC[]->NXM_NX_REG0[0..15],"
+               "NORMAL", "priority=0,actions=NORMAL"),
     )  # fmt: skip
     try:
         assert hosts.ping(2, 3) == 3
