@@ -295,13 +295,18 @@ CASES: dict[str, tuple[object, tuple[act.Action, ...], object]] = {
     "sample always": (IN_UDP, (act.Sample(0xFFFFFFFF, (act.PopVlan(), act.Output(3))),), IN_UDP),
     "check length, greater": (
         IN_UDP,
-        (act.CheckPktLen(20, (act.PushVlan(0x8100, 0x1001),), (act.PushVlan(0x8100, 0x1002),)),),
+        (act.CheckPktLen(20, (act.PushVlan(0x8100, 0x1001), act.Output(2)),
+                         (act.PushVlan(0x8100, 0x1002), act.Output(2))),),
         ETH / Dot1Q(vlan=1) / IN_UDP.payload,
     ),
     "check length, not greater": (
         IN_UDP,
-        (act.CheckPktLen(len(IN_UDP), (act.PushVlan(0x8100, 0x1001),), (act.PushVlan(0x8100, 0x1002),)),),
+        (act.CheckPktLen(len(IN_UDP), (act.PushVlan(0x8100, 0x1001), act.Output(2)),
+                         (act.PushVlan(0x8100, 0x1002), act.Output(2))),),
         ETH / Dot1Q(vlan=2) / IN_UDP.payload,
+    ),
+    "check length leaves the packet alone": (
+        IN_UDP, (act.CheckPktLen(20, (act.PushVlan(0x8100, 0x1001),), ()),), IN_UDP,
     ),
     "metadata": (IN_UDP, (act.Set(attr.PRIORITY, host32(7)), act.Set(attr.SKB_MARK, host32(9))), IN_UDP),
     "unknown meter": (IN_UDP, (act.Meter(77),), IN_UDP),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vswitch.base import coverage
+from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import PORT_NONE
 from vswitch.ofproto_dpif.apply import credit
 from vswitch.ofproto_dpif.xlate import xlate
-from vswitch.ofproto_dpif.xlate_types import XlateIn, XlateOut
+from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION, XlateIn, XlateOut
 from vswitch.openflow.actions import Output
 from vswitch.openflow.constants import OFPP_NONE
 from vswitch.packet.parse import Parser
@@ -42,9 +43,11 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
         key = flow.copy()
         port = ofproto.ports.get(in_port) if in_port != OFPP_NONE else None
         key.in_port = port.odp_port if port is not None else PORT_NONE
-        execute = Execute(packet, key, out.actions)
-        backer.dpif.operate([execute])
-        if execute.error:
+        ops = [Execute(packet, key, out.actions)]
+        if out.slow & SLOW_ACTION:
+            ops = execute_with_help(ops[0])
+        backer.dpif.operate(ops)
+        if any(op.error for op in ops):
             packet_out_failed.inc()
         else:
             packet_out_executed.inc()

@@ -24,6 +24,7 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Drop, PushVlan
 from vswitch.dpif.cookie import SLOW_PATH, SLOW_REASONS
+from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
 from vswitch.flow.flow import Flow
 from vswitch.ofproto_dpif.apply import credit
@@ -32,7 +33,7 @@ from vswitch.ofproto_dpif.packet_in import handle_cookie
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.ofproto_dpif.splinters import adjust_flow
 from vswitch.ofproto_dpif.xlate import xlate
-from vswitch.ofproto_dpif.xlate_types import SLOW_MATCH, XlateIn
+from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION, SLOW_MATCH, XlateIn
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
@@ -192,7 +193,14 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
     if actions and not isinstance(actions[0], Drop):
         if prefix:
             actions = (*prefix, *actions)
-        ops.extend([Execute(u.packet, u.key, actions, u.mru, False, u.offload, u.hash) for u in miss.upcalls])
+        executions = [
+            Execute(u.packet, u.key, actions, u.mru, False, u.offload, u.hash) for u in miss.upcalls
+        ]
+        if out.slow & SLOW_ACTION:
+            for execution in executions:
+                ops.extend(execute_with_help(execution))
+        else:
+            ops.extend(executions)
     elif out.error:
         drop_error.inc(n_packets)
     else:

@@ -210,7 +210,7 @@ class Core:
                 if frame.gso_type != GSO_NONE:
                     size = frame.hdr_len + frame.gso_size
                 branch = step.then if size > step.args[0] else step.other
-                self.run(branch, packet)
+                self.run(branch, packet if step.last else self.executor.fork(packet))
             elif number == op.STEP_HASH:
                 self.executor.hash(step.args[0], step.args[1], packet)
             elif number == op.STEP_METER:
