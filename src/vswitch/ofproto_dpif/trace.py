@@ -278,7 +278,7 @@ def run(request: TraceRequest, now: int) -> str:
     before.actset_output = PORT_UNSET
     final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names)
     actions = format_actions(out.actions, odp_names) if out.actions else "drop"
-    mask = out.wc if out.error else shown_mask(flow, out.wc)
+    mask = shown_mask(flow, out.wc, bool(out.error))
     text = (
         f"Flow: {format_flow(flow, ofp_names)}\n{trace}\nFinal flow: {final}\n"
         f"Megaflow: {format_megaflow(flow, mask, ofp_names)}\nDatapath actions: {actions}"
@@ -295,12 +295,13 @@ def run(request: TraceRequest, now: int) -> str:
     return text
 
 
-def shown_mask(flow: Flow, wc: Flow) -> Flow:
+def shown_mask(flow: Flow, wc: Flow, failed: bool = False) -> Flow:
     """`wc` without VLAN tags that the packet does not have, or whose presence is all that counts:
-    every datapath flow says that anyway."""
+    every datapath flow says that anyway. Of a translation that `failed` the real switch shows what
+    was looked at before such bits were settled."""
     mask = wc.copy()
-    if not flow.vlan_tci & VLAN_CFI:
+    if not failed and not flow.vlan_tci & VLAN_CFI:
         mask.vlan_tci = 0
-    if not flow.vlan_tci1 & VLAN_CFI or mask.vlan_tci1 == VLAN_CFI:
+    if (not failed and not flow.vlan_tci1 & VLAN_CFI) or mask.vlan_tci1 == VLAN_CFI:
         mask.vlan_tci1 = 0
     return mask
