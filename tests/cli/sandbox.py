@@ -14,13 +14,15 @@ VSWITCH = (sys.executable, "-m", "vswitch")
 class Sandbox:
     """Commands run in a fresh network namespace, which goes when `close` is called.
 
-    `user`: inside a user namespace, so that nothing needs root's rights.
+    `user`: inside a user namespace, so that nothing needs root's rights. `outer`: a sandbox
+    whose user namespace this one's network namespace belongs to.
     """
 
-    def __init__(self, user: bool = False) -> None:
-        self.user = user
-        self._mine = os.readlink("/proc/self/ns/net")
-        self.holder = subprocess.Popen(["unshare", "-Urn" if user else "-n", "sleep", "infinity"])
+    def __init__(self, user: bool = False, outer: Sandbox | None = None) -> None:
+        hold = ["unshare", "-Urn" if user and outer is None else "-n", "sleep", "infinity"]
+        self.user = user if outer is None else outer.user
+        self._mine = os.readlink(f"/proc/{'self' if outer is None else outer.holder.pid}/ns/net")
+        self.holder = subprocess.Popen(hold if outer is None else outer.command(*hold))
         for _ in range(500):
             if self.holder.poll() is not None or self._inside():
                 break

@@ -88,15 +88,10 @@ def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
 def _hosts(box: Sandbox) -> Sandbox:
     """Put q2 into a namespace of its own; q1 stays. Both get addresses."""
-    other = subprocess.Popen(box.command("unshare", "-n", "sleep", "infinity"))
-    other_box = object.__new__(Sandbox)
-    other_box.user = box.user
-    other_box.holder = other
-    other_box._mine = os.readlink(f"/proc/{box.holder.pid}/ns/net")
-    assert wait_until(other_box._inside)
-    box.sh(f"ip link set q2 netns {other.pid}; ip addr add 10.9.0.1/24 dev q1; ip link set q1 up")
-    other_box.sh("ip addr add 10.9.0.2/24 dev q2; ip link set q2 up; ip link set lo up")
-    return other_box
+    other = Sandbox(outer=box)
+    box.sh(f"ip link set q2 netns {other.holder.pid}; ip addr add 10.9.0.1/24 dev q1; ip link set q1 up")
+    other.sh("ip addr add 10.9.0.2/24 dev q2; ip link set q2 up; ip link set lo up")
+    return other
 
 
 def test_two_hosts_ping_and_sigterm_leaves_nothing(

@@ -119,12 +119,14 @@ def set_up(name: str, up: bool) -> None:
 
 
 class LinkWatch:
-    """Tells who asked of each change to an interface; None says that it is gone."""
+    """Tells who asked of each change to an interface (None says that it is gone), and that one
+    of a name is there."""
 
     def __init__(self) -> None:
         self._sock = _netlink(socket.SOCK_NONBLOCK)
         self._sock.bind((0, RTMGRP_LINK))
         self._told: dict[int, Callable[[Link | None], None]] = {}
+        self._awaited: dict[tuple[str, object], Callable[[], None]] = {}
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -136,6 +138,14 @@ class LinkWatch:
     def remove(self, index: int) -> None:
         """No more of interface `index`."""
         self._told.pop(index, None)
+
+    def wait_for(self, name: str, who: object, tell: Callable[[], None]) -> None:
+        """Have `tell` called whenever interface `name` appears or changes, until `who` gives up."""
+        self._awaited[name, who] = tell
+
+    def give_up(self, name: str, who: object) -> None:
+        """`who` waits for interface `name` no longer."""
+        self._awaited.pop((name, who), None)
 
     def run(self) -> None:
         """Read all notifications that wait."""
@@ -165,7 +175,14 @@ class LinkWatch:
                 tell = self._told.get(link.index)
                 if tell is not None:
                     tell(link if kind == RTM_NEWLINK else None)
+                if self._awaited and kind == RTM_NEWLINK:
+                    self._appeared(link.name)
             at += (length + 3) & ~3
+
+    def _appeared(self, name: str) -> None:
+        for (awaited, _), tell in list(self._awaited.items()):
+            if awaited == name:
+                tell()
 
     def _resync(self) -> None:
         """Notifications were lost: ask for every interface watched."""
@@ -174,6 +191,8 @@ class LinkWatch:
                 tell(query(index)[0])
             except NetdevError:
                 tell(None)
+        for name, _ in list(self._awaited):
+            self._appeared(name)
 
 
 _watch: LinkWatch | None = None

@@ -26,6 +26,7 @@ class KernelNetdev(Netdev):
 
     def _changed(self, link: links.Link | None) -> None:
         if link is None:
+            self.gone = True
             old = self._link
             link = links.Link(old.index, old.name, 0, old.mtu, old.mac, False)
         if link.carrier != self._link.carrier:

@@ -52,6 +52,8 @@ class Netdev(ABC):
     type: str
     on_change: Callable[[], None] | None = None
     """Called when `change_seq` has changed; the datapath that has the device attached sets it."""
+    gone: bool = False
+    """Whether the device was deleted by somebody else. One made again by its name is another one."""
 
     @abstractmethod
     def close(self) -> None:

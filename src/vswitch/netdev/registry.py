@@ -80,7 +80,7 @@ def netdev_open(name: str, type: str = "system") -> Netdev:
     """
     type = open_type(type)
     found = _scope.open.get(name)
-    if found is not None:
+    if found is not None and not found[0].gone:
         netdev, refs = found
         if netdev.type != type:
             raise NetdevError(errno.EEXIST, f"{name}: is open as type {netdev.type}, not {type}")

@@ -86,6 +86,10 @@ class Datapath:
         self.changed_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.epoll = select.epoll()
         self.ranked_at = 0
+        self.vanished: list[Port] = []
+        """Ports whose devices somebody else deleted: `run` takes them out."""
+        self.awaited: set[str] = set()
+        """Names of such ports. When a device of the name appears, `port_poll` tells."""
         self.links = watch()
         if self.links is not None:
             self.epoll.register(self.links.fileno(), select.EPOLLIN)
@@ -96,8 +100,27 @@ class Datapath:
             os.eventfd_write(self.changed_fd, 1)
         self.changed.add(name)
 
+    def device_changed(self, port: Port) -> None:
+        """The device of `port` says that something about it is different."""
+        self.note_change(port.name)
+        if port.netdev.gone and self.links is not None and self.ports.get(int(port.number)) is port:
+            self.links.wait_for(port.name, self, lambda: self.note_change(port.name))
+            self.awaited.add(port.name)
+            self.vanished.append(port)
+
+    def remove_vanished(self) -> None:
+        """Take the ports out whose devices are gone. The local port stays: it is the datapath's."""
+        vanished, self.vanished = self.vanished, []
+        for port in vanished:
+            number = int(port.number)
+            if number != LOCAL_PORT and self.ports.get(number) is port:
+                self.detach(port)
+
     def close(self) -> None:
         """Close every device and descriptor."""
+        for name in self.awaited:
+            if self.links is not None:
+                self.links.give_up(name, self)
         for port in list(self.ports.values()):
             self.detach(port)
         self.queues.disable()
@@ -145,7 +168,10 @@ class Datapath:
         if fd >= 0:
             self.by_fd[fd] = port
             self.epoll.register(fd, select.EPOLLIN)
-        netdev.on_change = lambda: self.note_change(name)
+        netdev.on_change = lambda: self.device_changed(port)
+        if name in self.awaited and self.links is not None:
+            self.awaited.discard(name)
+            self.links.give_up(name, self)
         self.note_change(name)
 
 
@@ -202,6 +228,14 @@ class UserspaceDpif(Dpif):
             self._dp.close()
 
     def run(self) -> bool:
+        busy = self._forward()
+        if self._dp.vanished:
+            self._core.flush()
+            self._dp.remove_vanished()
+        return busy
+
+    def _forward(self) -> bool:
+        """Rounds over the devices that have something, until none has or the upcalls need a turn."""
         dp = self._dp
         core = self._core
         now = dp.clock.now()
