@@ -10,3 +10,5 @@ class OfpError(Exception):
         super().__init__(f"{name}: {detail}" if detail else name)
         self.name = name
         self.detail = detail
+        self.data: bytes = b""
+        """The beginning of the message that is refused, header first: what an error message carries."""

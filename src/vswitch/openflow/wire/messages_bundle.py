@@ -1,0 +1,73 @@
+"""Encodings of `messages/bundle.py`: OpenFlow 1.4 and later, and in 1.3 the ONF's extension."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.messages import bundle as b
+from vswitch.openflow.wire.buffer import Reader, Writer
+from vswitch.openflow.wire.messages_base import Form, Row, Space, get_properties
+from vswitch.openflow.wire.version import OFP13, OFP14, OFP15
+
+
+def _flags(raw: int) -> int:
+    if raw & ~(b.OFPBF_ATOMIC | b.OFPBF_ORDERED):
+        raise OfpError("OFPBFC_BAD_FLAGS", f"bundle flags {raw:#x}")
+    return raw
+
+
+def _put_control(w: Writer, m: b.BundleControl, version: int) -> None:
+    w.u32(m.bundle_id)
+    w.u16(m.type)
+    w.u16(m.flags)
+
+
+def _get_control(r: Reader, version: int) -> b.BundleControl:
+    bundle_id, kind, flags = int(r.u32()), int(r.u16()), int(r.u16())
+    for _ in get_properties(r):
+        pass
+    return b.BundleControl(bundle_id, kind, _flags(flags))
+
+
+def _put_add(w: Writer, m: b.BundleAdd, version: int) -> None:
+    w.u32(m.bundle_id)
+    w.pad(2)
+    w.u16(m.flags)
+    w.raw(m.message)
+
+
+def _get_add(r: Reader, version: int) -> b.BundleAdd:
+    """The inner message has the same version and xid, and is whole."""
+    bundle_id = int(r.u32())
+    r.skip(2)
+    flags = _flags(int(r.u16()))
+    inner = r.rest()
+    if len(inner) < 8 or int.from_bytes(inner[2:4], "big") != len(inner):
+        raise OfpError("OFPBFC_MSG_BAD_LEN", f"message in a bundle of {len(inner)} bytes")
+    if inner[0] != version:
+        raise OfpError("OFPBFC_BAD_VERSION", f"message in a bundle of version {inner[0]}")
+    if inner[4:8] != r.data[4:8]:
+        raise OfpError("OFPBFC_MSG_BAD_XID", "message in a bundle of another xid")
+    return b.BundleAdd(bundle_id, inner, flags)
+
+
+def _get_forward(r: Reader, version: int) -> b.RequestForward:
+    inner = r.rest()
+    if len(inner) < 8 or int.from_bytes(inner[2:4], "big") != len(inner) or inner[0] != version:
+        raise OfpError("OFPBRC_BAD_LEN", "the request that is passed on is not one message")
+    return b.RequestForward(inner)
+
+
+_T: Final = Space.OFPT
+_ONF: Final = Space.ONFT
+_X: Final = Form.EXTENSION
+
+ROWS: Final = (
+    Row(_ONF, OFP13, OFP13, 2300, b.BundleControl, _get_control, _put_control, _X),
+    Row(_T, OFP14, OFP15, 33, b.BundleControl, _get_control, _put_control),
+    Row(_ONF, OFP13, OFP13, 2301, b.BundleAdd, _get_add, _put_add, _X),
+    Row(_T, OFP14, OFP15, 34, b.BundleAdd, _get_add, _put_add),
+    Row(_ONF, OFP13, OFP13, 2350, b.RequestForward, _get_forward, lambda w, m, v: w.raw(m.message), _X),
+    Row(_T, OFP14, OFP15, 32, b.RequestForward, _get_forward, lambda w, m, v: w.raw(m.message)),
+)
