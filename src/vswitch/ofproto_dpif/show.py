@@ -203,7 +203,7 @@ def upcalls(b: Backer) -> str:
         f"  flows         : (current {len(b.subfacets)}) (avg {round(e.avg_flows)}) (max {e.max_flows}) "
         f"(limit {b.flow_eviction_threshold})\n"
         f"  dump duration : {e.dump_duration}ms\n"
-        f"  ufid enabled : true\n"
+        f"  ufid enabled : {str(b.support.ufid).lower()}\n"
         f"\n"
         f"  0: (keys {len(b.subfacets)})\n"
     )
