@@ -95,6 +95,7 @@ class Run:
             raise explain(f"can't make bridge {options.bridge}", e) from e
         for number, name in enumerate(options.ports, 1):
             self._add_port(bridge, name, number)
+        ofprotos.delete_garbage_ports()
         names = {port.name: number for number, port in bridge.ports.items()}
         for where, text in self._flows:
             self._add_flow(bridge, where, text, names)

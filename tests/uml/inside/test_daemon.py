@@ -113,6 +113,17 @@ def test_a_killed_daemons_datapath_is_taken_over_by_the_next(hosts: Hosts) -> No
         assert second.stop() == 0
 
 
+def test_the_next_life_detaches_ports_that_it_is_not_to_have(hosts: Hosts) -> None:
+    first = Daemon("p1", "p2", "p3")
+    first.kill()
+    second = Daemon("p1", "p3")
+    try:
+        assert [p.name for p in vports()][1:] == ["br0", "p1", "p3"]
+        assert hosts.ping(1, 3) == 3
+    finally:
+        assert second.stop() == 0
+
+
 def test_a_port_deleted_and_added_again_under_traffic_works(hosts: Hosts) -> None:
     daemon = Daemon("p1", "p2", "p3")
     try:
