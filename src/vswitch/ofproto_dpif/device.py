@@ -1,25 +1,16 @@
 """What a port's device says of itself: address, MTU, flags, link.
 
 The userspace datapath has the device open, and it is asked. The kernel datapath's devices are
-the kernel's; sysfs(5) tells of them. A patch port has no device and is always up.
+the kernel's; rtnetlink(7) tells of them. A patch port has no device and is always up.
 """
 
 from __future__ import annotations
 
-import fcntl
 import socket
-import struct
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
+from vswitch.netdev import links
 from vswitch.netdev.registry import netdev_from_name
-
-SYSFS: Final = Path("/sys/class/net")
-IFF_UP: Final = 1
-SIOCGIFFLAGS: Final = 0x8913
-SIOCSIFFLAGS: Final = 0x8914
-"""Get and set the flags of an interface (netdevice(7))."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +31,10 @@ def device_info(name: str, type: str) -> DeviceInfo:
     try:
         if netdev is not None:
             return DeviceInfo(netdev.mac(), netdev.mtu(), netdev.up(), netdev.carrier())
-        return _from_sysfs(SYSFS / name)
-    except (OSError, ValueError):
-        return DeviceInfo()
-
-
-def _from_sysfs(device: Path) -> DeviceInfo:
-    mac = int((device / "address").read_text().strip().replace(":", "") or "0", 16)
-    mtu = int((device / "mtu").read_text())
-    up = bool(int((device / "flags").read_text(), 16) & IFF_UP)
-    try:
-        carrier = (device / "carrier").read_text().strip() == "1"
+        link, _ = links.query(socket.if_nametoindex(name))
     except OSError:
-        carrier = False
-    return DeviceInfo(mac, mtu, up, carrier)
+        return DeviceInfo()
+    return DeviceInfo(link.mac, link.mtu, link.up, link.carrier)
 
 
 def set_up(name: str, up: bool) -> None:
@@ -61,9 +42,5 @@ def set_up(name: str, up: bool) -> None:
     netdev = netdev_from_name(name)
     if netdev is not None:
         netdev.set_up(up)
-        return
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        request = fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16sH14x", name.encode(), 0))
-        flags = struct.unpack_from("16sH", request)[1]
-        flags = flags | IFF_UP if up else flags & ~IFF_UP
-        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags))
+    else:
+        links.set_up(name, up)

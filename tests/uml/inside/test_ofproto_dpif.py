@@ -10,11 +10,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.uml.inside.daemon import Hosts, output_of
+from tests.uml.inside.lab import KernelLab, ip
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
+from vswitch.dpif.odp_text import format_dpif_flow
 from vswitch.dpif.types import DpifError
+from vswitch.flow.compose import flow_compose
+from vswitch.flow.match_text import parse_match
+from vswitch.netdev import links
 from vswitch.ofproto_dpif.bundles import BundleSettings
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+from vswitch.openflow.constants import OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
 from vswitch.openflow.flow_text import parse_flow
 
 
@@ -101,3 +107,76 @@ def test_a_new_life_takes_the_datapath_over(world: World) -> None:
         world.bridge.backer.dpif.stats()
     world.ofprotos.backers.clear()
     world.ofprotos.all_ofproto_dpifs.clear()
+
+
+def test_ports_of_an_earlier_life_that_nobody_wants_go_away(world: World) -> None:
+    world.ofprotos.close(destroy=False)
+    again = Ofprotos(world.clock)
+    bridge = again.create("br0", "system")
+    bridge.port_add("p2", "system", 1)
+    dpif = bridge.backer.dpif
+    assert [port.name for port in dpif.port_dump()] == ["ovs-system", "br0", "p1", "p2"]
+    again.delete_garbage_ports()
+    assert [port.name for port in dpif.port_dump()] == ["ovs-system", "br0", "p2"]
+    again.close()
+    world.ofprotos.all_ofproto_dpifs.clear()
+
+
+def test_port_down_takes_the_device_down_and_back(world: World) -> None:
+    port = world.bridge.ports[1]
+    toggled = coverage.counter("rev_port_toggled")
+    world.bridge.port_set_config("p1", OFPPC_PORT_DOWN)
+    assert "state DOWN" in output_of("ip link show p1")
+    assert world.run_until(lambda: bool(port.state & OFPPS_LINK_DOWN))
+    assert " 100% packet loss" in world.ping(3)
+    world.bridge.port_set_config("p1", 0)
+    assert world.run_until(lambda: not port.state & OFPPS_LINK_DOWN)
+    assert port.config == 0
+    assert " 0% packet loss" in world.ping(3)
+    before = toggled.total
+    ip("link set p1 down")
+    assert world.run_until(lambda: bool(port.config & OFPPC_PORT_DOWN))
+    ip("link set p1 up")
+    assert world.run_until(lambda: not port.config & OFPPC_PORT_DOWN)
+    assert toggled.total > before
+    link, _ = links.query(int(output_of("cat /sys/class/net/p1/ifindex")))
+    assert (link.up, link.carrier) == (True, True)
+
+
+SOLICIT = ("icmp6,dl_src=02:00:00:00:00:0a,dl_dst=02:00:00:00:00:0b,ipv6_src=fd00::1,ipv6_dst=fd00::2,"
+           "nw_ttl=255,icmp_type=135,nd_target=fd00::2,nd_sll=02:00:00:00:00:0a")
+ARP = "arp,dl_src=02:00:00:00:00:0a,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1,arp_spa=10.0.0.1,arp_tpa=10.0.0.2"
+
+
+@pytest.mark.parametrize(("flow", "sent", "wanted"), [
+    ("icmp6,icmp_type=135,actions=set_field:fd00::9->nd_target,output:2", SOLICIT,
+     SOLICIT.replace("nd_target=fd00::2", "nd_target=fd00::9")),
+    ("arp,actions=set_field:10.0.0.9->arp_spa,set_field:2->arp_op,output:2", ARP,
+     ARP.replace("arp_op=1,arp_spa=10.0.0.1", "arp_op=2,arp_spa=10.0.0.9")),
+], ids=["nd", "arp"])  # fmt: skip
+def test_headers_that_the_kernel_cannot_set_are_set_all_the_same(flow: str, sent: str, wanted: str) -> None:
+    lab = KernelLab()
+    clock = Clock()
+    ofprotos = Ofprotos(clock)
+    bridge = ofprotos.create("br0", "system")
+    a, b = lab.device(), lab.device()
+    bridge.port_add(a, "system", 1)
+    bridge.port_add(b, "system", 2)
+    bridge.flow_mod(parse_flow("priority=0,actions=drop"))
+    bridge.flow_mod(parse_flow(f"in_port=1,{flow}"))
+    before, after = (flow_compose(parse_match(text).flow, b"") for text in (sent, wanted))
+    before, after = before.ljust(60, b"\0"), after.ljust(60, b"\0")
+    got: list[bytes] = []
+    for n in (1, 2, 3):
+        lab.inject(a, before)
+        deadline = time.monotonic() + 5
+        while got.count(after) < n and time.monotonic() < deadline:
+            ofprotos.run(clock.now())
+            select.select(ofprotos.fds(), [], [], 0.02)
+            got += lab.transmitted(b)
+    assert got.count(after) == 3, [frame.hex() for frame in got]
+    shown = [format_dpif_flow(flow, clock.now()) for flow in bridge.backer.dpif.flow_dump()]
+    ofprotos.close()
+    lab.close()
+    assert any("slow_path(action)" in line for line in shown), shown
+    assert coverage.counter("drop_execute_failed").total == 0
