@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.dpif.types import DpifError, DpifFlow
-from vswitch.ofproto_dpif import show
+from vswitch.ofproto_dpif import dump_filter, show
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
@@ -42,7 +42,8 @@ def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
         ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 3, c.dpif_dump_flows),
         ("dpctl/dump-dps", "", 0, 0, c.dpif_dump_dps),
         ("dpctl/show", "[-s] [dp...]", 0, 99, c.dpctl_show),
-        ("dpctl/dump-flows", "[-m] [--names] [dp]", 0, 4, c.dpctl_dump_flows),
+        ("dpctl/dump-flows", "[-m] [--names | --no-names] [dp] [filter=filter] [type=type] [pmd=pmd]", 0, 99,
+         c.dpctl_dump_flows),
         ("dpctl/del-flows", "[dp]", 0, 1, c.dpctl_del_flows),
         ("upcall/show", "", 0, 0, c.upcall_show),
         ("revalidator/wait", "", 0, 0, c.revalidator_wait),
@@ -169,9 +170,12 @@ class _Commands:
 
     def dpctl_dump_flows(self, args: list[str]) -> str:
         verbose, names, rest = _dump_options(args)
+        words, rest = _keywords(rest, ("filter", "type", "pmd"))
         backer = self._backer(rest)
-        lines = [show.flow(backer, flow, verbose, names, dpctl=True) for flow in self._dump(backer)]
-        if lines and backer.type != "system":
+        wanted = dump_filter.parse(backer, words.get("filter", ""), words.get("type"), words.get("pmd", ""))
+        flows = [flow for flow in self._dump(backer) if wanted.fits(flow)]
+        lines = [show.flow(backer, flow, verbose, names, dpctl=True) for flow in flows]
+        if lines and backer.type != "system" and "pmd" not in words:
             lines.insert(0, "flow-dump from the main thread:")
         return "".join(f"{line}\n" for line in lines)
 
@@ -220,3 +224,16 @@ def _dump_options(args: list[str]) -> tuple[bool, bool, list[str]]:
         else:
             rest.append(arg)
     return verbose, verbose if names is None else names, rest
+
+
+def _keywords(args: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+    """The values of the "NAME=value" words at the end, each name once, and what is in front."""
+    rest = list(args)
+    found: dict[str, str] = {}
+    while rest:
+        name, equals, value = rest[-1].partition("=")
+        if not equals or name not in names or name in found:
+            break
+        found[name] = value
+        rest.pop()
+    return found, rest
