@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from vswitch.flow import layout
@@ -131,3 +134,24 @@ def test_registers_are_views_of_each_other() -> None:
     assert flow.get(by_name("xreg0")) == 0x8000000100000002
     assert flow.get(by_name("xxreg0")) == 0x800000010000000200000000FFFFFFFF
     assert flow.reg(0) == 0x80000001
+
+
+def documented() -> list[list[str]]:
+    """The rows of ovs_fields.txt, with numbered names written out."""
+    rows = []
+    for line in Path(__file__).with_name("ovs_fields.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            names, *cells = line.split(" | ")
+            numbered = re.fullmatch(r"(\w+)0\.\.\.(\d+)", names)
+            each = [f"{numbered[1]}{n}" for n in range(int(numbered[2]) + 1)] if numbered else [names]
+            rows += [[name, *cells] for name in each]
+    return rows
+
+
+@pytest.mark.parametrize("row", documented(), ids=lambda row: row[0].split()[0])
+def test_a_field_is_as_ovs_fields_documents_it(row: list[str]) -> None:
+    names, *wanted = row
+    field, *others = {by_name(name) for name in names.split()}
+    assert others == []
+    masking = "maskable" if field.maskable else "exact"
+    assert [f"{field.n_bits} bits", masking, "read/write" if field.writable else "read-only"] == wanted
