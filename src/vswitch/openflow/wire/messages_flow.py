@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from vswitch.flow.match import Match
 from vswitch.openflow import constants as c
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
@@ -12,7 +13,7 @@ from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.instructions import get_instructions, put_instructions
 from vswitch.openflow.wire.match import get_match, put_match
 from vswitch.openflow.wire.messages_base import Form, Row, Space, get_port, plain, put_port
-from vswitch.openflow.wire.oxm import get_nxm, put_nxm
+from vswitch.openflow.wire.oxm import OFPMT_OXM, get_nxm, put_nxm, put_oxm_raw
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP13, OFP14, OFP15
 
 _FLAGS: Final = {OFP10: 0x03, OFP11: 0x03, OFP12: 0x07, OFP13: 0x1F, OFP14: 0x1F, OFP15: 0x1F}
@@ -232,10 +233,16 @@ def _known(values: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     return tuple((n, v) for n, v in values if v != f.COUNT_UNKNOWN)
 
 
+def _idle(m: f.FlowRemoved | f.FlowStats) -> int:
+    age = m.idle_age if isinstance(m, f.FlowStats) else None
+    return f.COUNT_UNKNOWN if age is None else age << 32
+
+
 def _flow_oxs(m: f.FlowRemoved | f.FlowStats) -> tuple[tuple[int, int], ...]:
     return _known(
         (
             (OXS_DURATION, m.duration_sec << 32 | m.duration_nsec),
+            (OXS_IDLE_TIME, _idle(m)),
             (OXS_PACKET_COUNT, m.packet_count),
             (OXS_BYTE_COUNT, m.byte_count),
         )
@@ -414,10 +421,22 @@ def _put_flows(w: Writer, m: f.FlowStatsReply, version: int) -> None:
             w.u64(flow.cookie)
             w.u64(flow.packet_count)
             w.u64(flow.byte_count)
-            if version > OFP10:
+            if version == OFP11:
+                _put_nxm_match(w, flow.match)
+            elif version > OFP10:
                 put_match(w, flow.match, version)
         put_instructions(w, flow.actions, version, flow.match)
         w.patch_u16(start, w.position() - start)
+
+
+def _put_nxm_match(w: Writer, match: Match) -> None:
+    """A match of 1.1 that can say everything: Open vSwitch lists flows so."""
+    start = w.position()
+    w.u16(OFPMT_OXM)
+    w.u16(0)
+    put_oxm_raw(w, match, OFP11)
+    w.patch_u16(start + 2, w.position() - start)
+    w.pad_to(8, start)
 
 
 def _put_flow15(w: Writer, flow: f.FlowStats) -> None:
@@ -477,7 +496,10 @@ def _get_flow(r: Reader, version: int) -> f.FlowStats:
         for name, size in _FLOW15:
             found[name] = r.uint(size)
         found["match"] = get_match(r, version, False)
-        found.update(_times(get_stats(r)))
+        stats = get_stats(r)
+        found.update(_times(stats))
+        if OXS_IDLE_TIME in stats:
+            found["idle_age"] = stats[OXS_IDLE_TIME] >> 32
     else:
         if version == OFP10:
             found["match"] = get_match(r, version)
@@ -551,16 +573,12 @@ _NX_FLOW: Final = (
 
 
 def _put_sum15(w: Writer, m: f.AggregateStatsReply, version: int) -> None:
-    put_stats(
-        w,
-        _known(
-            (
-                (OXS_FLOW_COUNT, m.flow_count),
-                (OXS_PACKET_COUNT, m.packet_count),
-                (OXS_BYTE_COUNT, m.byte_count),
-            )
-        ),
+    values = (
+        (OXS_PACKET_COUNT, m.packet_count),
+        (OXS_BYTE_COUNT, m.byte_count),
+        (OXS_FLOW_COUNT, m.flow_count),
     )
+    put_stats(w, _known(values))
 
 
 def _get_sum15(r: Reader, version: int) -> f.AggregateStatsReply:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from vswitch.flow.match import Match
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import flow as f
+from vswitch.openflow.wire.actions import get_actions, put_actions
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.instructions import get_instructions, put_instructions
 from vswitch.openflow.wire.match import get_match, put_match
@@ -27,6 +29,23 @@ def _check_flags(flags: int, valid: int) -> int:
     if not flags & (f.OFPFMF_INITIAL | f.OFPFMF_ADD | f.OFPFMF_REMOVED | f.OFPFMF_MODIFY) or flags & ~valid:
         raise OfpError("OFPMOFC_BAD_FLAGS", f"flow monitor flags {flags:#x}")
     return flags
+
+
+def _put_old_match(w: Writer, match: Match, version: int) -> int:
+    """NXM, or in 1.3 a match of its own kind; its length without padding."""
+    if version < OFP13:
+        return put_nxm(w, match)
+    start = w.position()
+    put_match(w, match, version)
+    data = w.getvalue()
+    return int.from_bytes(data[start + 2 : start + 4], "big")
+
+
+def _get_old_match(r: Reader, length: int, version: int) -> Match:
+    """And back."""
+    if version < OFP13:
+        return get_nxm(r, length, False)[0]
+    return get_match(r.sub((length + 7) & ~7), version, False)
 
 
 def _put_request14(w: Writer, m: f.FlowMonitorRequest, version: int) -> None:
@@ -68,7 +87,7 @@ def _put_nx_request(w: Writer, m: f.FlowMonitorRequest, version: int) -> None:
             put_port(w, monitor.out_port, version)
         w.u8(monitor.table_id)
         w.pad(5 if version < OFP13 else 3)
-        w.patch_u16(length_at, put_nxm(w, monitor.match))
+        w.patch_u16(length_at, _put_old_match(w, monitor.match, version))
 
 
 def _get_nx_request(r: Reader, version: int) -> f.FlowMonitorRequest:
@@ -84,7 +103,7 @@ def _get_nx_request(r: Reader, version: int) -> f.FlowMonitorRequest:
         if not r.zeros(5 if version < OFP13 else 3):
             raise OfpError("NXBRC_MUST_BE_ZERO", "flow monitor request")
         _check_flags(flags, _NX_FLAGS if version < OFP13 else _ONF_FLAGS)
-        match, _, _ = get_nxm(r, match_len)
+        match = _get_old_match(r, int(match_len), version)
         found.append(f.FlowMonitor(monitor_id, match, flags, f.OFPFMC_ADD, table_id, out_port))
     return f.FlowMonitorRequest(tuple(found))
 
@@ -130,8 +149,11 @@ def _put_nx_update(w: Writer, update: f.FlowUpdate, version: int) -> None:
     w.u8(update.table_id)
     w.pad(1)
     w.u64(update.cookie)
-    w.patch_u16(length_at, put_nxm(w, update.match))
-    put_instructions(w, update.actions, version, update.match)
+    w.patch_u16(length_at, _put_old_match(w, update.match, version))
+    if version < OFP13:
+        put_actions(w, update.actions, version, update.match)
+    else:
+        put_instructions(w, update.actions, version, update.match)
 
 
 def _get_updates(r: Reader, version: int) -> f.FlowMonitorReply:
@@ -188,10 +210,11 @@ def _get_update(r: Reader, event: int, version: int) -> f.FlowUpdate:
     if version >= OFP14:
         found["match"] = get_match(r, version, False)
     else:
-        found["match"], _, _ = get_nxm(r, found.pop("match_len"), False)
+        found["match"] = _get_old_match(r, found.pop("match_len"), version)
     if event not in (f.OFPFME_REMOVED,):
         found["reason"] = 0
-    return f.FlowUpdate(event=event, actions=get_instructions(r, r.left, version), **found)
+    get = get_actions if version < OFP13 else get_instructions
+    return f.FlowUpdate(event=event, actions=get(r, r.left, version), **found)
 
 
 _X: Final = Form.EXTENSION

@@ -25,8 +25,8 @@ from vswitch.openflow.wire.messages_base import (
     put_port,
     put_u32_property,
 )
-from vswitch.openflow.wire.oxm import NXM, get_nxm, get_oxm_raw, put_nxm, put_oxm_raw
-from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP13, OFP14, OFP15
+from vswitch.openflow.wire.oxm import get_nxm, get_oxm_raw, put_nxm, put_oxm_raw
+from vswitch.openflow.wire.version import OFP10, OFP11, OFP13, OFP14, OFP15
 
 NO_BUFFER: Final = 0xFFFFFFFF
 NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
@@ -157,7 +157,7 @@ def _put_in2(w: Writer, m: p.PacketIn, version: int) -> None:
         _put_bytes(w, NXPINT_COOKIE, bytes(4) + m.cookie.to_bytes(8, "big"))
     _put_bytes(w, NXPINT_REASON, bytes((wire_reason(m.reason, version),)))
     start = begin_property(w, NXPINT_METADATA)
-    put_oxm_raw(w, m.metadata, NXM if version < OFP12 else version)
+    put_oxm_raw(w, m.metadata, version)
     end_property(w, start)
     if m.userdata:
         _put_bytes(w, NXPINT_USERDATA, m.userdata)

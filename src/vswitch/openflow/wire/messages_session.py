@@ -77,7 +77,7 @@ def _get_error(r: Reader, version: int) -> s.Error:
     return s.Error(name, data, (0, 0, 0) if name else (int(numbers[0]), int(numbers[1]), int(numbers[2])))
 
 
-_CAPABILITIES: Final = {OFP10: 0xE7, OFP11: 0x6F, OFP12: 0x16F, OFP13: 0x16F, OFP14: 0x76F, OFP15: 0x76F}
+_CAPABILITIES: Final = {OFP10: 0xE7, OFP11: 0xEF, OFP12: 0x16F, OFP13: 0x16F, OFP14: 0x76F, OFP15: 0x76F}
 """The bits that a version has, apart from STP."""
 
 

@@ -35,7 +35,7 @@ from vswitch.flow.prereq import (
 )
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
-from vswitch.openflow.wire.version import OFP10, OFP12, OFP15
+from vswitch.openflow.wire.version import OFP10, OFP15
 
 NXM: Final = 0
 """The version to encode NXM for: Nicira's headers before OpenFlow's."""
@@ -100,7 +100,7 @@ def _entry(field: Field, version: int) -> OxmEntry | None:
 _ENTRIES: Final[list[list[OxmEntry | None]]] = [
     [_entry(field, version) for field in FIELDS] for version in range(NXM, OFP15 + 1)
 ]
-"""Version (0 is NXM) -> field's index -> its header. 1.0 and 1.1 name fields as NXM does."""
+"""Version (0 is NXM) -> field's index -> its header. 1.0 and 1.1 name fields as NXM if it can."""
 
 
 def oxm_entry(field: Field, version: int) -> OxmEntry:
@@ -120,7 +120,7 @@ class _Order:
     """The TLVs of a match in one version, in order, by what they depend on."""
 
     def __init__(self, version: int) -> None:
-        oxm = version >= OFP12
+        oxm = version != NXM
         dscp = "ip_dscp" if oxm else "nw_tos"
         ip = f"ip_frag {dscp} nw_ecn nw_ttl"
         self.oxm = oxm
@@ -398,7 +398,10 @@ def get_oxm_header(r: Reader, tlv: OxmTlv) -> Field | None:
     head = r.u32()
     tlv.exact = head & 256 == 0
     tlv.size = head & 255
-    tlv.cookie = head >> 9 == NXM_NX_COOKIE >> 9
+    tlv.cookie = head == NXM_NX_COOKIE or head == NXM_NX_COOKIE | 0x108
+    if tlv.cookie:  # an mpls_ttl has the same number; the size tells them apart
+        tlv.field = None
+        return None
     if head >> 16 != EXPERIMENTER_CLASS:
         tlv.field = _FIELD_BY_HEAD.get(head >> 9)
         return tlv.field
