@@ -17,7 +17,7 @@ from vswitch.dpif.userspace.provider import UserspaceDpif, enumerate_names
 from vswitch.flow.flow import Flow
 from vswitch.netdev import registry
 from vswitch.ofproto_dpif.backer import OFPP_MAX
-from vswitch.ofproto_dpif.ofproto_dpif import N_TABLES, TBL_INTERNAL, Ofprotos
+from vswitch.ofproto_dpif.ofproto_dpif import N_TABLES, TBL_INTERNAL, OfprotoDpif, Ofprotos
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
 
@@ -102,9 +102,29 @@ def test_a_step_that_fails_closes_what_was_open_and_names_the_datapath(
     assert ofprotos.backers == {}
     assert ofprotos.all_ofproto_dpifs == {}
     assert ofprotos.fds() == []
+    assert "ovs-broken" not in [netdev.name for netdev in registry.opened()]
     monkeypatch.undo()
     ofprotos.create("br0", "netdev")
     ofprotos.close()
+    registry.enable_dummy("")
+
+
+@pytest.mark.parametrize("step", ["init_max_ports", "init_tables"])
+def test_a_bridge_that_fails_after_its_datapath_takes_it_along(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.enable_dummy("override")
+
+    def fail(*_args: object) -> None:
+        raise MemoryError(step)
+
+    ofprotos = Ofprotos(Clock(virtual=True))
+    ofprotos.datapath_names["netdev"] = "ovs-broken"
+    monkeypatch.setattr(OfprotoDpif, step, fail)
+    with pytest.raises(MemoryError):
+        ofprotos.create("br0", "netdev")
+    assert ofprotos.backers == {}
+    assert "ovs-broken" not in [netdev.name for netdev in registry.opened()]
     registry.enable_dummy("")
 
 

@@ -54,6 +54,16 @@ backer_upcall_batches = coverage.counter("upcall_batch")
 dpif_port_changes = coverage.counter("backer_port_change")
 
 
+def _abandon(dpif: Dpif) -> None:
+    """Let go of a datapath that is of no use; one that nobody's ports are in goes altogether."""
+    with contextlib.suppress(DpifError):
+        dpif.recv_set(False)
+    with contextlib.suppress(DpifError):
+        if [port.name for port in dpif.port_dump()] == [dpif.name]:
+            dpif.destroy()
+    dpif.close()
+
+
 class Backer:
     """An open datapath and the bridges on it.
 
@@ -124,7 +134,7 @@ class Backer:
             backer.support = probe(dpif)
             dpif.recv_purge()
         except BaseException:
-            dpif.close()
+            _abandon(dpif)
             raise
         return backer
 

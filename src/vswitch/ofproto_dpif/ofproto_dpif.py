@@ -309,7 +309,11 @@ class Ofprotos:
         if name in self.all_ofproto_dpifs:
             raise ValueError(f"there is a bridge {name} already")
         ofproto = OfprotoDpif(name, type or "system", self)
-        ofproto.construct()
+        try:
+            ofproto.construct()
+        except BaseException:
+            self._close_if_unused(ofproto.type)
+            raise
         self.all_ofproto_dpifs[name] = ofproto
         try:
             ofproto.port_add(name, "internal", OFPP_LOCAL)
@@ -329,9 +333,13 @@ class Ofprotos:
         """Delete a bridge; the last one of a type takes the datapath along."""
         ofproto = self.all_ofproto_dpifs.pop(name)
         ofproto.destruct()
-        backer = ofproto.backer
-        if not backer.ofprotos:
-            del self.backers[backer.type]
+        self._close_if_unused(ofproto.type)
+
+    def _close_if_unused(self, type: str) -> None:
+        """Delete the datapath of `type` if it has no bridge."""
+        backer = self.backers.get(type)
+        if backer is not None and not backer.ofprotos:
+            del self.backers[type]
             backer.close(destroy=True)
 
     def close(self, destroy: bool = True) -> None:
