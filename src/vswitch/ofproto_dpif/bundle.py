@@ -121,9 +121,8 @@ class OfportDpif:
 
     `ofp_port` is the OpenFlow number, `odp_port` the datapath's (ODPP_NONE: none, as for a
     patch port). `peer` is the other end of a patch port. `config` and `state` repeat `up`'s
-    bits where translation reads them. `realdev_ofp_port` and `vlandev_vid` are nonzero on a
-    VLAN splinter device. Patch ports have no device of their own to count packets, so the
-    counters here are theirs.
+    bits where translation reads them. Patch ports have no device of their own to count packets,
+    so the counters here are theirs.
     """
 
     def __init__(self, up: OfPort | None, ofproto: OfprotoDpif | None, name: str, ofp_port: int,
@@ -146,8 +145,6 @@ class OfportDpif:
         self.rstp_port: Any = None
         self.cfm: Any = None
         self.bfd: Any = None
-        self.realdev_ofp_port: int = 0
-        self.vlandev_vid: int = 0
         self.dscp_of_queue: dict[int, int] = {}
         self.rx_packets: int = 0
         self.rx_bytes: int = 0
