@@ -26,6 +26,12 @@ ONFACT13_COPY_FIELD: Final = 3200
 NXAST_CLONE: Final = 42
 MAX_DEPTH: Final = 100
 """How deep actions may be nested."""
+NOT_IN_ACTION_SET: Final = (
+    a.Bundle, a.CheckPktLarger, a.Clone, a.Conjunction, a.Controller, a.DeleteField, a.Exit, a.FinTimeout,
+    a.Learn, a.Meter, a.Multipath, a.Note, a.OutputReg, a.OutputTrunc, a.PopQueue, a.Sample, a.StackPop,
+    a.StackPush,
+)  # fmt: skip
+"""What write_actions refuses."""
 
 
 def put_actions(w: Writer, actions: Actions, version: int, match: Match | None = None) -> None:
@@ -195,47 +201,54 @@ def get_action_list(r: Reader, version: int, depth: int) -> Actions:
             raise OfpError("OFPBAC_BAD_LEN", "action")
         type_ = r.u16()
         size = r.u16()
-        if size < 8 or size & 7 or size - 4 > r.end - r.pos:
-            raise OfpError("OFPBAC_BAD_LEN", f"action of {size} bytes")
-        body = r.sub(size - 4, "OFPBAC_BAD_LEN")
         if type_ == OFPAT_EXPERIMENTER:
-            found.append(_get_experimenter(body, size, version, depth))
+            found.append(_get_experimenter(r, size, version, depth))
         else:
-            found.append(_get_standard(body, type_, size, version))
+            found.append(_get_standard(r, type_, size, version))
     return tuple(found)
 
 
-def _get_standard(body: Reader, type_: int, size: int, version: int) -> Action:
+def _body(r: Reader, type_: int, size: int, wanted: i64) -> Reader:
+    """The rest of an action of `size` bytes, of which it must have `wanted` (negative: at least)."""
+    size64: i64 = size
+    if size < 8 or size & 7 or size - 4 > r.end - r.pos:
+        raise OfpError("OFPBAC_BAD_LEN", f"action of {size} bytes")
+    if size64 != wanted if wanted > 0 else size64 < -wanted:
+        raise OfpError("OFPBAC_BAD_LEN", f"action {type_} of {size} bytes")
+    return r.sub(size - 4, "OFPBAC_BAD_LEN")
+
+
+def _get_standard(r: Reader, type_: int, size: int, version: int) -> Action:
     if version == OFP10:
         if type_ >= len(standard.SIZES10):
             raise OfpError("OFPBAC_BAD_TYPE", f"action {type_}")
-        if size != standard.SIZES10[type_]:
-            raise OfpError("OFPBAC_BAD_LEN", f"action {type_} of {size} bytes")
-        return standard.get10(body, type_)
+        return standard.get10(_body(r, type_, size, standard.SIZES10[type_]), type_)
     known = standard.SIZES11.get(type_)
     if known is None or not known[1] <= version <= known[2]:
         raise OfpError("OFPBAC_BAD_TYPE", f"action {type_}")
-    if known[0] and size != known[0]:
-        raise OfpError("OFPBAC_BAD_LEN", f"action {type_} of {size} bytes")
-    return standard.get11(body, type_, version)
+    return standard.get11(_body(r, type_, size, known[0]), type_, version)
 
 
-def _get_experimenter(body: Reader, size: int, version: int, depth: int) -> Action:
-    vendor = body.u32()
-    if size < 16 or vendor not in (NX_VENDOR_ID, ONF_VENDOR_ID):
-        raise OfpError("OFPBAC_BAD_LEN" if size < 16 else "OFPBAC_BAD_VENDOR", f"vendor {vendor:#x}")
-    subtype: int = body.u16()
+def _get_experimenter(r: Reader, size: int, version: int, depth: int) -> Action:
+    if size < 16 or r.end - r.pos < 12:
+        raise OfpError("OFPBAC_BAD_LEN", f"experimenter action of {size} bytes")
+    vendor = r.u32()
+    subtype: int = r.u16()
+    r.pos -= 6
     if vendor == ONF_VENDOR_ID:
         if subtype != ONFACT13_COPY_FIELD or version not in (OFP13, OFP14):
             raise OfpError("OFPBAC_BAD_VENDOR_TYPE", f"ONF action {subtype}")
-        body.skip(2)
+        body = _body(r, subtype, size, -24)
+        body.skip(8)
         return set_field.get_reg_move(body, 2)
+    if vendor != NX_VENDOR_ID:
+        raise OfpError("OFPBAC_BAD_VENDOR", f"vendor {vendor:#x}")
     known = _NX_SIZES.get(subtype)
-    if known is None or (subtype in _NX10_ONLY and version != OFP10):
+    span = _NX_VERSIONS.get(subtype)
+    if known is None or (span is not None and not span[0] <= version <= span[1]):
         raise OfpError("OFPBAC_BAD_VENDOR_TYPE", f"Nicira action {subtype}")
-    wanted: i64 = known
-    if size != wanted if wanted > 0 else size < -wanted:
-        raise OfpError("OFPBAC_BAD_LEN", f"Nicira action {subtype} of {size} bytes")
+    body = _body(r, subtype, size, known)
+    body.skip(6)
     if subtype == NXAST_CLONE:
         body.skip(6)
         return a.Clone(get_action_list(body, version, depth + 1))
@@ -254,8 +267,10 @@ def _get_ct(body: Reader, version: int, depth: int) -> Action:
 
 
 def check_list(actions: Actions, outer: Action | None) -> None:
-    """What may stand together, and within `outer`. OfpError: OFPBAC_BAD_ARGUMENT, NXBAC_BAD_CONJUNCTION."""
-    inside_ct = isinstance(outer, a.Ct)
+    """What may stand together, and within `outer`.
+
+    OfpError: OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_TYPE, NXBAC_BAD_CONJUNCTION.
+    """
     conjunction = False
     other = False
     for action in actions:
@@ -263,13 +278,17 @@ def check_list(actions: Actions, outer: Action | None) -> None:
             conjunction = True
         elif not isinstance(action, a.Note):
             other = True
-        if isinstance(action, a.Nat):
-            if not inside_ct:
-                raise OfpError("OFPBAC_BAD_ARGUMENT", "nat outside of ct")
-        elif inside_ct and not isinstance(action, a.SetField | a.RegMove):
-            raise OfpError("OFPBAC_BAD_ARGUMENT", f"{type(action).__name__} within ct")
-        if isinstance(action, a.Clone):
+        if isinstance(outer, a.Ct):
+            if not isinstance(action, a.Nat | a.SetField | a.RegMove):
+                raise OfpError("OFPBAC_BAD_ARGUMENT", f"{type(action).__name__} within ct")
+            if isinstance(action, a.Nat) and action.kind and not outer.commit:
+                raise OfpError("OFPBAC_BAD_ARGUMENT", "nat without commit")
+        elif isinstance(action, a.Nat):
+            raise OfpError("OFPBAC_BAD_SET_ARGUMENT", "nat outside of ct")
+        elif isinstance(action, a.Clone):
             check_list(action.actions, action)
+        if isinstance(outer, a.WriteActions) and isinstance(action, NOT_IN_ACTION_SET):
+            raise OfpError("OFPBAC_BAD_TYPE", f"{type(action).__name__} in an action set")
     if conjunction and other:
         raise OfpError("NXBAC_BAD_CONJUNCTION", "conjunction beside other actions")
 
@@ -386,20 +405,16 @@ def _get_group(r: Reader) -> Action:
     return a.Group(r.u32())
 
 
+def _get_write_metadata(_r: Reader) -> Action:
+    raise OfpError("OFPBIC_UNSUP_INST", "write_metadata among actions")
+
+
 def _get_ct_clear(_r: Reader) -> Action:
     return a.CtClear()
 
 
 def _get_dec_nsh_ttl(_r: Reader) -> Action:
     return a.DecNshTtl()
-
-
-def _get_debug_recirc(_r: Reader) -> Action:
-    return a.DebugRecirc()
-
-
-def _get_debug_slow(_r: Reader) -> Action:
-    return a.DebugSlow()
 
 
 _NX: Final[dict[int, tuple[int, Callable[[Reader], Action]]]] = {
@@ -422,17 +437,17 @@ _NX: Final[dict[int, tuple[int, Callable[[Reader], Action]]]] = {
     19: (16, nicira.get_fin_timeout),
     20: (16, properties.get_controller),
     21: (-16, nicira.get_dec_ttl_ids),
-    22: (32, nicira.get_write_metadata),
+    22: (32, _get_write_metadata),
     23: (16, standard.get_push_mpls),
     24: (16, _get_pop_mpls),
     25: (16, _get_mpls_ttl),
     26: (16, _get_dec_mpls_ttl),
-    27: (-24, _get_stack_push),
-    28: (-24, _get_stack_pop),
+    27: (24, _get_stack_push),
+    28: (24, _get_stack_pop),
     29: (24, _get_sample),
     30: (16, _get_mpls_label),
     31: (16, _get_mpls_tc),
-    32: (-24, ports.get_output_reg2),
+    32: (24, ports.get_output_reg2),
     33: (-16, _get_reg_load2),
     34: (16, nicira.get_conjunction),
     36: (-16, ct.get_nat),
@@ -445,17 +460,19 @@ _NX: Final[dict[int, tuple[int, Callable[[Reader], Action]]]] = {
     44: (16, _get_resubmit_table_ct),
     45: (-40, _get_learn2),
     46: (-16, properties.get_encap),
-    47: (16, properties.get_decap),
+    47: (-16, properties.get_decap),
     48: (16, _get_dec_nsh_ttl),
     49: (-24, nicira.get_check_pkt_larger),
-    50: (-24, nicira.get_delete_field),
-    254: (16, _get_debug_slow),
-    255: (16, _get_debug_recirc),
+    50: (24, nicira.get_delete_field),
 }
 """Nicira subtype -> its length (negative: the least that it may be), how to read it."""
 _GET_NX: Final = {subtype: known[1] for subtype, known in _NX.items()}
 _NX_SIZES: Final[dict[int, int]] = {
     **{subtype: known[0] for subtype, known in _NX.items()}, ct.NXAST_CT: -24, NXAST_CLONE: -16
 }
-_NX10_ONLY: Final = frozenset((4, 22))
-"""Nicira actions that only OpenFlow 1.0 needs."""
+_NX_VERSIONS: Final[dict[int, tuple[int, int]]] = {
+    **dict.fromkeys((4, 18, 23, 24, 25, 26, 30, 31, 40), (OFP10, OFP10)),
+    **dict.fromkeys((6, 7, 33), (OFP10, OFP14)),
+    **dict.fromkeys((46, 47, 48), (OFP13, OFP15)),
+}
+"""Nicira subtype -> the first and the last version that takes it; the others are for all."""

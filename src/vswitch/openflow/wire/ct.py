@@ -14,7 +14,7 @@ from vswitch.openflow.wire.put import Put, begin_nx, end_action
 from vswitch.openflow.wire.subfield import (
     check_subfield,
     from_ofs_nbits,
-    get_field_header,
+    get_short_header,
     put_field_header,
     put_ofs_nbits,
 )
@@ -62,7 +62,7 @@ def get_ct_head(r: Reader) -> a.Ct:
     zone_src: a.MfSubfield | None = None
     if source:
         r.pos -= 6
-        field = get_field_header(r)
+        field = get_short_header(r)
         zone_src = from_ofs_nbits(field, r.u16())
         zone = 0
         check_subfield(zone_src, dst=False)
@@ -71,8 +71,6 @@ def get_ct_head(r: Reader) -> a.Ct:
     table: int = r.u8()
     r.skip(3)
     alg: int = r.u16()
-    if flags & ~(CT_COMMIT | CT_FORCE):
-        raise OfpError("OFPBAC_BAD_ARGUMENT", f"ct flags {flags:#x}")
     commit = flags & CT_COMMIT != 0
     force = flags & CT_FORCE != 0
     if force and not commit:
@@ -121,7 +119,7 @@ def get_nat(r: Reader) -> a.Action:
     flags = r.u16()
     present = r.u16()
     kind = flags & 3
-    if kind == 3 or flags >> 5 or (flags and not kind) or (present and not kind):
+    if kind == 3 or flags >> 5:
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"nat flags {flags:#x}")
     low: int | None = None
     high: int | None = None
@@ -130,8 +128,10 @@ def get_nat(r: Reader) -> a.Action:
     six = present & (RANGE_IPV6_MIN | RANGE_IPV6_MAX)
     if (four and six) or four == RANGE_IPV4_MAX or six == RANGE_IPV6_MAX:
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"nat range {present:#x}")
-    if present & (RANGE_PROTO_MIN | RANGE_PROTO_MAX) == RANGE_PROTO_MAX:
+    if present & (RANGE_PROTO_MIN | RANGE_PROTO_MAX) == RANGE_PROTO_MAX or (present and not kind):
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"nat range {present:#x}")
+    if not kind:
+        flags = 0
     if four or six:
         family = 6 if six else 4
         size = 16 if six else 4

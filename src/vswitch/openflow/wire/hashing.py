@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from vswitch.openflow import actions as a
+from vswitch.openflow.constants import OFPP_MAX
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
+from vswitch.openflow.wire.ports import OUTPUT_PORTS
 from vswitch.openflow.wire.put import Put, begin_nx, end_action
 from vswitch.openflow.wire.subfield import (
     check_subfield,
     from_ofs_nbits,
-    get_field_header,
+    get_short_header,
     put_field_header,
     put_ofs_nbits,
 )
@@ -56,7 +58,7 @@ def get_multipath(r: Reader) -> a.Action:
     arg: int = r.u32()
     r.skip(2)
     bits = r.u16()
-    dst = from_ofs_nbits(get_field_header(r), bits)
+    dst = from_ofs_nbits(get_short_header(r), bits)
     if fields >= len(HASH_FIELDS) or algorithm >= len(MULTIPATH_ALGORITHMS):
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"multipath fields {fields}, algorithm {algorithm}")
     if dst.n_bits < 16 and max_link >= 1 << dst.n_bits:
@@ -93,19 +95,23 @@ def get_bundle(r: Reader, load: bool) -> a.Action:
     kind = r.u32()
     n_members: int = r.u16()
     dst: a.MfSubfield | None = None
+    pad_ok = True
     if load:
         bits = r.u16()
-        dst = from_ofs_nbits(get_field_header(r), bits)
-        pad_ok = r.zeros(4)
+        dst = from_ofs_nbits(get_short_header(r), bits)
+        r.skip(4)
     else:
         pad_ok = r.zeros(10)
+    if r.left < 2 * n_members:
+        raise OfpError("OFPBAC_BAD_LEN", f"bundle of {n_members} members")
     if fields >= len(HASH_FIELDS) or algorithm >= len(BUNDLE_ALGORITHMS) or not pad_ok:
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"bundle fields {fields}, algorithm {algorithm}")
-    if n_members > MAX_MEMBERS or kind != NXM_OF_IN_PORT:
+    if n_members > MAX_MEMBERS or kind >> 9:
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"bundle of {n_members} members")
     if dst is not None:
         check_subfield(dst, dst=True)
-    if r.left < 2 * n_members:
-        raise OfpError("OFPBAC_BAD_LEN", f"bundle of {n_members} members")
     members: list[int] = [r.u16() for _ in range(n_members)]
+    for port in members:
+        if port >= OFPP_MAX and port not in OUTPUT_PORTS:
+            raise OfpError("OFPBAC_BAD_OUT_PORT", f"bundle member {port}")
     return a.Bundle(HASH_FIELDS[fields], basis, BUNDLE_ALGORITHMS[algorithm], tuple(members), dst)

@@ -127,7 +127,7 @@ def get_instructions(r: Reader, length: int, version: int) -> Actions:
 def _check_type(type_: int, size: int, version: int) -> None:
     if type_ == OFPIT_EXPERIMENTER:
         raise OfpError("OFPBIC_BAD_EXPERIMENTER")
-    if not 0 < type_ < len(SIZES) or (type_ == OFPIT13_METER and version < OFP13):
+    if not 0 < type_ < len(SIZES) or (type_ == OFPIT13_METER and version > OFP14):
         raise OfpError("OFPBIC_UNKNOWN_INST", f"instruction {type_}")
     wanted = SIZES[type_]
     if size != wanted if wanted > 0 else size < -wanted:
@@ -146,9 +146,9 @@ def _get_instruction(r: Reader, type_: int, version: int, actions: list[Action])
         actions.append(a.ClearActions())
     elif type_ == OFPIT_WRITE_ACTIONS:
         r.skip(4)
-        written = get_action_list(r, version, 0)
-        check_list(written, None)
-        actions.append(a.WriteActions(written))
+        written = a.WriteActions(get_action_list(r, version, 0))
+        check_list(written.actions, written)
+        actions.append(written)
     elif type_ == OFPIT_WRITE_METADATA:
         r.skip(4)
         metadata = r.u64()

@@ -14,7 +14,12 @@ from vswitch.openflow import actions as a
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.put import Put, begin_nx, end_action
-from vswitch.openflow.wire.subfield import check_subfield, get_field_header, put_field_header
+from vswitch.openflow.wire.subfield import (
+    check_subfield,
+    get_field_header,
+    get_short_header,
+    put_field_header,
+)
 
 NXAST_LEARN: Final = 16
 NXAST_LEARN2: Final = 45
@@ -137,6 +142,6 @@ def _get_spec(r: Reader, header: i64) -> a.LearnSpec:
 
 
 def _get_subfield(r: Reader, n_bits: int, written: bool) -> a.MfSubfield:
-    field = get_field_header(r)
+    field = get_short_header(r)
     ofs: int = r.u16()
     return check_subfield(a.MfSubfield(field, ofs, n_bits), dst=written)

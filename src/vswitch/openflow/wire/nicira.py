@@ -86,7 +86,8 @@ def put_dec_ttl_ids(w: Writer, action: a.DecTtl, _ctx: Put) -> None:
 def get_dec_ttl_ids(r: Reader) -> a.Action:
     """NXAST_DEC_TTL_CNT_IDS."""
     n: int = r.u16()
-    r.skip(4)
+    if not r.zeros(4):
+        raise OfpError("NXBRC_MUST_BE_ZERO", "dec_ttl")
     if r.left < 2 * n:
         raise OfpError("OFPBAC_BAD_LEN", f"dec_ttl with {n} ids")
     ids: list[int] = [r.u16() for _ in range(n)]
@@ -115,14 +116,6 @@ def put_write_metadata(w: Writer, action: a.WriteMetadata, _ctx: Put) -> None:
     w.u64(action.mask)
 
 
-def get_write_metadata(r: Reader) -> a.Action:
-    """NXAST_WRITE_METADATA."""
-    if not r.zeros(6):
-        raise OfpError("NXBRC_MUST_BE_ZERO", "write_metadata")
-    metadata = r.u64()
-    return a.WriteMetadata(metadata, r.u64())
-
-
 def put_stack(w: Writer, subtype: int, sf: a.MfSubfield) -> None:
     """NXAST_STACK_PUSH, NXAST_STACK_POP."""
     start = begin_nx(w, subtype)
@@ -139,7 +132,7 @@ def get_stack(r: Reader, pop: bool) -> a.Action:
     field = get_field_header(r)
     sf = a.MfSubfield(field, ofs, r.u16())
     if not r.zeros(r.left):
-        raise OfpError("OFPBRC_BAD_LEN", "padding is not zero")
+        raise OfpError("NXBRC_MUST_BE_ZERO", "stack")
     check_subfield(sf, dst=pop)
     return a.StackPop(sf) if pop else a.StackPush(sf)
 
@@ -175,14 +168,13 @@ def get_sample(r: Reader, kind: int) -> a.Action:
         return a.Sample(probability, collector, domain, point)
     port: int = r.u16()
     direction = r.u8()
-    if not r.zeros(5):
-        raise OfpError("NXBRC_MUST_BE_ZERO", "sample")
+    padded = not r.zeros(5)
     if kind == 3:
+        if padded:
+            raise OfpError("NXBRC_MUST_BE_ZERO", "sample")
         if direction > 2:
             raise OfpError("OFPBAC_BAD_ARGUMENT", f"sample direction {direction}")
         return a.Sample(probability, collector, domain, point, port, SAMPLE_DIRECTIONS[direction])
-    if direction:
-        raise OfpError("NXBRC_MUST_BE_ZERO", "sample")
     return a.Sample(probability, collector, domain, point, port)
 
 
@@ -236,6 +228,4 @@ def get_delete_field(r: Reader) -> a.Action:
     field = get_field_header(r)
     if not is_tun_metadata(field):
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"delete_field:{field.name}")
-    if not r.zeros(r.left):
-        raise OfpError("NXBRC_MUST_BE_ZERO", "delete_field")
     return a.DeleteField(field)

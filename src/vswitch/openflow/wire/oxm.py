@@ -42,7 +42,8 @@ NXM: Final = 0
 EXPERIMENTER_CLASS: Final = 0xFFFF
 OFPMT_OXM: Final = 1
 NXM_NX_COOKIE: Final = 0x00013C08
-"""The flow's cookie, in a request of the Nicira kind (class 1, field 30), 8 bytes."""
+"""The flow's cookie, in a request of the Nicira kind. Its number is NXM_NX_MPLS_TTL's too, its size not."""
+NXM_NX_COOKIE_W: Final = 0x00013D10
 MAX_TUN_METADATA: Final = 124
 
 TUN_METADATA_0: Final = by_name("tun_metadata0")
@@ -360,7 +361,7 @@ def put_nxm(w: Writer, match: Match, cookie: int = 0, cookie_mask: int = 0) -> i
     put_oxm_raw(w, match, NXM)
     if cookie_mask:
         exact = cookie_mask == 0xFFFFFFFFFFFFFFFF
-        w.u32(NXM_NX_COOKIE if exact else NXM_NX_COOKIE | 0x108)
+        w.u32(NXM_NX_COOKIE if exact else NXM_NX_COOKIE_W)
         w.u64(cookie & cookie_mask)
         if not exact:
             w.u64(cookie_mask)
@@ -398,7 +399,7 @@ def get_oxm_header(r: Reader, tlv: OxmTlv) -> Field | None:
     head = r.u32()
     tlv.exact = head & 256 == 0
     tlv.size = head & 255
-    tlv.cookie = head == NXM_NX_COOKIE or head == NXM_NX_COOKIE | 0x108
+    tlv.cookie = head in (NXM_NX_COOKIE, NXM_NX_COOKIE_W)
     if tlv.cookie:  # an mpls_ttl has the same number; the size tells them apart
         tlv.field = None
         return None
@@ -416,7 +417,7 @@ def get_oxm_header(r: Reader, tlv: OxmTlv) -> Field | None:
 def get_oxm_tlv(r: Reader, tlv: OxmTlv) -> None:
     """A whole TLV into `tlv`. The reader passes it even if `tlv.field` is None (an unknown field).
 
-    OfpError: OFPBMC_BAD_LEN, OFPBMC_BAD_MASK, OFPBMC_BAD_WILDCARDS, OFPBMC_BAD_VALUE.
+    OfpError: OFPBMC_BAD_LEN, OFPBMC_BAD_WILDCARDS.
     """
     field = get_oxm_header(r, tlv)
     size = tlv.size
@@ -438,10 +439,8 @@ def get_oxm_tlv(r: Reader, tlv: OxmTlv) -> None:
     tlv.mask = mask
     if value & ~mask:
         raise OfpError("OFPBMC_BAD_WILDCARDS", "cookie" if field is None else field.name)
-    if mask == (1 << 8 * half) - 1:
+    if mask == (1 << 8 * half) - 1 and (half == width or half >= 4):
         tlv.exact = True
-    elif field is not None and not field.maskable:
-        raise OfpError("OFPBMC_BAD_MASK", field.name)
 
 
 def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
@@ -452,6 +451,8 @@ def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
         raise OfpError("OFPBMC_DUP_FIELD", field.name)
     value = tlv.value
     ones = field.ones
+    if not tlv.exact and not field.maskable:
+        raise OfpError("OFPBMC_BAD_MASK", field.name)
     if field.special == 1:
         if port_from_oxm(value) < 0:
             raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
@@ -469,7 +470,7 @@ def get_oxm_raw(r: Reader, strict: bool = True) -> Match:
     """The match whose TLVs are all that `r` has left.
 
     OfpError: OFPBMC_BAD_FIELD (unknown, unless not `strict`), and those of `get_oxm_tlv`;
-    OFPBMC_BAD_PREREQ, OFPBMC_DUP_FIELD.
+    OFPBMC_BAD_PREREQ, OFPBMC_DUP_FIELD, OFPBMC_BAD_MASK, OFPBMC_BAD_VALUE.
     """
     match = Match()
     tlv = OxmTlv()

@@ -12,7 +12,16 @@ from mypy_extensions import i64
 
 from vswitch.flow.flow import port_from_oxm, ports_to_oxm
 from vswitch.openflow import actions as a
-from vswitch.openflow.constants import OFPP_CONTROLLER, OFPP_IN_PORT, OFPP_LOCAL, OFPP_MAX
+from vswitch.openflow.constants import (
+    OFPP_ALL,
+    OFPP_CONTROLLER,
+    OFPP_FLOOD,
+    OFPP_IN_PORT,
+    OFPP_LOCAL,
+    OFPP_MAX,
+    OFPP_NORMAL,
+    OFPP_TABLE,
+)
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.oxm import NXM, oxm_entry
@@ -21,6 +30,7 @@ from vswitch.openflow.wire.subfield import (
     check_subfield,
     from_ofs_nbits,
     get_field_header,
+    get_short_header,
     put_field_header,
     put_ofs_nbits,
 )
@@ -37,6 +47,10 @@ NXAST_OUTPUT_REG: Final = 15
 NXAST_OUTPUT_REG2: Final = 32
 NXAST_OUTPUT_TRUNC: Final = 39
 NXAST_RESUBMIT_TABLE_CT: Final = 44
+OUTPUT_PORTS: Final = frozenset((
+    OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_CONTROLLER, OFPP_LOCAL,
+))
+"""Reserved ports that a packet can be output to."""
 
 
 def put_port(w: Writer, port: i64, version: int) -> None:
@@ -75,6 +89,8 @@ def put_output(w: Writer, port: int, max_len: int, version: int) -> None:
 def get_output(r: Reader, version: int) -> a.Action:
     """OFPAT_OUTPUT; only an output to the controllers has a max_len."""
     port = get_port(r, version)
+    if port >= OFPP_MAX and port not in OUTPUT_PORTS:
+        raise OfpError("OFPBAC_BAD_OUT_PORT", f"output to port {port}")
     max_len: int = r.u16()
     return a.Output(port, max_len if port == OFPP_CONTROLLER else 0)
 
@@ -134,7 +150,7 @@ def put_output_reg(w: Writer, action: a.OutputReg, _ctx: Put) -> None:
 def get_output_reg(r: Reader) -> a.Action:
     """NXAST_OUTPUT_REG."""
     bits = r.u16()
-    src = from_ofs_nbits(get_field_header(r), bits)
+    src = from_ofs_nbits(get_short_header(r), bits)
     max_len: int = r.u16()
     if not r.zeros(6):
         raise OfpError("OFPBAC_BAD_ARGUMENT", "output_reg")

@@ -104,7 +104,7 @@ def get_controller2(r: Reader) -> a.Action:
             continue
         if kind > METER_ID:
             raise OfpError("OFPBPC_BAD_TYPE", f"controller property {kind}")
-        if size != (1 if kind == REASON else 0 if kind == PAUSE else 4):
+        if kind != PAUSE and size != (1 if kind == REASON else 4):
             raise OfpError("OFPBPC_BAD_LEN", f"controller property {kind}")
         if kind == MAX_LEN:
             max_len = body.u16()
@@ -115,7 +115,7 @@ def get_controller2(r: Reader) -> a.Action:
         elif kind == PAUSE:
             pause = True
         else:
-            meter_id = body.u32()
+            meter_id = body.u32() or -1
     return a.Controller(
         max_len, reason, controller_id, userdata, pause, None if meter_id < 0 else meter_id
     )
@@ -213,4 +213,6 @@ def get_decap(r: Reader) -> a.Action:
     """NXAST_DECAP."""
     r.skip(2)
     packet_type: int = r.u32()
+    if r.left:
+        raise OfpError("NXBAC_UNKNOWN_ED_PROP", "decap has a property")
     return a.Decap(None if packet_type == USE_NEXT_PROTO else packet_type)

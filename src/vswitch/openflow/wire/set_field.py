@@ -13,13 +13,13 @@ from mypy_extensions import i64
 
 from vswitch.flow.field import Field
 from vswitch.flow.fields import by_name
-from vswitch.flow.flow import port_from_oxm
 from vswitch.openflow import actions as a
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.oxm import (
     NXM,
     OxmTlv,
+    get_oxm_header,
     get_oxm_tlv,
     is_tun_metadata,
     oxm_entry,
@@ -28,8 +28,10 @@ from vswitch.openflow.wire.oxm import (
 from vswitch.openflow.wire.put import Put, begin_nx, end_action
 from vswitch.openflow.wire.subfield import (
     check_subfield,
+    fits,
     from_ofs_nbits,
     get_field_header,
+    get_short_header,
     put_field_header,
 )
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP15
@@ -98,7 +100,8 @@ def put_set_field(w: Writer, action: a.SetField, ctx: Put) -> None:
     field = action.field
     exact = action.mask & field.ones == field.ones
     if version >= OFP15 or (version >= OFP12 and exact and not action.load):
-        put_oxm_set_field(w, field, action.value, None if exact else action.mask, version)
+        unmasked = exact and (not action.load or field.n_bits == 8 * field.n_bytes)
+        put_oxm_set_field(w, field, action.value, None if unmasked else action.mask, version)
         return
     if version < OFP12 and exact and not action.load and put_legacy(w, field, action.value, version):
         return
@@ -145,7 +148,7 @@ def put_reg_load(w: Writer, field: Field, ofs: int, n_bits: int, value: int) -> 
 def get_reg_load(r: Reader) -> a.Action:
     """NXAST_REG_LOAD."""
     bits = r.u16()
-    dst = check_subfield(from_ofs_nbits(get_field_header(r), bits), dst=True)
+    dst = check_subfield(from_ofs_nbits(get_short_header(r), bits), dst=True)
     value = r.u64()
     if value >> dst.n_bits:
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"{value:#x} does not fit into {dst.n_bits} bits")
@@ -155,28 +158,26 @@ def get_reg_load(r: Reader) -> a.Action:
 def get_set_field(r: Reader, *, may_mask: bool) -> a.Action:
     """The TLV of OFPAT_SET_FIELD or NXAST_REG_LOAD2, and zeros after it."""
     tlv = OxmTlv()
-    get_oxm_tlv(r, tlv)
-    field = tlv.field
-    if field is None or tlv.cookie:
+    start = r.pos
+    r.error = "OFPBMC_BAD_LEN"
+    field = get_oxm_header(r, tlv)
+    if field is None:
         raise OfpError("OFPBAC_BAD_SET_TYPE", "unknown field")
+    if not fits(tlv, field):
+        raise OfpError("OFPBAC_BAD_SET_LEN" if tlv.size else "OFPBAC_BAD_SET_TYPE", field.name)
+    masked = not tlv.exact
+    r.pos = start
+    get_oxm_tlv(r, tlv)
+    if masked and not may_mask:
+        raise OfpError("OFPBAC_BAD_SET_MASK", field.name)
     if not r.zeros(r.left):
         raise OfpError("OFPBAC_BAD_SET_ARGUMENT", "padding is not zero")
     if not field.writable:
         raise OfpError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} is read-only")
-    if not tlv.exact and not may_mask:
-        raise OfpError("OFPBAC_BAD_SET_TYPE", f"{field.name} with a mask")
     value = tlv.value
-    bad = value & ~field.ones != 0
-    if field.special == 1:
-        bad = port_from_oxm(value) < 0
-    if bad or (field.name == "nw_tos" and value & 3):
+    if value & ~field.ones or field.name == "in_port_oxm" or (field.name == "nsh_ttl" and value > 63):
         raise OfpError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} {value:#x}")
-    mask = (1 << field.n_bits) - 1 if field.special == 1 else field.ones
-    if field.name == "nw_tos":
-        mask = 0xFF
-    if is_tun_metadata(field):
-        mask = field.ones
-    return a.SetField(field, value, mask if tlv.exact else tlv.mask & mask)
+    return a.SetField(field, value, field.ones if tlv.exact else tlv.mask & field.ones)
 
 
 def put_reg_move(w: Writer, action: a.RegMove, ctx: Put) -> None:
@@ -209,7 +210,7 @@ def get_reg_move(r: Reader, pad: int) -> a.Action:
     src = a.MfSubfield(get_field_header(r), src_ofs, n_bits)
     dst = a.MfSubfield(get_field_header(r), dst_ofs, n_bits)
     if not r.zeros(r.left):
-        raise OfpError("OFPBRC_BAD_LEN", "padding is not zero")
+        raise OfpError("NXBRC_MUST_BE_ZERO", "padding of a move")
     return a.RegMove(check_subfield(src, dst=False), check_subfield(dst, dst=True))
 
 

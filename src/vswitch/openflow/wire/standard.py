@@ -31,33 +31,17 @@ SIZES10: Final = (8, 8, 8, 8, 16, 16, 8, 8, 8, 8, 8, 16)
 """OpenFlow 1.0 action type -> its length."""
 SIZES11: Final[dict[int, tuple[int, int, int]]] = {
     0: (16, OFP11, OFP15),
-    1: (8, OFP11, OFP11),
-    2: (8, OFP11, OFP11),
-    3: (16, OFP11, OFP11),
-    4: (16, OFP11, OFP11),
-    5: (8, OFP11, OFP11),
-    6: (8, OFP11, OFP11),
-    7: (8, OFP11, OFP11),
-    8: (8, OFP11, OFP11),
-    9: (8, OFP11, OFP11),
-    10: (8, OFP11, OFP11),
-    13: (8, OFP11, OFP11),
-    14: (8, OFP11, OFP11),
-    15: (8, OFP11, OFP15),
-    16: (8, OFP11, OFP15),
-    17: (8, OFP11, OFP15),
-    18: (8, OFP11, OFP15),
-    19: (8, OFP11, OFP15),
-    20: (8, OFP11, OFP15),
-    21: (8, OFP11, OFP15),
-    22: (8, OFP11, OFP15),
-    23: (8, OFP11, OFP15),
-    24: (8, OFP11, OFP15),
+    3: (16, OFP11, OFP15),
+    4: (16, OFP11, OFP15),
+    **dict.fromkeys((1, 2, 5, 6, 7, 8, 9, 10, *range(13, 25)), (8, OFP11, OFP15)),
     25: (0, OFP12, OFP15),
     28: (0, OFP15, OFP15),
     29: (8, OFP15, OFP15),
 }
-"""Action type of OpenFlow 1.1 and later -> its length (0: it varies), first and last version."""
+"""Action type of OpenFlow 1.1 and later -> its length (0: it varies), first and last version.
+
+The setters that 1.2 replaced by set_field are still read, as Open vSwitch does.
+"""
 
 PUSH_VLAN: Final = 17
 VLAN_8021Q: Final = 0x8100
@@ -348,7 +332,7 @@ def get_mpls_setter(r: Reader, type_: int, label_size: int) -> a.Action:
     """13 set_mpls_label, 14 set_mpls_tc, 15 set_mpls_ttl, 16 dec_mpls_ttl."""
     if type_ == 13:
         label = r.uint(label_size) & 0xFFFFFFFF
-        if label > 0xFFFFF:
+        if label > 0xFFFFF and label_size == 4:
             raise OfpError("OFPBAC_BAD_ARGUMENT", f"MPLS label {label}")
         return a.SetMplsLabel(label)
     if type_ == 14:

@@ -14,7 +14,7 @@ from vswitch.flow.field import Field
 from vswitch.openflow.actions import MfSubfield
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
-from vswitch.openflow.wire.oxm import NXM, OxmTlv, get_oxm_header, oxm_entry, put_oxm_header
+from vswitch.openflow.wire.oxm import NXM, OxmTlv, get_oxm_header, is_tun_metadata, oxm_entry, put_oxm_header
 from vswitch.openflow.wire.version import OFP12
 
 MAX_OFS_NBITS: Final = 64
@@ -29,23 +29,32 @@ def put_field_header(w: Writer, field: Field, version: int = NXM) -> None:
 def get_field_header(r: Reader) -> Field:
     """The field that a TLV header names. OfpError: OFPBMC_BAD_FIELD, OFPBMC_BAD_MASK, OFPBMC_BAD_LEN."""
     tlv = OxmTlv()
+    r.error = "OFPBMC_BAD_LEN"
     field = get_oxm_header(r, tlv)
-    if field is None:
+    r.error = "OFPBAC_BAD_LEN"
+    if field is None or not fits(tlv, field):
         raise OfpError("OFPBMC_BAD_FIELD", "unknown field in an action")
     if not tlv.exact:
         raise OfpError("OFPBMC_BAD_MASK", field.name)
-    if tlv.size != field.n_bytes:
-        raise OfpError("OFPBMC_BAD_LEN", field.name)
     return field
 
 
-def get_plain_header(r: Reader) -> Field | None:
-    """The field that 4 bytes name, None for 4 zero bytes, as `get_field_header` otherwise."""
-    head = r.u32()
-    if head == 0:
-        return None
-    r.pos -= 4
-    return get_field_header(r)
+def get_short_header(r: Reader) -> Field:
+    """The field that 4 bytes name, so none of an experimenter's. OfpError OFPBAC_BAD_SET_TYPE."""
+    tlv = OxmTlv()
+    at = r.need(4)
+    field = None
+    if r.data[at] != 0xFF or r.data[at + 1] != 0xFF:
+        r.pos = at
+        field = get_oxm_header(r, tlv)
+    if field is None or not fits(tlv, field):
+        raise OfpError("OFPBAC_BAD_SET_TYPE", "unknown field in an action")
+    return field
+
+
+def fits(tlv: OxmTlv, field: Field) -> bool:
+    """Whether the length in a TLV header is that of `field`."""
+    return tlv.size == field.n_bytes * (1 if tlv.exact else 2) or is_tun_metadata(field)
 
 
 def check_subfield(sf: MfSubfield, *, dst: bool) -> MfSubfield:
