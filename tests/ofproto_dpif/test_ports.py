@@ -281,3 +281,42 @@ def test_a_vlan_device_stands_in_for_a_vlan_of_its_real_device(lab: MakeLab) -> 
     assert made.rule("in_port=1,dl_vlan=9").n_packets == 4
     made.send("p3", udp())
     assert made.received() == {"p1.9": 1}
+
+
+def test_splinters_take_effect_at_once_and_end_with_their_ports(lab: MakeLab) -> None:
+    made = lab(3, "in_port=3,actions=mod_vlan_vid:9,output:1")
+    bridge = made.bridge
+    bridge.port_add("p1.9", "dummy", 19)
+    made.send("p3", udp())
+    assert made.received() == {"p1": 1}
+    assert splinters.add(bridge, 19, 1, 9)
+    assert not splinters.add(bridge, 19, 1, 10)
+    made.run()
+    made.send("p3", udp())
+    assert made.received() == {"p1.9": 1}
+    bridge.port_del("p1.9")
+    made.run()
+    made.send("p3", udp())
+    assert made.received() == {"p1": 1}
+    bridge.port_add("p1.8", "dummy", 19)
+    assert splinters.add(bridge, 19, 1, 8)
+    bridge.port_del("p1")
+    assert (bridge.vlandev_map, bridge.realdev_vid_map) == ({}, {})
+
+
+def test_a_port_whose_device_is_gone_can_be_deleted_for_good(
+    lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = lab(2)
+    bridge, dpif = made.bridge, made.backer.dpif
+    dpif.port_del(bridge.ports[2].odp_port)
+    with monkeypatch.context() as gone:
+        gone.setattr(dpif, "port_add", lambda *_args: (_ for _ in ()).throw(OSError(errno.ENODEV, "gone")))
+        made.run()
+        assert "p2" not in bridge.ports_by_name
+        bridge.port_del("p2")
+    dpif.port_add("p2", "dummy")
+    made.run()
+    assert "p2" not in bridge.ports_by_name
+    with pytest.raises(PortError, match="br0: has no port p2"):
+        bridge.port_del("p2")

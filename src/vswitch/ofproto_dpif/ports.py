@@ -13,6 +13,7 @@ from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.ofproto.ports import OfPort
+from vswitch.ofproto_dpif import splinters
 from vswitch.ofproto_dpif.bundle import ODPP_NONE, OfportDpif
 from vswitch.ofproto_dpif.bundles import port_added, port_config_changed, port_removed
 from vswitch.ofproto_dpif.device import device_info, set_up
@@ -112,12 +113,17 @@ def _insert(ofproto: OfprotoDpif, port: OfportDpif) -> None:
 
 
 def port_del(ofproto: OfprotoDpif, name: str) -> None:
-    """Remove port `name` from the bridge and its device from the datapath. ENODEV: no such port."""
+    """Remove port `name` from the bridge and its device, if that is there, from the datapath.
+    ENODEV: no such port."""
+    spec = ofproto.port_specs.pop(name, None)
+    if spec is None:
+        raise PortError(errno.ENODEV, f"{ofproto.name}: has no port {name}")
     port = ofproto.ports_by_name.get(name)
     if port is None:
-        raise PortError(errno.ENODEV, f"{ofproto.name}: has no port {name}")
+        splinters.remove_port(ofproto, spec.ofp_port)
+        return
+    splinters.remove_port(ofproto, port.ofp_port)
     _remove(ofproto, port)
-    ofproto.port_specs.pop(name, None)
     if port.odp_port != ODPP_NONE:
         try:
             ofproto.backer.dpif.port_del(port.odp_port)

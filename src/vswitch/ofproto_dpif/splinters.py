@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vswitch.flow.layout import VLAN_CFI
+from vswitch.ofproto_dpif.revalidate import RevReason
 
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
@@ -24,6 +25,7 @@ def add(ofproto: OfprotoDpif, vlandev: int, realdev: int, vid: int) -> bool:
         return False
     ofproto.vlandev_map[vlandev] = (realdev, vid)
     ofproto.realdev_vid_map[realdev, vid] = vlandev
+    ofproto.backer.need(RevReason.RECONFIGURE)
     return True
 
 
@@ -32,12 +34,14 @@ def remove(ofproto: OfprotoDpif, vlandev: int) -> None:
     found = ofproto.vlandev_map.pop(vlandev, None)
     if found is not None:
         ofproto.realdev_vid_map.pop(found, None)
+        ofproto.backer.need(RevReason.RECONFIGURE)
 
 
-def remove_realdev(ofproto: OfprotoDpif, realdev: int) -> None:
-    """Forget all VLAN devices of port `realdev`."""
-    for vlandev, (real, _) in list(ofproto.vlandev_map.items()):
-        if real == realdev:
+def remove_port(ofproto: OfprotoDpif, ofp_port: int) -> None:
+    """Port `ofp_port` is deleted: it stands for no VLAN any more, and no device for one of its VLANs."""
+    remove(ofproto, ofp_port)
+    for vlandev, (realdev, _) in list(ofproto.vlandev_map.items()):
+        if realdev == ofp_port:
             remove(ofproto, vlandev)
 
 
