@@ -13,13 +13,14 @@ from librt.strings import (
     BytesWriter,
     read_i16_be,
     read_i32_be,
+    read_i64_be,
     write_i16_be,
     write_i32_be,
     write_i64_be,
 )
 from mypy_extensions import i16, i32, i64, u8
 
-from vswitch.flow.flow import signed64
+from vswitch.flow.flow import signed64, unsigned64
 from vswitch.openflow.errors import OfpError
 
 _ZEROS = bytes(64)
@@ -151,10 +152,7 @@ class Reader:
 
     def u64(self) -> int:
         """Eight bytes."""
-        at = self.need(8)
-        high = i64(read_i32_be(self.data, at))
-        low = i64(read_i32_be(self.data, at + 4))
-        return (int(high & 0xFFFFFFFF) << 32) | (low & 0xFFFFFFFF)
+        return unsigned64(read_i64_be(self.data, self.need(8)))
 
     def uint(self, size: int) -> int:
         """`size` bytes as one unsigned integer."""

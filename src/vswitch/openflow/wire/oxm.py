@@ -246,7 +246,7 @@ def _put_vlan(w: Writer, order: _Order, flow: Flow, wc: Flow) -> None:
 
 
 def _put_network(w: Writer, order: _Order, flow: Flow, wc: Flow, dl_type: int) -> None:
-    """What the Ethernet type brings: MPLS, IP and transport, ARP or NSH."""
+    """What the Ethernet type brings: MPLS, IP and transport, or ARP."""
     if dl_type == ETH_TYPE_IP:
         _put_list(w, order.ipv4, flow, wc)
     elif dl_type == ETH_TYPE_IPV6:
@@ -256,8 +256,6 @@ def _put_network(w: Writer, order: _Order, flow: Flow, wc: Flow, dl_type: int) -
             _put_list(w, order.arp, flow, wc)
         elif dl_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
             _put_list(w, order.mpls, flow, wc)
-        elif dl_type == ETH_TYPE_NSH:
-            _put_list(w, order.nsh, flow, wc)
         return
     proto = flow.nw_proto
     if proto == IPPROTO_TCP:
@@ -294,7 +292,7 @@ def _put_tunnel(w: Writer, order: _Order, flow: Flow, wc: Flow) -> None:
     present = wc.bits(_PRESENT)
     for n in range(N_TUN_METADATA):
         if present >> n & 1 and not wc.bits(order.tun_metadata[n].field):
-            put_oxm_header(w, order.tun_metadata[n], 0, False)
+            put_oxm_header(w, order.tun_metadata[n], 0, True)
 
 
 def put_oxm_raw(w: Writer, match: Match, version: int) -> None:
@@ -317,6 +315,8 @@ def put_oxm_raw(w: Writer, match: Match, version: int) -> None:
         _put_list(w, order.metadata, flow, wc)
     _put_ethernet(w, order, flow, wc, typed, start)
     _put_tunnel(w, order, flow, wc)
+    if effective_dl_type(flow) == ETH_TYPE_NSH:
+        _put_list(w, order.nsh, flow, wc)
     _put_list(w, order.regs, flow, wc)
     i = at.W_CT_NW_SRC
     while i <= at.W_CT_IPV6_DST + 1:

@@ -87,12 +87,12 @@ def put_output(w: Writer, port: int, max_len: int, version: int) -> None:
 
 
 def get_output(r: Reader, version: int) -> a.Action:
-    """OFPAT_OUTPUT; only an output to the controllers has a max_len."""
+    """OFPAT_OUTPUT. A max_len that means nothing is kept, to be written again."""
     port = get_port(r, version)
     if port >= OFPP_MAX and port not in OUTPUT_PORTS:
         raise OfpError("OFPBAC_BAD_OUT_PORT", f"output to port {port}")
     max_len: int = r.u16()
-    return a.Output(port, max_len if port == OFPP_CONTROLLER else 0)
+    return a.Output(port, max_len)
 
 
 def put_enqueue(w: Writer, action: a.Enqueue, ctx: Put) -> None:
