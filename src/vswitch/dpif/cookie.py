@@ -1,7 +1,8 @@
 """The userdata of `Userspace` actions: why the packet was sent up, and what to do with it.
 
-The datapath hands it back, byte for byte, with the packet. The first byte is the cookie's type;
-the rest is this switch's own layout, in host order, since nobody else reads it.
+The datapath hands it back, byte for byte, with the packet. The layout, 48 bytes in host order
+with the type first, is the one that Open vSwitch 3.1's tools read (found by asking
+`dpctl/dump-flows` what it takes such bytes for), so that the real `ovs-dpctl` explains our flows.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
-SLOW_PATH: Final = 1
-CONTROLLER: Final = 2
+SFLOW: Final = 1
+SLOW_PATH: Final = 2
 FLOW_SAMPLE: Final = 3
-SFLOW: Final = 4
-IPFIX: Final = 5
+IPFIX: Final = 4
+CONTROLLER: Final = 5
+
+SLOW_PATH_PREFIX: Final = struct.pack("=H", SLOW_PATH)
+"""What a slow-path cookie begins with."""
+COOKIE_SIZE: Final = 48
+HEADER: Final = "=H22x"
+"""The type, and what Open vSwitch has for its own use."""
 
 SLOW_REASONS: Final = ("cfm", "bfd", "lacp", "stp", "lldp", "action", "match")
 """Names of the bits of a slow-path reason, lowest first."""
@@ -26,11 +33,11 @@ DIRECTIONS: Final = ("", "ingress", "egress")
 class SlowPathCookie:
     """The flow's packets are handled in userspace; `reason` is a set of `SLOW_REASONS` bits."""
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct("=BxxxI")
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct(HEADER + "4xI16x")
     reason: int = 0
 
     def pack(self) -> bytes:
-        """8 bytes."""
+        """COOKIE_SIZE bytes."""
         return self.LAYOUT.pack(SLOW_PATH, self.reason)
 
 
@@ -42,7 +49,7 @@ class ControllerCookie:
     `continuation` makes the packet-in one that the controller can resume.
     """
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct("=BBHHHIQ")
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct(HEADER + "BBHI8sHH4x")
     max_len: int = 0xFFFF
     reason: int = 0
     dont_send: bool = False
@@ -52,18 +59,18 @@ class ControllerCookie:
     controller_id: int = 0
 
     def pack(self) -> bytes:
-        """20 bytes."""
-        flags = self.dont_send | self.continuation << 1
+        """COOKIE_SIZE bytes."""
         return self.LAYOUT.pack(
-            CONTROLLER, flags, self.max_len, self.controller_id, self.reason, self.recirc_id, self.rule_cookie
-        )
+            CONTROLLER, self.dont_send, self.continuation, self.reason, self.recirc_id,
+            self.rule_cookie.to_bytes(8, "big"), self.controller_id, self.max_len,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FlowSampleCookie:
     """Give the packet to a flow-based IPFIX exporter. Ports are datapath ports, 0xffffffff for none."""
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct("=BBHIIII")
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct(HEADER + "H2xIIIII")
     probability: int = 0
     collector_set_id: int = 0
     obs_domain_id: int = 0
@@ -73,10 +80,10 @@ class FlowSampleCookie:
     """An index into `DIRECTIONS`."""
 
     def pack(self) -> bytes:
-        """20 bytes."""
+        """COOKIE_SIZE bytes."""
         return self.LAYOUT.pack(
-            FLOW_SAMPLE, self.direction, self.probability, self.collector_set_id, self.obs_domain_id,
-            self.obs_point_id, self.output_port,
+            FLOW_SAMPLE, self.probability, self.collector_set_id, self.obs_domain_id, self.obs_point_id,
+            self.output_port, self.direction,
         )  # fmt: skip
 
 
@@ -84,24 +91,24 @@ class FlowSampleCookie:
 class SflowCookie:
     """Give the packet to the bridge's sFlow agent: the TCI it leaves with, and where to (sFlow output)."""
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct("=BxHI")
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct(HEADER + "2s2xI16x")
     vlan_tci: int = 0
     output: int = 0
 
     def pack(self) -> bytes:
-        """8 bytes."""
-        return self.LAYOUT.pack(SFLOW, self.vlan_tci, self.output)
+        """COOKIE_SIZE bytes."""
+        return self.LAYOUT.pack(SFLOW, self.vlan_tci.to_bytes(2, "big"), self.output)
 
 
 @dataclass(frozen=True)
 class IpfixCookie:
     """Give the packet to the bridge's IPFIX exporter."""
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct("=BxxxI")
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct(HEADER + "I20x")
     output_port: int = 0xFFFFFFFF
 
     def pack(self) -> bytes:
-        """8 bytes."""
+        """COOKIE_SIZE bytes."""
         return self.LAYOUT.pack(IPFIX, self.output_port)
 
 
@@ -110,20 +117,24 @@ Cookie: TypeAlias = SlowPathCookie | ControllerCookie | FlowSampleCookie | Sflow
 
 def decode(userdata: bytes) -> Cookie | None:
     """The cookie that `userdata` is, None if it is none of ours."""
-    kind = userdata[0] if userdata else 0
-    if kind == SLOW_PATH and len(userdata) == SlowPathCookie.LAYOUT.size:
+    if len(userdata) != COOKIE_SIZE:
+        return None
+    kind = struct.unpack_from("=H", userdata)[0]
+    if kind == SLOW_PATH:
         return SlowPathCookie(SlowPathCookie.LAYOUT.unpack(userdata)[1])
-    if kind == CONTROLLER and len(userdata) == ControllerCookie.LAYOUT.size:
-        _, flags, max_len, id_, reason, recirc_id, rule_cookie = ControllerCookie.LAYOUT.unpack(userdata)
-        dont_send, continuation = bool(flags & 1), bool(flags & 2)
-        return ControllerCookie(max_len, reason, dont_send, continuation, recirc_id, rule_cookie, id_)
-    if kind == FLOW_SAMPLE and len(userdata) == FlowSampleCookie.LAYOUT.size:
-        _, direction, probability, collector, domain, point, port = FlowSampleCookie.LAYOUT.unpack(userdata)
-        if direction < len(DIRECTIONS):
-            return FlowSampleCookie(probability, collector, domain, point, port, direction)
-    if kind == SFLOW and len(userdata) == SflowCookie.LAYOUT.size:
-        return SflowCookie(*SflowCookie.LAYOUT.unpack(userdata)[1:])
-    if kind == IPFIX and len(userdata) == IpfixCookie.LAYOUT.size:
+    if kind == CONTROLLER:
+        _, dont_send, continuation, reason, recirc_id, rule_cookie, id_, max_len = ControllerCookie.LAYOUT.unpack(
+            userdata
+        )
+        return ControllerCookie(max_len, reason, bool(dont_send), bool(continuation), recirc_id,
+                                int.from_bytes(rule_cookie, "big"), id_)  # fmt: skip
+    if kind == FLOW_SAMPLE:
+        sample = FlowSampleCookie(*FlowSampleCookie.LAYOUT.unpack(userdata)[1:])
+        return sample if sample.direction < len(DIRECTIONS) else None
+    if kind == SFLOW:
+        _, tci, output = SflowCookie.LAYOUT.unpack(userdata)
+        return SflowCookie(int.from_bytes(tci, "big"), output)
+    if kind == IPFIX:
         return IpfixCookie(IpfixCookie.LAYOUT.unpack(userdata)[1])
     return None
 

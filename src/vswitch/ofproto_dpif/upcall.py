@@ -23,7 +23,7 @@ from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Drop, PushVlan
-from vswitch.dpif.cookie import SLOW_PATH, SLOW_REASONS
+from vswitch.dpif.cookie import SLOW_PATH_PREFIX, SLOW_REASONS
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
 from vswitch.flow.flow import Flow
@@ -82,7 +82,7 @@ def handle_upcalls(backer: Backer, upcalls: list[Upcall], now: int) -> None:
         missed = upcall.type is UpcallType.MISS
         if missed:
             n_miss += 1
-        elif upcall.userdata and upcall.userdata[0] == SLOW_PATH:
+        elif upcall.userdata.startswith(SLOW_PATH_PREFIX):
             n_slow += 1
         else:
             others.append(upcall)
