@@ -439,7 +439,8 @@ def get_oxm_tlv(r: Reader, tlv: OxmTlv) -> None:
     tlv.mask = mask
     if value & ~mask:
         raise OfpError("OFPBMC_BAD_WILDCARDS", "cookie" if field is None else field.name)
-    if mask == (1 << 8 * half) - 1 and (half == width or half >= 4):
+    n_bits: int = 8 * half
+    if (half == width or half >= 4) and mask >> n_bits - 1 and mask & (mask + 1) == 0:
         tlv.exact = True
 
 
