@@ -136,7 +136,7 @@ COMMANDS = {
     "coverage/show": r"^Event coverage, avg rate over last: 5 seconds, .*,  hash=[0-9a-f]+:\n.*upcall_miss ",
     "memory/show": r"^[^\n]*facets:\d+ [^\n]*ports:3 rules:4",
     "dpif/show": r"^netdev@ovs-netdev: hit:\d+ missed:\d+\n  br0:\n    br0 65534/1: \(tap\)\n    p1 1/2: ",
-    "dpif/show-channels": r"^netdev@ovs-netdev: upcalls pass through no channels\n$",
+    "dpif/show-channels": r"^netdev@ovs-netdev: a queue of 1000 upcalls a port, lost 0\n",
     "dpif/dump-flows br0": r"in_port\(2\),.* actions:.*1",
     "dpctl/show": r"^netdev@ovs-netdev:\n  lookups: hit:\d+ missed:\d+ lost:0\n  flows: \d+\n  port 0: ovs",
     "dpctl/dump-flows": r"^flow-dump from the main thread:\n.*in_port\(2\),",

@@ -138,7 +138,8 @@ def test_a_port_that_goes_takes_its_addresses_along() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(
-    st.tuples(st.integers(1, 12), st.integers(0, 1), st.sampled_from("abc"), st.integers(0, 9000)), max_size=60
+    st.tuples(st.integers(1, 12), st.integers(0, 1), st.sampled_from("abc"), st.integers(0, 9000)),
+    max_size=60,
 ))
 def test_the_table_keeps_its_books(events: list[tuple[int, int, str, int]]) -> None:
     ml = MacLearning(idle_ms=20_000, max_entries=10)

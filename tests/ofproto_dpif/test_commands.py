@@ -159,8 +159,11 @@ def test_show_facets(two: Lab) -> None:
     assert lines[2] == "  fast path from datapath port 2, packets:0, bytes:0, age:0.500s"
 
 
-def test_show_channels_where_there_are_none(two: Lab) -> None:
-    assert shown(two, "dpif/show-channels") == "netdev@ovs-netdev: upcalls pass through no channels\n"
+def test_show_channels_of_the_userspace_datapath_are_its_queues(two: Lab) -> None:
+    assert shown(two, "dpif/show-channels") == text("""\
+        netdev@ovs-netdev: a queue of 1000 upcalls a port, lost 0
+          port 2 (p1): received 1, waiting 0, lost 0
+        """)
 
 
 def test_show_dp_features_says_yes_and_no(two: Lab) -> None:

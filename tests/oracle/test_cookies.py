@@ -30,8 +30,8 @@ COOKIES: list[Cookie] = [
 @pytest.mark.parametrize("cookie", COOKIES, ids=lambda cookie: type(cookie).__name__)
 def test_the_real_switch_reads_a_cookie_as_we_do(real: RealSwitch, cookie: Cookie) -> None:
     if not real.run("ovs-vsctl", "list-br").split():
-        real.run("ovs-vsctl", "add-br", "cookies", "--", "add-port", "cookies", "q1", "--", "set", "interface",
-                 "q1", "type=dummy")
+        real.run("ovs-vsctl", "add-br", "br0", "--", "add-port", "br0", "q1", "--", "set", "interface", "q1",
+                 "type=dummy")  # fmt: skip
     number = COOKIES.index(cookie)
     key = f"in_port(1),eth(src=00:00:00:00:00:01,dst=00:00:00:00:c0:{number:02x}),eth_type(0x1234)"
     real.appctl("dpctl/add-flow", key, f"userspace(pid=0,userdata({cookie.pack().hex()}))")

@@ -123,9 +123,8 @@ def decode(userdata: bytes) -> Cookie | None:
     if kind == SLOW_PATH:
         return SlowPathCookie(SlowPathCookie.LAYOUT.unpack(userdata)[1])
     if kind == CONTROLLER:
-        _, dont_send, continuation, reason, recirc_id, rule_cookie, id_, max_len = ControllerCookie.LAYOUT.unpack(
-            userdata
-        )
+        fields = ControllerCookie.LAYOUT.unpack(userdata)
+        _, dont_send, continuation, reason, recirc_id, rule_cookie, id_, max_len = fields
         return ControllerCookie(max_len, reason, bool(dont_send), bool(continuation), recirc_id,
                                 int.from_bytes(rule_cookie, "big"), id_)  # fmt: skip
     if kind == FLOW_SAMPLE:

@@ -201,9 +201,9 @@ class Dpif(ABC):
 
     # Introspection.
 
+    @abstractmethod
     def show_channels(self) -> str:
-        """The text of `dpif/show-channels`; "" where upcalls pass through no channels."""
-        return ""
+        """The text of `dpif/show-channels`: where upcalls wait, and what was lost there, by port."""
 
     @abstractmethod
     def cached(self) -> dict[str, int]:

@@ -125,7 +125,7 @@ def flow(b: Backer, f: DpifFlow, verbose: bool, names: bool, dpctl: bool) -> str
 
 def channels(b: Backer) -> str:
     """`dpif/show-channels`: what came through each upcall channel, and what was lost there."""
-    return b.dpif.show_channels() or f"{dp_name(b)}: upcalls pass through no channels\n"
+    return b.dpif.show_channels()
 
 
 def features(support: Support) -> str:

@@ -45,7 +45,6 @@ DROP_METER: Final = "datapath_drop_meter"
 DROP_RX: Final = "datapath_drop_rx_invalid_packet"
 DROP_NSH: Final = "datapath_drop_nsh_decap_error"
 DROP_TX: Final = "datapath_drop_device_refused"
-DROP_SAMPLE: Final = "datapath_drop_sample_error"
 
 
 @final

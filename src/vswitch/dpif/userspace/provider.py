@@ -41,7 +41,7 @@ from vswitch.dpif.userspace.execute import Core
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
 from vswitch.dpif.userspace.ports import Port
-from vswitch.dpif.userspace.upcalls import UpcallQueues
+from vswitch.dpif.userspace.upcalls import QUEUE_LIMIT, UpcallQueues
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netdev.devices import watch
@@ -283,6 +283,13 @@ class UserspaceDpif(Dpif):
         for number, n in self._dp.queues.lost_by_port.items():
             counts[f"upcalls lost on port {number}"] = n
         return counts
+
+    def show_channels(self) -> str:
+        names = {port.port_no: port.name for port in self.port_dump()}
+        queues = self._dp.queues
+        state = f"a queue of {QUEUE_LIMIT} upcalls a port" if queues.fd >= 0 else "not receiving"
+        head = f"{self.type}@{self.name}: {state}, lost {queues.lost}"
+        return "\n".join([head, *queues.show(names)]) + "\n"
 
     # Ports.
 

@@ -23,6 +23,7 @@ class UpcallQueues:
         self.waiting = 0
         self.lost = 0
         self.lost_by_port: dict[int, int] = {}
+        self.taken_by_port: dict[int, int] = {}
         self._queues: dict[int, deque[Upcall]] = {}
         self._turn: deque[int] = deque()
         """Ports whose queue isn't empty, the next to be served first."""
@@ -68,6 +69,7 @@ class UpcallQueues:
             port = turn.popleft()
             queue = self._queues[port]
             taken.append(queue.popleft())
+            self.taken_by_port[port] = self.taken_by_port.get(port, 0) + 1
             if queue:
                 turn.append(port)
         self.waiting -= len(taken)
@@ -87,8 +89,18 @@ class UpcallQueues:
         """The port is gone: so are its upcalls and losses."""
         queue = self._queues.pop(port, None)
         self.lost_by_port.pop(port, None)
+        self.taken_by_port.pop(port, None)
         if queue:
             self._turn.remove(port)
             self.waiting -= len(queue)
             if not self.waiting:
                 os.eventfd_read(self.fd)
+
+    def show(self, port_names: dict[int, str]) -> list[str]:
+        """A line for each port that sent packets up: how many were taken, wait, and were lost."""
+        taken, lost, queues = self.taken_by_port, self.lost_by_port, self._queues
+        return [
+            f"  port {port} ({port_names.get(port, 'gone')}): received {taken.get(port, 0)}, "
+            f"waiting {len(queues.get(port, ()))}, lost {lost.get(port, 0)}"
+            for port in sorted({*taken, *lost, *queues})
+        ]
