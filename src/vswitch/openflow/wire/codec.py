@@ -161,6 +161,11 @@ def encodable(body: Any, version: int) -> bool:
     return (version, type(body)) in _BY_CLASS
 
 
+def row_of_body(body: Any, version: int, form: Form) -> Row:
+    """The row of `body` as `encode` would write it: its space and number. NotInVersion."""
+    return _choose(body, version if version in VERSIONS else OFP15, form)
+
+
 def _choose(body: Any, version: int, form: Form) -> Row:
     rows = _BY_CLASS.get((version, type(body)))
     if rows is None:

@@ -19,8 +19,9 @@ from vswitch.openflow.wire.oxm import get_nxm, put_nxm
 from vswitch.openflow.wire.version import OFP10, OFP12, OFP13, OFP14, OFP15
 
 _NX_FLAGS: Final = 0x3F
-_ONF_FLAGS: Final = 0x7F
-_FLAGS14: Final = 0x7F
+_NX_OWN: Final = 1 << 5
+"""The old forms' bit for what Open vSwitch makes of OFPFMF_ONLY_OWN: own changes in full."""
+_FLAGS14: Final = 0x5F
 _EVENTS: Final = (f.OFPFME_ADDED, f.OFPFME_REMOVED, f.OFPFME_MODIFIED, f.OFPFME_ABBREV)
 """Nicira's numbers of events; what there is already is told as added."""
 
@@ -78,7 +79,8 @@ def _get_request14(r: Reader, version: int) -> f.FlowMonitorRequest:
 def _put_nx_request(w: Writer, m: f.FlowMonitorRequest, version: int) -> None:
     for monitor in m.monitors:
         w.u32(monitor.monitor_id)
-        w.u16(monitor.flags)
+        own = _NX_OWN if monitor.flags & f.OFPFMF_ONLY_OWN else 0
+        w.u16(monitor.flags & (_NX_OWN - 1) | own)
         if version < OFP13:
             w.u16(monitor.out_port)
         length_at = w.position()
@@ -102,7 +104,9 @@ def _get_nx_request(r: Reader, version: int) -> f.FlowMonitorRequest:
         table_id = int(r.u8())
         if not r.zeros(5 if version < OFP13 else 3):
             raise OfpError("NXBRC_MUST_BE_ZERO", "flow monitor request")
-        _check_flags(flags, _NX_FLAGS if version < OFP13 else _ONF_FLAGS)
+        _check_flags(flags, _NX_FLAGS)
+        if flags & _NX_OWN:
+            flags = flags & (_NX_OWN - 1) | f.OFPFMF_ONLY_OWN
         match = _get_old_match(r, int(match_len), version)
         found.append(f.FlowMonitor(monitor_id, match, flags, f.OFPFMC_ADD, table_id, out_port))
     return f.FlowMonitorRequest(tuple(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vswitch.openflow.constants import OFPP_ANY
+from vswitch.openflow.constants import OFPP_ALL, OFPP_ANY
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import queue as q
 from vswitch.openflow.wire.buffer import Reader, Writer
@@ -119,6 +119,19 @@ def _get_reply(r: Reader, version: int) -> q.QueueGetConfigReply:
     return q.QueueGetConfigReply(port_no, tuple(queues))
 
 
+def _put_stats_request10(w: Writer, m: q.QueueStatsRequest, version: int) -> None:
+    """1.0 says OFPP_ALL where later versions say OFPP_ANY."""
+    w.u16(OFPP_ALL if m.port_no == OFPP_ANY else m.port_no)
+    w.pad(2)
+    w.u32(m.queue_id)
+
+
+def _get_stats_request10(r: Reader, version: int) -> q.QueueStatsRequest:
+    port_no = int(r.u16())
+    r.skip(2)
+    return q.QueueStatsRequest(OFPP_ANY if port_no == OFPP_ALL else port_no, int(r.u32()))
+
+
 _COUNTERS = "queue_id:u32 tx_bytes:u64 tx_packets:u64 tx_errors:u64"
 _TIMED = f"port_no:port32 {_COUNTERS} duration_sec:u32 duration_nsec:u32"
 _STATS: Final = {
@@ -170,7 +183,7 @@ ROWS: Final = (
     Row(Space.OFPT, OFP10, OFP10, 21, q.QueueGetConfigReply, _get_reply, _put_reply),
     Row(Space.OFPT, OFP11, OFP13, 23, q.QueueGetConfigReply, _get_reply, _put_reply),
     Row(_A, OFP14, OFP15, 15, q.QueueGetConfigReply, _get_reply, _put_reply),
-    plain(_Q, OFP10, OFP10, 5, q.QueueStatsRequest, "port_no:port16 pad2 queue_id:u32"),
+    Row(_Q, OFP10, OFP10, 5, q.QueueStatsRequest, _get_stats_request10, _put_stats_request10),
     plain(_Q, OFP11, OFP15, 5, q.QueueStatsRequest, "port_no:port32 queue_id:u32"),
     Row(_A, OFP10, OFP15, 5, q.QueueStatsReply, _get_stats, _put_stats),
 )

@@ -1,0 +1,38 @@
+"""What all printed messages share: ports, bits, durations, counters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vswitch.flow.values import format_port
+
+Ports = Mapping[int, str] | None
+"""Port number -> name, or None to print numbers."""
+UNKNOWN = 0xFFFFFFFFFFFFFFFF
+
+
+def bits(value: int, names: Sequence[str], none: str = "0", between: str = " ") -> str:
+    """The names of `value`'s bits (index is bit number; "" has no name), what is left in hexadecimal."""
+    words = [name for i, name in enumerate(names) if name and value >> i & 1]
+    rest = value & ~sum(1 << i for i, name in enumerate(names) if name)
+    if rest:
+        words.append(f"0x{rest:x}")
+    return between.join(words) if words else none
+
+
+def duration(seconds: int, nanoseconds: int) -> str:
+    """ "0.609s": at least three decimals, nine where it takes them, none for whole seconds."""
+    text = f"{seconds}"
+    if nanoseconds:
+        text += f".{nanoseconds:09d}".removesuffix("000000" if nanoseconds % 1000000 == 0 else "")
+    return text + "s"
+
+
+def counter(value: int) -> str:
+    """The number, or "?" where it isn't kept."""
+    return "?" if value == UNKNOWN else str(value)
+
+
+def port_text(port: int, ports: Ports) -> str:
+    """A port's number, reserved name or name."""
+    return format_port(port, ports)
