@@ -50,7 +50,7 @@ def matches(draw: st.DrawFn) -> Match:
         if field.name in ("vlan_tci", "vlan_vid"):  # as OXM can say it: VID and CFI
             match.set(VID, 0x1000 | draw(st.integers(0, 4095)))
             continue
-        ones = field.ones & ((1 << 8 * field.n_bytes) - 1)
+        ones = 0x3F if field.name == "nsh_ttl" else field.ones & ((1 << 8 * field.n_bytes) - 1)
         mask = draw(st.integers(1, ones)) if field.maskable and draw(st.booleans()) else ones
         match.set(field, draw(st.integers(0, ones)), None if mask == ones else mask)
     return match

@@ -45,13 +45,15 @@ NXM_NX_COOKIE: Final = 0x00013C08
 """The flow's cookie, in a request of the Nicira kind. Its number is NXM_NX_MPLS_TTL's too, its size not."""
 NXM_NX_COOKIE_W: Final = 0x00013D10
 MAX_TUN_METADATA: Final = 124
+MAX_NSH_TTL: Final = 63
+"""The NSH TTL has 6 bits (RFC 8300, 2.2), although the field has 8."""
 
 TUN_METADATA_0: Final = by_name("tun_metadata0")
 _PRESENT: Final = PART_BY_NAME["tun_metadata_present"]
 _PACKET_TYPE: Final = by_name("packet_type")
 _VLAN_VID: Final = by_name("vlan_vid")
 _VLAN_PCP: Final = by_name("vlan_pcp")
-_VLAN_TCI: Final = by_name("vlan_tci")
+_NSH_TTL: Final = by_name("nsh_ttl")
 
 
 def is_tun_metadata(field: Field) -> bool:
@@ -421,35 +423,31 @@ def get_oxm_tlv(r: Reader, tlv: OxmTlv) -> None:
     """
     field = get_oxm_header(r, tlv)
     size = tlv.size
-    if field is None and not tlv.cookie:
-        r.skip(size)
-        return
     half = size if tlv.exact else size >> 1
     width: i64 = 8 if field is None else field.n_bytes
     if field is not None and is_tun_metadata(field):
         if half > MAX_TUN_METADATA or (not tlv.exact and size & 1):
             raise OfpError("OFPBMC_BAD_LEN", field.name)
     elif size != (width if tlv.exact else 2 * width):
-        raise OfpError("OFPBMC_BAD_LEN", "cookie" if field is None else field.name)
+        tlv.field = field = None  # known by another length only: unknown
+        width = half
     value = r.uint(half) if half else 0
+    if not tlv.exact and size & 1:
+        r.skip(1)
     tlv.value = value
     if tlv.exact:
         return
     mask = r.uint(half) if half else 0
     tlv.mask = mask
     if value & ~mask:
-        raise OfpError("OFPBMC_BAD_WILDCARDS", "cookie" if field is None else field.name)
+        raise OfpError("OFPBMC_BAD_WILDCARDS", "unknown field" if field is None else field.name)
     n_bits: int = 8 * half
-    if (half == width or half >= 4) and mask >> n_bits - 1 and mask & (mask + 1) == 0:
+    if half and (half == width or half >= 4) and mask >> n_bits - 1 and mask & (mask + 1) == 0:
         tlv.exact = True
 
 
 def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
     """Add a TLV that is known to `match`."""
-    if not prereqs_ok(field, match.flow, match.mask):
-        raise OfpError("OFPBMC_BAD_PREREQ", field.name)
-    if match.mask.bits(field):
-        raise OfpError("OFPBMC_DUP_FIELD", field.name)
     value = tlv.value
     ones = field.ones
     if not tlv.exact and not field.maskable:
@@ -457,8 +455,12 @@ def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
     if field.special == 1:
         if port_from_oxm(value) < 0:
             raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
-    elif value & ~ones:
+    elif value & ~ones or (field is _NSH_TTL and value > MAX_NSH_TTL):
         raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
+    if not prereqs_ok(field, match.flow, match.mask):
+        raise OfpError("OFPBMC_BAD_PREREQ", field.name)
+    if match.mask.bits(field):
+        raise OfpError("OFPBMC_DUP_FIELD", field.name)
     if tlv.size == 0 and is_tun_metadata(field):
         bit = 1 << (field.index - TUN_METADATA_0.index)
         match.flow.set_bits(_PRESENT, bit)

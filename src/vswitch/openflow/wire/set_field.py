@@ -17,6 +17,7 @@ from vswitch.openflow import actions as a
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.oxm import (
+    MAX_NSH_TTL,
     NXM,
     OxmTlv,
     get_oxm_header,
@@ -175,7 +176,7 @@ def get_set_field(r: Reader, *, may_mask: bool) -> a.Action:
     if not field.writable:
         raise OfpError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} is read-only")
     value = tlv.value
-    if value & ~field.ones or field.name == "in_port_oxm" or (field.name == "nsh_ttl" and value > 63):
+    if value & ~field.ones or field.name == "in_port_oxm" or (field.name == "nsh_ttl" and value > MAX_NSH_TTL):
         raise OfpError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} {value:#x}")
     return a.SetField(field, value, field.ones if tlv.exact else tlv.mask & field.ones)
 
