@@ -57,7 +57,7 @@ MADE = [
     (PortStatsReply((PortStats(1, *range(1, 13), 13, 14, RFC2819(tuple(range(21)))),)), 5),
     (GroupMod(3, 0, 5, (), 0xFFFFFFFE), 6),
     (GroupMod(2, 0, 0xFFFFFFFC), 4),
-    (GroupMod(0x8000, 1, 7, (Bucket((), 0),)), 4),
+    (GroupMod(0x8000, 1, 7, (Bucket((), 0, bucket_id=0),)), 4),
     (MeterMod(2, MeterConfig(0xFFFFFFFF)), 4),
     (MeterMod(0, MeterConfig(3, 5, (MeterBand(1, 10, 20),))), 6),
     (RequestForward(encode(MeterMod(2, MeterConfig(5)), 5, 9)), 5),

@@ -10,11 +10,12 @@ from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY
 
 OFPG_ALL = 0xFFFFFFFC
 """Every group, in a deletion."""
+OFPG_BUCKET_MAX = 0xFFFFFF00
 OFPG_BUCKET_FIRST = 0xFFFFFFFD
 OFPG_BUCKET_LAST = 0xFFFFFFFE
 OFPG_BUCKET_ALL = 0xFFFFFFFF
 OFPG_BUCKET_NONE = 0xFFFFFFFF
-"""`bucket_id` of a bucket that an old version's message describes."""
+"""`bucket_id` of a bucket that has none yet; not to be sent in 1.5."""
 
 OFPGC_ADD = 0
 OFPGC_MODIFY = 1
@@ -31,7 +32,10 @@ OFPGT_FF = 3
 
 @dataclass(frozen=True)
 class Bucket:
-    """One bucket. OFPP_ANY and OFPG_ANY watch nothing. `bucket_id` is told by 1.5 and Nicira's form."""
+    """One bucket. OFPP_ANY and OFPG_ANY watch nothing.
+
+    1.5 and Nicira's form tell `bucket_id`; buckets of other versions are read as 0, 1, 2...
+    """
 
     actions: Actions = ()
     weight: int = 0

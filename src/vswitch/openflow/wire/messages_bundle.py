@@ -10,6 +10,11 @@ from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.messages_base import Form, Row, Space, get_properties
 from vswitch.openflow.wire.version import OFP13, OFP14, OFP15
 
+BUNDLED: Final = (13, 14, 15, 16)
+"""The message types that may be in a bundle: packet-out, flow mod, group mod, port mod."""
+NXT_FLOW_MOD: Final = bytes.fromhex("04000023200000000d")
+"""The other one: its type, vendor and subtype."""
+
 
 def _flags(raw: int) -> int:
     if raw & ~(b.OFPBF_ATOMIC | b.OFPBF_ORDERED):
@@ -49,6 +54,8 @@ def _get_add(r: Reader, version: int) -> b.BundleAdd:
         raise OfpError("OFPBFC_BAD_VERSION", f"message in a bundle of version {inner[0]}")
     if inner[4:8] != r.data[4:8]:
         raise OfpError("OFPBFC_MSG_BAD_XID", "message in a bundle of another xid")
+    if inner[1] not in BUNDLED and inner[1:2] + inner[8:16] != NXT_FLOW_MOD:
+        raise OfpError("OFPBFC_MSG_UNSUP", f"message type {inner[1]} in a bundle")
     return b.BundleAdd(bundle_id, inner, flags)
 
 

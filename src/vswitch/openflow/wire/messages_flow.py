@@ -85,7 +85,7 @@ def _get_mod10(r: Reader, version: int) -> FlowMod:
 
 def _put_mod11(w: Writer, fm: FlowMod, version: int) -> None:
     new = _cookie_is_new(fm.command, fm.cookie_mask, version)
-    w.u64(fm.new_cookie if new else fm.cookie & fm.cookie_mask)
+    w.u64(fm.new_cookie if new else fm.cookie)
     w.u64(0 if new else fm.cookie_mask)
     table_id = fm.table_id
     if table_id == c.OFPTT_ALL and fm.command not in _DELETES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from vswitch.flow.field import Field
@@ -118,10 +119,12 @@ def _get_buckets(r: Reader, group_type: int, version: int) -> tuple[g.Bucket, ..
     ids: set[int] = set()
     while r.left:
         if not _is15(version):
-            found.append(_get_bucket11(r, version))
+            found.append(replace(_get_bucket11(r, version), bucket_id=len(found)))
             continue
         bucket = _get_bucket15(r, group_type, version)
-        if bucket.bucket_id in ids and bucket.bucket_id < g.OFPG_BUCKET_FIRST:
+        if bucket.bucket_id > g.OFPG_BUCKET_MAX:
+            raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket {bucket.bucket_id:#x}")
+        if bucket.bucket_id in ids:
             raise OfpError("OFPGMFC_BUCKET_EXISTS", f"bucket {bucket.bucket_id} twice")
         ids.add(bucket.bucket_id)
         found.append(bucket)
@@ -222,7 +225,7 @@ def _check(
             only_insert = bucket_id in (g.OFPG_BUCKET_FIRST, g.OFPG_BUCKET_LAST)
             if bucket_id == g.OFPG_BUCKET_ALL and command == g.OFPGC_INSERT_BUCKET:
                 raise OfpError("OFPGMFC_BAD_BUCKET", "insert at all buckets")
-            if 0xFFFFFF00 < bucket_id < g.OFPG_BUCKET_FIRST and not only_insert:
+            if g.OFPG_BUCKET_MAX < bucket_id < g.OFPG_BUCKET_FIRST and not only_insert:
                 raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket {bucket_id:#x}")
         elif bucket_id != g.OFPG_BUCKET_ALL and command != g.OFPGC_DELETE:
             raise OfpError("OFPGMFC_BAD_BUCKET", "a command bucket for a command about the group")

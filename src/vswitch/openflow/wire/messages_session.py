@@ -56,7 +56,7 @@ def _put_error(w: Writer, m: s.Error, version: int) -> None:
         put_error(w, m.name, version, m.data)
         return
     vendor, type_, code = m.numbers
-    if not vendor:
+    if not vendor and (version < OFP12 or type_ != OFPET12_EXPERIMENTER):
         w.u16(type_)
         w.u16(code)
     elif version < OFP12:
