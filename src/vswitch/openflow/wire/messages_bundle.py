@@ -70,7 +70,7 @@ _T: Final = Space.OFPT
 _ONF: Final = Space.ONFT
 _X: Final = Form.EXTENSION
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(_ONF, OFP13, OFP13, 2300, b.BundleControl, _get_control, _put_control, _X),
     Row(_T, OFP14, OFP15, 33, b.BundleControl, _get_control, _put_control),
     Row(_ONF, OFP13, OFP13, 2301, b.BundleAdd, _get_add, _put_add, _X),

@@ -596,7 +596,7 @@ _Q: Final = Space.OFPST_REQUEST
 _A: Final = Space.OFPST_REPLY
 _X: Final = Form.EXTENSION
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(_T, OFP10, OFP10, 14, FlowMod, _get_mod10, _put_mod10),
     Row(_T, OFP11, OFP15, 14, FlowMod, _get_mod11, _put_mod11),
     Row(Space.NXT, OFP10, OFP15, 13, FlowMod, _get_nx_mod, _put_nx_mod, _X),

@@ -347,7 +347,7 @@ _NXA: Final = Space.NXST_REPLY
 _X: Final = Form.EXTENSION
 _ONE: Final = "group_id:u32 pad4"
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(Space.OFPT, OFP11, OFP15, 15, g.GroupMod, _get_mod, _put_mod),
     Row(Space.NXT, OFP10, OFP10, 31, g.GroupMod, _get_mod, _put_mod, _X),
     plain(_Q, OFP11, OFP15, 6, g.GroupStatsRequest, _ONE),

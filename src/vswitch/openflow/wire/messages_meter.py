@@ -113,7 +113,7 @@ _ONE: Final = "meter_id:u32 pad4"
 _Q: Final = Space.OFPST_REQUEST
 _A: Final = Space.OFPST_REPLY
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(Space.OFPT, OFP13, OFP15, 29, m.MeterMod, _get_mod, _put_mod),
     plain(_Q, OFP13, OFP15, 9, m.MeterStatsRequest, _ONE),
     Row(_A, OFP13, OFP15, 9, m.MeterStatsReply, _get_stats, _put_stats),

@@ -224,7 +224,7 @@ def _get_update(r: Reader, event: int, version: int) -> f.FlowUpdate:
 _X: Final = Form.EXTENSION
 _CANCEL: Final = "monitor_id:u32"
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(Space.NXST_REQUEST, OFP10, OFP12, 2, f.FlowMonitorRequest, _get_nx_request, _put_nx_request, _X),
     Row(Space.ONFST_REQUEST, OFP13, OFP13, 1870, f.FlowMonitorRequest, _get_nx_request, _put_nx_request, _X),
     Row(Space.OFPST_REQUEST, OFP14, OFP15, 16, f.FlowMonitorRequest, _get_request14, _put_request14),

@@ -100,7 +100,7 @@ _Q: Final = Space.NXST_REQUEST
 _A: Final = Space.NXST_REPLY
 _X: Final = Form.EXTENSION
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(_T, OFP10, OFP10, 12, n.SetFlowFormat, _get_format, lambda w, m, v: w.u32(m.format), _X),
     Row(_T, OFP10, OFP15, 15, n.FlowModTableId, _get_table_id, _put_table_id, _X),
     Row(

@@ -238,7 +238,7 @@ def _get_out(r: Reader, version: int) -> p.PacketOut:
 
 _T: Final = Space.OFPT
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(_T, OFP10, OFP15, 10, p.PacketIn, _get_in, _put_in),
     Row(Space.NXT, OFP10, OFP15, 17, p.PacketIn, _get_nx_in, _put_nx_in, Form.EXTENSION),
     Row(Space.NXT, OFP10, OFP15, 30, p.PacketIn, _get_in2, _put_in2, Form.EXTENSION2),

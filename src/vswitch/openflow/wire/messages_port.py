@@ -284,7 +284,7 @@ def _get_ports(r: Reader, version: int) -> p.PortDescReply:
 _Q: Final = Space.OFPST_REQUEST
 _A: Final = Space.OFPST_REPLY
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(Space.OFPT, OFP10, OFP15, 12, p.PortStatus, _get_status, _put_status),
     Row(Space.OFPT, OFP10, OFP10, 15, p.PortMod, _get_mod, _put_mod),
     Row(Space.OFPT, OFP11, OFP15, 16, p.PortMod, _get_mod, _put_mod),

@@ -176,7 +176,7 @@ def _get_stats(r: Reader, version: int) -> q.QueueStatsReply:
 _Q: Final = Space.OFPST_REQUEST
 _A: Final = Space.OFPST_REPLY
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(Space.OFPT, OFP10, OFP10, 20, q.QueueGetConfigRequest, _get_request, _put_request),
     Row(Space.OFPT, OFP11, OFP13, 22, q.QueueGetConfigRequest, _get_request, _put_request),
     Row(_Q, OFP14, OFP15, 15, q.QueueGetConfigRequest, _get_request, _put_request),

@@ -225,7 +225,7 @@ _T: Final = Space.OFPT
 _NX: Final = Space.NXT
 _X: Final = Form.EXTENSION
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(_T, OFP10, OFP15, 0, s.Hello, _get_hello, _put_hello),
     Row(_T, OFP10, OFP15, 1, s.Error, _get_error, _put_error),
     Row(

@@ -248,7 +248,7 @@ def _get_tables(r: Reader, version: int) -> tuple[t.TableFeatures, ...]:
 _Q: Final = Space.OFPST_REQUEST
 _A: Final = Space.OFPST_REPLY
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row(Space.OFPT, OFP11, OFP15, 17, t.TableMod, _get_mod, _put_mod),
     Row(Space.OFPT, OFP14, OFP15, 31, t.TableStatus, _get_status, _put_status),
     void(_Q, OFP10, OFP15, 3, t.TableStatsRequest),
