@@ -139,8 +139,10 @@ plain = st.one_of(
 )  # fmt: skip
 nats = st.one_of(
     st.just(a.Nat()),
-    st.builds(a.Nat, st.sampled_from(("src", "dst")), st.just(4), u32, st.one_of(st.none(), u32),
-              st.integers(1, 0xFFFF), u16, st.booleans(), st.booleans(), st.booleans()),
+    st.builds(a.Nat, st.sampled_from(("src", "dst")), st.just(4),
+              st.integers(0, 9), st.one_of(st.none(), st.integers(9, 99)),
+              st.integers(1, 99), st.sampled_from((0, 99, 0xFFFF)),
+              st.booleans(), st.booleans(), st.booleans()),
     st.builds(a.Nat, st.just("src"), st.just(6), st.integers(0, (1 << 128) - 1), st.none()),
 )  # fmt: skip
 cts = st.builds(

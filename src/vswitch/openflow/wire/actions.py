@@ -422,7 +422,7 @@ _NX: Final[dict[int, tuple[int, Callable[[Reader], Action]]]] = {
     2: (16, _get_set_tunnel),
     4: (16, _get_set_queue),
     5: (16, _get_pop_queue),
-    6: (-24, _get_reg_move),
+    6: (-16, _get_reg_move),
     7: (24, set_field.get_reg_load),
     8: (-16, _get_note),
     9: (24, _get_set_tunnel64),

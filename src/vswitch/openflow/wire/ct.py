@@ -138,12 +138,16 @@ def get_nat(r: Reader) -> a.Action:
         low = r.uint(size)
         if present & (RANGE_IPV4_MAX | RANGE_IPV6_MAX):
             high = r.uint(size)
+            if high < low:
+                raise OfpError("OFPBAC_BAD_ARGUMENT", "nat range ends before it starts")
     min_port = 0
     max_port = 0
     if present & RANGE_PROTO_MIN:
         min_port = r.u16()
         if present & RANGE_PROTO_MAX:
             max_port = r.u16()
+            if max_port < min_port:
+                raise OfpError("OFPBAC_BAD_ARGUMENT", "nat range ends before it starts")
     return a.Nat(
         NAT_KINDS[kind], family, low, high, min_port, max_port,
         flags & NAT_PERSISTENT != 0, flags & NAT_HASH != 0, flags & NAT_RANDOM != 0,

@@ -92,7 +92,7 @@ def get_bundle(r: Reader, load: bool) -> a.Action:
     algorithm: int = r.u16()
     fields: int = r.u16()
     basis: int = r.u16()
-    kind = r.u32()
+    r.skip(4)
     n_members: int = r.u16()
     dst: a.MfSubfield | None = None
     pad_ok = True
@@ -106,7 +106,7 @@ def get_bundle(r: Reader, load: bool) -> a.Action:
         raise OfpError("OFPBAC_BAD_LEN", f"bundle of {n_members} members")
     if fields >= len(HASH_FIELDS) or algorithm >= len(BUNDLE_ALGORITHMS) or not pad_ok:
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"bundle fields {fields}, algorithm {algorithm}")
-    if n_members > MAX_MEMBERS or kind >> 9:
+    if n_members > MAX_MEMBERS:
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"bundle of {n_members} members")
     if dst is not None:
         check_subfield(dst, dst=True)

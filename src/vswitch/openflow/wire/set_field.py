@@ -176,7 +176,8 @@ def get_set_field(r: Reader, *, may_mask: bool) -> a.Action:
     if not field.writable:
         raise OfpError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} is read-only")
     value = tlv.value
-    if value & ~field.ones or field.name == "in_port_oxm" or (field.name == "nsh_ttl" and value > MAX_NSH_TTL):
+    most = MAX_NSH_TTL if field.name == "nsh_ttl" else field.ones
+    if value & ~most or field.name == "in_port_oxm":
         raise OfpError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} {value:#x}")
     return a.SetField(field, value, field.ones if tlv.exact else tlv.mask & field.ones)
 

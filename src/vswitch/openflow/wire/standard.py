@@ -332,8 +332,6 @@ def get_mpls_setter(r: Reader, type_: int, label_size: int) -> a.Action:
     """13 set_mpls_label, 14 set_mpls_tc, 15 set_mpls_ttl, 16 dec_mpls_ttl."""
     if type_ == 13:
         label = r.uint(label_size) & 0xFFFFFFFF
-        if label > 0xFFFFF and label_size == 4:
-            raise OfpError("OFPBAC_BAD_ARGUMENT", f"MPLS label {label}")
         return a.SetMplsLabel(label)
     if type_ == 14:
         tc: int = r.u8()
