@@ -242,12 +242,9 @@ _STATS11: Final = Layout(f"pad2 {_STATS}")
 _STATS13: Final = Layout(f"pad2 {_STATS} duration_sec:u32 duration_nsec:u32")
 
 
-class _Timed:
+def _timed_stats(stats: g.GroupStats) -> g.GroupStats:
     """Statistics whose duration is told."""
-
-    def __init__(self, stats: g.GroupStats) -> None:
-        self.__dict__.update(vars(stats))
-        self.duration_sec = stats.duration_sec or 0
+    return stats if stats.duration_sec is not None else replace(stats, duration_sec=0)
 
 
 def _timed(version: int) -> bool:
@@ -259,7 +256,7 @@ def _put_stats(w: Writer, m: g.GroupStatsReply, version: int) -> None:
         start = w.position()
         w.u16(0)
         if _timed(version):
-            _STATS13.put(w, _Timed(group))
+            _STATS13.put(w, _timed_stats(group))
         else:
             _STATS11.put(w, group)
         for packets, octets in group.buckets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from vswitch.openflow import constants as c
@@ -176,12 +177,9 @@ _STATS14 = Layout(f"port_no:port32 duration_sec:u32 duration_nsec:u32 {_COUNTERS
 _STATS14_ETHERNET = Layout(f"pad4 {_ETHERNET}")
 
 
-class _Timed:
+def _timed_stats(stats: p.PortStats) -> p.PortStats:
     """Statistics whose duration is told."""
-
-    def __init__(self, stats: p.PortStats) -> None:
-        self.__dict__.update(vars(stats))
-        self.duration_sec = stats.duration_sec or 0
+    return stats if stats.duration_sec is not None else replace(stats, duration_sec=0)
 
 
 def _put_stats(w: Writer, m: p.PortStatsReply, version: int) -> None:
@@ -191,7 +189,7 @@ def _put_stats(w: Writer, m: p.PortStatsReply, version: int) -> None:
         elif version < OFP13:
             _STATS11.put(w, stats)
         elif version == OFP13:
-            _STATS13.put(w, _Timed(stats))
+            _STATS13.put(w, _timed_stats(stats))
         else:
             _put_stats14(w, stats)
 
@@ -199,7 +197,7 @@ def _put_stats(w: Writer, m: p.PortStatsReply, version: int) -> None:
 def _put_stats14(w: Writer, stats: p.PortStats) -> None:
     start = w.position()
     w.u32(0)
-    _STATS14.put(w, _Timed(stats))
+    _STATS14.put(w, _timed_stats(stats))
     at = begin_property(w, 0)
     _STATS14_ETHERNET.put(w, stats)
     end_property(w, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from vswitch.openflow.constants import OFPP_ALL, OFPP_ANY
@@ -139,34 +140,35 @@ _STATS: Final = {
     OFP11: Layout(f"port_no:port32 {_COUNTERS}"),
     OFP12: Layout(f"port_no:port32 {_COUNTERS}"),
     OFP13: Layout(_TIMED),
-    OFP14: Layout(f"length:u16 pad6 {_TIMED}"),
-    OFP15: Layout(f"length:u16 pad6 {_TIMED}"),
+    OFP14: Layout(_TIMED),
+    OFP15: Layout(_TIMED),
 }
 
 
-class _Timed:
-    """Statistics whose duration and own length are told."""
-
-    length = 48
-
-    def __init__(self, stats: q.QueueStats) -> None:
-        self.__dict__.update(vars(stats))
-        self.duration_sec = stats.duration_sec or 0
+def _timed_stats(stats: q.QueueStats) -> q.QueueStats:
+    """Statistics whose duration is told."""
+    return stats if stats.duration_sec is not None else replace(stats, duration_sec=0)
 
 
 def _put_stats(w: Writer, m: q.QueueStatsReply, version: int) -> None:
     for queue in m.queues:
-        _STATS[version].put(w, _Timed(queue))
+        if version >= OFP14:
+            w.u16(48)
+            w.pad(6)
+        _STATS[version].put(w, _timed_stats(queue))
 
 
 def _get_stats(r: Reader, version: int) -> q.QueueStatsReply:
     found = []
     while r.left:
-        head = _STATS[version].get(r)
+        length = 0
         if version >= OFP14:
-            length = head.pop("length")
+            length = int(r.u16())
+            r.skip(6)
             if length < 48:
                 raise OfpError("OFPBRC_BAD_LEN", f"queue statistics of {length} bytes")
+        head = _STATS[version].get(r)
+        if length:
             for _ in get_properties(r.sub(length - 48)):
                 pass
         found.append(q.QueueStats(**head))
