@@ -33,7 +33,8 @@ def test_the_real_switch_reads_a_cookie_as_we_do(real: RealSwitch, cookie: Cooki
         real.run("ovs-vsctl", "add-br", "br0", "--", "add-port", "br0", "q1", "--", "set", "interface", "q1",
                  "type=dummy")  # fmt: skip
     number = COOKIES.index(cookie)
-    key = f"in_port(1),eth(src=00:00:00:00:00:01,dst=00:00:00:00:c0:{number:02x}),eth_type(0x1234)"
+    eth = f"eth(src=00:00:00:00:00:01,dst=00:00:00:00:c0:{number:02x}),eth_type(0x1234)"
+    key = f"recirc_id(0x7fff),in_port(1),{eth}"
     real.appctl("dpctl/add-flow", key, f"userspace(pid=0,userdata({cookie.pack().hex()}))")
     try:
         lines = [line for line in real.appctl("dpctl/dump-flows").splitlines() if f"c0:{number:02x}" in line]
