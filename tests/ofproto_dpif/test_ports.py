@@ -142,12 +142,20 @@ def test_the_last_packets_of_a_port_that_went_teach_no_address_to_the_one_that_r
     assert made.ask("fdb/show br0") == " port  VLAN  MAC                Age\n"
 
 
-def test_a_link_that_goes_down_shows_and_revalidates(lab: MakeLab) -> None:
-    made = lab(2, "actions=normal")
+@pytest.mark.parametrize(("actions", "times"), [
+    ("normal", 0),
+    ("bundle(eth_src,0,active_backup,ofport,members:2,3)", 1),
+])  # fmt: skip
+def test_a_link_that_goes_down_shows_and_revalidates_where_a_bundle_action_was_seen(
+    lab: MakeLab, actions: str, times: int
+) -> None:
+    made = lab(2, f"actions={actions}")
+    made.send("p1", udp())
+    assert made.bridge.has_bundle_action == bool(times)
     happened = Counted("rev_port_toggled")
     dummy.find("p2").set_up(False)
     made.run()
-    assert happened["rev_port_toggled"] == 1
+    assert happened["rev_port_toggled"] == times
     port = made.bridge.ports[2]
     assert port.state & 1 or port.config & 1
     dummy.find("p2").set_up(True)

@@ -201,11 +201,12 @@ def refresh(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
     if (port.state, port.config) != (state, config):
         port.state = state
         port.config = config
-        port.may_enable = info.carrier
+        port.may_enable = info.carrier and info.up
         if up is not None:
             up.state = state
             up.config = config
-        ofproto.backer.need(RevReason.PORT_TOGGLED)
+        if ofproto.has_bundle_action:
+            ofproto.backer.need(RevReason.PORT_TOGGLED)
         changed = True
     return changed
 

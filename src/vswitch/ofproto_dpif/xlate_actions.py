@@ -23,6 +23,7 @@ from vswitch.ofproto_dpif import xlate_fields as fields
 from vswitch.ofproto_dpif import xlate_freeze, xlate_normal, xlate_output, xlate_tables
 from vswitch.ofproto_dpif import xlate_headers as headers
 from vswitch.ofproto_dpif.xlate_action_set import ordered_action_set
+from vswitch.ofproto_dpif.xlate_bundle import choose_member
 from vswitch.ofproto_dpif.xlate_commit import commit
 from vswitch.ofproto_dpif.xlate_ctx import (
     OFT_ACTION,
@@ -187,6 +188,15 @@ def _output_reg(ctx: Ctx, a: of.OutputReg, last: bool) -> bool:
     return False
 
 
+def _bundle(ctx: Ctx, a: of.Bundle, last: bool) -> bool:
+    port = choose_member(ctx, a)
+    if a.dst is None:
+        output_to(ctx, port, 0, last)
+    else:
+        fields.load(ctx, a.dst, port)
+    return False
+
+
 def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> bool:
     came_in: int = ctx.flow.words[W_IN_PORT] & 0xFFFF
     port = a.port
@@ -342,6 +352,7 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.Output: _output,
     of.OutputReg: _output_reg,
     of.OutputTrunc: _output_trunc,
+    of.Bundle: _bundle,
     of.Controller: _controller,
     of.Enqueue: _enqueue,
     of.SetVlanVid: headers.set_vlan_vid,

@@ -84,6 +84,14 @@ def set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
     return False
 
 
+def load(ctx: Ctx, dst: of.MfSubfield, value: int) -> None:
+    """Set `dst` to a value that an action computed, if the packet has the field."""
+    mask_subfield(ctx.wc, dst)
+    if prereqs_ok(dst.field, ctx.flow, None, ctx.wc):
+        write_subfield(ctx.flow, dst, value)
+        _report_subfield(ctx, dst)
+
+
 def reg_move(ctx: Ctx, a: of.RegMove, last: bool) -> bool:
     flow = ctx.flow
     wc = ctx.wc

@@ -134,6 +134,7 @@ def test_port_down_takes_the_device_down_and_back(world: World) -> None:
     assert port.config == 0
     assert " 0% packet loss" in world.ping(3)
     before = toggled.total
+    world.bridge.has_bundle_action = True
     ip("link set p1 down")
     assert world.run_until(lambda: bool(port.config & OFPPC_PORT_DOWN))
     ip("link set p1 up")
