@@ -79,7 +79,14 @@ class KernelLab(Lab):
         return name
 
     def inject(self, device: str, packet: bytes) -> None:
-        self.peers[device].send(packet)
+        peer = self.peers[device]
+        while True:
+            try:
+                peer.send(packet)
+                return
+            except BlockingIOError:  # what was sent before is still on its way
+                writable = select.select([], [peer], [], 5)[1]
+                assert writable, f"{device} takes no more packets"
 
     def transmitted(self, device: str) -> list[bytes]:
         frames: list[bytes] = []
