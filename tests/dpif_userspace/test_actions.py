@@ -6,14 +6,13 @@ import struct
 from collections.abc import Callable, Iterator
 
 import pytest
+import scapy.all as scapy
+import scapy.contrib.mpls as mpls
 
-scapy = pytest.importorskip("scapy.all")
-mpls = pytest.importorskip("scapy.contrib.mpls")
-
-from tests.dpif.lab import key_of, mask_of, put, tcp, udp  # noqa: E402
-from vswitch.base.clock import Clock  # noqa: E402
-from vswitch.dpif import actions as act  # noqa: E402
-from vswitch.dpif.types import (  # noqa: E402
+from tests.dpif.lab import key_of, mask_of, put, tcp, udp
+from vswitch.base.clock import Clock
+from vswitch.dpif import actions as act
+from vswitch.dpif.types import (
     Execute,
     FlowPut,
     MeterBand,
@@ -22,10 +21,10 @@ from vswitch.dpif.types import (  # noqa: E402
     Upcall,
     UpcallType,
 )
-from vswitch.dpif.userspace.provider import UserspaceDpif  # noqa: E402
-from vswitch.flow import key_attr as attr  # noqa: E402
-from vswitch.netdev.dummy import DummyNetdev  # noqa: E402
-from vswitch.netdev.frame import GSO_TCPV4, VNET_NEEDS_CSUM, Frame  # noqa: E402
+from vswitch.dpif.userspace.provider import UserspaceDpif
+from vswitch.flow import key_attr as attr
+from vswitch.netdev.dummy import DummyNetdev
+from vswitch.netdev.frame import GSO_TCPV4, VNET_NEEDS_CSUM, Frame
 
 Ether, Dot1Q, IP, IPv6, TCP, UDP, ARP, ICMP, SCTP = (
     scapy.Ether,

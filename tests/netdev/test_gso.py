@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+import scapy.all as scapy
 from hypothesis import given
 from hypothesis import strategies as st
 
-scapy = pytest.importorskip("scapy.all")
-
-from vswitch.netdev.frame import (  # noqa: E402
+from vswitch.netdev.frame import (
     GSO_ECN,
     GSO_NONE,
     GSO_TCPV4,
@@ -17,7 +15,7 @@ from vswitch.netdev.frame import (  # noqa: E402
     VNET_NEEDS_CSUM,
     Frame,
 )
-from vswitch.netdev.gso import needs_software, segments  # noqa: E402
+from vswitch.netdev.gso import needs_software, segments
 
 Ether, Dot1Q, IP, IPv6, TCP, UDP, Raw = (
     scapy.Ether, scapy.Dot1Q, scapy.IP, scapy.IPv6, scapy.TCP, scapy.UDP, scapy.Raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from scapy.layers.l2 import Ether
 
 from tests.switch.packets import A, B, frame, text_of, vlan_of
 from vswitch import Switch
@@ -52,9 +53,8 @@ def test_the_packet_arrives_as_it_was_sent(switch: Make) -> None:
 
 
 def test_a_scapy_packet_will_do(switch: Make) -> None:
-    ether = pytest.importorskip("scapy.layers.l2").Ether
     sw = switch("actions=output:p2")
-    packet = ether(src=A, dst=B) / b"hello"
+    packet = Ether(src=A, dst=B) / b"hello"
     sw.send("p1", packet)
     assert sw.received("p2") == [bytes(packet)]
 
