@@ -84,6 +84,8 @@ def random_flow(rng: random.Random) -> tuple[Flow, Flow]:
 def test_random_flows_dump_alike(real: RealSwitch) -> None:
     rng = random.Random(20266)
     refused, differ = [], []
+    # Its revalidators would turn flows that no OpenFlow rule stands behind into drops.
+    real.appctl("revalidator/pause")
     for _ in range(N_FLOWS):
         flow, mask = random_flow(rng)
         text, actions = format_flow(flow, mask), rng.choice(ACTIONS)
@@ -100,5 +102,6 @@ def test_random_flows_dump_alike(real: RealSwitch) -> None:
         assert format_actions(parse_actions(actions)) == actions
         if dumped != ours:
             differ.append((dumped, ours))
+    real.appctl("revalidator/resume")
     assert not differ, f"{len(differ)} differ: {differ[:4]}"
     assert not refused, f"{len(refused)} refused: {refused[:4]}"
