@@ -1,0 +1,197 @@
+"""The database as this process sees it: a client of an OVSDB server that keeps a copy and reconnects.
+
+The replica, the protocol (`monitor_cond_since` and what came before) and the reconnecting are the
+official `ovs` library's; here it becomes a `Part` of the main loop: nothing blocks, and
+descriptors and times are told instead of waited for. `run` says whether the *configuration* changed:
+columns that only the switch writes (`STATUS_COLUMNS`) don't count.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final, TypeAlias, final
+
+from vswitch.base.clock import Clock
+from vswitch.base.vlog import Vlog
+from vswitch.bridge.columns import STATUS_COLUMNS
+from vswitch.ovsdb.vswitch_schema import VSWITCH
+
+# The library asks whether eventlet has patched select(). It has not, and looking would load all of it.
+_EVENTLET: Final = sys.modules.get("eventlet", False)
+if _EVENTLET is False:
+    sys.modules["eventlet"] = None  # type: ignore[assignment]
+try:
+    import ovs.db.idl
+    import ovs.jsonrpc
+    import ovs.poller
+    import ovs.reconnect
+    import ovs.stream
+    import ovs.timeval
+finally:
+    if _EVENTLET is False:
+        del sys.modules["eventlet"]
+
+Row: TypeAlias = Any
+"""An `ovs.db.idl.Row`: one attribute a column; a reference is a Row."""
+Transaction = ovs.db.idl.Transaction
+
+log = Vlog("ovsdb_idl")
+
+DATABASE: Final = "Open_vSwitch"
+LOCK: Final = "ovs_open_vswitch"
+
+
+@final
+class _LibraryLog:
+    """A log module of the library's, in this process's log."""
+
+    def __init__(self, module: str) -> None:
+        log = Vlog(module)
+        self.emer = lambda text, **_: log.emer("%s", text)
+        self.err = lambda text, **_: log.err("%s", text)
+        self.warn = lambda text, **_: log.warn("%s", text)
+        self.info = lambda text, **_: log.info("%s", text)
+        self.dbg = lambda text, **_: log.dbg("%s", text)
+        self.exception = self.err
+        self.dbg_is_enabled = lambda: log.enabled(5)
+
+
+for _module, _name in ((ovs.db.idl, "ovsdb_idl"), (ovs.jsonrpc, "jsonrpc"), (ovs.reconnect, "reconnect"),
+                       (ovs.stream, "stream")):  # fmt: skip
+    _module.vlog = _LibraryLog(_name)
+
+
+@final
+class _Wanted:
+    """Stands where the library expects its poller, and only notes what it would wait for."""
+
+    def __init__(self) -> None:
+        self.reading: list[int] = []
+        self.writing: list[int] = []
+        self.delay: float | None = None
+        """In ms; None for no timer."""
+
+    def fd_wait(self, fd: Any, events: int) -> None:
+        number = fd if isinstance(fd, int) else fd.fileno()
+        if number < 0:
+            self.immediate_wake()
+            return
+        if events & ovs.poller.POLLIN:
+            self.reading.append(number)
+        if events & ovs.poller.POLLOUT:
+            self.writing.append(number)
+
+    def timer_wait(self, ms: float) -> None:
+        self.delay = max(ms, 0) if self.delay is None else min(self.delay, max(ms, 0))
+
+    def timer_wait_until(self, at: float) -> None:
+        self.timer_wait(at - ovs.timeval.msec())
+
+    def immediate_wake(self) -> None:
+        self.delay = 0
+
+
+class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
+    """The library's IDL, which also tells configuration from status."""
+
+    config_seqno = 0
+
+    def notify(self, event: str, row: Row, updates: Row = None) -> None:
+        if event == ovs.db.idl.ROW_UPDATE and updates is not None:
+            status = STATUS_COLUMNS.get(row._table.name)
+            if status is not None and status.issuperset(updates._data):
+                return
+        self.config_seqno += 1
+
+
+@final
+class Idl:
+    """A client of the database server at `remote` ("unix:FILE", "tcp:IP:PORT", "ssl:IP:PORT", or
+    several of them with commas). It connects, and connects again, for as long as `run` is called."""
+
+    def __init__(self, remote: str, clock: Clock, lock: str = LOCK) -> None:
+        self.remote: str = remote
+        self._clock = clock
+        helper = ovs.db.idl.SchemaHelper(schema_json=VSWITCH)
+        helper.register_all()
+        self._idl = _Replica(remote, helper, leader_only=False)
+        self._idl.set_lock(lock)
+        self._seen: tuple[int, bool] = (-1, False)
+        self._wanted: _Wanted | None = None
+
+    # The main loop.
+
+    def run(self, now: int) -> bool:
+        """Talk with the server, without waiting. Whether the configuration, or who holds the lock,
+        may have changed."""
+        self._wanted = None
+        self._idl.run()
+        seen = (self._idl.config_seqno + self._idl._session.get_seqno(), self._idl.has_lock)
+        changed = seen != self._seen
+        self._seen = seen
+        return changed
+
+    def _want(self) -> _Wanted:
+        if self._wanted is None:
+            self._wanted = _Wanted()
+            self._idl.wait(self._wanted)
+        return self._wanted
+
+    def wakeup(self, now: int) -> int:
+        """Clock ms of the next probe or attempt to connect."""
+        delay = self._want().delay
+        return now + 3_600_000 if delay is None else now + int(delay) + (delay > int(delay))
+
+    def fds(self) -> list[int]:
+        """Descriptors whose readability means that `run` has work."""
+        return self._want().reading
+
+    def write_fds(self) -> list[int]:
+        """Descriptors whose writability means that `run` has work."""
+        return self._want().writing
+
+    def close(self) -> None:
+        """Let go of the connection, and with it of the lock."""
+        self._idl.close()
+
+    # What is known.
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether this process is the one that may act on the database."""
+        return bool(self._idl.has_lock)
+
+    @property
+    def is_lock_contended(self) -> bool:
+        """Whether another process is."""
+        return bool(self._idl.is_lock_contended)
+
+    @property
+    def has_ever_connected(self) -> bool:
+        """Whether the copy has been filled at least once; it may be old if the connection is down."""
+        return bool(self._idl.has_ever_connected())
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the copy is up to date, as far as one can know."""
+        return bool(self._idl.state == self._idl.IDL_S_MONITORING and self._idl._session.is_connected())
+
+    def rows(self, table: str) -> list[Row]:
+        """The rows of `table`."""
+        found = self._idl.tables.get(table)
+        return [] if found is None else list(found.rows.values())
+
+    def root(self) -> Row | None:
+        """The one row of table Open_vSwitch; None as long as there is none."""
+        rows = self.rows(DATABASE)
+        return rows[0] if rows else None
+
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether the database has `column`."""
+        found = self._idl.tables.get(table)
+        return found is not None and column in found.columns
+
+    def transaction(self) -> Any:
+        """A new transaction; commit it before the next `run`."""
+        self._wanted = None
+        return Transaction(self._idl)
