@@ -18,6 +18,7 @@ class Pipe:
         self.got = b""
         self.runs = 0
         self.period = 1 << 60
+        self.writing = False
         self.fail: Callable[[], bool] = lambda: False
 
     def run(self, now: int) -> bool:
@@ -35,6 +36,9 @@ class Pipe:
 
     def fds(self) -> list[int]:
         return [self.r]
+
+    def write_fds(self) -> list[int]:
+        return [self.w] if self.writing else []
 
     def close(self) -> None:
         os.close(self.r)
@@ -140,6 +144,26 @@ def test_a_part_that_always_fails_does_not_spin() -> None:
         await asyncio.sleep(0.3)
         assert bad.runs <= 5
         bad.close()
+
+    _run(test)
+
+
+def test_a_writable_descriptor_runs_the_part_while_it_has_something_to_write() -> None:
+    async def test(mainloop: MainLoop, _clock: Clock) -> None:
+        part = Pipe()
+        mainloop.add(part)
+        await asyncio.sleep(0.02)
+        runs = part.runs
+        part.writing = True
+        mainloop.wake()
+        await _until(lambda: part.runs > runs + 3)
+        part.writing = False
+        mainloop.wake()
+        await asyncio.sleep(0.02)
+        runs = part.runs
+        await asyncio.sleep(0.05)
+        assert part.runs <= runs + 1
+        part.close()
 
     _run(test)
 

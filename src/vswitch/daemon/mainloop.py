@@ -44,6 +44,9 @@ class Part(Protocol):
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""
 
+    def write_fds(self) -> list[int]:
+        """Descriptors whose writability means that `run` has work; they may be in `fds` too."""
+
 
 @final
 class MainLoop:
@@ -55,7 +58,9 @@ class MainLoop:
         self._parts: list[Part] = []
         self._epoll = select.epoll()
         self._fds: list[int] = []
-        self._registered: set[int] = set()
+        self._write_fds: list[int] = []
+        self._registered: dict[int, int] = {}
+        """Descriptor -> the events that the epoll set waits for on it."""
         self._next_resync = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
@@ -170,25 +175,33 @@ class MainLoop:
     def _sync_fds(self) -> None:
         """Make the epoll set hold exactly the parts' descriptors."""
         fds: list[int] = []
+        write_fds: list[int] = []
         for part in self._parts:
             fds += part.fds()
+            write_fds += part.write_fds()
         now = self._clock.now()
-        if fds == self._fds and now < self._next_resync:
+        if fds == self._fds and write_fds == self._write_fds and now < self._next_resync:
             return
         self._next_resync = now + RESYNC_MS
-        wanted = set(fds)
-        for fd in self._registered - wanted:
+        wanted = dict.fromkeys(fds, select.EPOLLIN)
+        for fd in write_fds:
+            wanted[fd] = wanted.get(fd, 0) | select.EPOLLOUT
+        for fd in self._registered.keys() - wanted.keys():
             # A closed descriptor has left the set by itself.
             with contextlib.suppress(OSError):
                 self._epoll.unregister(fd)
-        self._registered &= wanted
-        for fd in wanted:
+            del self._registered[fd]
+        for fd, events in wanted.items():
             try:
-                self._epoll.register(fd, select.EPOLLIN)
-            except FileExistsError:
-                pass
+                try:
+                    self._epoll.register(fd, events)
+                except FileExistsError:
+                    if self._registered.get(fd) != events:
+                        self._epoll.modify(fd, events)
             except OSError as e:
                 log.err_rl(self._error_rl, now, "can't wait on descriptor %d: %s", fd, e.strerror)
+                self._registered.pop(fd, None)
                 continue
-            self._registered.add(fd)
+            self._registered[fd] = events
         self._fds = fds
+        self._write_fds = write_fds

@@ -367,3 +367,7 @@ class Ofprotos:
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""
         return [fd for backer in self.backers.values() for fd in backer.fds()]
+
+    def write_fds(self) -> list[int]:
+        """Descriptors whose writability means that `run` has work."""
+        return []
