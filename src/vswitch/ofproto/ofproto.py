@@ -11,14 +11,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
+import vswitch
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
+from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.ports import PortNumbers
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult, RuleListener, Tables
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import OFPP_MAX
 from vswitch.openflow.flow_mod import FlowMod
+from vswitch.openflow.messages.port import Port
 
 _REG0: Final = by_name("reg0")
 
@@ -35,6 +38,21 @@ class Ofproto(ABC):
     """One more than the highest OpenFlow number that a port can have."""
     port_numbers: PortNumbers
     tables: Tables
+    connmgr: ConnMgr
+    """The OpenFlow connections."""
+    frag_handling: str
+    """"normal", "drop" or "nx-match"."""
+    datapath_id: int = 0
+    """Who the switch is to its controllers; 64 bits."""
+    mfr_desc: str = "Nicira, Inc."
+    hw_desc: str = "Open vSwitch"
+    sw_desc: str = vswitch.__version__
+    serial_desc: str = "None"
+    """`other_config:dp-sn`."""
+    dp_desc: str = "None"
+    """`other_config:dp-desc`."""
+    bundle_idle_timeout: int = 10
+    """`other_config:bundle-idle-timeout`: s without a message after which a bundle is discarded."""
 
     # Life.
 
@@ -59,6 +77,12 @@ class Ofproto(ABC):
         internal.hidden = True
         internal.readonly = True
         self.tables.listeners.append(listener)
+        self.connmgr = ConnMgr(self)
+        self.tables.listeners.append(self.connmgr)
+
+    @abstractmethod
+    def now(self) -> int:
+        """Clock ms."""
 
     # Ports.
 
@@ -81,6 +105,10 @@ class Ofproto(ABC):
     @abstractmethod
     def ports_polled(self, names: set[str] | None) -> None:
         """Devices `names` (None: any) changed: follow them."""
+
+    @abstractmethod
+    def ofp_ports(self) -> list[Port]:
+        """The ports as OpenFlow describes them, by number."""
 
     # Rules.
 
@@ -113,3 +141,22 @@ class Ofproto(ABC):
     @abstractmethod
     def packet_out(self, packet: bytes, in_port: int, actions: Actions) -> object:
         """Run `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere)."""
+
+    @abstractmethod
+    def set_frag_handling(self, handling: str) -> None:
+        """Treat IP fragments as "normal", "drop" or "nx-match" says, from the next packet on."""
+
+    # Controllers.
+
+    @abstractmethod
+    def complete(self, done: Callable[[], None]) -> None:
+        """Call `done` when all changes so far are complete, at once if they are."""
+
+    @abstractmethod
+    def push_stats(self) -> None:
+        """Bring the counters of rules, groups and meters up to date with the datapath."""
+
+    @abstractmethod
+    def set_wants_packet_in_on_miss(self, wanted: bool) -> None:
+        """Whether packets that match no flow, in a table without a setting of its own, go to
+        controllers."""

@@ -25,6 +25,8 @@ from vswitch.openflow.constants import (
     OFPPS_LIVE,
 )
 
+from vswitch.openflow.messages.port import Port
+
 __all__ = [
     "OFPPC_NO_FLOOD",
     "OFPPC_NO_FWD",
@@ -45,6 +47,7 @@ __all__ = [
     "OFPP_TABLE",
     "OfPort",
     "PortNumbers",
+    "describe",
 ]
 
 
@@ -77,7 +80,14 @@ class OfPort:
         return f"OfPort({self.ofp_port}, {self.name})"
 
 
-NEVER: Final = -1
+def describe(port: OfPort, live: bool = True) -> Port:
+    """`port` as messages tell it; `live`: a fast-failover group would use it."""
+    features = port.features
+    return Port(
+        port.ofp_port, port.mac, port.name, port.config, port.state | (OFPPS_LIVE if live else 0),
+        features.get("current", 0), features.get("advertised", 0), features.get("supported", 0),
+        features.get("peer", 0), features.get("current_speed", 0), features.get("max_speed", 0),
+    )  # fmt: skip
 
 
 @final

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.xlate_types import XlateOut
     from vswitch.openflow.actions import Actions
     from vswitch.openflow.flow_mod import FlowMod
+    from vswitch.openflow.messages.port import Port
 
 log = Vlog("ofproto_dpif")
 
@@ -259,6 +260,33 @@ class OfprotoDpif(Ofproto):
 
     # Controllers.
 
+    def now(self) -> int:
+        """Clock ms."""
+        return self.clock.now()
+
+    def ofp_ports(self) -> list[Port]:
+        """The ports as OpenFlow describes them, by number."""
+        return port_ops.ofp_ports(self)
+
+    def set_frag_handling(self, handling: str) -> None:
+        """Treat IP fragments as `handling` says."""
+        self.frag_handling = handling
+        self.backer.need(RevReason.RECONFIGURE)
+
+    def complete(self, done: Callable[[], None]) -> None:
+        """Call `done` when nothing clogs it."""
+        self.completions.complete(done)
+
+    def push_stats(self) -> None:
+        """Bring the counters of rules up to date with the datapath."""
+        self.backer.settle(self.clock.now())
+
+    def set_wants_packet_in_on_miss(self, wanted: bool) -> None:
+        """Whether packets that match no flow go to controllers."""
+        if wanted != self.wants_packet_in_on_miss:
+            self.wants_packet_in_on_miss = wanted
+            self.backer.need(RevReason.RECONFIGURE)
+
     def packet_out(self, packet: bytes, in_port: int, actions: Actions) -> XlateOut:
         """Run OpenFlow `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere)."""
         return packet_out(self, packet, in_port, actions)
@@ -357,12 +385,15 @@ class Ofprotos:
         for backer in list(self.backers.values()):
             if backer.run(now):
                 more = True
+        for ofproto in list(self.all_ofproto_dpifs.values()):
+            ofproto.connmgr.run(now)
         return more
 
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
         times = [backer.wakeup(now) for backer in self.backers.values()]
-        return min(times) if times else now + 3_600_000
+        times += [ofproto.connmgr.wakeup(now) for ofproto in self.all_ofproto_dpifs.values()]
+        return min([now + 3_600_000, *times])
 
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""

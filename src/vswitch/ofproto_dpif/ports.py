@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, final
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import DpifError, DpifPort
-from vswitch.ofproto.ports import OfPort
+from vswitch.ofproto.ports import OfPort, describe
 from vswitch.ofproto_dpif import splinters
 from vswitch.ofproto_dpif.bundle import ODPP_NONE, OfportDpif
 from vswitch.ofproto_dpif.bundles import port_added, port_config_changed, port_removed
@@ -22,6 +22,7 @@ from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_D
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.openflow.messages.port import Port
 
 log = Vlog("ofproto_dpif")
 
@@ -209,6 +210,12 @@ def refresh(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
             ofproto.backer.need(RevReason.PORT_TOGGLED)
         changed = True
     return changed
+
+
+def ofp_ports(ofproto: OfprotoDpif) -> list[Port]:
+    """The ports as OpenFlow describes them, the local port first, by number."""
+    ports = sorted(ofproto.ports.values(), key=lambda p: (p.ofp_port != OFPP_LOCAL, p.ofp_port))
+    return [describe(port.up, port.may_enable) for port in ports if port.up is not None]
 
 
 def port_stats(ofproto: OfprotoDpif, port: OfportDpif) -> dict[str, int]:

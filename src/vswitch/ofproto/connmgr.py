@@ -1,0 +1,225 @@
+"""`ConnMgr`: the connections of one switch, and which of them hears of what.
+
+Roles, with the generation ids that order the claims to them, and every asynchronous message: the
+switch says once what happened, and each connection gets it or not, by its role and by what it asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, final
+
+from vswitch.base import coverage
+from vswitch.ofproto import handlers
+from vswitch.ofproto.async_config import NOT_SECONDARY
+from vswitch.ofproto.ofconn import ConnKind, OfConn, Peer
+from vswitch.openflow.constants import (
+    OFPFF_NO_BYT_COUNTS,
+    OFPFF_NO_PKT_COUNTS,
+    OFPFF_SEND_FLOW_REM,
+    OFPR_ACTION,
+    OFPR_PACKET_OUT,
+)
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.messages import session as s
+from vswitch.openflow.messages.bundle import RequestForward
+from vswitch.openflow.messages.flow import COUNT_UNKNOWN, FlowRemoved
+from vswitch.openflow.messages.packet import PacketIn
+from vswitch.openflow.messages.port import Port, PortStatus
+from vswitch.openflow.messages.table import TableConfig, TableStatus
+from vswitch.openflow.messages.group import GroupMod
+from vswitch.openflow.messages.meter import MeterMod
+from vswitch.openflow.wire.codec import Message, encode
+from vswitch.openflow.wire.messages_packet import wire_reason
+from vswitch.openflow.wire.version import OFP13
+
+if TYPE_CHECKING:
+    from vswitch.ofproto.ofproto import Ofproto
+    from vswitch.ofproto.rule import Rule
+    from vswitch.openflow.actions import Actions
+
+packet_in_unwanted = coverage.counter("drop_packet_in_unwanted")
+
+OFPCRR_MASTER_REQUEST = 0
+GENERATION_MASK = 0xFFFFFFFFFFFFFFFF
+
+
+@final
+class ConnMgr:
+    """All connections of one switch; `Ofproto.init_tables` makes it as `Ofproto.connmgr`.
+
+    It is a `RuleListener` of the switch's tables: removed flows and flow monitors are told from here.
+    """
+
+    def __init__(self, ofproto: Ofproto) -> None:
+        self.ofproto = ofproto
+        self.conns: list[OfConn] = []
+        self.generation_id: int | None = None
+        """The last one that a claim to a role came with."""
+        self.acting: OfConn | None = None
+        """Whose request is being carried out."""
+        self.acting_xid: int = 0
+        self.n_monitors: int = 0
+        """How many flow monitors there are, of all connections."""
+
+    # Connections.
+
+    def attach(self, peer: Peer, kind: ConnKind, now: int) -> OfConn:
+        """A connection whose version is negotiated. Its messages go to `OfConn.receive` from now on."""
+        ofconn = OfConn(self, peer, kind, now)
+        self.conns.append(ofconn)
+        self.update_miss_config()
+        return ofconn
+
+    def detach(self, ofconn: OfConn, now: int) -> None:
+        """The connection has ended: its bundles are discarded, its monitors forgotten."""
+        if ofconn in self.conns:
+            self.conns.remove(ofconn)
+        if ofconn.monitors is not None:
+            ofconn.monitors.clear()
+        ofconn.flush()
+        self.update_miss_config()
+
+    def run(self, now: int) -> None:
+        """One turn of the main loop."""
+        for ofconn in list(self.conns):
+            ofconn.run(now)
+
+    def wakeup(self, now: int) -> int:
+        """Clock ms of the next timer."""
+        when = 1 << 62
+        for ofconn in self.conns:
+            when = min(when, ofconn.wakeup(now))
+        return when
+
+    def handle(self, ofconn: OfConn, message: Message, now: int) -> Iterable[Any]:
+        """The replies to one request. OfpError: it is refused."""
+        self.acting = ofconn
+        self.acting_xid = message.xid
+        try:
+            return handlers.handle(ofconn, message, now)
+        finally:
+            self.acting = None
+
+    def has_controllers(self) -> bool:
+        """Whether a primary connection is there."""
+        return any(conn.kind is ConnKind.PRIMARY for conn in self.conns)
+
+    @property
+    def wants_packet_in_on_miss(self) -> bool:
+        """Whether a packet that matches no flow is for some controller: before 1.3 it is."""
+        return any(
+            conn.controller_id == 0
+            and conn.version < OFP13
+            and (conn.kind is ConnKind.PRIMARY or conn.miss_send_len)
+            for conn in self.conns
+        )
+
+    def update_miss_config(self) -> None:
+        """Tell the switch when `wants_packet_in_on_miss` may have changed."""
+        self.ofproto.set_wants_packet_in_on_miss(self.wants_packet_in_on_miss)
+
+    # Roles (OpenFlow 1.3, 6.3.4).
+
+    def claim_role(self, ofconn: OfConn, role: int, generation_id: int | None) -> None:
+        """Give `ofconn` a role. OfpError OFPRRFC_STALE: the claim is older than another one."""
+        if role == s.ROLE_NOCHANGE:
+            return
+        if generation_id is not None and role in (s.ROLE_PRIMARY, s.ROLE_SECONDARY):
+            last = self.generation_id
+            if last is not None and (generation_id - last) & GENERATION_MASK > GENERATION_MASK >> 1:
+                raise OfpError("OFPRRFC_STALE", f"generation {generation_id} after {last}")
+            self.generation_id = generation_id
+        if role == s.ROLE_PRIMARY:
+            for other in self.conns:
+                if other is not ofconn and other.role == s.ROLE_PRIMARY:
+                    other.role = s.ROLE_SECONDARY
+                    self._send_role_status(other)
+        ofconn.role = role
+
+    def _send_role_status(self, ofconn: OfConn) -> None:
+        if ofconn.wants(s.OFPACPT_ROLE_STATUS, OFPCRR_MASTER_REQUEST):
+            ofconn.send_async(s.RoleStatus(ofconn.role, OFPCRR_MASTER_REQUEST, self.generation_id))
+
+    # What happened.
+
+    def send_packet_in(self, pin: PacketIn, max_len: int, controller_id: int, now: int) -> bool:
+        """A packet for controllers of `controller_id`; `pin.packet` is all of it, `max_len` how much of
+        it the action wants told. Whether anybody wanted it."""
+        wanted = False
+        for conn in self.conns:
+            if conn.controller_id != controller_id:
+                continue
+            reason = wire_reason(pin.reason, conn.version)
+            if not conn.wants(s.OFPACPT_PACKET_IN, reason):
+                continue
+            wanted = True
+            # A packet that no action sent is as long as the controller likes it.
+            limit = max_len if reason in (OFPR_ACTION, OFPR_PACKET_OUT) else conn.miss_send_len
+            cut = pin if len(pin.packet) <= limit else replace(pin, packet=pin.packet[:limit])
+            conn.queue_packet_in(cut, now)
+        if not wanted:
+            packet_in_unwanted.inc()
+        return wanted
+
+    def send_port_status(self, reason: int, port: Port) -> None:
+        """A port came, went or changed (OFPPR_*)."""
+        for conn in self.conns:
+            if conn.wants(s.OFPACPT_PORT_STATUS, reason):
+                conn.send_async(PortStatus(reason, port))
+
+    def send_table_status(self, reason: int, table: TableConfig) -> None:
+        """A table's vacancy passed a threshold (OFPTR_*)."""
+        for conn in self.conns:
+            if conn.wants(s.OFPACPT_TABLE_STATUS, reason):
+                conn.send_async(TableStatus(reason, table))
+
+    def forward_request(self, reason: int, request: GroupMod | MeterMod) -> None:
+        """`request` (OFPRFR_*) of the acting connection has been done."""
+        for conn in self.conns:
+            if conn is not self.acting and conn.wants(s.OFPACPT_REQUESTFORWARD, reason):
+                conn.send_async(RequestForward(encode(request, conn.version, self.acting_xid)))
+
+    # What the tables tell.
+
+    def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
+        """`rule` came, in the place of `replaced` if given."""
+        if self.n_monitors:
+            for conn in self.conns:
+                if conn.monitors is not None:
+                    conn.monitors.rule_inserted(rule, replaced)
+
+    def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
+        """`rule` has other actions."""
+        if self.n_monitors:
+            for conn in self.conns:
+                if conn.monitors is not None:
+                    conn.monitors.rule_modified(rule, old_actions)
+
+    def rule_deleted(self, rule: Rule, reason: int) -> None:
+        """`rule` went (OFPRR_*)."""
+        if rule.flags & OFPFF_SEND_FLOW_REM and not rule.hidden:
+            self.send_flow_removed(rule, reason)
+        if self.n_monitors:
+            for conn in self.conns:
+                if conn.monitors is not None:
+                    conn.monitors.rule_deleted(rule, reason)
+
+    def send_flow_removed(self, rule: Rule, reason: int) -> None:
+        """Tell who wants to know that a flow has gone."""
+        wanted = [conn for conn in self.conns if conn.wants(s.OFPACPT_FLOW_REMOVED, reason)]
+        if not wanted:
+            return
+        seconds, rest = divmod(self.ofproto.now() - rule.created, 1000)
+        removed = FlowRemoved(
+            rule.match, rule.priority, rule.cookie, reason, rule.table_id, seconds, rest * 1_000_000,
+            rule.idle_timeout, rule.hard_timeout,
+            COUNT_UNKNOWN if rule.flags & OFPFF_NO_PKT_COUNTS else rule.n_packets,
+            COUNT_UNKNOWN if rule.flags & OFPFF_NO_BYT_COUNTS else rule.n_bytes,
+        )  # fmt: skip
+        for conn in wanted:
+            conn.send_async(removed)
+
+
+__all__ = ["NOT_SECONDARY", "ConnKind", "ConnMgr", "OfConn", "Peer"]

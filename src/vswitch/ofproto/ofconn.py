@@ -1,0 +1,290 @@
+"""`OfConn`: one OpenFlow connection, from version negotiation to its end, without its socket.
+
+Whole messages come in by `receive`; what goes out is given to the connection's `Peer`. All that
+one controller chose for itself lives here: role, asynchronous messages, packet-in format, flow
+monitors, open bundles. What needs to know of several connections is in `connmgr.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
+
+from vswitch.base import coverage
+from vswitch.base.vlog import Vlog
+from vswitch.ofproto.async_config import NOT_SECONDARY, default_masks
+from vswitch.ofproto.pinsched import PacketInQueues
+from vswitch.openflow.constants import OFPP_MAX, OFPR_INVALID_TTL
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.messages import nicira as n
+from vswitch.openflow.messages import session as s
+from vswitch.openflow.messages.packet import PacketIn
+from vswitch.openflow.wire.codec import Message, decode, encodable, encode
+from vswitch.openflow.wire.messages_base import Form, NotInVersion
+from vswitch.openflow.wire.version import OFP10
+
+if TYPE_CHECKING:
+    from vswitch.ofproto.bundles import Bundle
+    from vswitch.ofproto.connmgr import ConnMgr
+    from vswitch.ofproto.flow_monitor import Monitors
+
+log = Vlog("ofconn")
+
+MAX_REPLIES: Final = 100
+"""No request is taken while so many messages wait for a peer that does not read."""
+MAX_QUEUED: Final = 10_000
+"""A peer with more messages waiting than this is disconnected: it asked and never reads."""
+MAX_ASYNC: Final = 100
+"""Asynchronous messages of a kind are dropped while so many messages wait."""
+MAX_WAITING: Final = 1000
+"""Requests that may wait behind a barrier before the connection is closed."""
+ERROR_DATA_LEN: Final = 64
+"""Bytes of a refused request that its error carries (OpenFlow 1.3, 7.4.4: at least 64)."""
+DEFAULT_MISS_SEND_LEN: Final = 128
+
+async_dropped = coverage.counter("drop_async_queue_full")
+reply_overflow = coverage.counter("ofconn_closed_reply_overflow")
+error_sent = coverage.counter("ofconn_error_sent")
+bad_message = coverage.counter("ofconn_bad_message")
+unencodable = coverage.counter("drop_async_not_in_version")
+
+
+class ConnKind(enum.Enum):
+    """Who is at the other end."""
+
+    PRIMARY = "primary"
+    """A controller that the switch connects to: gets asynchronous messages from the start."""
+    SERVICE = "service"
+    """A client that connected to the switch, such as ovs-ofctl: gets them only when it has asked for
+    them with a `SetConfig` of a nonzero miss_send_len."""
+
+
+class Peer(Protocol):
+    """What carries an `OfConn`: a socket with its queues. Nothing here blocks or raises."""
+
+    name: str
+    """The target, such as "tcp:127.0.0.1:6653", or the client's name, such as "unix#3"."""
+    version: int
+    """The version that was negotiated (1 is OpenFlow 1.0, 6 is OpenFlow 1.5)."""
+
+    def send(self, data: bytes) -> None:
+        """Queue one whole message. After a failure or `close` it is dropped."""
+
+    def queued(self) -> int:
+        """How many messages are not yet on the wire."""
+
+    def queued_bytes(self) -> int:
+        """How many bytes those have."""
+
+    def close(self, reason: str) -> None:
+        """Disconnect soon, and then `ConnMgr.detach`, not within this call. `reason` is for the log."""
+
+
+@final
+class OfConn:
+    """One connection. `ConnMgr.attach` makes it when the version is known, `ConnMgr.detach` ends it.
+
+    Whoever reads the socket asks `may_receive()` before each message, gives it to `receive`, and calls
+    `run` in every turn of the main loop: a barrier, or replies that the peer has not read, make the
+    connection wait without blocking any other.
+    """
+
+    def __init__(self, connmgr: ConnMgr, peer: Peer, kind: ConnKind, now: int) -> None:
+        self.connmgr = connmgr
+        self.peer: Peer = peer
+        self.kind: ConnKind = kind
+        self.version: int = peer.version
+        self.connected_at: int = now
+        self.role: int = s.ROLE_EQUAL
+        """ROLE_EQUAL, ROLE_PRIMARY or ROLE_SECONDARY."""
+        self.async_masks: list[int] = default_masks(self.version)
+        self.miss_send_len: int = DEFAULT_MISS_SEND_LEN if kind is ConnKind.PRIMARY else 0
+        self.invalid_ttl_to_controller: bool = False
+        self.controller_id: int = 0
+        self.packet_in_form: Form = Form.OPENFLOW
+        self.flow_format: int = n.NXFF_OPENFLOW10
+        self.flow_mod_table_id: bool = False
+        self.flow_age: bool = False
+        """Whether flow statistics tell idle and hard ages."""
+        self.may_be_primary: bool = True
+        """Whether the configuration lets it take part in roles."""
+        self.enable_async: bool = True
+        """`Controller:enable_async_messages`."""
+        self.bundles: dict[int, Bundle] = {}
+        self.monitors: Monitors | None = None
+        """Its flow monitors, once it has some."""
+        self.packet_in_queues: PacketInQueues = PacketInQueues(now)
+        self.n_async_dropped: int = 0
+        self.closed: bool = False
+        self._waiting: deque[bytes] = deque()
+        """Messages that came while `blocked`."""
+        self._blockers: int = 0
+        self._xid: int = 0
+
+    # Input.
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a barrier, or another request whose answer takes time, holds up what follows."""
+        return self._blockers > 0
+
+    def may_receive(self) -> bool:
+        """Whether another message should be read from the peer now."""
+        return not self._blockers and not self.closed and self.peer.queued() < MAX_REPLIES
+
+    def receive(self, data: bytes, now: int) -> None:
+        """Take one whole message (as `wire.framing` cuts them) and answer it."""
+        if self.closed:
+            return
+        if self._blockers or self._waiting:
+            if len(self._waiting) >= MAX_WAITING:
+                self.close("too many requests behind a barrier")
+                return
+            self._waiting.append(data)
+            return
+        self._handle(data, now)
+
+    def run(self, now: int) -> None:
+        """Take what waited and may go on; send packet-ins whose time has come."""
+        while self._waiting and not self._blockers and not self.closed:
+            self._handle(self._waiting.popleft(), now)
+        for pin in self.packet_in_queues.run(now):
+            self._send_packet_in(pin)
+        if self.monitors is not None:
+            self.monitors.run(now)
+
+    def wakeup(self, now: int) -> int:
+        """Clock ms at which `run` has something to do that no event announces."""
+        return self.packet_in_queues.wakeup(now)
+
+    def _handle(self, data: bytes, now: int) -> None:
+        xid = int.from_bytes(data[4:8], "big")
+        try:
+            message = decode(data, self.flow_mod_table_id)
+            if message.version != self.version and not isinstance(
+                    message.body, s.Hello | s.Error | s.EchoRequest | s.EchoReply):
+                raise OfpError("OFPBRC_BAD_VERSION", f"version {message.version}")
+            for body in self.connmgr.handle(self, message, now):
+                self.send_reply(body, xid, message.form)
+        except OfpError as error:
+            bad_message.inc()
+            self.send_error(error, xid, error.data or data)
+
+    def block(self) -> Callable[[], None]:
+        """Take no more requests until the function that is returned has been called."""
+        self._blockers += 1
+        return self._unblock
+
+    def _unblock(self) -> None:
+        self._blockers -= 1
+
+    # Output.
+
+    def send_reply(self, body: Any, xid: int, form: Form = Form.OPENFLOW) -> None:
+        """Send a reply, which is never dropped; in the `form` that the request had if it has that."""
+        try:
+            data = encode(body, self.version, xid, form)
+        except NotInVersion:
+            data = encode(body, self.version, xid)
+        self.send(data)
+
+    def send_error(self, error: OfpError, xid: int, data: bytes) -> None:
+        """Refuse the request whose first bytes are `data`."""
+        error_sent.inc()
+        log.info("%s: sending %s error reply", self.peer.name, error)
+        body = data[:ERROR_DATA_LEN]
+        self.send(encode(s.Error(error.name, body), self.version, xid))
+
+    def send(self, data: bytes) -> None:
+        """Send what must arrive: a reply. A peer with too many of them waiting is disconnected."""
+        if self.closed:
+            return
+        if self.peer.queued() >= MAX_QUEUED:
+            reply_overflow.inc()
+            self.close("too many replies waiting")
+            return
+        self.peer.send(data)
+
+    def send_async(self, body: Any, form: Form = Form.OPENFLOW) -> bool:
+        """Send what the connection did not ask for, unless the peer reads too slowly (counted)."""
+        if self.closed:
+            return False
+        if self.peer.queued() >= MAX_ASYNC:
+            async_dropped.inc()
+            self.n_async_dropped += 1
+            return False
+        if not encodable(body, self.version):
+            unencodable.inc()
+            return False
+        try:
+            data = encode(body, self.version, self.next_xid(), form)
+        except (OfpError, ValueError) as error:
+            unencodable.inc()
+            log.dbg("%s: can't tell %s: %s", self.peer.name, type(body).__name__, error)
+            return False
+        self.peer.send(data)
+        return True
+
+    def next_xid(self) -> int:
+        """The number of a message that answers none."""
+        return 0
+
+    def close(self, reason: str) -> None:
+        """Have the peer disconnect."""
+        if not self.closed:
+            self.closed = True
+            self.peer.close(reason)
+
+    # Asynchronous messages.
+
+    def wants(self, kind: int, reason: int) -> bool:
+        """Whether it wants asynchronous messages of `kind` (OFPACPT_*) with `reason`."""
+        if not self.enable_async or (self.kind is ConnKind.SERVICE and not self.miss_send_len):
+            return False
+        if self.role != s.ROLE_SECONDARY:
+            kind += NOT_SECONDARY
+        return bool(self.async_masks[kind] >> reason & 1)
+
+    def set_invalid_ttl(self, enable: bool) -> None:
+        """Whether packets whose TTL ran out come here: OpenFlow's older way to configure it."""
+        self.invalid_ttl_to_controller = enable
+        bit = 1 << OFPR_INVALID_TTL
+        for kind in (s.OFPACPT_PACKET_IN, s.OFPACPT_PACKET_IN + NOT_SECONDARY):
+            if enable:
+                self.async_masks[kind] |= bit
+            else:
+                self.async_masks[kind] &= ~bit
+
+    def set_rate_limit(self, rate: int, burst: int) -> None:
+        """At most `rate` packet-ins a second, `burst` at once and waiting; 0 takes the limit off."""
+        self.packet_in_queues.set_limit(rate, burst)
+
+    def queue_packet_in(self, pin: PacketIn, now: int) -> None:
+        """Send a packet-in now, or when the rate limit lets it."""
+        in_port = pin.metadata.flow.in_port
+        if self.packet_in_queues.take(pin, in_port if in_port < OFPP_MAX else OFPP_MAX, now):
+            self._send_packet_in(pin)
+
+    def _send_packet_in(self, pin: PacketIn) -> None:
+        self.send_async(pin, self.packet_in_form)
+
+    def flush(self) -> None:
+        """Forget what is open: at the end of the connection."""
+        self.closed = True
+        self._waiting.clear()
+        self.bundles.clear()
+        self.monitors = None
+        self.packet_in_queues.clear()
+
+    def __repr__(self) -> str:
+        return f"OfConn({self.peer.name}, version={self.version}, {self.kind.value})"
+
+
+Replies = Iterable[Any]
+"""The bodies of the answers to a request, in order."""
+Handler = Callable[[OfConn, Message, int], Replies]
+"""What answers a request: (connection, message, now). OfpError: it is refused."""
+
+__all__ = ["OFP10", "ConnKind", "Handler", "OfConn", "Peer", "Replies"]
