@@ -26,7 +26,7 @@ _LABEL = re.compile(r"\b(ipv6_label=0x[0-9a-f]+)/0xfffff\b")
 _FLOODS = re.compile(r"flooding|^ *(FLOOD|ALL)$", re.MULTILINE)
 _PID = re.compile(r"\bpid=\d+")
 _TAG = re.compile(r"dl_vlan=(\d+),dl_vlan_pcp=(\d+)")
-_RECIRC = re.compile(r"\brecirc(_id=|\()(0x)?[0-9a-f]+")
+_RECIRC = re.compile(r"\brecirc(_id=|\()(0x[0-9a-f]+|[1-9][0-9]*)")
 
 
 class Switch(Protocol):
@@ -44,12 +44,12 @@ def normalized(text: str, ports: Mapping[str, str]) -> str:
         return match[1] + ports.get(match[2], match[2])
 
     def actions(match: re.Match[str]) -> str:
-        named = _PID.sub("pid=N", _RECIRC.sub(r"recirc\1N", _OUTPUT.sub(output, match[2])))
+        named = _PID.sub("pid=N", _OUTPUT.sub(output, match[2]))
         return match[1] + (sorted_outputs(named, tags) if _FLOODS.search(text) else named)
 
     tag = _TAG.search(text.split("\n", 1)[0])
     tags = [f"vid={tag[1]},pcp={tag[2]}"] if tag else []
-    text = _LABEL.sub(r"\1", text)
+    text = _RECIRC.sub(r"recirc\1N", _LABEL.sub(r"\1", text))
     return _ACTIONS.sub(actions, text).rstrip("\n") + "\n"
 
 

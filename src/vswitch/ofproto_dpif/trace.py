@@ -7,6 +7,7 @@ with their remarks, in one flat list a table; what a resubmit finds is a sibling
 from __future__ import annotations
 
 import string
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, final
 
@@ -21,6 +22,7 @@ from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.text import format_flow, format_megaflow
 from vswitch.ofproto_dpif.apply import credit
 from vswitch.ofproto_dpif.effects import LearnMac
+from vswitch.ofproto_dpif.trace_ct import Recirculation, parse_ct_state, resume
 from vswitch.ofproto_dpif.xlate import xlate
 from vswitch.ofproto_dpif.xlate_ctx import (
     OFT_ACTION,
@@ -36,7 +38,7 @@ from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
-    from vswitch.openflow.actions import Actions
+    from vswitch.openflow.actions import Actions, Nat
 
 INSTRUCTIONS: Final = (of.Meter, of.ClearActions, of.WriteActions, of.WriteMetadata, of.GotoTable)
 _TERMINAL: Final = (OFT_DETAIL, OFT_WARN, OFT_ERROR, OFT_ACTION)
@@ -63,16 +65,18 @@ class Trace:
         """Names of OpenFlow ports to print in the place of their numbers."""
         self.nodes: list[TraceNode] = []
         self.here: list[TraceNode] = self.nodes
-        self.recircs: list[tuple[int, Flow]] = []
-        """Recirculations to go on with: id, and the packet as it comes back."""
+        self.bridge: str = ""
+        """The bridge where the packet came in, if it is another than where a recirculation resumes."""
+        self.recircs: list[Recirculation] = []
+        """Recirculations to go on with."""
 
     def add(self, kind: int, text: str) -> None:
         """A line here."""
         self.here.append(TraceNode(kind, text))
 
-    def add_recirc(self, recirc_id: int, flow: Flow) -> None:
-        """The packet will come back as `flow` with `recirc_id`."""
-        self.recircs.append((recirc_id, flow))
+    def add_conntrack(self, recirc_id: int, flow: Flow, zone: int, nat: Nat | None) -> None:
+        """The packet, which was `flow`, will come back from connection tracking with `recirc_id`."""
+        self.recircs.append(Recirculation(recirc_id, flow, zone, nat))
 
     def enter(self, kind: int, text: str) -> list[TraceNode]:
         """A line here, below which the following ones go, until `leave` gets what this returns."""
@@ -162,11 +166,11 @@ def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
             names = True
         elif arg in ("-no-names", "--no-names"):
             names = False
-        elif arg in ("-ct-next", "--ct-next"):
+        elif arg == "--ct-next":
             state = next(rest, None)
             if state is None:
                 raise CommandError(f"Missing argument for option {arg}")
-            ct_next.append(_ct_state(state))
+            ct_next.append(parse_ct_state(state))
         else:
             raise CommandError(f"{arg}: unknown option")
     if len(words) > 3:
@@ -242,46 +246,57 @@ def _packet(text: str) -> bytes:
     return packet
 
 
-def _ct_state(text: str) -> int:
-    state = 0
-    for name in text.replace("|", ",").replace("+", ",").split(","):
-        if name.strip() not in _CT_FLAGS:
-            raise CommandError(f"{name.strip()}: unknown connection tracking state flag")
-        state |= _CT_FLAGS[name.strip()]
-    return state
-
-
-_CT_FLAGS: Final = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
-
-
 def run(request: TraceRequest, now: int) -> str:
-    """Trace one packet and print all of it. With a packet, addresses are learned from it."""
+    """Trace one packet and print all of it, with what happens to it after each recirculation. With a
+    packet, addresses are learned from it."""
+    recirc_ids = request.ofproto.backer.recirc_ids
+    held: list[int] = []
+    waiting: deque[Recirculation] = deque()
+    ct_next = list(request.ct_next)
+    text = _pass(request, request.flow, request.actions or None, waiting, held, now)
+    while waiting:
+        back = waiting.popleft()
+        text += resume(back, ct_next) + _pass(request, back.flow, None, waiting, held, now)
+    for used in held:
+        recirc_ids.unref(used, now)
+    return text
+
+
+def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: deque[Recirculation],
+          held: list[int], now: int) -> str:
+    """One translation, as text. `waiting` gets the recirculations to go on with, `held` the ids that
+    are to be given back at the end."""
     ofproto = request.ofproto
     ofp_names = {p.ofp_port: p.name for p in ofproto.ports.values()} if request.names else None
     odp_names = None
     if request.names:
         odp_names = {odp: p.name for odp, p in ofproto.backer.odp_to_ofport.items()}
-    flow = request.flow
     trace = Trace(ofp_names)
     packet = request.packet
     xin = XlateIn(
-        ofproto, flow, packet, flow.tcp_flags, actions=request.actions or None, trace=trace, now=now,
+        ofproto, flow, packet, flow.tcp_flags, actions=actions, trace=trace, now=now,
         side_effects=packet is not None,
     )  # fmt: skip
     recirc_id = flow.recirc_id
     if recirc_id:
-        xin.frozen = ofproto.backer.recirc_ids.lookup(recirc_id)
+        frozen = ofproto.backer.recirc_ids.lookup(recirc_id)
+        xin.frozen = frozen
+        if frozen is not None:
+            trace.bridge = ofproto.name
+            xin.ofproto = ofproto.backer.ofprotos.get(frozen.bridge, ofproto)
     out = xlate(xin)
+    waiting.extend(trace.recircs)
+    held.extend(out.recircs)
     if packet is not None:
         credit([effect for effect in out.effects if isinstance(effect, LearnMac)], 0, 0, now)
     before = flow.copy()
     before.actset_output = PORT_UNSET
     final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names)
-    actions = format_actions(out.actions, odp_names) if out.actions else "drop"
+    odp_actions = format_actions(out.actions, odp_names) if out.actions else "drop"
     mask = shown_mask(flow, out.wc, bool(out.error))
     text = (
         f"Flow: {format_flow(flow, ofp_names)}\n{trace}\nFinal flow: {final}\n"
-        f"Megaflow: {format_megaflow(flow, mask, ofp_names)}\nDatapath actions: {actions}"
+        f"Megaflow: {format_megaflow(flow, mask, ofp_names)}\nDatapath actions: {odp_actions}"
     )
     if out.error:
         text += f"\nTranslation failed ({XLATE_ERRORS[out.error]}), packet is dropped."
@@ -290,8 +305,6 @@ def run(request: TraceRequest, now: int) -> str:
         for bit, why in SLOW_EXPLANATIONS.items():
             if out.slow & bit:
                 text += f"\n  - {why}."
-    for used in out.recircs:
-        ofproto.backer.recirc_ids.unref(used, now)
     return text
 
 

@@ -53,12 +53,10 @@ from vswitch.ofproto_dpif.xlate_ctx import (
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
     OFT_BRIDGE,
-    OFT_DETAIL,
     OFT_THAW,
     Ctx,
     is_ip_any,
     is_mpls,
-    report,
     report_error,
 )
 from vswitch.ofproto_dpif.xlate_types import (
@@ -89,7 +87,9 @@ def xlate(xin: XlateIn) -> XlateOut:
     out = XlateOut((), Flow(), xin.flow.copy())
     ctx = Ctx(xin, out)
     trace = xin.trace
-    outer = trace.enter(OFT_BRIDGE, f'bridge("{ctx.ofproto.name}")') if trace is not None else None
+    outer = None
+    if trace is not None:
+        outer = trace.enter(OFT_BRIDGE, f'bridge("{trace.bridge or ctx.ofproto.name}")')
     _start_wildcards(ctx)
     words = out.flow.words
     words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | PORT_UNSET
@@ -169,9 +169,13 @@ def _thaw(ctx: Ctx) -> None:
     ctx.conntracked = frozen.conntracked
     ctx.action_set = list(frozen.action_set)
     ctx.table_id = frozen.table_id
-    if ctx.trace is not None:
-        report(ctx, OFT_THAW, "thaw")
-        report(ctx, OFT_DETAIL, f"Resuming from table {frozen.table_id}")
+    if not frozen.conntracked:
+        xlate_output.clear_conntrack(ctx, ctx.flow)
+    trace = ctx.trace
+    if trace is not None:
+        outer = trace.enter(OFT_THAW, "thaw")
+        trace.add(OFT_THAW, f"Resuming from table {frozen.table_id}")
+        trace.leave(outer)
 
 
 def _start_wildcards(ctx: Ctx) -> None:

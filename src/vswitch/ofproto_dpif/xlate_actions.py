@@ -12,7 +12,6 @@ from typing import Any, Final
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Clone as OdpClone
-from vswitch.dpif.actions import CtClear as OdpCtClear
 from vswitch.dpif.actions import Sample as OdpSample
 from vswitch.flow.layout import (
     W_IN_PORT,
@@ -20,7 +19,7 @@ from vswitch.flow.layout import (
 )
 from vswitch.flow.values import c_hex
 from vswitch.ofproto_dpif import xlate_fields as fields
-from vswitch.ofproto_dpif import xlate_freeze, xlate_normal, xlate_output, xlate_tables
+from vswitch.ofproto_dpif import xlate_ct, xlate_freeze, xlate_normal, xlate_output, xlate_tables
 from vswitch.ofproto_dpif import xlate_headers as headers
 from vswitch.ofproto_dpif.xlate_action_set import ordered_action_set
 from vswitch.ofproto_dpif.xlate_bundle import choose_member
@@ -306,14 +305,6 @@ def _debug_slow(ctx: Ctx, a: of.DebugSlow, last: bool) -> bool:
     return False
 
 
-def _ct_clear(ctx: Ctx, a: of.CtClear, last: bool) -> bool:
-    tracked = ctx.conntracked
-    xlate_output.clear_conntrack(ctx, ctx.flow)
-    if tracked and ctx.support.ct_clear:
-        ctx.odp.append(OdpCtClear())
-    return False
-
-
 def _unroll(ctx: Ctx, a: xlate_freeze.Unroll, last: bool) -> bool:
     ctx.table_id = a.table_id
     ctx.rule_cookie = a.cookie
@@ -390,7 +381,9 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.Conjunction: _nothing,
     of.DebugRecirc: _debug_recirc,
     of.DebugSlow: _debug_slow,
-    of.CtClear: _ct_clear,
+    of.Ct: xlate_ct.ct,
+    of.Nat: xlate_ct.nat,
+    of.CtClear: xlate_ct.ct_clear,
     of.WriteActions: _write_actions,
     of.ClearActions: _clear_actions,
     of.WriteMetadata: _write_metadata,
@@ -404,7 +397,7 @@ def unsupported(actions: of.Actions) -> of.Action | None:
     for action in actions:
         if type(action) not in HANDLERS or (isinstance(action, of.Controller) and action.pause):
             return action
-        if isinstance(action, of.Clone | of.WriteActions):
+        if isinstance(action, of.Clone | of.WriteActions | of.Ct):
             inner = unsupported(action.actions)
             if inner is not None:
                 return inner

@@ -101,6 +101,7 @@ class Ctx:
         self.pause: Any = None
         self.unrolled: list[Any] = []
         self.conntracked: bool = False
+        self.ct_nat_action: Any = None
         self.was_mpls: bool = False
         self.mirrors: int = 0
         self.mirror_snaplen: int = 0

@@ -97,15 +97,26 @@ def _state(
 
 def finish(ctx: Ctx) -> None:
     """Compose the recirculation that ends a frozen translation."""
+    _recirculate(ctx)
+
+
+def fork(ctx: Ctx, table_id: int) -> int:
+    """A copy of the packet comes back, and goes on in `table_id`; the recirculation's id."""
+    old_table = ctx.table_id
+    ctx.table_id = table_id
+    recirc_id = _recirculate(ctx)
+    ctx.table_id = old_table
+    return recirc_id
+
+
+def _recirculate(ctx: Ctx) -> int:
     commit(ctx)
     state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), b"")
     recirc_id = ctx.ofproto.backer.recirc_ids.alloc(state)
     ctx.out.recircs.append(recirc_id)
     ctx.odp.append(Recirc(recirc_id))
-    trace = ctx.trace
-    if trace is not None and ctx.was_mpls:
-        trace.add_recirc(recirc_id, ctx.flow.copy())
     cancel(ctx)
+    return recirc_id
 
 
 def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, userdata: bytes) -> None:

@@ -12,11 +12,14 @@ from vswitch.flow.layout import (
     S_ACTSET_OUTPUT,
     S_NW_TOS,
     W_ACTSET_OUTPUT,
+    W_CT_IPV6_DST,
     W_CT_LABEL,
+    W_CT_NW_SRC,
     W_IN_PORT,
     W_METADATA,
     W_NW_TOS,
     W_SKB_PRIORITY,
+    W_TP_SRC,
 )
 from vswitch.ofproto_dpif import xlate_actions, xlate_freeze, xlate_normal, xlate_tables
 from vswitch.ofproto_dpif.bundle import (
@@ -203,6 +206,11 @@ def clear_conntrack(ctx: Ctx, flow: Flow) -> None:
     words[W_CT_LABEL] = 0
     words[W_CT_LABEL + 1] = 0
     words[W_CT_LABEL + 2] = 0
+    i: i64 = W_CT_NW_SRC
+    while i < W_CT_IPV6_DST + 2:
+        words[i] = 0
+        i += 1
+    words[W_TP_SRC] &= -1 << 32
 
 
 def flood(ctx: Ctx, all_ports: bool) -> None:
