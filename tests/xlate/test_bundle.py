@@ -1,5 +1,5 @@
 """The actions bundle and bundle_load. Traces and megaflows were checked with Open vSwitch 3.1's
-`ofproto/trace`; which member hrw chooses is our own affair, for the hash is."""
+`ofproto/trace`; that hrw chooses the same member is compared in tests/oracle/cases/hashes.txt."""
 
 from __future__ import annotations
 

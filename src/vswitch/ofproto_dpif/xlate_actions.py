@@ -33,6 +33,7 @@ from vswitch.ofproto_dpif.xlate_ctx import (
     report_error,
 )
 from vswitch.ofproto_dpif.xlate_mpls import needs_recirculation
+from vswitch.ofproto_dpif.xlate_multipath import multipath
 from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_actions
@@ -344,6 +345,7 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.OutputReg: _output_reg,
     of.OutputTrunc: _output_trunc,
     of.Bundle: _bundle,
+    of.Multipath: multipath,
     of.Controller: _controller,
     of.Enqueue: _enqueue,
     of.SetVlanVid: headers.set_vlan_vid,

@@ -6,7 +6,8 @@ so that only then a port that goes up or down revalidates.
 
 from __future__ import annotations
 
-from vswitch.flow.hash_fields import hash_fields, mask_hash_fields, mix
+from vswitch.flow.hash import hash_2words
+from vswitch.flow.hash_fields import hash_fields, mask_hash_fields
 from vswitch.ofproto_dpif.xlate_ctx import Ctx
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import (
@@ -37,7 +38,7 @@ def choose_member(ctx: Ctx, a: of.Bundle) -> int:
     best = OFPP_NONE
     best_weight = -1
     for i, port in enumerate(a.members):
-        weight = mix(of_packet, i)
+        weight = hash_2words(i, of_packet)
         if weight > best_weight and _is_live(ctx, port):
             best = port
             best_weight = weight
