@@ -9,12 +9,15 @@ both sides. Nothing that happens inside reaches the host except writes outside t
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,6 +156,19 @@ def run(
     return _boot(init, exchange, memory, timeout)
 
 
+@functools.cache
+def _preload() -> str:
+    """The library with which this kernel runs on any processor (`xstate.c`); "" without a compiler."""
+    library = Path(tempfile.mkdtemp(prefix="vswitch-uml-")) / "xstate.so"
+    atexit.register(shutil.rmtree, library.parent, ignore_errors=True)
+    source = Path(__file__).with_name("xstate.c")
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return ""
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", str(library), str(source), "-ldl"], check=True)
+    return str(library)
+
+
 def _boot(init: Path, exchange: Path, memory: str, timeout: float) -> Result:
     started = time.monotonic()
     output_path, console_path = exchange / "output", exchange / "console"
@@ -164,6 +180,7 @@ def _boot(init: Path, exchange: Path, memory: str, timeout: float) -> Result:
                 f"ssl0=null,fd:{output.fileno()}", "quiet", f"uml_dir={exchange}/", f"umid=uml{os.getpid()}",
             ],
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
+            env={**os.environ, "LD_PRELOAD": _preload()},
             pass_fds=[output.fileno()], start_new_session=True,
         )  # fmt: skip
         timed_out = False
