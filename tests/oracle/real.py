@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.oracle.setup import Bridge, Port, Query, Setup
@@ -63,10 +64,11 @@ class UnixctlClient:
 
 
 class RealSwitch:
-    """The two daemons, running until `close`."""
+    """The two daemons, running until `close`; `vswitchd` is the command that is the switch."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, vswitchd: Sequence[str] = ("ovs-vswitchd",)) -> None:
         self.directory = directory
+        self.vswitchd = tuple(vswitchd)
         self.environment = dict(
             os.environ,
             OVS_RUNDIR=str(directory),
@@ -91,7 +93,7 @@ class RealSwitch:
         self._wait_for(remote)
         self.run("ovs-vsctl", "--no-wait", "init")
         control = self.directory / "vswitchd.ctl"
-        self._spawn("ovs-vswitchd", "--enable-dummy=override", "--disable-system", f"--unixctl={control}",
+        self._spawn(*self.vswitchd, "--enable-dummy=override", "--disable-system", f"--unixctl={control}",
                     f"unix:{remote}")  # fmt: skip
         self._wait_for(control)
         self.client = UnixctlClient(str(control))
@@ -101,7 +103,7 @@ class RealSwitch:
     def _spawn(self, program: str, *args: str) -> None:
         path = shutil.which(program, path=self.environment["PATH"])
         assert path is not None, f"no {program}"
-        log = (self.directory / f"{program}.out").open("wb")
+        log = (self.directory / f"{Path(program).name}.out").open("wb")
         self.processes.append(
             subprocess.Popen(
                 [path, *args], env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
