@@ -56,6 +56,22 @@ def by_max_priority(subtable: Subtable) -> int:
     return -subtable.max_priority
 
 
+def without_none(rules: list[ClsRule | None]) -> list[ClsRule]:
+    """The rules that are there; the last takes the place of each that is not."""
+    kept: list[ClsRule] = []
+    end: i64 = len(rules)
+    i: i64 = 0
+    while i < end:
+        rule = rules[i]
+        if rule is None:
+            end -= 1
+            rules[i] = rules[end]
+        else:
+            kept.append(rule)
+            i += 1
+    return kept
+
+
 @final
 class Classifier:
     """A set of rules to look packets up in.
@@ -91,6 +107,8 @@ class Classifier:
                     break
                 rule = subtable.find(words)
                 if rule is not None and rule.cls_rank > best_priority:
+                    if rule.conj is not None:
+                        return self._lookup_conjunctive(flow, wc)
                     best = rule
                     best_priority = rule.cls_rank
             return best
@@ -103,9 +121,98 @@ class Classifier:
                 break
             rule = subtable.find_wc(words, wc_words, tries)
             if rule is not None and rule.cls_rank > best_priority:
+                if rule.conj is not None:
+                    return self._lookup_conjunctive(flow, wc)
                 best = rule
                 best_priority = rule.cls_rank
         return best
+
+    def _lookup_conjunctive(self, flow: Flow, wc: Flow | None) -> ClsRule | None:
+        """As `lookup`, from the start, where a conjunctive rule may win."""
+        soft: list[ClsRule] = []
+        best = self._lookup_soft(flow, wc, soft)
+        return self._conjunctive_match(flow, wc, best, soft)
+
+    def _lookup_soft(self, flow: Flow, wc: Flow | None, soft: list[ClsRule] | None) -> ClsRule | None:
+        """The best rule that matches by itself. The conjunctive ones go into `soft`, those that
+        were seen before a better one included."""
+        best: ClsRule | None = None
+        best_priority: i64 = -1
+        words = flow.words
+        tries = self.tries
+        for ctx in tries:
+            ctx.done = False
+        for subtable in self.order:
+            if subtable.max_priority <= best_priority:
+                break
+            rule = subtable.find(words) if wc is None else subtable.find_wc(words, wc.words, tries)
+            if rule is None or rule.cls_rank <= best_priority:
+                continue
+            if rule.conj is None:
+                best = rule
+                best_priority = rule.cls_rank
+            elif soft is not None:
+                soft.append(rule)
+        return best
+
+    def _conjunctive_match(self, flow: Flow, wc: Flow | None, best: ClsRule | None,
+                           soft: list[ClsRule]) -> ClsRule | None:
+        """The rule that matches if the soft matches `soft` are seen together, or `best`.
+
+        From priority to priority down: with several conjunctions complete, the first one counts
+        that a rule completes, in the order in which subtables are visited (and a removed soft
+        match leaves its place to the last), as in Open vSwitch.
+        """
+        best_priority: i64 = -1 if best is None else best.cls_rank
+        while True:
+            i: i64 = 0
+            while i < len(soft):
+                if soft[i].cls_rank <= best_priority:
+                    last = soft.pop()
+                    if i < len(soft):
+                        soft[i] = last
+                else:
+                    i += 1
+            if not soft:
+                return best
+            priority: i64 = -1
+            n: i64 = 0
+            for rule in soft:
+                if rule.cls_rank > priority:
+                    priority = rule.cls_rank
+                    n = 1
+                elif rule.cls_rank == priority:
+                    n += 1
+            satisfied: dict[int, int] = {}
+            for rule in soft:
+                conj = rule.conj
+                if conj is not None and rule.cls_rank == priority:
+                    conj_id = conj.satisfy(n, satisfied)
+                    if conj_id >= 0:
+                        found = self._with_conj_id(flow, wc, conj_id)
+                        if found is not None:
+                            return found
+            # What has the same match at a lower priority counts now.
+            kept: list[ClsRule | None] = []
+            for rule in soft:
+                lower: ClsRule | None = rule
+                if rule.cls_rank == priority:
+                    lower = rule.cls_next
+                    if lower is not None and lower.conj is None:
+                        if lower.cls_rank > best_priority:
+                            best = lower
+                            best_priority = lower.cls_rank
+                        lower = None
+                kept.append(lower)
+            soft = without_none(kept)
+
+    def _with_conj_id(self, flow: Flow, wc: Flow | None, conj_id: i64) -> ClsRule | None:
+        """What matches `flow` with this `conj_id`; other conjunctive rules don't count."""
+        before = flow.conj_id
+        flow.conj_id = conj_id
+        found = self._lookup_soft(flow, wc, None)
+        flow.conj_id = before
+        return found
 
     # Changes.
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from vswitch.classifier.conjunction import Conjunctions
 from vswitch.classifier.rule import ClsRule
 from vswitch.flow.match import Match
+from vswitch.openflow.actions import Conjunction, Note
 
 if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions
 
 NO_REASON: Final = -1
+
+
+def conjunctions(actions: Actions) -> Conjunctions | None:
+    """What a rule with `actions` contributes to conjunctive matches; None if it is an ordinary one.
+
+    Beside `conjunction` there can only be `note`.
+    """
+    first = actions[0] if actions else None
+    if not isinstance(first, Conjunction | Note):
+        return None
+    found = [(a.id, a.clause, a.n_clauses) for a in actions if isinstance(a, Conjunction)]
+    return Conjunctions(tuple(found)) if found else None
 
 
 @final
@@ -26,7 +40,9 @@ class Rule(ClsRule):
                  cookie: int = 0, now: int = 0) -> None:
         super().__init__(match, priority)
         self.table_id: int = table_id
-        self.actions: Actions = actions
+        self._actions: Actions = actions
+        if actions:
+            self.conj = conjunctions(actions)
         self.cookie: int = cookie
         self.idle_timeout: int = 0
         self.hard_timeout: int = 0
@@ -43,6 +59,16 @@ class Rule(ClsRule):
         """The rule that replaced this one and took over its counters."""
         self.removed: bool = False
         """Whether the rule has left its table; facets may still hold it for a moment."""
+
+    @property
+    def actions(self) -> Actions:
+        """What happens to the packets."""
+        return self._actions
+
+    @actions.setter
+    def actions(self, actions: Actions) -> None:
+        self._actions = actions
+        self.conj = conjunctions(actions)
 
     def credit(self, n_packets: int, n_bytes: int, used: int) -> None:
         """Count packets, the last of them at clock ms `used`; those of a rule that was replaced

@@ -221,7 +221,7 @@ def _finish_wildcards(ctx: Ctx) -> None:
             wc[i] = 0
             i += 1
     wc[W_METADATA] = 0
-    wc[W_ACTSET_OUTPUT] = 0
+    wc[W_ACTSET_OUTPUT] = 0  # and conj_id, in the same word
     if wc[W_VLAN_TCI] & 0xFFFF != 0:
         wc[W_VLAN_TCI] |= VLAN_CFI
     if wc[W_VLAN_TPID] & (0xFFFF << 32) != 0:

@@ -53,8 +53,13 @@ def check_actions(actions: Sequence[a.Action], match: Match, max_ports: int = OF
     """OfpError if `actions` don't fit packets of `match` in table `table_id` (255: unknown).
 
     OFPBAC_MATCH_INCONSISTENT, OFPBAC_BAD_OUT_PORT, OFPBAC_BAD_OUT_GROUP, OFPBAC_BAD_TAG,
-    OFPBIC_BAD_TABLE_ID, OFPMMFC_INVALID_METER; `detail` is the action's class.
+    OFPBIC_BAD_TABLE_ID, OFPMMFC_INVALID_METER, NXBAC_BAD_CONJUNCTION; `detail` is the action's class.
     """
+    if any(isinstance(action, a.Conjunction) for action in actions):
+        for action in actions:
+            if not isinstance(action, a.Conjunction | a.Note):
+                raise OfpError("NXBAC_BAD_CONJUNCTION", type(action).__name__)
+        return
     _Check(match.flow.copy(), match.mask, max_ports, table_id, n_tables, strict).run(actions)
 
 
