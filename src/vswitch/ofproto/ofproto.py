@@ -15,12 +15,16 @@ import vswitch
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
 from vswitch.ofproto.connmgr import ConnMgr
+from vswitch.ofproto.group_refs import ActionRefs
+from vswitch.ofproto.groups import Groups
+from vswitch.ofproto.meters import MeterCounts, MeterLimits, Meters
 from vswitch.ofproto.ports import PortNumbers
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult, RuleListener, Tables
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import OFPP_MAX
 from vswitch.openflow.flow_mod import FlowMod
+from vswitch.openflow.messages.meter import MeterConfig
 from vswitch.openflow.messages.port import Port
 
 _REG0: Final = by_name("reg0")
@@ -38,6 +42,8 @@ class Ofproto(ABC):
     """One more than the highest OpenFlow number that a port can have."""
     port_numbers: PortNumbers
     tables: Tables
+    groups: Groups
+    meters: Meters
     connmgr: ConnMgr
     """The OpenFlow connections."""
     frag_handling: str
@@ -77,6 +83,10 @@ class Ofproto(ABC):
         internal.hidden = True
         internal.readonly = True
         self.tables.listeners.append(listener)
+        refs = ActionRefs()
+        self.tables.listeners.append(refs)
+        self.groups = Groups(self.tables, refs, self)
+        self.meters = Meters(self.tables, refs, self)
         self.connmgr = ConnMgr(self)
         self.tables.listeners.append(self.connmgr)
 
@@ -135,6 +145,32 @@ class Ofproto(ABC):
         table.n_lookup += n_packets
         if hit:
             table.n_matched += n_packets
+
+    # Groups and meters: what `groups.GroupListener` and `meters.MeterProvider` ask for.
+
+    @abstractmethod
+    def group_changed(self, group_id: int) -> None:
+        """A group came, went, or was modified: what was made of it is stale."""
+
+    @abstractmethod
+    def meter_limits(self) -> MeterLimits:
+        """What meters can do here; all 0 where there are none."""
+
+    @abstractmethod
+    def meter_set(self, number: int | None, config: MeterConfig) -> int:
+        """Make (None) or change a meter; its number, the provider's own. OfpError: refused."""
+
+    @abstractmethod
+    def meter_get(self, number: int) -> MeterCounts:
+        """What a meter counted; zeros if it is gone."""
+
+    @abstractmethod
+    def meter_del(self, number: int) -> None:
+        """Delete a meter."""
+
+    @abstractmethod
+    def meter_changed(self, meter_id: int) -> None:
+        """A meter came or went, perhaps a virtual one that translations use."""
 
     # Packets.
 

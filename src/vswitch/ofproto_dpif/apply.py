@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vswitch.ofproto_dpif.effects import (
+    CreditBucket,
     CreditMirrors,
     CreditPort,
     CreditRule,
@@ -47,6 +48,8 @@ def credit(effects: Sequence[Effect], n_packets: int, n_bytes: int, now: int) ->
                 port.rx_bytes += n_bytes
         elif isinstance(effect, CreditMirrors):
             effect.ofproto.credit_mirrors(effect.mirrors, n_packets, n_bytes)
+        elif isinstance(effect, CreditBucket):
+            effect.group.credit(effect.bucket, n_packets, n_bytes)
         elif isinstance(effect, SendPacketIn):
             effect.ofproto.send_packet_in(effect)
 
@@ -73,6 +76,9 @@ def same_effects(a: Sequence[Effect], b: Sequence[Effect]) -> bool:
                 return False
         elif isinstance(x, CreditMirrors):
             if not isinstance(y, CreditMirrors) or x.ofproto is not y.ofproto or x.mirrors != y.mirrors:
+                return False
+        elif isinstance(x, CreditBucket):
+            if not isinstance(y, CreditBucket) or x.group is not y.group or x.bucket is not y.bucket:
                 return False
         else:
             return False

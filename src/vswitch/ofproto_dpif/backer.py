@@ -27,6 +27,7 @@ from vswitch.ofproto_dpif.expiration import Expiration
 from vswitch.ofproto_dpif.facet import Facet, Subfacet
 from vswitch.ofproto_dpif.governor import FLOW_SETUP_THRESHOLD, Governor
 from vswitch.ofproto_dpif.install import Installer
+from vswitch.ofproto_dpif.meters import DpifMeters
 from vswitch.ofproto_dpif.recirc import RecircIds
 from vswitch.ofproto_dpif.revalidate import RevReason, revalidate
 from vswitch.ofproto_dpif.upcall import handle_upcalls
@@ -88,6 +89,8 @@ class Backer:
         """Datapath port number -> the port of the bridge that has it."""
         self.initial_ports: dict[str, DpifPort] = {}
         """Ports of an earlier life that no bridge has asked for yet."""
+        self.meters: DpifMeters = DpifMeters(dpif)
+        """The datapath's meters, which all bridges share."""
         self.recirc_ids: RecircIds = RecircIds()
         """Recirculation ids and the frozen states they stand for (`recirc.py`)."""
         self.subfacets: dict[bytes, Subfacet] = {}

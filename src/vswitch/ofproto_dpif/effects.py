@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
+    from vswitch.ofproto.groups import Group, GroupBucket
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
@@ -86,6 +87,19 @@ class CreditPort:
 
 
 @final
+class CreditBucket:
+    """Count the packet on `group` and its `bucket`; on all its buckets if None."""
+
+    def __init__(self, group: Group, bucket: GroupBucket | None) -> None:
+        self.group: Group = group
+        self.bucket: GroupBucket | None = bucket
+
+    def __repr__(self) -> str:
+        which = "all" if self.bucket is None else self.bucket.bucket_id
+        return f"CreditBucket({self.group.group_id}, {which})"
+
+
+@final
 class SendPacketIn:
     """A packet for a controller: `packet` as it looked at the action, and where it came from.
 
@@ -109,4 +123,6 @@ class SendPacketIn:
         return f"SendPacketIn({len(self.packet)} bytes, reason={self.reason}, table={self.table_id})"
 
 
-Effect: TypeAlias = CreditRule | CreditTable | LearnMac | CreditMirrors | CreditPort | SendPacketIn
+Effect: TypeAlias = (
+    CreditRule | CreditTable | LearnMac | CreditMirrors | CreditPort | CreditBucket | SendPacketIn
+)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
-from vswitch.base.tags import TagSet
+from vswitch.base.tags import TagSet, tag_deterministic
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import DpifError
@@ -35,9 +35,11 @@ from vswitch.ofproto_dpif.xlate_actions import unsupported
 from vswitch.openflow.action_text import format_action
 from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.openflow.errors import OfpError
+from vswitch.openflow.messages.meter import OFPM_SLOWPATH
 
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
+    from vswitch.ofproto.meters import MeterCounts, MeterLimits
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto.tables import FlowModResult
     from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.xlate_types import XlateOut
     from vswitch.openflow.actions import Actions
     from vswitch.openflow.flow_mod import FlowMod
+    from vswitch.openflow.messages.meter import MeterConfig
     from vswitch.openflow.messages.port import Port
 
 log = Vlog("ofproto_dpif")
@@ -109,6 +112,8 @@ class OfprotoDpif(Ofproto):
         self.facets: FacetTable = FacetTable()
         self.table_dpif: list[TableDpif] = [TableDpif(random.getrandbits(31)) for _ in range(N_TABLES)]
         """Per table: `catchall_table`, `other_table`, `basis`."""
+        self.group_basis: int = random.getrandbits(31)
+        """Sets the groups' tags apart from others."""
         self.completions: Completions = Completions(self.ofprotos.clog)
         self.vlandev_map: dict[int, tuple[int, int]] = {}
         """VLAN device's OpenFlow port -> (real device's OpenFlow port, VID)."""
@@ -138,6 +143,7 @@ class OfprotoDpif(Ofproto):
         backer = self.backer
         now = self.clock.now()
         backer.installer.flush(self, now)
+        self.meters.close()
         backer.ofprotos.pop(self.name, None)
         backer.recirc_ids.flush(self.name)
         for name in list(self.port_specs):
@@ -246,6 +252,49 @@ class OfprotoDpif(Ofproto):
         """One second's round of rules and MAC addresses."""
         self.tables.expire(now)
         self.revalidate_set.update(self.mac_learning.expire(now))
+
+    # Groups and meters.
+
+    def group_tag(self, group_id: int) -> int:
+        """The tag of what depends on a group, there or not."""
+        return tag_deterministic(self.group_basis ^ group_id)
+
+    def group_changed(self, group_id: int) -> None:
+        """A group came, went, or was modified: what used it is translated anew."""
+        self.revalidate_set.add(self.group_tag(group_id))
+
+    def groups_may_choose_anew(self) -> None:
+        """A port or a link came up or went down: what chose among watched buckets is translated anew."""
+        for group in self.groups.by_id.values():
+            if group.watches:
+                self.revalidate_set.add(self.group_tag(group.group_id))
+
+    def meter_limits(self) -> MeterLimits:
+        """What the datapath's meters can do."""
+        return self.backer.meters.limits()
+
+    def meter_set(self, number: int | None, config: MeterConfig) -> int:
+        """Make (None) or change a meter of the datapath; its number there. OfpError: refused."""
+        return self.backer.meters.set(number, config)
+
+    def meter_get(self, number: int) -> MeterCounts:
+        """What a meter of the datapath counted."""
+        return self.backer.meters.get(number)
+
+    def meter_del(self, number: int) -> None:
+        """Delete a meter of the datapath."""
+        self.backer.meters.delete(number)
+
+    def meter_tag(self, meter_id: int) -> int:
+        """The tag of what asks for a meter, there or not."""
+        return tag_deterministic(self.group_basis ^ ~meter_id)
+
+    def meter_changed(self, meter_id: int) -> None:
+        """A meter came or went: what asked for it is translated anew."""
+        if meter_id == OFPM_SLOWPATH:
+            # What the datapath has for a flow of the slow path says nothing of its translation.
+            self.backer.installer.flush(self, self.clock.now())
+        self.revalidate_set.add(self.meter_tag(meter_id))
 
     # MAC table.
 

@@ -208,6 +208,7 @@ def refresh(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
             up.config = config
         if ofproto.has_bundle_action:
             ofproto.backer.need(RevReason.PORT_TOGGLED)
+        ofproto.groups_may_choose_anew()
         changed = True
     return changed
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from vswitch.flow.field import Field
 from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY
 from vswitch.openflow.errors import OfpError
+from vswitch.openflow.group_check import check_group
 from vswitch.openflow.messages import group as g
 from vswitch.openflow.wire.actions import get_actions, put_actions
 from vswitch.openflow.wire.buffer import Reader, Writer
@@ -212,13 +213,14 @@ def _get_mod(r: Reader, version: int) -> g.GroupMod:
             raise OfpError("OFPGMFC_BAD_BUCKET", "buckets to remove")
         buckets = _get_buckets(r.sub(length), group_type, version)
         selection = _get_group_properties(r, strict=True)
-    _check(command, group_type, group_id, buckets, command_bucket_id, version)
+    _check(command, group_type, buckets, command_bucket_id, selection, version)
     return g.GroupMod(command, group_type, group_id, buckets, command_bucket_id, selection)
 
 
 def _check(
-    command: int, group_type: int, group_id: int, buckets: tuple[g.Bucket, ...], bucket_id: int, version: int
-) -> None:
+    command: int, group_type: int, buckets: tuple[g.Bucket, ...], bucket_id: int,
+    selection: g.SelectionMethod | None, version: int,
+) -> None:  # fmt: skip
     """What OpenFlow 6.4 asks of a group modification by itself."""
     if _is15(version):
         if command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET):
@@ -229,12 +231,8 @@ def _check(
                 raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket {bucket_id:#x}")
         elif bucket_id != g.OFPG_BUCKET_ALL and command != g.OFPGC_DELETE:
             raise OfpError("OFPGMFC_BAD_BUCKET", "a command bucket for a command about the group")
-    if command in (g.OFPGC_DELETE, g.OFPGC_REMOVE_BUCKET):
-        return
-    if group_type > g.OFPGT_FF:
-        raise OfpError("OFPGMFC_BAD_TYPE", f"group type {group_type}")
-    if group_type == g.OFPGT_INDIRECT and len(buckets) != 1 and command != g.OFPGC_INSERT_BUCKET:
-        raise OfpError("OFPGMFC_INVALID_GROUP", "an indirect group has one bucket")
+    if command not in (g.OFPGC_DELETE, g.OFPGC_REMOVE_BUCKET):
+        check_group(group_type, buckets, selection, command)
 
 
 _STATS: Final = "group_id:u32 ref_count:u32 pad4 packet_count:u64 byte_count:u64"
