@@ -88,7 +88,7 @@ def stats_of(index: int) -> NetdevStats:
     return NetdevStats(
         rx_packets=c[0], tx_packets=c[1], rx_bytes=c[2], tx_bytes=c[3], rx_errors=c[4], tx_errors=c[5],
         rx_dropped=c[6], tx_dropped=c[7], collisions=c[9], rx_over_errors=c[11], rx_crc_errors=c[12],
-        rx_frame_errors=c[13],
+        rx_frame_errors=c[13], rx_missed_errors=c[15], multicast=c[8],
     )
 
 

@@ -38,6 +38,8 @@ class NetdevStats:
     rx_over_errors: int = 0
     rx_frame_errors: int = 0
     rx_crc_errors: int = 0
+    rx_missed_errors: int = 0
+    multicast: int = 0
     custom: dict[str, int] = field(default_factory=dict)
     """Counters that only this device type has, each a drop reason or an event."""
 
