@@ -77,8 +77,21 @@ def _open_netdev(name: str, clock: Clock, create: bool) -> Dpif:
     return UserspaceDpif(name, clock, create, dummy=no_taps)
 
 
+def _open_dummy(name: str, clock: Clock, create: bool) -> Dpif:
+    from vswitch.dpif.userspace.provider import UserspaceDpif
+
+    dpif = UserspaceDpif(name, clock, create, dummy=True)
+    dpif.type = "dummy"
+    return dpif
+
+
 PROVIDERS: Final[dict[str, Opener]] = {"system": _open_system, "netdev": _open_netdev}
 """Datapath type -> who opens it. The imports wait until then: a switch in memory needs no kernel."""
+
+
+def enable_dummy() -> None:
+    """Have a type "dummy": the userspace datapath with devices in memory (ovs-vswitchd --enable-dummy)."""
+    PROVIDERS["dummy"] = _open_dummy
 
 
 def dpif_types() -> list[str]:

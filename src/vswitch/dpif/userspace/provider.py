@@ -200,7 +200,7 @@ class UserspaceDpif(Dpif):
         found = _datapaths().get(name)
         if found is None:
             if not create:
-                raise DpifError(errno.ENODEV, "open", f"netdev@{name}")
+                raise DpifError(errno.ENODEV, "open", f"{self.type}@{name}")
             found = Datapath(name, clock, dummy)
             self._dp = found
             try:
@@ -213,7 +213,7 @@ class UserspaceDpif(Dpif):
         self._core = found.core
 
     def _error(self, code: int, operation: str, obj: str = "", detail: str = "") -> DpifError:
-        name = f"netdev@{self.name}"
+        name = f"{self.type}@{self.name}"
         return DpifError(code, operation, f"{name}: {obj}" if obj else name, detail)
 
     # The datapath as a whole.
