@@ -2,17 +2,32 @@
 
 `Bridges.run` lets the IDL talk with the server; when the configuration changed, and this process holds
 the database's lock, the switches are made to match it, and `cur_cfg` then says up to which
-`next_cfg` that is so.
+`next_cfg` that is so. The order of `_reconfigure` matters: what is not wanted goes, over all
+bridges, before what is wanted comes, so that names and numbers are free.
 """
 
 from __future__ import annotations
 
-from typing import final
+import os
+from typing import Final, final
 
+from vswitch.base import coverage
 from vswitch.base.clock import Clock
+from vswitch.base.ratelimit import RateLimit
 from vswitch.base.unixctl import Commands
-from vswitch.bridge.idl import Idl
+from vswitch.base.vlog import Vlog
+from vswitch.bridge.bridge import Bridge
+from vswitch.bridge.config import ConfigCache, PortConfig
+from vswitch.bridge.datapaths import Choice
+from vswitch.bridge.idl import Idl, Row
+from vswitch.bridge.report import Report
+from vswitch.bridge.status import Status
+from vswitch.bridge.unsupported import Unsupported
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+
+log = Vlog("bridge")
+
+reconfigured: Final = coverage.counter("bridge_reconfigure")
 
 
 @final
@@ -26,20 +41,47 @@ class Bridges:
         self.clock = clock
         self.configured: bool = False
         """Whether the first configuration has been carried out and reported: a daemon serves."""
+        self.bridges: dict[str, Bridge] = {}
+        """The bridges that there are, by name."""
+        self.report = Report(idl, clock)
+        self.unsupported = Unsupported()
+        self._cache = ConfigCache(idl)
+        self._choice = Choice()
+        self._status = Status(self)
+        self._failed: dict[str, tuple[str, str]] = {}
+        """Bridges that could not be made -> (the type they were to have, why not)."""
+        self._carried_out = False
+        self._again = False
+        self._contended_rl = RateLimit(1, 1)
+
+    # The main loop.
 
     def run(self, now: int) -> bool:
         """Follow the database and report to it, without waiting. True if there is more to do at once."""
-        if self.idl.run(now) and self.idl.has_lock:
+        changed = self.idl.run(now)
+        if self.idl.is_lock_contended:
+            self._yield_to_another(now)
+            return False
+        if not self.idl.has_lock or not self.idl.has_ever_connected:
+            return False
+        if changed or self._again:
+            self._again = True
+            self._reconfigure(now)
+            self._again = False
+        more = self._status.run(now)
+        self.report.restore(self.idl.take_reported())
+        self.report.run(now)
+        if not self.configured and self._carried_out and self.report.idle:
             self.configured = True
-        return False
+        return more
 
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
-        return self.idl.wakeup(now)
+        return min(self.idl.wakeup(now), self.report.wakeup(now), self._status.wakeup(now))
 
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""
-        return self.idl.fds()
+        return [*self.idl.fds(), *self._status.fds()]
 
     def write_fds(self) -> list[int]:
         """Descriptors whose writability means that `run` has work."""
@@ -48,5 +90,91 @@ class Bridges:
     def exit(self, delete_datapaths: bool) -> None:
         """The process ends: delete bridges and datapaths (`exit --cleanup`), or leave a kernel datapath
         forwarding. The IDL is closed."""
+        self.bridges.clear()
         self.ofprotos.close(destroy=delete_datapaths)
         self.idl.close()
+
+    def look_again(self) -> None:
+        """Carry out the configuration anew at the next `run`, although the database did not change."""
+        self._again = True
+
+    def _yield_to_another(self, now: int) -> None:
+        """Another process has the database's lock: have no bridges until it is gone."""
+        log.err_rl(
+            self._contended_rl, now,
+            "another ovs-vswitchd process is running, disabling this process (pid %d) until it goes away",
+            os.getpid(),
+        )  # fmt: skip
+        for name in list(self.bridges):
+            self._destroy(name)
+        self._again = True
+
+    # Making the switches match.
+
+    def _reconfigure(self, now: int) -> None:
+        reconfigured.inc()
+        changed = self.idl.take_configured()
+        self._cache.forget(changed)
+        self.report.forget(changed)
+        root = self.idl.root()
+        rows = self._wanted_bridges(root)
+        ports = {name: self._wanted_ports(row) for name, row in rows.items()}
+        for name in list(self.bridges):
+            row = rows.get(name)
+            if row is None or self._choice.resolve(row.datapath_type)[0] != self.bridges[name].type:
+                self._destroy(name)
+        for name, bridge in self.bridges.items():
+            bridge.row = rows[name]
+            bridge.delete_ports(ports[name])
+        for name, row in rows.items():
+            if name not in self.bridges:
+                self._create(row, ports[name])
+        for name in self._failed.keys() - rows.keys():
+            del self._failed[name]
+        for bridge in self.bridges.values():
+            bridge.add_ports()
+        if not self._carried_out:
+            self.ofprotos.delete_garbage_ports()
+        for bridge in self.bridges.values():
+            bridge.configure(self.idl, self.unsupported)
+        self._status.reconfigured(now)
+        if root is not None:
+            self.report.put(root, cur_cfg=root.next_cfg)
+        self._carried_out = True
+
+    def _wanted_bridges(self, root: Row | None) -> dict[str, Row]:
+        wanted: dict[str, Row] = {}
+        for row in sorted(self.idl.refs(root, "bridges") if root is not None else (), key=lambda r: r.name):
+            if "/" in row.name or "\\" in row.name:
+                # Names of sockets and datapaths come from it.
+                log.warn("ignoring bridge with invalid name \"%s\"", row.name)
+            else:
+                wanted[row.name] = row
+        return wanted
+
+    def _wanted_ports(self, row: Row) -> dict[str, PortConfig]:
+        wanted: dict[str, PortConfig] = {}
+        for port in self.idl.refs(row, "ports"):
+            config = self._cache.port(port)
+            wanted[config.name] = config
+        return wanted
+
+    def _create(self, row: Row, ports: dict[str, PortConfig]) -> None:
+        type, why = self._choice.resolve(row.datapath_type)
+        try:
+            ofproto = self.ofprotos.create(row.name, type)
+        except (OSError, ValueError) as e:
+            text = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
+            if self._failed.get(row.name) != (type, text):
+                log.err("failed to create bridge %s: %s", row.name, text)
+            self._failed[row.name] = (type, text)
+            self._status.bridge_failed(row, text)
+            return
+        self._failed.pop(row.name, None)
+        bridge = self.bridges[row.name] = Bridge(row, ofproto, type, why)
+        bridge.delete_ports(ports)
+
+    def _destroy(self, name: str) -> None:
+        bridge = self.bridges.pop(name)
+        bridge.close()
+        self.ofprotos.destroy(name)

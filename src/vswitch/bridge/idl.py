@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import sys
 from typing import Any, Final, TypeAlias, final
+from uuid import UUID
 
 from vswitch.base.clock import Clock
-from vswitch.base.vlog import Vlog
+from vswitch.base.vlog import Level, Vlog
 from vswitch.bridge.columns import STATUS_COLUMNS
 from vswitch.ovsdb.vswitch_schema import VSWITCH
 
@@ -53,7 +54,7 @@ class _LibraryLog:
         self.info = lambda text, **_: log.info("%s", text)
         self.dbg = lambda text, **_: log.dbg("%s", text)
         self.exception = self.err
-        self.dbg_is_enabled = lambda: log.enabled(5)
+        self.dbg_is_enabled = lambda: log.enabled(Level.DBG)
 
 
 for _module, _name in ((ovs.db.idl, "ovsdb_idl"), (ovs.jsonrpc, "jsonrpc"), (ovs.reconnect, "reconnect"),
@@ -92,15 +93,28 @@ class _Wanted:
 
 
 class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
-    """The library's IDL, which also tells configuration from status."""
+    """The library's IDL, which also tells configuration from status, and remembers which rows changed."""
 
     config_seqno = 0
 
+    def __init__(self, remote: str, schema: Any) -> None:
+        self.configured: set[UUID] = set()
+        """Rows whose configuration changed, came or went."""
+        self.reported: set[UUID] = set()
+        """Rows whose status changed."""
+        super().__init__(remote, schema, leader_only=False)
+
     def notify(self, event: str, row: Row, updates: Row = None) -> None:
         if event == ovs.db.idl.ROW_UPDATE and updates is not None:
+            columns = updates._data
             status = STATUS_COLUMNS.get(row._table.name)
-            if status is not None and status.issuperset(updates._data):
+            if status is not None and not status.isdisjoint(columns):
+                self.reported.add(row.uuid)
+                if status.issuperset(columns):
+                    return
+            if columns.keys() == {"external_ids"}:
                 return
+        self.configured.add(row.uuid)
         self.config_seqno += 1
 
 
@@ -114,9 +128,10 @@ class Idl:
         self._clock = clock
         helper = ovs.db.idl.SchemaHelper(schema_json=VSWITCH)
         helper.register_all()
-        self._idl = _Replica(remote, helper, leader_only=False)
+        self._idl = _Replica(remote, helper)
         self._idl.set_lock(lock)
-        self._seen: tuple[int, bool] = (-1, False)
+        self._seen: tuple[int, bool, bool] = (-1, False, False)
+        self._loaded = False
         self._wanted: _Wanted | None = None
 
     # The main loop.
@@ -126,7 +141,9 @@ class Idl:
         may have changed."""
         self._wanted = None
         self._idl.run()
-        seen = (self._idl.config_seqno + self._idl._session.get_seqno(), self._idl.has_lock)
+        # The library says that it has connected as soon as it has the lock.
+        self._loaded = self._loaded or self._idl.state == self._idl.IDL_S_MONITORING
+        seen = (self._idl.config_seqno, self._idl.has_lock, self._loaded)
         changed = seen != self._seen
         self._seen = seen
         return changed
@@ -169,7 +186,7 @@ class Idl:
     @property
     def has_ever_connected(self) -> bool:
         """Whether the copy has been filled at least once; it may be old if the connection is down."""
-        return bool(self._idl.has_ever_connected())
+        return self._loaded
 
     @property
     def is_connected(self) -> bool:
@@ -185,6 +202,37 @@ class Idl:
         """The one row of table Open_vSwitch; None as long as there is none."""
         rows = self.rows(DATABASE)
         return rows[0] if rows else None
+
+    def row(self, table: str, uuid: UUID) -> Row | None:
+        """The row of `table` with this UUID."""
+        found = self._idl.tables.get(table)
+        return None if found is None else found.rows.get(uuid)
+
+    def refs(self, row: Row, column: str) -> list[Row]:
+        """The rows that a set of references names; quicker than the attribute."""
+        uuids = [atom.value for atom in row._data[column].values]
+        found = self._idl.tables[row._table.columns[column].type.key.ref_table.name].rows
+        return [found[uuid] for uuid in uuids if uuid in found]
+
+    def take_configured(self) -> set[UUID]:
+        """The rows whose configuration changed, came or went since the last call."""
+        taken, self._idl.configured = self._idl.configured, set()
+        return taken
+
+    def take_reported(self) -> set[UUID]:
+        """The rows whose status columns changed since the last call."""
+        taken, self._idl.reported = self._idl.reported, set()
+        return taken
+
+    @property
+    def schema_version(self) -> str:
+        """The version of the schema that this copy follows."""
+        return str(VSWITCH["version"])
+
+    @property
+    def connections(self) -> int:
+        """Changes whenever a connection is made or lost: what was written may not have arrived."""
+        return int(self._idl._session.get_seqno())
 
     def has_column(self, table: str, column: str) -> bool:
         """Whether the database has `column`."""

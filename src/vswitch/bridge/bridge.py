@@ -1,0 +1,246 @@
+"""One bridge: how it is made, and its ports and bundles kept as its rows ask.
+
+A change is carried out in two steps over all bridges, so that an interface can move from one to
+another in one transaction: `delete_ports` takes out what is not wanted, or not so; `add_ports` brings
+in what is missing. `configure_ports` then sets what can be set on a port that stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import final
+
+from vswitch.base.vlog import Vlog
+from vswitch.bridge.config import InterfaceConfig, PortConfig
+from vswitch.bridge.idl import Idl, Row
+from vswitch.bridge.interfaces import (
+    Refused,
+    add_interface,
+    parse_mac,
+    reconfigure_interface,
+    set_device,
+    set_mac,
+)
+from vswitch.bridge.ports import bundle_settings
+from vswitch.bridge.unsupported import Unsupported
+from vswitch.ofproto_dpif.bundles import BundleSettings
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+from vswitch.openflow.constants import OFPP_LOCAL
+
+log = Vlog("bridge")
+
+
+def natural(name: str) -> tuple[object, ...]:
+    """A key that sorts "eth2" before "eth10"."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((int(p), p) if i % 2 else (0, p) for i, p in enumerate(parts))
+
+
+@final
+class Interface:
+    """An interface that a bridge was asked to have. `error` says why it has not."""
+
+    def __init__(self, config: InterfaceConfig) -> None:
+        self.config = config
+        self.error: str = ""
+
+
+@final
+class Bridge:
+    """A row of table Bridge and the switch that it describes. `row` is the current one; `type` is that of
+    the datapath in use, `why` says why if the row leaves it open."""
+
+    def __init__(self, row: Row, ofproto: OfprotoDpif, type: str, why: str) -> None:
+        self.row = row
+        self.name: str = row.name
+        self.ofproto = ofproto
+        self.type = type
+        self.why = why
+        self.wanted: dict[str, PortConfig] = {}
+        """The ports that the database asks for, by name."""
+        self.interfaces: dict[str, Interface] = {}
+        self._bundles: dict[str, BundleSettings] = {}
+        self.mirror_outputs: set[str] = set()
+        """Ports that only mirrors output to."""
+        self._mac = 0
+
+    def delete_ports(self, wanted: dict[str, PortConfig]) -> None:
+        """Take out every port that is not in `wanted`, is of another type there, or has to make room for one
+        that asks for its OpenFlow number."""
+        self.wanted = wanted
+        configs = {config.name: config for port in wanted.values() for config in port.interfaces}
+        ofproto = self.ofproto
+        for name in [name for name in self._bundles if name not in wanted and name != self.name]:
+            del self._bundles[name]
+            ofproto.bundle_set(name, None)
+        requested = {config.ofport_request for config in configs.values() if config.ofport_request}
+        holders = {spec.ofp_port: name for name, spec in ofproto.port_specs.items()}
+        for name, interface in list(self.interfaces.items()):
+            config = configs.get(name)
+            spec = ofproto.port_specs.get(name)
+            if name == self.name:
+                if config is None:
+                    del self.interfaces[name]
+                continue
+            if config is not None and spec is not None and config.type == interface.config.type:
+                request = config.ofport_request
+                if spec.ofp_port == request:
+                    continue
+                holder = configs.get(holders.get(request, "")) if request else config
+                taken = holder is not None and (not request or holder.ofport_request == request)
+                if taken and spec.ofp_port not in requested:
+                    continue
+            if spec is not None:
+                self._delete_port(name, spec.ofp_port)
+            del self.interfaces[name]
+
+    def _delete_port(self, name: str, number: int) -> None:
+        try:
+            self.ofproto.port_del(name)
+        except OSError as e:
+            log.warn("bridge %s: could not delete interface %s (%s)", self.name, name, e.strerror or e)
+        log.info("bridge %s: deleted interface %s on port %d", self.name, name, number)
+
+    def add_ports(self) -> None:
+        """Bring in the interfaces that are wanted and not there, those that ask for a number first."""
+        missing: list[InterfaceConfig] = []
+        for port in self.wanted.values():
+            for config in port.interfaces:
+                known = self.interfaces.get(config.name)
+                if known is None or known.error or config.name not in self.ofproto.port_specs:
+                    missing.append(config)
+                elif known.config is not config:
+                    self._reconfigure(known, config)
+        missing.sort(key=lambda config: (not config.ofport_request, natural(config.name)))
+        for config in missing:
+            self._add(config)
+
+    def _add(self, config: InterfaceConfig) -> None:
+        known = self.interfaces.setdefault(config.name, Interface(config))
+        known.config = config
+        before = known.error
+        known.error = ""
+        if config.name == self.name:
+            log.info("bridge %s: added interface %s on port %d", self.name, config.name, OFPP_LOCAL)
+            set_device(config, local=True)
+            return
+        try:
+            number = add_interface(self.ofproto, config)
+        except Refused as e:
+            known.error = str(e)
+            if known.error != before:
+                log.warn("%s", known.error)
+            return
+        log.info("bridge %s: added interface %s on port %d", self.name, config.name, number)
+
+    def _reconfigure(self, known: Interface, config: InterfaceConfig) -> None:
+        old = known.config
+        known.config = config
+        if config.name == self.name:
+            set_device(config, local=True)
+            return
+        try:
+            reconfigure_interface(self.ofproto, config, old)
+        except Refused as e:
+            log.warn("%s", e)
+            known.error = str(e)
+            spec = self.ofproto.port_specs.get(config.name)
+            if spec is not None:
+                self._delete_port(config.name, spec.ofp_port)
+
+    def configure(self, idl: Idl, unsupported: Unsupported) -> None:
+        """Everything that can be set once the ports are there."""
+        self._configure_ports(unsupported)
+        self._configure_identity()
+
+    def close(self) -> None:
+        """The bridge is about to be destroyed."""
+
+    def _configure_ports(self, unsupported: Unsupported) -> None:
+        """Set how the ports treat VLANs; ports without a working interface have no bundle."""
+        specs = self.ofproto.port_specs
+        if self.name not in self.wanted:
+            self._bundle(BundleSettings(self.name, (self.name,)))
+        for port in self.wanted.values():
+            names = tuple(config.name for config in port.interfaces if config.name in specs)
+            unsupported.warn_all(f"port {port.name}", port.unsupported)
+            for config in port.interfaces:
+                unsupported.warn_all(f"interface {config.name}", config.unsupported)
+            if not names:
+                if self._bundles.pop(port.name, None) is not None:
+                    self.ofproto.bundle_set(port.name, None)
+                continue
+            if len(names) > 1:
+                unsupported.warn(f"port {port.name}", "interfaces", f"[{', '.join(names)}]",
+                                 f"there are no bonds, only {names[0]} is used")
+                names = names[:1]
+            self._bundle(bundle_settings(port, names))
+
+    # Address and datapath id.
+
+    def _configure_identity(self) -> None:
+        other = self.row.other_config
+        mac = self._pick_mac(other)
+        if mac != self._mac:
+            self._mac = mac
+            set_mac(self.name, mac)
+        dpid = _parse_dpid(other.get("datapath-id", "")) or mac
+        if dpid != self.ofproto.datapath_id:
+            self.ofproto.datapath_id = dpid
+            log.info("bridge %s: using datapath ID %016x", self.name, dpid)
+
+    def _pick_mac(self, other: Mapping[str, str]) -> int:
+        """The local port's address: `other_config:hwaddr`, else the lowest of the other ports' that is
+        not made up, else one that follows from the row's UUID."""
+        asked = other.get("hwaddr", "")
+        if asked:
+            mac = parse_mac(asked)
+            if mac is None:
+                log.warn("bridge %s: invalid 'hwaddr' %s", self.name, asked)
+            elif mac & 1 << 40 or not mac:
+                log.warn("bridge %s: cannot set MAC address to multicast address %s", self.name, asked)
+            else:
+                return mac
+        best = 0
+        for port in self.wanted.values():
+            if port.name == self.name or port.name in self.mirror_outputs:
+                continue
+            mac = parse_mac(port.mac) if port.mac else None
+            if mac is None:
+                config = next((c for c in port.interfaces if c.name in self.ofproto.ports_by_name), None)
+                if config is None or config.type in ("internal", "patch"):
+                    continue
+                up = self.ofproto.ports_by_name[config.name].up
+                mac = up.mac if up is not None else 0
+            if mac and not mac & 3 << 40 and (not best or mac < best):
+                best = mac
+        if best:
+            return best
+        first, second = self.row.uuid.bytes_le[:4], self.row.uuid.bytes[4:8]
+        made_up = int.from_bytes(first + bytes((second[3], second[2])), "big")
+        return made_up & ~(1 << 40) | 1 << 41
+
+    def _bundle(self, settings: BundleSettings) -> None:
+        if self._bundles.get(settings.name) == settings and settings.name in self.ofproto.bundle_settings:
+            return
+        try:
+            self.ofproto.bundle_set(settings.name, settings)
+        except OSError as e:
+            log.warn("%s", e.strerror or e)
+            return
+        self._bundles[settings.name] = settings
+
+    def has_bundle(self, name: str) -> bool:
+        """Whether port `name` takes part in forwarding, or will when its device is back."""
+        return name in self._bundles
+
+
+
+
+def _parse_dpid(text: str) -> int:
+    """A datapath id: 16 hexadecimal digits, or 0x and up to 16; 0 if it is neither."""
+    digits = text[2:] if text.startswith("0x") else text
+    if not re.fullmatch(r"[0-9a-fA-F]{1,16}", digits) or (digits is text and len(digits) != 16):
+        return 0
+    return int(digits, 16)

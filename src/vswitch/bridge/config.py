@@ -1,0 +1,130 @@
+"""What rows of Port and Interface ask for, as values; each row is read once a change.
+
+With hundreds of ports almost every change concerns one of them, and turning a row's columns into
+Python values is the dear part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+from uuid import UUID
+
+from vswitch.bridge.columns import optional
+from vswitch.bridge.idl import Idl, Row
+
+
+@dataclass(frozen=True)
+class InterfaceConfig:
+    """A row of Interface. `type` "" is "system". `unsupported` has the columns, as written, that ask
+    for what this switch does not do."""
+
+    uuid: UUID
+    name: str
+    type: str = "system"
+    options: Mapping[str, str] = field(default_factory=dict)
+    ofport_request: int | None = None
+    mac: str | None = None
+    mtu_request: int | None = None
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PortConfig:
+    """A row of Port with its interfaces, sorted by name."""
+
+    uuid: UUID
+    name: str
+    interfaces: tuple[InterfaceConfig, ...] = ()
+    tag: int | None = None
+    trunks: frozenset[int] = frozenset()
+    cvlans: frozenset[int] = frozenset()
+    vlan_mode: str = ""
+    protected: bool = False
+    mac: str | None = None
+    qos: UUID | None = None
+    other_config: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+
+
+def _written(value: object) -> str:
+    """A column's value in the tools' notation."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}={v}" for k, v in sorted(value.items())) + "}"
+    if isinstance(value, list):
+        return ", ".join(str(v) for v in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def unsupported(row: Row, columns: tuple[str, ...]) -> dict[str, str]:
+    """Those of `columns` that ask for something: not empty, not 0, not false."""
+    return {column: _written(value) for column in columns if (value := getattr(row, column))}
+
+
+@final
+class ConfigCache:
+    """Configurations by row; `forget` those that changed."""
+
+    def __init__(self, idl: Idl) -> None:
+        self._idl = idl
+        self._interfaces: dict[UUID, InterfaceConfig] = {}
+        self._ports: dict[UUID, tuple[PortConfig, list[UUID]]] = {}
+
+    def forget(self, changed: set[UUID]) -> None:
+        """Read these rows anew when they are next asked for."""
+        for uuid in changed:
+            self._interfaces.pop(uuid, None)
+            self._ports.pop(uuid, None)
+
+    def interface(self, row: Row) -> InterfaceConfig:
+        """What a row of Interface asks for."""
+        known = self._interfaces.get(row.uuid)
+        if known is None:
+            known = self._interfaces[row.uuid] = InterfaceConfig(
+                uuid=row.uuid,
+                name=row.name,
+                type=row.type or "system",
+                options=dict(row.options),
+                ofport_request=optional(row, "ofport_request"),
+                mac=optional(row, "mac"),
+                mtu_request=optional(row, "mtu_request"),
+                unsupported=unsupported(
+                    row,
+                    ("bfd", "cfm_mpid", "ingress_policing_rate", "ingress_policing_burst",
+                     "ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst", "lldp", "other_config"),
+                ),
+            )  # fmt: skip
+        return known
+
+    def port(self, row: Row) -> PortConfig:
+        """What a row of Port and its interfaces ask for."""
+        known = self._ports.get(row.uuid)
+        if known is not None and all(uuid in self._interfaces for uuid in known[1]):
+            return known[0]
+        rows = self._idl.refs(row, "interfaces")
+        other = dict(row.other_config)
+        config = PortConfig(
+            uuid=row.uuid,
+            name=row.name,
+            interfaces=tuple(sorted(map(self.interface, rows), key=lambda config: config.name)),
+            tag=optional(row, "tag"),
+            trunks=frozenset(row.trunks),
+            cvlans=frozenset(row.cvlans),
+            vlan_mode=optional(row, "vlan_mode") or "",
+            protected=row.protected,
+            mac=optional(row, "mac"),
+            qos=next((qos.uuid for qos in self._idl.refs(row, "qos")), None),
+            other_config=other,
+            unsupported=unsupported(row, ("bond_mode", "bond_fake_iface", "lacp")) | _not_done(other),
+        )
+        self._ports[row.uuid] = (config, [r.uuid for r in rows])
+        return config
+
+
+_BOND_SETTINGS = ("bond-", "lacp-", "stp-", "rstp-")
+
+
+def _not_done(other: Mapping[str, str]) -> dict[str, str]:
+    """Keys of Port.other_config that belong to what this switch does not do."""
+    return {f"other_config:{k}": v for k, v in other.items() if k.startswith(_BOND_SETTINGS)}

@@ -1,0 +1,147 @@
+"""What is written to the status columns of Interface: the device as it is, and what it counted.
+
+An interface whose device is open in this process (userspace datapath) is asked itself; one that the
+kernel's datapath has is looked up in the kernel; a patch port is always up.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import socket
+import struct
+from typing import Any, Final, final
+
+from vswitch.bridge.interfaces import format_mac
+from vswitch.netdev import ethtool, links
+from vswitch.netdev.provider import NetdevStats
+from vswitch.netdev.registry import netdev_from_name
+from vswitch.ofproto_dpif.bundle import OfportDpif
+
+ETHTOOL_GDRVINFO: Final = 3
+_DRVINFO: Final = struct.Struct("=I32s32s32s32s60x")
+"""`struct ethtool_drvinfo` of <linux/ethtool.h>: cmd, driver, version, fw_version, bus_info, ..."""
+
+CLEARED: Final[dict[str, Any]] = {
+    "admin_state": None, "duplex": None, "ifindex": None, "lacp_current": None, "link_resets": None,
+    "link_speed": None, "link_state": None, "mac_in_use": None, "mtu": None, "statistics": {}, "status": {},
+}  # fmt: skip
+"""The columns of an interface that is not there."""
+
+_STATS: Final = (
+    ("collisions", "collisions"), ("rx_bytes", "rx_bytes"), ("rx_crc_err", "rx_crc_errors"),
+    ("rx_dropped", "rx_dropped"), ("rx_errors", "rx_errors"), ("rx_frame_err", "rx_frame_errors"),
+    ("rx_missed_errors", "rx_missed_errors"), ("rx_multicast_packets", "multicast"),
+    ("rx_over_err", "rx_over_errors"), ("rx_packets", "rx_packets"), ("tx_bytes", "tx_bytes"),
+    ("tx_dropped", "tx_dropped"), ("tx_errors", "tx_errors"), ("tx_packets", "tx_packets"),
+)  # fmt: skip
+"""Key of Interface.statistics, and what it is in `NetdevStats`."""
+_INT64_MAX: Final = (1 << 63) - 1
+
+
+def driver_info(name: str) -> dict[str, str]:
+    """Driver, its version and its firmware's; {} if the kernel doesn't say."""
+    buffer = array.array("B", struct.pack("=I", ETHTOOL_GDRVINFO) + bytes(_DRVINFO.size - 4))
+    address, _ = buffer.buffer_info()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            fcntl.ioctl(sock, ethtool.SIOCETHTOOL, struct.pack("16sP16x", name.encode(), address))
+        except OSError:
+            return {}
+    _, driver, version, firmware, _ = _DRVINFO.unpack(buffer.tobytes())
+    words = [raw.split(b"\0")[0].decode(errors="replace") for raw in (driver, version, firmware)]
+    return dict(zip(("driver_name", "driver_version", "firmware_version"), words, strict=True))
+
+
+def link_modes(current: int) -> tuple[int | None, str | None]:
+    """(bits a second, duplex) of a map of OFPPF_* bits."""
+    for bits, duplex in ((ethtool.FD_BITS, "full"), (ethtool.HD_BITS, "half")):
+        for mbit, bit in bits.items():
+            if current & bit:
+                return mbit * 1_000_000, duplex
+    return None, None
+
+
+@final
+class InterfaceStatus:
+    """The status of one interface of a bridge, remembering what must not be forgotten between two looks."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._ifindex = -1
+        self._driver: dict[str, str] = {}
+        self._carrier: bool | None = None
+        self._resets = 0
+
+    def columns(self, port: OfportDpif, patch_mac: int) -> dict[str, Any]:
+        """The columns that change with the device; `CLEARED`'s if it is gone."""
+        if port.type == "patch":
+            return {
+                "admin_state": "up", "duplex": None, "ifindex": 0, "link_resets": 0, "link_speed": None,
+                "link_state": "up", "mac_in_use": format_mac(patch_mac), "mtu": None, "status": {},
+            }  # fmt: skip
+        netdev = netdev_from_name(self.name)
+        try:
+            if netdev is not None and not netdev.gone:
+                ifindex = netdev.ifindex()
+                features = netdev.features()
+                mac, mtu, up, carrier = netdev.mac(), netdev.mtu(), netdev.up(), netdev.carrier()
+                resets = netdev.carrier_resets()
+            else:
+                ifindex = socket.if_nametoindex(self.name)
+                link, _ = links.query(ifindex)
+                features = ethtool.features(self.name)
+                mac, mtu, up, carrier = link.mac, link.mtu, link.up, link.carrier
+                resets = self._count(carrier)
+        except OSError:
+            return CLEARED
+        if ifindex != self._ifindex:
+            self._ifindex = ifindex
+            self._driver = driver_info(self.name) if ifindex else {}
+        speed, duplex = link_modes(features["current"])
+        return {
+            "admin_state": "up" if up else "down",
+            "duplex": duplex,
+            "ifindex": ifindex,
+            "link_resets": resets,
+            "link_speed": speed,
+            "link_state": "up" if carrier else "down",
+            "mac_in_use": format_mac(mac),
+            "mtu": mtu,
+            "status": self._driver,
+        }
+
+    def _count(self, carrier: bool) -> int:
+        if self._carrier is not None and carrier != self._carrier:
+            self._resets += 1
+        self._carrier = carrier
+        return self._resets
+
+    def statistics(self, port: OfportDpif) -> dict[str, int] | None:
+        """The interface's counters; None if it has none now."""
+        if port.type == "patch":
+            return {
+                "rx_bytes": port.rx_bytes, "rx_packets": port.rx_packets,
+                "tx_bytes": port.tx_bytes, "tx_packets": port.tx_packets,
+            }  # fmt: skip
+        netdev = netdev_from_name(self.name)
+        try:
+            if netdev is not None:
+                stats = netdev.stats()
+                kernels = netdev.ifindex() > 0
+            else:
+                stats = links.stats_of(socket.if_nametoindex(self.name))
+                kernels = True
+        except OSError:
+            return None
+        return named(stats, everything=kernels)
+
+
+def named(stats: NetdevStats, everything: bool) -> dict[str, int]:
+    """Counters by the database's names. Not `everything`: of a device in memory, which counts less."""
+    found = {key: min(getattr(stats, attribute), _INT64_MAX) for key, attribute in _STATS}
+    if not everything:
+        found = {k: n for k, n in found.items() if n or k.endswith(("x_packets", "x_bytes"))}
+    # What only this kind of device counts is worth a word when it happened.
+    found.update({key: min(n, _INT64_MAX) for key, n in stats.custom.items() if n})
+    return found

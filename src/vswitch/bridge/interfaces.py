@@ -1,0 +1,142 @@
+"""Interfaces as a bridge's ports: adding one, changing its device, and in whose words it is refused.
+
+Texts are those that ovs-vswitchd writes to Interface.error.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from vswitch.base.vlog import Vlog
+from vswitch.bridge.config import InterfaceConfig
+from vswitch.netdev import links, registry
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+log = Vlog("bridge")
+
+CANNOT_OPEN: Final = frozenset(
+    (errno.ENODEV, errno.EAFNOSUPPORT, errno.EPERM, errno.EACCES, errno.EEXIST, errno.EOPNOTSUPP)
+)
+"""What goes wrong with a device before the datapath is asked to take it."""
+ONLY_INSIDE: Final = frozenset(("patch", "internal"))
+"""Types that need no device of that type to be known to the registry."""
+
+
+class Refused(Exception):
+    """An interface can't be what its row asks for: the text of Interface.error."""
+
+
+def known_types() -> list[str]:
+    """The values that Interface.type may have."""
+    return sorted({*registry.types(), "internal"})
+
+
+def check_patch(name: str, options: object) -> None:
+    """Whether a patch port's options make sense (ovs-vswitchd.conf.db(5), Interface: Patch Options)."""
+    assert isinstance(options, dict)
+    peer = options.get("peer", "")
+    if not peer:
+        raise Refused(f"{name}: patch type requires valid 'peer' argument")
+    if len(options) > 1:
+        raise Refused(f"{name}: patch type takes only a 'peer' argument")
+    if peer == name:
+        raise Refused(f"{name}: patch peer must not be self")
+
+
+def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
+    """Attach the device to the bridge; returns its OpenFlow number. Refused."""
+    if config.type == "patch":
+        check_patch(config.name, config.options)
+    elif config.type not in ONLY_INSIDE and config.type not in registry.types():
+        raise Refused(_cannot_open(config.name, errno.EAFNOSUPPORT))
+    try:
+        # Of the types that there are only patch and dummy take options; a wrong one costs nothing.
+        port = ofproto.port_add(config.name, config.type, config.ofport_request, dict(config.options))
+    except OSError as e:
+        code = e.errno or errno.EIO
+        if code in CANNOT_OPEN:
+            raise Refused(_cannot_open(config.name, code)) from e
+        raise Refused(
+            f"could not add network device {config.name} to ofproto ({os.strerror(code)})"
+        ) from e
+    set_device(config)
+    return port.ofp_port
+
+
+def _cannot_open(name: str, code: int) -> str:
+    return f"could not open network device {name} ({os.strerror(code)})"
+
+
+def reconfigure_interface(ofproto: OfprotoDpif, config: InterfaceConfig, old: InterfaceConfig) -> None:
+    """Make a port that is there have its new options, MTU and address. Refused: it can't stay."""
+    if config.options != old.options:
+        if config.type == "patch":
+            check_patch(config.name, config.options)
+        ofproto.port_set_options(config.name, dict(config.options))
+        netdev = registry.netdev_from_name(config.name)
+        if netdev is not None:
+            try:
+                netdev.set_config(dict(config.options))
+            except OSError as e:
+                raise Refused(e.strerror or str(e)) from e
+    set_device(config)
+
+
+def set_device(config: InterfaceConfig, local: bool = False) -> None:
+    """Set the device's MTU and, of an internal port, address, as far as asked for. The address of the
+    `local` port is the bridge's to choose."""
+    if config.mtu_request is not None and config.type != "patch":
+        set_mtu(config.name, config.mtu_request)
+    if config.mac is not None and config.type == "internal":
+        mac = parse_mac(config.mac)
+        if mac is None or not mac:
+            return
+        if local:
+            log.err("ignoring mac in Interface record (use Bridge record to set local port's mac)")
+        elif mac & 1 << 40:
+            log.err("interface %s: cannot set MAC to multicast address", config.name)
+        else:
+            set_mac(config.name, mac)
+
+
+def set_mtu(name: str, mtu: int) -> None:
+    """Set the MTU of device `name`; what goes wrong is logged."""
+    netdev = registry.netdev_from_name(name)
+    try:
+        if netdev is None:
+            links.set_mtu(name, mtu)
+        elif netdev.mtu() != mtu:
+            netdev.set_mtu(mtu)
+    except OSError as e:
+        log.warn("failed to set MTU for network device %s: %s", name, e.strerror or e)
+
+
+def set_mac(name: str, mac: int) -> None:
+    """Set the address of device `name`; what goes wrong is logged."""
+    netdev = registry.netdev_from_name(name)
+    try:
+        if netdev is None:
+            links.set_mac(name, mac)
+        elif netdev.mac() != mac:
+            netdev.set_mac(mac)
+    except OSError as e:
+        log.err("interface %s: setting MAC failed (%s)", name, os.strerror(e.errno or errno.EIO))
+
+
+def parse_mac(text: str) -> int | None:
+    """"aa:bb:cc:dd:ee:ff" as a number; None if it is something else."""
+    parts = text.split(":")
+    try:
+        octets = [int(p, 16) for p in parts]
+    except ValueError:
+        return None
+    if len(octets) != 6 or any(not 0 <= o <= 255 for o in octets) or any(len(p) > 2 for p in parts):
+        return None
+    return int.from_bytes(bytes(octets), "big")
+
+
+def format_mac(mac: int) -> str:
+    """A number as "aa:bb:cc:dd:ee:ff"."""
+    return mac.to_bytes(6, "big").hex(":")

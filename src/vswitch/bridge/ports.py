@@ -1,0 +1,35 @@
+"""A row of Port as the settings of a bundle (ovs-vswitchd.conf.db(5), table Port)."""
+
+from __future__ import annotations
+
+from vswitch.base.vlog import Vlog
+from vswitch.bridge.config import PortConfig
+from vswitch.ofproto_dpif.bundle import PRIORITY_TAGS
+from vswitch.ofproto_dpif.bundles import BundleSettings
+
+log = Vlog("bridge")
+
+QINQ_ETHTYPES = {"802.1q": 0x8100, "802.1ad": 0x88A8}
+
+
+def bundle_settings(port: PortConfig, names: tuple[str, ...]) -> BundleSettings:
+    """How the bundle of `port`, with the interfaces `names`, treats VLANs."""
+    other = port.other_config
+    mode = port.vlan_mode
+    vlan = port.tag
+    if not mode and vlan is not None and port.trunks:
+        log.warn("port %s: ignoring trunks in favor of implicit vlan", port.name)
+    if mode == "trunk":
+        vlan = None
+    tags = other.get("priority-tags", "never")
+    return BundleSettings(
+        name=port.name,
+        ports=names,
+        vlan_mode=mode,
+        vlan=vlan,
+        trunks=port.trunks or None,
+        cvlans=port.cvlans or None,
+        qinq_ethtype=QINQ_ETHTYPES.get(other.get("qinq-ethtype", ""), 0x88A8),
+        priority_tags=tags if tags in PRIORITY_TAGS else "never",
+        protected=port.protected,
+    )

@@ -1,0 +1,221 @@
+"""When status columns are looked at: at once after a change, and all counters every few seconds.
+
+Devices that change tell the datapath, and the switch counts that: where the count has not moved,
+nothing is looked at. Counters of many interfaces are read a few a turn, so that packets don't wait.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, final
+
+from vswitch.base import coverage
+from vswitch.bridge.bridge import Bridge
+from vswitch.bridge.columns import integer
+from vswitch.bridge.idl import Row
+from vswitch.bridge.interface_status import CLEARED, InterfaceStatus
+from vswitch.bridge.interfaces import known_types
+from vswitch.bridge.system import ovs_version, system
+from vswitch.dpif.open import dpif_types
+from vswitch.netdev.links import LinkWatch
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+if TYPE_CHECKING:
+    from vswitch.bridge.bridges import Bridges
+
+STATUS_CHECK_INTERVAL: Final = 100
+"""ms between two looks at devices that change."""
+MIN_STATS_INTERVAL: Final = 5000
+"""ms between two looks at counters, unless other_config:stats-update-interval asks for more."""
+A_TURN: Final = 20
+"""Interfaces whose counters are read in one turn of the main loop."""
+
+_changes: Final = tuple(
+    coverage.counter(name) for name in ("ofproto_port_lost", "ofproto_port_returned", "ofproto_port_updated")
+)
+
+
+@final
+class Status:
+    """Reads what there is and gives it to `Report`."""
+
+    def __init__(self, bridges: Bridges) -> None:
+        self._bridges = bridges
+        self._interfaces: dict[str, InterfaceStatus] = {}
+        self._patch_macs: dict[str, int] = {}
+        self._changes_seen = -1
+        self._next_check = 0
+        self._next_stats = 0
+        self._to_read: deque[tuple[str, str]] = deque()
+        self._stale = True
+        self._watch: LinkWatch | None = None
+        self._awaited: set[str] = set()
+
+    # The main loop.
+
+    def run(self, now: int) -> bool:
+        """Look at what is due. True if there is more to do at once."""
+        if self._watch is not None:
+            self._watch.run()
+        if now >= self._next_check:
+            changes = sum(counter.total for counter in _changes)
+            if self._stale or changes != self._changes_seen:
+                self._changes_seen = changes
+                self._stale = False
+                self._next_check = now + STATUS_CHECK_INTERVAL
+                for bridge in self._bridges.bridges.values():
+                    self._look_at(bridge)
+        if now >= self._next_stats:
+            self._next_stats = now + self._interval()
+            self._to_read.extend((b.name, i) for b in self._bridges.bridges.values() for i in b.interfaces)
+            self._others(now)
+        return self._read_some()
+
+    def wakeup(self, now: int) -> int:
+        """Clock ms when something is due."""
+        if self._stale or sum(counter.total for counter in _changes) != self._changes_seen:
+            return min(self._next_check, self._next_stats)
+        return self._next_stats
+
+    def fds(self) -> list[int]:
+        """Readable when a device comes that an interface waits for, or one changes."""
+        return [] if self._watch is None else [self._watch.fileno()]
+
+    def _interval(self) -> int:
+        root = self._bridges.idl.root()
+        other = root.other_config if root is not None else {}
+        return max(integer(other, "stats-update-interval", MIN_STATS_INTERVAL), MIN_STATS_INTERVAL)
+
+    # After a change of the configuration.
+
+    def reconfigured(self, now: int) -> None:
+        """Everything may be different: look at all of it now."""
+        bridges = self._bridges.bridges
+        names = {name for bridge in bridges.values() for name in bridge.interfaces}
+        for name in self._interfaces.keys() - names:
+            del self._interfaces[name]
+        self._wait_for_devices(bridges.values())
+        for bridge in bridges.values():
+            self._bridge(bridge)
+            self._look_at(bridge)
+        self._changes_seen = sum(counter.total for counter in _changes)
+        self._stale = False
+        self._root()
+
+    def bridge_failed(self, row: Row, why: str) -> None:
+        """A bridge could not be made."""
+        self._bridges.report.put(row, datapath_id=None, status={"error": why})
+
+    def _wait_for_devices(self, bridges: Any) -> None:
+        """Have absent devices of interfaces told of when they come."""
+        wanted = {
+            name
+            for bridge in bridges
+            for name, interface in bridge.interfaces.items()
+            if interface.error and interface.config.type == "system"
+        }
+        if self._watch is None:
+            if not wanted:
+                return
+            try:
+                self._watch = LinkWatch()
+            except OSError:
+                return
+        for name in self._awaited - wanted:
+            self._watch.give_up(name, self)
+        for name in wanted - self._awaited:
+            self._watch.wait_for(name, self, self._bridges.look_again)
+        self._awaited = wanted
+
+    # One bridge.
+
+    def _bridge(self, bridge: Bridge) -> None:
+        ofproto = bridge.ofproto
+        status = {}
+        if bridge.why:
+            status = {"datapath_type": bridge.type, "datapath_type_reason": bridge.why}
+        self._bridges.report.put(
+            bridge.row,
+            datapath_id=f"{ofproto.datapath_id:016x}",
+            datapath_version="<unknown>" if bridge.type == "system" else "<built-in>",
+            status=status,
+        )
+
+    def _look_at(self, bridge: Bridge) -> None:
+        ofproto = bridge.ofproto
+        report = self._bridges.report
+        for name, interface in bridge.interfaces.items():
+            row = self._bridges.idl.row("Interface", interface.config.uuid)
+            if row is None:
+                continue
+            port = ofproto.ports_by_name.get(name)
+            if port is None:
+                if not interface.error:
+                    # It was there, and its device has gone.
+                    report.put(row, ofport=-1, error=_gone(ofproto, name), **CLEARED)
+                else:
+                    report.put(row, ofport=-1, error=interface.error, **CLEARED)
+                continue
+            status = self._interfaces.get(name)
+            if status is None:
+                status = self._interfaces[name] = InterfaceStatus(name)
+                if port.type != "patch" or name not in self._patch_macs:
+                    self._patch_macs[name] = _random_mac()
+                counters = status.statistics(port)
+                if counters is not None:
+                    report.put(row, statistics=counters)
+            columns = status.columns(port, self._patch_macs[name])
+            if columns is CLEARED:
+                self._stale = True
+            report.put(row, ofport=port.ofp_port, error=None, **columns)
+
+    # Counters.
+
+    def _read_some(self) -> bool:
+        for _ in range(min(A_TURN, len(self._to_read))):
+            bridge_name, name = self._to_read.popleft()
+            bridge = self._bridges.bridges.get(bridge_name)
+            interface = bridge.interfaces.get(name) if bridge is not None else None
+            status = self._interfaces.get(name)
+            if bridge is None or interface is None or status is None:
+                continue
+            port = bridge.ofproto.ports_by_name.get(name)
+            row = self._bridges.idl.row("Interface", interface.config.uuid)
+            counters = status.statistics(port) if port is not None else None
+            if row is not None and counters is not None:
+                self._bridges.report.put(row, statistics=counters)
+        return bool(self._to_read)
+
+    def _others(self, now: int) -> None:
+        """What else changes by itself."""
+
+    # The whole switch.
+
+    def _root(self) -> None:
+        root = self._bridges.idl.root()
+        if root is None:
+            return
+        columns: dict[str, Any] = {
+            "datapath_types": dpif_types(),
+            "iface_types": known_types(),
+            "dpdk_initialized": False,
+            "dpdk_version": "none",
+        }
+        # ovs-ctl(8) fills these in where it starts the daemon; what it wrote stays.
+        type, version = system()
+        ours = {"ovs_version": ovs_version(), "db_version": self._bridges.idl.schema_version,
+                "system_type": type, "system_version": version}  # fmt: skip
+        columns.update({column: value for column, value in ours.items() if not getattr(root, column)})
+        self._bridges.report.put(root, **columns)
+
+
+def _gone(ofproto: OfprotoDpif, name: str) -> str:
+    return f"could not open network device {name} (No such device)"
+
+
+def _random_mac() -> int:
+    """A locally administered unicast address."""
+    return random.getrandbits(48) & ~(1 << 40) | 1 << 41
+
+
