@@ -185,7 +185,8 @@ def _start_wildcards(ctx: Ctx) -> None:
     wc[W_IN_PORT] |= 0xFFFF
     wc[W_PACKET_TYPE] |= 0xFFFFFFFF
     wc[W_ETH_TYPE] |= 0xFFFF
-    if is_ip_any(words[W_ETH_TYPE] & 0xFFFF):
+    packet_type: i64 = words[W_PACKET_TYPE] & 0xFFFFFFFF
+    if is_ip_any(packet_type & 0xFFFF if packet_type >> 16 == 1 else words[W_ETH_TYPE] & 0xFFFF):
         wc[W_NW_FRAG] |= 3 << 24
     if ctx.support.recirc:
         wc[W_RECIRC_ID] |= -1 << 32

@@ -19,10 +19,11 @@ from vswitch.flow.layout import (
 )
 from vswitch.flow.values import c_hex
 from vswitch.ofproto_dpif import xlate_fields as fields
-from vswitch.ofproto_dpif import xlate_ct, xlate_freeze, xlate_normal, xlate_output, xlate_tables
+from vswitch.ofproto_dpif import xlate_ct, xlate_encap, xlate_freeze, xlate_normal, xlate_output, xlate_tables
 from vswitch.ofproto_dpif import xlate_headers as headers
 from vswitch.ofproto_dpif.xlate_action_set import ordered_action_set
 from vswitch.ofproto_dpif.xlate_bundle import choose_member
+from vswitch.ofproto_dpif.xlate_check_pkt import check_pkt_larger
 from vswitch.ofproto_dpif.xlate_commit import commit
 from vswitch.ofproto_dpif.xlate_ctx import (
     OFT_ACTION,
@@ -77,6 +78,10 @@ def run(ctx: Ctx, actions: of.Actions, last: bool) -> None:
         if ctx.trace is not None and type(action) is not xlate_freeze.Unroll:
             report(ctx, OFT_ACTION, format_actions((action,), ctx.trace.ports))
         i += 1
+        if type(action) is of.CheckPktLarger:
+            if check_pkt_larger(ctx, action, steps[i:]):
+                return
+            continue
         handler = HANDLERS.get(type(action))
         if handler is None:
             report_error(ctx, f"action {format_actions((action,))} is not supported")
@@ -129,7 +134,7 @@ def _run_to_end(ctx: Ctx, actions: of.Actions, last: bool) -> None:
 
 
 _IRREVERSIBLE: Final = (
-    of.Ct, of.Nat, of.Meter, of.OutputTrunc, of.Encap, of.Decap, of.DecNshTtl, of.CheckPktLarger,
+    of.Ct, of.Nat, of.Meter, of.OutputTrunc, of.Encap, of.Decap, of.DecNshTtl,
 )  # fmt: skip
 
 
@@ -383,6 +388,10 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.Conjunction: _nothing,
     of.DebugRecirc: _debug_recirc,
     of.DebugSlow: _debug_slow,
+    of.CheckPktLarger: _nothing,
+    of.Encap: xlate_encap.encap,
+    of.Decap: xlate_encap.decap,
+    of.DecNshTtl: xlate_encap.dec_nsh_ttl,
     of.Ct: xlate_ct.ct,
     of.Nat: xlate_ct.nat,
     of.CtClear: xlate_ct.ct_clear,

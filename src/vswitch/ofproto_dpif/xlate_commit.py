@@ -17,7 +17,7 @@ from librt.strings import BytesWriter, write_i64_be
 from librt.vecs import vec
 from mypy_extensions import i64, u8
 
-from vswitch.dpif.actions import PopMpls, PopVlan, PushMpls, PushVlan, Set, SetMasked
+from vswitch.dpif.actions import AddMpls, PopMpls, PopVlan, PushMpls, PushVlan, Set, SetMasked
 from vswitch.flow import key_attr
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
@@ -55,11 +55,13 @@ from vswitch.flow.layout import (
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
+from vswitch.ofproto_dpif.xlate_commit_encap import commit_nsh, pop_header, push_header
 from vswitch.ofproto_dpif.xlate_ctx import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,
     ETH_TYPE_MPLS,
+    ETH_TYPE_NSH,
     ETH_TYPE_RARP,
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
@@ -92,14 +94,18 @@ def commit(ctx: Ctx) -> None:
     i: i64 = W_FIRST_CHANGEABLE
     while i < N_WORDS and new[i] == old[i]:
         i += 1
-    if i == N_WORDS:
+    if i == N_WORDS and not ctx.pending_encap and not ctx.pending_decap:
         return
+    if ctx.pending_encap or ctx.pending_decap or (new[W_PACKET_TYPE] ^ old[W_PACKET_TYPE]) & 0xFFFFFFFF != 0:
+        _packet_type(ctx)
     if new[W_PACKET_TYPE] & 0xFFFFFFFF == 0:
         _ether(ctx)
     mpls_done = False
     if is_mpls(old[W_ETH_TYPE] & 0xFFFF) and not is_mpls(new[W_ETH_TYPE] & 0xFFFF):
         _mpls(ctx)
         mpls_done = True
+    if new[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_NSH:
+        commit_nsh(ctx)
     if (new[W_NW_PROTO] >> S_NW_PROTO) & 0xFF != 0:
         _network(ctx)
     if not mpls_done:
@@ -107,6 +113,24 @@ def commit(ctx: Ctx) -> None:
     _vlan(ctx)
     _u32(ctx, key_attr.PRIORITY, W_SKB_PRIORITY, S_SKB_PRIORITY)
     _u32(ctx, key_attr.SKB_MARK, W_PKT_MARK, S_PKT_MARK)
+
+
+def _packet_type(ctx: Ctx) -> None:
+    """The header that encap put around the packet, or that decap took off it."""
+    inner: i64 = ctx.base.words[W_PACKET_TYPE] & 0xFFFFFFFF
+    outer: i64 = ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF
+    if ctx.pending_encap:
+        if outer >> 16 == 1 and is_mpls(outer & 0xFFFF):
+            _mpls(ctx, True)
+        push_header(ctx)
+    elif inner >> 16 == 1 and is_mpls(inner & 0xFFFF):
+        _mpls(ctx)
+    else:
+        pop_header(ctx)
+    ctx.pending_encap = False
+    ctx.pending_decap = False
+    ctx.encap_data = b""
+    ctx.wc.words[W_PACKET_TYPE] |= 0xFFFFFFFF
 
 
 # A key attribute under way: its struct's value and mask, field by field.
@@ -404,7 +428,7 @@ def _vlan(ctx: Ctx) -> None:
     set_qtag(base, 1, qtag(flow, 1))
 
 
-def _mpls(ctx: Ctx) -> None:
+def _mpls(ctx: Ctx, add: bool = False) -> None:
     flow = ctx.flow
     base = ctx.base
     n_base = n_mpls_labels(base, None)
@@ -430,7 +454,7 @@ def _mpls(ctx: Ctx) -> None:
             n_base -= 1
     while n_base < n_flow:
         entry = lse(flow, n_flow - n_base - 1)
-        ctx.odp.append(PushMpls(entry, dl_type))
+        ctx.odp.append(AddMpls(entry, dl_type, 0) if add else PushMpls(entry, dl_type))
         _push_lse(base, n_base, entry)
         base.words[W_ETH_TYPE] = (base.words[W_ETH_TYPE] & ~0xFFFF) | dl_type
         n_base += 1
@@ -455,20 +479,21 @@ def _push_lse(flow: Flow, n: i64, entry: i64) -> None:
 # Label stack changes on the OpenFlow side.
 
 
-def push_mpls(ctx: Ctx, ethertype: i64) -> bool:
+def push_mpls(ctx: Ctx, ethertype: i64, around: bool = False) -> bool:
     """Push an entry: a copy of the outermost, or for the first label 0 (IPv6: 2) with the IP's
-    DSCP and TTL. False: the stack is full."""
+    DSCP and TTL. False: the stack is full. `around`: encap, for which all of the packet is payload."""
     flow = ctx.flow
     wc = ctx.wc
     n = n_mpls_labels(flow, wc)
     words = flow.words
     if n == 0:
-        commit(ctx)
+        if not around:
+            commit(ctx)
         dl_type = words[W_ETH_TYPE] & 0xFFFF
         label: i64 = 2 if dl_type == ETH_TYPE_IPV6 else 0
         tc: i64 = 0
         ttl: i64 = 64
-        if is_ip_any(dl_type):
+        if is_ip_any(dl_type) and not around:
             wc.words[W_NW_TOS] |= (0xFC << S_NW_TOS) | (0xFF << S_NW_TTL)
             tc = ((words[W_NW_TOS] >> S_NW_TOS) & 0xFC) >> 2
             packet_ttl = (words[W_NW_TTL] >> S_NW_TTL) & 0xFF

@@ -41,6 +41,7 @@ ETH_TYPE_VLAN_QINQ: Final = 0x88A8
 ETH_TYPE_IPV6: Final = 0x86DD
 ETH_TYPE_MPLS: Final = 0x8847
 ETH_TYPE_MPLS_MCAST: Final = 0x8848
+ETH_TYPE_NSH: Final = 0x894F
 
 IPPROTO_ICMP: Final = 1
 IPPROTO_TCP: Final = 6
@@ -102,6 +103,9 @@ class Ctx:
         self.unrolled: list[Any] = []
         self.conntracked: bool = False
         self.ct_nat_action: Any = None
+        self.pending_encap: bool = False
+        self.pending_decap: bool = False
+        self.encap_data: bytes = b""
         self.was_mpls: bool = False
         self.mirrors: int = 0
         self.mirror_snaplen: int = 0

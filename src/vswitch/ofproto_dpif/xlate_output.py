@@ -18,6 +18,7 @@ from vswitch.flow.layout import (
     W_IN_PORT,
     W_METADATA,
     W_NW_TOS,
+    W_PACKET_TYPE,
     W_SKB_PRIORITY,
     W_TP_SRC,
 )
@@ -80,6 +81,11 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
     if bundle is not None and _are_protected(ctx, bundle):
         if ctx.trace is not None:
             report(ctx, OFT_WARN, "Flow is between protected ports, skipping output.")
+        return
+    if ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+        if ctx.trace is not None:
+            report(ctx, OFT_WARN,
+                   "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
         return
     peer = port.peer
     if peer is not None:
