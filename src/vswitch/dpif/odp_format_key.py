@@ -188,7 +188,7 @@ def format_nsh(value: bytes, mask: bytes | None) -> str:
         v = int.from_bytes(part, "big")
         text = f"0x{v:x}" if how == "spi" else str(v)
         if m != _ones(size):
-            text += f"/0x{int.from_bytes(m, 'big'):x}"
+            text = f"0x{v:02x}/0x{m[0]:02x}" if how == "dec" else f"{text}/0x{int.from_bytes(m, 'big'):x}"
         words.append(f"{name}={text}")
     return ",".join(words)
 

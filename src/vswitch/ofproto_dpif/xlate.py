@@ -18,7 +18,7 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Actions as OdpActions
-from vswitch.dpif.actions import Drop, Userspace
+from vswitch.dpif.actions import Clone, Drop, Userspace
 from vswitch.dpif.cookie import SlowPathCookie
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
@@ -107,7 +107,12 @@ def xlate(xin: XlateIn) -> XlateOut:
         out.slow |= SLOW_ACTION
     if ctx.error == XLATE_OK:
         _finish_wildcards(ctx)
-    if not ctx.odp and ctx.support.explicit_drop_action:
+    if ctx.odp:
+        # After the last action nothing is left to be shielded from its changes.
+        final = ctx.odp[-1]
+        if isinstance(final, Clone):
+            ctx.odp[-1:] = final.actions
+    elif ctx.support.explicit_drop_action:
         ctx.odp.append(Drop(ctx.error))
     out.actions = tuple(ctx.odp)
     out.error = ctx.error

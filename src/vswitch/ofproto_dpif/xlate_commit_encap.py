@@ -34,6 +34,10 @@ NSH: Final = 0x1894F
 """The packet type of an NSH header."""
 
 
+KIND: Final = 0xFF << S_NSH_MDTYPE | 0xFF << S_NSH_NP
+"""Of an NSH header, what no action changes."""
+
+
 def _set_type(flow: Flow, value: i64) -> None:
     flow.words[W_PACKET_TYPE] = (flow.words[W_PACKET_TYPE] & ~LOW32) | value
 
@@ -91,33 +95,26 @@ def _push_nsh(ctx: Ctx) -> PushNsh:
     )
 
 
-_NSH_FIELDS: Final = (
-    (W_NSH_BASE, 0xFF << 48), (W_NSH_BASE, LOW32), (W_NSH_BASE, -1 << 56),
-    (W_NSH_CONTEXT, -1 << 32), (W_NSH_CONTEXT, LOW32),
-    (W_NSH_CONTEXT + 1, -1 << 32), (W_NSH_CONTEXT + 1, LOW32),
-)  # fmt: skip
-"""What a set action may change: TTL, path, flags, context."""
-
-
 def commit_nsh(ctx: Ctx) -> None:
-    """Compose the set action of what changed in the NSH header."""
+    """Compose the set action of an NSH header that changed: of all of it that the megaflow knows."""
     new = ctx.flow.words
     base = ctx.base
     old = base.words
+    i: i64 = W_NSH_BASE
+    while i < W_NSH_CONTEXT + 2 and new[i] == old[i]:
+        i += 1
+    if i == W_NSH_CONTEXT + 2:
+        return
     value = Flow()
     mask = Flow()
-    changed = False
-    for word, bits in _NSH_FIELDS:
-        w: i64 = word
-        b: i64 = bits
-        if (new[w] ^ old[w]) & b != 0:
-            changed = True
-            mask.words[w] |= ctx.wc.words[w] & b
-    if not changed:
-        return
-    i: i64 = W_NSH_BASE
+    has_context = (new[W_NSH_BASE] >> S_NSH_MDTYPE) & 0xFF == 1
+    i = W_NSH_BASE
     while i < W_NSH_CONTEXT + 2:
         old[i] = new[i]
+        if i < W_NSH_CONTEXT:
+            mask.words[i] = ctx.wc.words[i] & ~KIND
+        elif has_context:
+            mask.words[i] = ctx.wc.words[i]
         value.words[i] = new[i] & mask.words[i]
         i += 1
     if not ctx.support.masked_set:

@@ -170,7 +170,7 @@ def decap(ctx: Ctx, a: of.Decap, last: bool) -> bool:
             ctx.pending_decap = True
             xlate_freeze.trigger(ctx)
     else:
-        _refuse(ctx, f" as the decap() does not support unknown packet type {_name(outer)}")
+        _refuse(ctx, f" as the decap() does not support packet type {_name(outer)}")
     return False
 
 

@@ -82,12 +82,12 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
         if ctx.trace is not None:
             report(ctx, OFT_WARN, "Flow is between protected ports, skipping output.")
         return
-    if ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+    peer = port.peer
+    if peer is None and ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
         if ctx.trace is not None:
             report(ctx, OFT_WARN,
                    "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
         return
-    peer = port.peer
     if peer is not None:
         _patch_output(ctx, port, peer, last)
         return

@@ -14,6 +14,7 @@ from typing import Final
 from vswitch.flow.field import Field
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow
+from vswitch.flow.layout import CS_INVALID
 from vswitch.flow.match import Match
 from vswitch.flow.prereq import effective_dl_type, prereqs_ok
 from vswitch.openflow import actions as a
@@ -42,6 +43,12 @@ IP: Final = (0x0800, 0x86DD)
 NAT_TYPES: Final = {4: 0x0800, 6: 0x86DD}
 TRANSPORTS: Final = (6, 17, 132)
 VLAN_CFI: Final = 0x1000
+ALG_FTP: Final = 21
+ALG_TFTP: Final = 69
+IPPROTO_TCP: Final = 6
+IPPROTO_UDP: Final = 17
+PT_UNKNOWN: Final = 0xFFFFFFFF
+"""No packet type (ovs-fields(7))."""
 INCONSISTENT: Final = "OFPBAC_MATCH_INCONSISTENT"
 
 _CT_NW_SRC: Final = by_name("ct_nw_src")
@@ -154,9 +161,17 @@ class _Check:
                 self._learn(action)
             case a.Encap():
                 flow.packet_type = action.packet_type
+                if action.packet_type >> 16 == 1:
+                    flow.dl_type = action.packet_type & 0xFFFF
+                if effective_dl_type(flow) not in IP:
+                    flow.nw_proto = 0
             case a.Decap():
-                if action.packet_type is not None:
-                    flow.packet_type = action.packet_type
+                if flow.packet_type == 0:
+                    flow.packet_type = 0x10000 | flow.dl_type
+                else:
+                    # What lies below is known when a packet is there: nothing may depend on it.
+                    flow.packet_type = PT_UNKNOWN
+                    flow.dl_type = 0xFFFF
             case _:
                 self._headers(action)
 
@@ -183,7 +198,13 @@ class _Check:
 
     def _ct(self, action: a.Ct) -> None:
         dl_type = effective_dl_type(self.flow)
-        self._soft(dl_type in IP, action)
+        if (
+            dl_type not in IP
+            or (action.commit and self.flow.ct_state & CS_INVALID)
+            or (action.alg == ALG_FTP and self.flow.nw_proto != IPPROTO_TCP)
+            or (action.alg == ALG_TFTP and self.flow.nw_proto != IPPROTO_UDP)
+        ):
+            raise OfpError(INCONSISTENT, "Ct")
         if action.zone_src is not None:
             self._field(action.zone_src.field, action)
         for nested in action.actions:
