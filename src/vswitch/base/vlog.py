@@ -18,6 +18,8 @@ from collections.abc import Callable
 from typing import Any, Final, TextIO, final
 
 from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog_modules import MODULES
+from vswitch.base.vlog_syslog import FACILITIES, LibcSyslogger, SocketSyslogger, Syslogger
 
 
 class Level(enum.IntEnum):
@@ -53,13 +55,8 @@ _SYSLOG_PRIORITY: Final = {
     Level.DBG: syslog.LOG_DEBUG,
 }
 
-FACILITIES: Final = {
-    name: getattr(syslog, "LOG_" + name.upper())
-    for name in (
-        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron",
-        "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
-    )
-}  # fmt: skip
+_TARGET_PREFIX: Final = "<%B>1 %D{%Y-%m-%dT%H:%M:%S.###Z} %E %A %P - - \ufeff"
+"""What RFC 5424, section 6, wants in front of a message to `--syslog-target`."""
 
 _DIRECTIVE: Final = re.compile(r"%(-?)(0?)(\d*)([A-Za-z%])(?:\{([^}]*)\})?")
 
@@ -179,8 +176,11 @@ class _Sinks:
         self.console: TextIO | None = None
         self.file: TextIO | None = None
         self.file_path = ""
-        self.facility = syslog.LOG_DAEMON
-        self.syslog_open = False
+        self.subprogram = ""
+        self.facility = 0
+        """0: not chosen, "daemon" for the system's syslog and "local0" for `target`."""
+        self.syslogger: Syslogger = LibcSyslogger()
+        self.target: SocketSyslogger | None = None
         self.n_messages = 0
         self.started = time.monotonic()
 
@@ -194,14 +194,19 @@ class _Sinks:
             if level <= module.levels[Destination.FILE] and self.file is not None:
                 _write_line(self.file, self.render(Destination.FILE, module, level, line))
             if level <= module.levels[Destination.SYSLOG]:
-                if not self.syslog_open:
-                    syslog.openlog(self.program, syslog.LOG_NDELAY, self.facility)
-                    self.syslog_open = True
-                text = self.render(Destination.SYSLOG, module, level, line)
-                syslog.syslog(_SYSLOG_PRIORITY[level], text)
+                shown = self.render(Destination.SYSLOG, module, level, line)
+                priority = (self.facility or FACILITIES["daemon"]) | _SYSLOG_PRIORITY[level]
+                self.syslogger.send(self.program, priority, shown)
+                if self.target is not None:
+                    shown = self.expand(_TARGET_PREFIX, module, level, "") + shown
+                    self.target.send_bytes(shown.encode(errors="backslashreplace"))
 
     def render(self, destination: Destination, module: Vlog, level: Level, text: str) -> str:
-        """One log line in the pattern of `destination` (ovs-appctl(8), PATTERN)."""
+        """One log line in the pattern of `destination`."""
+        return self.expand(self.patterns[destination], module, level, text)
+
+    def expand(self, pattern: str, module: Vlog, level: Level, text: str) -> str:
+        """`pattern` (ovs-appctl(8), "PATTERN") filled in for one line."""
 
         def value(m: re.Match[str]) -> str:
             left, zero, width, directive, braces = m.groups()
@@ -213,7 +218,7 @@ class _Sinks:
                 shown = shown.rjust(pad, "0" if zero else " ")
             return shown + rest
 
-        return _DIRECTIVE.sub(value, self.patterns[destination])
+        return _DIRECTIVE.sub(value, pattern)
 
     def _directive(
         self, directive: str, braces: str | None, module: Vlog, level: Level, text: str
@@ -227,7 +232,7 @@ class _Sinks:
             case "A":
                 return self.program, after
             case "B":
-                return str(self.facility | _SYSLOG_PRIORITY[level]), after
+                return str((self.facility or FACILITIES["local0"]) | _SYSLOG_PRIORITY[level]), after
             case "c":
                 return module.module, after
             case "E":
@@ -245,6 +250,8 @@ class _Sinks:
             case "r":
                 return str(int((time.monotonic() - self.started) * 1000)), after
             case "t" | "T":
+                if self.subprogram:
+                    return (self.subprogram if directive == "t" else f"({self.subprogram})"), ""
                 return ("main" if directive == "t" and braces is None else ""), ""
             case "%":
                 return "%", after
@@ -301,13 +308,31 @@ def set_facility(name: str) -> None:
     if name not in FACILITIES:
         raise ValueError("invalid facility")
     _sinks.facility = FACILITIES[name]
-    _sinks.syslog_open = False
+
+
+def set_subprogram(name: str) -> None:
+    """What this process is in its log lines, besides the program: "monitor", or "" for nothing."""
+    _sinks.subprogram = name
+
+
+def set_syslogger(syslogger: Syslogger, target: SocketSyslogger | None = None) -> None:
+    """How messages get to syslog, and where else they go in the form of RFC 5424."""
+    _sinks.syslogger.close()
+    _sinks.syslogger = syslogger
+    if target is not None:
+        _sinks.target = target
+
+
+def syslog_prefix() -> str:
+    """What stands in front of syslog's messages."""
+    return _sinks.syslogger.prefix
 
 
 def set_log_file(path: str) -> None:
     """Append to the file at `path` from now on. OSError if it can't be opened."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o660)
     close_log_file()
-    _sinks.file = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    _sinks.file = open(fd, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
     _sinks.file_path = path
     Vlog("vlog").info("opened log file %s", path)
 
@@ -315,6 +340,7 @@ def set_log_file(path: str) -> None:
 def close_log_file() -> None:
     """Stop logging to the file, if any; `reopen_log_file` goes on."""
     if _sinks.file is not None:
+        Vlog("vlog").info("closing log file")
         _sinks.file.close()
         _sinks.file = None
 
@@ -357,4 +383,5 @@ def _restore(state: tuple[Any, ...]) -> None:
             m.set_level(d, levels[d])
 
 
-Vlog("vlog")
+for _name in MODULES:
+    Vlog(_name)

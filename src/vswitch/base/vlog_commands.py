@@ -77,7 +77,7 @@ def level_listing() -> str:
 
 def pattern_listing() -> str:
     """The patterns, as `ovs-appctl vlog/list-pattern` prints them."""
-    prefix = "<%B> %D{%h %e %T} %E %A:"
+    prefix = vlog.syslog_prefix()
     lines = [
         "         prefix                            format\n",
         "         ------                            ------\n",
