@@ -278,7 +278,7 @@ def _write_metadata(ctx: Ctx, a: of.WriteMetadata, last: bool) -> bool:
 
 
 def _resubmit(ctx: Ctx, a: of.Resubmit, last: bool) -> bool:
-    xlate_tables.resubmit(ctx, a.in_port, a.table_id, last)
+    xlate_tables.resubmit(ctx, a.in_port, a.table_id, last, a.with_ct_orig)
     return False
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from vswitch.flow.layout import W_IN_PORT, W_NW_FRAG, W_TP_SRC
-from vswitch.ofproto_dpif import xlate_actions, xlate_freeze
+from vswitch.ofproto_dpif import xlate_actions, xlate_ct, xlate_freeze
 from vswitch.ofproto_dpif.bundle import OFPPC_NO_PACKET_IN
 from vswitch.ofproto_dpif.effects import CreditRule, CreditTable
 from vswitch.ofproto_dpif.xlate_ctx import OFT_TABLE, Ctx, report_error
@@ -94,10 +94,12 @@ def check_limits(ctx: Ctx) -> bool:
     return False
 
 
-def table_action(ctx: Ctx, in_port: i64, table_id: i64, may_packet_in: bool, last: bool, clone: bool) -> None:
+def table_action(ctx: Ctx, in_port: i64, table_id: i64, may_packet_in: bool, last: bool, clone: bool,
+                 with_ct_orig: bool = False) -> None:
     """Look the packet up in `table_id` as if from `in_port` and run what is found.
 
     `last`: nothing follows that could see the changes; `clone`: they must not be seen.
+    `with_ct_orig`: look up with the addresses of the first packet of its connection.
     """
     if ctx.was_mpls:
         # The table is the peer's, behind a patch port: other lookups are put off by `xlate_mpls`.
@@ -108,7 +110,16 @@ def table_action(ctx: Ctx, in_port: i64, table_id: i64, may_packet_in: bool, las
         return
     old_table = ctx.table_id
     ctx.table_id = table_id
+    if with_ct_orig:
+        if not xlate_ct.has_original_tuple(ctx.flow):
+            report_error(ctx, "resubmit(ct) with non-tracked or non-IP packet!")
+            return
+        xlate_ct.swap_tuple(ctx.flow, ctx.flow)
+        xlate_ct.swap_tuple(ctx.wc, ctx.flow)
     rule = lookup(ctx, table_id, in_port, may_packet_in)
+    if with_ct_orig:
+        xlate_ct.swap_tuple(ctx.wc, ctx.flow)
+        xlate_ct.swap_tuple(ctx.flow, ctx.flow)
     ctx.effects.append(CreditRule(rule))
     trace = ctx.trace
     outer = trace.here if trace is not None else None
@@ -137,7 +148,7 @@ def _run(ctx: Ctx, rule: Rule, deepens: bool, last: bool, clone: bool) -> None:
         ctx.depth -= 1
 
 
-def resubmit(ctx: Ctx, in_port: i64, table_id: i64, last: bool) -> None:
+def resubmit(ctx: Ctx, in_port: i64, table_id: i64, last: bool, with_ct_orig: bool) -> None:
     """The resubmit action, with the reserved values of its arguments."""
     if in_port == 0xFFF8:
         in_port = ctx.flow.words[W_IN_PORT] & 0xFFFF
@@ -145,6 +156,6 @@ def resubmit(ctx: Ctx, in_port: i64, table_id: i64, last: bool) -> None:
         table_id = ctx.table_id
     rule = ctx.rule
     internal = rule is not None and rule.hidden
-    table_action(ctx, in_port, table_id, internal, last, False)
+    table_action(ctx, in_port, table_id, internal, last, False, with_ct_orig)
 
 
