@@ -13,6 +13,7 @@ from typing import final
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig, PortConfig
+from vswitch.bridge.flow_tables import FlowTables
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.interfaces import (
     Refused,
@@ -22,7 +23,9 @@ from vswitch.bridge.interfaces import (
     set_device,
     set_mac,
 )
+from vswitch.bridge.mirrors import Mirrors, output_ports
 from vswitch.bridge.ports import bundle_settings
+from vswitch.bridge.settings import configure_bridge
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.ofproto_dpif.bundles import BundleSettings
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
@@ -61,8 +64,9 @@ class Bridge:
         """The ports that the database asks for, by name."""
         self.interfaces: dict[str, Interface] = {}
         self._bundles: dict[str, BundleSettings] = {}
-        self.mirror_outputs: set[str] = set()
-        """Ports that only mirrors output to."""
+        self.mirrors = Mirrors(ofproto)
+        self.flow_tables = FlowTables(ofproto)
+        self._mirror_outputs: set[str] = set()
         self._mac = 0
 
     def delete_ports(self, wanted: dict[str, PortConfig]) -> None:
@@ -149,10 +153,14 @@ class Bridge:
             if spec is not None:
                 self._delete_port(config.name, spec.ofp_port)
 
-    def configure(self, idl: Idl, unsupported: Unsupported) -> None:
+    def configure(self, idl: Idl, root: Row | None, unsupported: Unsupported) -> None:
         """Everything that can be set once the ports are there."""
         self._configure_ports(unsupported)
+        self.mirrors.configure(idl, self.row, self._has_bundle)
+        self._mirror_outputs = output_ports(idl, self.row)
         self._configure_identity()
+        self.flow_tables.configure(idl, self.row)
+        configure_bridge(self, root, unsupported)
 
     def close(self) -> None:
         """The bridge is about to be destroyed."""
@@ -204,7 +212,7 @@ class Bridge:
                 return mac
         best = 0
         for port in self.wanted.values():
-            if port.name == self.name or port.name in self.mirror_outputs:
+            if port.name == self.name or port.name in self._mirror_outputs:
                 continue
             mac = parse_mac(port.mac) if port.mac else None
             if mac is None:
@@ -231,11 +239,9 @@ class Bridge:
             return
         self._bundles[settings.name] = settings
 
-    def has_bundle(self, name: str) -> bool:
-        """Whether port `name` takes part in forwarding, or will when its device is back."""
-        return name in self._bundles
-
-
+    def _has_bundle(self, name: str) -> bool:
+        """Whether port `name` is there to forward."""
+        return name in self.ofproto.bundles
 
 
 def _parse_dpid(text: str) -> int:

@@ -21,6 +21,7 @@ from vswitch.bridge.config import ConfigCache, PortConfig
 from vswitch.bridge.datapaths import Choice
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.report import Report
+from vswitch.bridge.settings import configure_backer, configure_switch
 from vswitch.bridge.status import Status
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
@@ -135,8 +136,11 @@ class Bridges:
             bridge.add_ports()
         if not self._carried_out:
             self.ofprotos.delete_garbage_ports()
+        configure_switch(root, self.unsupported)
+        for backer in self.ofprotos.backers.values():
+            configure_backer(backer, root, self.unsupported)
         for bridge in self.bridges.values():
-            bridge.configure(self.idl, self.unsupported)
+            bridge.configure(self.idl, root, self.unsupported)
         self._status.reconfigured(now)
         if root is not None:
             self.report.put(root, cur_cfg=root.next_cfg)

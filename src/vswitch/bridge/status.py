@@ -69,7 +69,7 @@ class Status:
         if now >= self._next_stats:
             self._next_stats = now + self._interval()
             self._to_read.extend((b.name, i) for b in self._bridges.bridges.values() for i in b.interfaces)
-            self._others(now)
+            self._others()
         return self._read_some()
 
     def wakeup(self, now: int) -> int:
@@ -187,8 +187,14 @@ class Status:
                 self._bridges.report.put(row, statistics=counters)
         return bool(self._to_read)
 
-    def _others(self, now: int) -> None:
-        """What else changes by itself."""
+    def _others(self) -> None:
+        """The counters that are not of interfaces."""
+        idl = self._bridges.idl
+        for bridge in self._bridges.bridges.values():
+            for uuid, counters in bridge.mirrors.statistics().items():
+                row = idl.row("Mirror", uuid)
+                if row is not None:
+                    self._bridges.report.put(row, statistics=counters)
 
     # The whole switch.
 
