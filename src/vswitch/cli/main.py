@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from vswitch.cli import tools
 from vswitch.cli.errors import CliError
 from vswitch.cli.version import version_text
 
@@ -149,6 +150,8 @@ def _carry_out(args: list[str], program: str) -> None:
 
 def main() -> None:
     """Entry point of `vswitch`."""
+    if len(sys.argv) > 1 and sys.argv[1] in tools.TOOLS:
+        sys.exit(tools.run(sys.argv[1], sys.argv[2:]))
     _carry_out(sys.argv[1:], "vswitch")
 
 

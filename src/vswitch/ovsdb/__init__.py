@@ -1,6 +1,16 @@
-"""The configuration database: the OVSDB protocol (RFC 7047) and an embedded server.
+"""The configuration database: the OVSDB protocol (RFC 7047), an embedded server, a plain client.
 
-Import `Database` (`database.py`), `Server` (`server.py`) and `VSWITCH` (`vswitch_schema.py`) from
-outside. Open `transaction.py` first: it is what all the rest serves. Types, their constraints and
-their JSON are those of the official `ovs` library.
+Import `Database` (`database.py`), `Server` (`server.py`), `Client` (`client.py`) and `VSWITCH`
+(`vswitch_schema.py`) from outside. Open `transaction.py` first: it is what all the rest serves.
+Types, their constraints and their JSON are those of the official `ovs` library.
 """
+
+import sys
+
+if "eventlet" not in sys.modules:
+    # The library would take eventlet in where it is installed: slow to load, and it complains.
+    sys.modules["eventlet"] = None  # type: ignore[assignment]
+    try:
+        import ovs.poller  # noqa: F401
+    finally:
+        del sys.modules["eventlet"]

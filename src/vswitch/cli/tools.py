@@ -1,0 +1,16 @@
+"""The subcommands that take the whole command line of another tool: its options are its own."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Final
+
+TOOLS: Final = {"vsctl": "vswitch.cli.vsctl.main"}
+"""Subcommand -> the module whose `main(argv)` carries it out and returns the exit status."""
+
+
+def run(name: str, argv: Sequence[str]) -> int:
+    """Carry out `vswitch NAME ARGV...`; the exit status."""
+    status: int = importlib.import_module(TOOLS[name]).main(argv)
+    return status
