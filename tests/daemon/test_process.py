@@ -32,6 +32,9 @@ class Part:
     def fds(self):
         return []
 
+    def write_fds(self):
+        return []
+
 def begin(daemon):
     daemon.memory.register(lambda: {"rules": 5})
     daemon.commands.register("expired", "", 0, 0, lambda _args: str(part.expired))

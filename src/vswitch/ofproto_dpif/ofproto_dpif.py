@@ -36,6 +36,9 @@ from vswitch.openflow.action_text import format_action
 from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages.meter import OFPM_SLOWPATH
+from vswitch.vconn.controllers import Controllers
+from vswitch.vconn.poller import Poller
+from vswitch.vconn.tls import Tls
 
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
@@ -136,10 +139,15 @@ class OfprotoDpif(Ofproto):
         """A table miss that is dropped."""
         self.drop_frags_rule: Rule = drop_frags
         """Fragments while `frag_handling` is "drop"."""
+        self.controllers: Controllers = Controllers(
+            self, self.clock, self.ofprotos.poller, self.ofprotos.tls
+        )
+        """The bridge's OpenFlow connections."""
         self.backer.ofprotos[self.name] = self
 
     def destruct(self) -> None:
         """Take the bridge's ports and flows out of the datapath."""
+        self.controllers.close()
         backer = self.backer
         now = self.clock.now()
         backer.installer.flush(self, now)
@@ -367,6 +375,10 @@ class Ofprotos:
         self.datapath_names: dict[str, str] = {}
         """Datapath type -> its datapath's name, where that is not "ovs-TYPE"."""
         self.clog: Clog = Clog()
+        self.poller: Poller = Poller()
+        """What waits for the OpenFlow connections of all bridges."""
+        self.tls: Tls = Tls(clock)
+        """Keys and certificates of those that are TLS."""
         if commands is not None:
             from vswitch.ofproto_dpif.commands import ofproto_dpif_unixctl_init
 
@@ -424,6 +436,9 @@ class Ofprotos:
         if destroy:
             for name in list(self.all_ofproto_dpifs):
                 self.destroy(name)
+        for ofproto in self.all_ofproto_dpifs.values():
+            ofproto.controllers.close()
+        self.poller.close()
         for backer in list(self.backers.values()):
             backer.close()
         self.backers.clear()
@@ -431,22 +446,30 @@ class Ofprotos:
     def run(self, now: int) -> bool:
         """One turn of the main loop. True if there is more to do at once."""
         more = False
-        for backer in list(self.backers.values()):
-            if backer.run(now):
-                more = True
-        for ofproto in list(self.all_ofproto_dpifs.values()):
-            ofproto.connmgr.run(now)
+        self.poller.in_turn = True
+        try:
+            self.poller.poll()
+            for backer in list(self.backers.values()):
+                if backer.run(now):
+                    more = True
+            for ofproto in list(self.all_ofproto_dpifs.values()):
+                ofproto.connmgr.run(now)
+                if ofproto.controllers.run(now):
+                    more = True
+        finally:
+            self.poller.in_turn = False
         return more
 
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
         times = [backer.wakeup(now) for backer in self.backers.values()]
-        times += [ofproto.connmgr.wakeup(now) for ofproto in self.all_ofproto_dpifs.values()]
+        for ofproto in self.all_ofproto_dpifs.values():
+            times += (ofproto.connmgr.wakeup(now), ofproto.controllers.wakeup(now))
         return min([now + 3_600_000, *times])
 
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""
-        return [fd for backer in self.backers.values() for fd in backer.fds()]
+        return [fd for backer in self.backers.values() for fd in backer.fds()] + self.poller.fds()
 
     def write_fds(self) -> list[int]:
         """Descriptors whose writability means that `run` has work."""
