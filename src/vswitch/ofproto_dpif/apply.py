@@ -7,7 +7,7 @@ address stays known although its packets are not seen here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vswitch.ofproto_dpif.effects import (
     CreditBucket,
@@ -16,19 +16,26 @@ from vswitch.ofproto_dpif.effects import (
     CreditRule,
     CreditTable,
     Effect,
+    LearnFlow,
     LearnMac,
+    ReduceTimeouts,
     SendPacketIn,
 )
+from vswitch.ofproto_dpif.learned import learn_flow, reduce_timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FIN_OR_RST: Final = 0x005
+"""The TCP flags that end a connection."""
 
-def credit(effects: Sequence[Effect], n_packets: int, n_bytes: int, now: int) -> None:
-    """Apply `effects` for `n_packets` packets of `n_bytes` bytes, the last one at clock ms `now`.
 
-    With `n_packets` 0 nothing is counted but addresses are learned all the same: the packets are
-    counted elsewhere.
+def credit(effects: Sequence[Effect], n_packets: int, n_bytes: int, now: int, tcp_flags: int = 0) -> None:
+    """Apply `effects` for `n_packets` packets of `n_bytes` bytes, the last one at clock ms `now`;
+    `tcp_flags` are those of all of them.
+
+    With `n_packets` 0 nothing is counted but addresses and flows are learned all the same: the
+    packets are counted elsewhere.
     """
     for effect in effects:
         if isinstance(effect, CreditRule):
@@ -50,6 +57,11 @@ def credit(effects: Sequence[Effect], n_packets: int, n_bytes: int, now: int) ->
             effect.ofproto.credit_mirrors(effect.mirrors, n_packets, n_bytes)
         elif isinstance(effect, CreditBucket):
             effect.group.credit(effect.bucket, n_packets, n_bytes)
+        elif isinstance(effect, LearnFlow):
+            learn_flow(effect, now)
+        elif isinstance(effect, ReduceTimeouts):
+            if tcp_flags & FIN_OR_RST:
+                reduce_timeouts(effect)
         elif isinstance(effect, SendPacketIn):
             effect.ofproto.send_packet_in(effect)
 
@@ -73,6 +85,14 @@ def same_effects(a: Sequence[Effect], b: Sequence[Effect]) -> bool:
                 return False
         elif isinstance(x, CreditPort):
             if not isinstance(y, CreditPort) or x.port is not y.port or x.tx is not y.tx:
+                return False
+        elif isinstance(x, LearnFlow):
+            if not isinstance(y, LearnFlow) or x.ofproto is not y.ofproto or x.limit != y.limit \
+                    or x.flow_mod != y.flow_mod:
+                return False
+        elif isinstance(x, ReduceTimeouts):
+            if not isinstance(y, ReduceTimeouts) or x.rule is not y.rule or x.idle != y.idle \
+                    or x.hard != y.hard:
                 return False
         elif isinstance(x, CreditMirrors):
             if not isinstance(y, CreditMirrors) or x.ofproto is not y.ofproto or x.mirrors != y.mirrors:

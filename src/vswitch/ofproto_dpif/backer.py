@@ -191,6 +191,8 @@ class Backer:
         """Revalidate, and then leave time for other work: with many facets and changes that
         never end, revalidation takes a fifth of the time, not all of it."""
         began = self.clock.now()
+        for ofproto in self.ofprotos.values():
+            ofproto.learned.flush()
         revalidate(self, now)
         took = self.clock.now() - began
         self.next_revalidation = now + took + min(REVALIDATION_PAUSE * took, MAX_REVALIDATION_PAUSE)

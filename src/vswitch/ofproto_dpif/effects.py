@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.openflow.flow_mod import FlowMod
 
 
 @final
@@ -100,6 +101,35 @@ class CreditBucket:
 
 
 @final
+class LearnFlow:
+    """The packet taught a flow: carry out `flow_mod`, or refresh the flow if it is there. A new one
+    only while fewer than `limit` flows of its table have its cookie (0: no limit)."""
+
+    def __init__(self, ofproto: OfprotoDpif, flow_mod: FlowMod, limit: int) -> None:
+        self.ofproto = ofproto
+        self.flow_mod: FlowMod = flow_mod
+        self.limit: int = limit
+
+    def __repr__(self) -> str:
+        return f"LearnFlow(table={self.flow_mod.table_id}, {self.flow_mod.match})"
+
+
+@final
+class ReduceTimeouts:
+    """If the packet has a TCP FIN or RST, let `rule` live no longer than `idle` and `hard` seconds
+    (0: leave that timeout alone)."""
+
+    def __init__(self, ofproto: OfprotoDpif, rule: Rule, idle: int, hard: int) -> None:
+        self.ofproto = ofproto
+        self.rule = rule
+        self.idle: int = idle
+        self.hard: int = hard
+
+    def __repr__(self) -> str:
+        return f"ReduceTimeouts({self.rule}, idle={self.idle}, hard={self.hard})"
+
+
+@final
 class SendPacketIn:
     """A packet for a controller: `packet` as it looked at the action, and where it came from.
 
@@ -124,5 +154,6 @@ class SendPacketIn:
 
 
 Effect: TypeAlias = (
-    CreditRule | CreditTable | LearnMac | CreditMirrors | CreditPort | CreditBucket | SendPacketIn
+    CreditRule | CreditTable | LearnMac | CreditMirrors | CreditPort | CreditBucket | LearnFlow
+    | ReduceTimeouts | SendPacketIn
 )

@@ -157,7 +157,7 @@ class Facet:
         self.tcp_flags |= tcp_flags
         if used > self.used:
             self.used = used
-        credit(self.effects, n_packets, n_bytes, used)
+        credit(self.effects, n_packets, n_bytes, used, tcp_flags)
 
 
 @final

@@ -27,6 +27,7 @@ from vswitch.ofproto_dpif import rules as rule_ops
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.completions import Clog, Completions
 from vswitch.ofproto_dpif.facet import FacetTable
+from vswitch.ofproto_dpif.learned import LearnedCookies
 from vswitch.ofproto_dpif.packet_out import packet_out, send_packet
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.ofproto_dpif.stats import SwitchStats
@@ -132,6 +133,9 @@ class OfprotoDpif(Ofproto):
         """Whether some controller takes packets that match no rule."""
         self.rule_changes: rule_ops.RuleChanges = rule_ops.RuleChanges(self)
         self.init_tables(N_TABLES, self.rule_changes)
+        self.learned: LearnedCookies = LearnedCookies(self)
+        """Which learned flows go with the flows that made them."""
+        self.tables.listeners.append(self.learned)
         miss, no_packet_in, drop_frags = rule_ops.add_internal_flows(self)
         self.miss_rule: Rule = miss
         """A table miss that goes to controllers."""
@@ -252,6 +256,7 @@ class OfprotoDpif(Ofproto):
         if bad is not None:
             raise OfpError("OFPBAC_BAD_TYPE", f"action {format_action(bad)} is not supported")
         result = self.tables.flow_mod(flow_mod, self.clock.now())
+        self.learned.flush()
         if done is not None:
             self.completions.complete(done)
         return result
@@ -259,6 +264,7 @@ class OfprotoDpif(Ofproto):
     def expire(self, now: int) -> None:
         """One second's round of rules and MAC addresses."""
         self.tables.expire(now)
+        self.learned.flush()
         self.revalidate_set.update(self.mac_learning.expire(now))
 
     # Groups and meters.

@@ -38,7 +38,7 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
     extract(packet, flow, _parser)
     flow.in_port = in_port
     out = xlate(XlateIn(ofproto, flow, packet, flow.tcp_flags, actions=actions, now=now))
-    credit(out.effects, 1, len(packet), now)
+    credit(out.effects, 1, len(packet), now, flow.tcp_flags)
     if out.actions:
         key = flow.copy()
         port = ofproto.ports.get(in_port) if in_port != OFPP_NONE else None

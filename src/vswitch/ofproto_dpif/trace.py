@@ -21,7 +21,7 @@ from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.text import format_flow, format_megaflow
 from vswitch.ofproto_dpif.apply import credit
-from vswitch.ofproto_dpif.effects import LearnMac
+from vswitch.ofproto_dpif.effects import LearnFlow, LearnMac, ReduceTimeouts
 from vswitch.ofproto_dpif.trace_ct import Recirculation, parse_ct_state, resume
 from vswitch.ofproto_dpif.xlate import xlate
 from vswitch.ofproto_dpif.xlate_ctx import (
@@ -288,7 +288,8 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
     waiting.extend(trace.recircs)
     held.extend(out.recircs)
     if packet is not None:
-        credit([effect for effect in out.effects if isinstance(effect, LearnMac)], 0, 0, now)
+        lasting = [e for e in out.effects if isinstance(e, LearnMac | LearnFlow | ReduceTimeouts)]
+        credit(lasting, 0, 0, now, flow.tcp_flags)
     before = flow.copy()
     before.actset_output = PORT_UNSET
     final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names)

@@ -187,7 +187,7 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
         facet.n_bytes += miss.n_bytes
         facet.tcp_flags |= flow.tcp_flags
         facet.used = now
-    credit(out.effects, miss.n_missed, miss.n_bytes, now)
+    credit(out.effects, miss.n_missed, miss.n_bytes, now, flow.tcp_flags)
 
     actions = out.actions
     if actions and not isinstance(actions[0], Drop):

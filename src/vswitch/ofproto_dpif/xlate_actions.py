@@ -33,8 +33,10 @@ from vswitch.ofproto_dpif.xlate_ctx import (
     report,
     report_error,
 )
+from vswitch.ofproto_dpif.xlate_learn import fin_timeout, learn
 from vswitch.ofproto_dpif.xlate_mpls import needs_recirculation
 from vswitch.ofproto_dpif.xlate_multipath import multipath
+from vswitch.ofproto_dpif.xlate_sample import sample
 from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_actions
@@ -351,6 +353,9 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.OutputTrunc: _output_trunc,
     of.Bundle: _bundle,
     of.Multipath: multipath,
+    of.Learn: learn,
+    of.FinTimeout: fin_timeout,
+    of.Sample: sample,
     of.Controller: _controller,
     of.Enqueue: _enqueue,
     of.SetVlanVid: headers.set_vlan_vid,
