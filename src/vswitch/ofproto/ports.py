@@ -95,22 +95,33 @@ class PortNumbers:
     """Gives out OpenFlow port numbers 1..max_ports-1, each as late as possible again.
 
     A number that was given back lately may still be meant by a controller's flows, so the
-    search goes on from the last one given out.
+    search goes on from the last one given out and passes by numbers that were ever in use; when
+    there is no other, the one that was given out longest ago is next.
     """
 
     def __init__(self, max_ports: int = OFPP_MAX) -> None:
         self.max_ports: int = min(max_ports, OFPP_MAX)
         self.last: int = 0
+        self._given: dict[int, None] = {}
+        """Every number ever given out, the longest ago first."""
 
     def alloc(self, taken: Container[int], wanted: int | None = None) -> int | None:
         """A number that is not in `taken`: `wanted` if it is valid and free. None: all are taken."""
         if wanted is not None and 0 < wanted < self.max_ports and wanted not in taken:
-            return wanted
+            return self._give(wanted)
         limit = self.max_ports
         number = self.last
         for _ in range(limit):
             number = number + 1 if number + 1 < limit else 1
-            if number not in taken:
+            if number not in taken and number not in self._given:
                 self.last = number
-                return number
+                return self._give(number)
+        for number in self._given:
+            if number not in taken:
+                return self._give(number)
         return None
+
+    def _give(self, number: int) -> int:
+        self._given.pop(number, None)
+        self._given[number] = None
+        return number
