@@ -59,8 +59,8 @@ class Controllers:
         self.ofproto: Ofproto = ofproto
         self.name: str = ofproto.name
         self.clock: Clock = clock
-        self.poller: Poller = poller or Poller()
-        self.tls: Tls = tls or Tls(clock)
+        self.poller: Poller = Poller() if poller is None else poller
+        self.tls: Tls = Tls(clock) if tls is None else tls
         self.versions: tuple[int, ...] = VERSIONS
         self.fail_mode: str = "secure"
         self._owns_poller = poller is None

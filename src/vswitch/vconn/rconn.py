@@ -172,7 +172,7 @@ class Rconn:
     def disconnect(self, now: int) -> None:
         """End the connection, and connect no more."""
         self._drop()
-        if self.state is not State.VOID:
+        if self.is_alive:
             if self.is_connected:
                 self.last_disconnected = now
             self._enter(State.VOID, now)
