@@ -49,6 +49,13 @@ def _top(
     """A complete virtual switch in Python that speaks Open vSwitch's protocols."""
 
 
+class FailMode(enum.StrEnum):
+    """`--fail-mode`."""
+
+    STANDALONE = "standalone"
+    SECURE = "secure"
+
+
 @app.command()
 def run(
     datapath: Annotated[
@@ -78,6 +85,42 @@ def run(
         list[str] | None,
         typer.Option(metavar="FILE", help="A file of flows, one a line; - is standard input."),
     ] = None,
+    controller: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TARGET",
+            help="An OpenFlow controller: tcp:HOST[:PORT], ssl:HOST[:PORT], unix:FILE; again for more.",
+        ),
+    ] = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TARGET",
+            help="Where OpenFlow clients may connect: ptcp:[PORT][:HOST], pssl:[PORT][:HOST], punix:FILE; "
+            "again for more. RUNDIR/BRIDGE.mgmt is always there, for ovs-ofctl.",
+        ),
+    ] = None,
+    fail_mode: Annotated[
+        FailMode | None,
+        typer.Option(
+            help="Without a controller: standalone forwards as a learning switch, secure does not. "
+            "[default: secure if there are flows, else standalone]",
+            show_default=False,
+        ),
+    ] = None,
+    private_key: Annotated[
+        str, typer.Option("--private-key", "-p", metavar="FILE", help="For ssl: and pssl:, in PEM.")
+    ] = "",
+    certificate: Annotated[
+        str, typer.Option("--certificate", "-c", metavar="FILE", help="The certificate of that key.")
+    ] = "",
+    ca_cert: Annotated[
+        str, typer.Option("--ca-cert", "-C", metavar="FILE", help="Who must have signed the peers'.")
+    ] = "",
+    bootstrap_ca_cert: Annotated[
+        bool,
+        typer.Option("--bootstrap-ca-cert", help="If there is no --ca-cert yet, take the first peer's."),
+    ] = False,
     name: Annotated[
         str, typer.Option(metavar="NAME", help="What ovs-appctl -t calls this process.")
     ] = "vswitchd",
@@ -109,6 +152,7 @@ def run(
     """Be a switch, in the foreground, until SIGTERM or Ctrl-C. Logs go to standard error."""
     from vswitch.cli.run import RunOptions
     from vswitch.cli.run import run as run_switch
+    from vswitch.vconn.tls import TlsSettings
 
     run_switch(
         RunOptions(
@@ -122,6 +166,10 @@ def run(
             pidfile=pidfile,
             log_file=log_file,
             verbose=tuple(verbose or ()),
+            controllers=tuple(controller or ()),
+            listen=tuple(listen or ()),
+            fail_mode="" if fail_mode is None else fail_mode.value,
+            tls=TlsSettings(private_key, certificate, ca_cert, bootstrap_ca_cert),
         )
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
 
 from vswitch.base import vlog, vlog_commands
@@ -23,6 +23,9 @@ from vswitch.ofproto_dpif.bundles import BundleSettings
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
+from vswitch.vconn.address import AddressError, parse_active, parse_passive
+from vswitch.vconn.settings import ControllerSettings
+from vswitch.vconn.tls import TlsSettings
 
 log: Final = Vlog("vswitchd")
 
@@ -45,11 +48,18 @@ class RunOptions:
     """Path of the pidfile; "" the usual one, "none" no pidfile."""
     log_file: str = ""
     verbose: Sequence[str] = ()
+    controllers: Sequence[str] = ()
+    """Targets of OpenFlow controllers to connect to."""
+    listen: Sequence[str] = ()
+    """Targets where OpenFlow clients may connect, besides RUNDIR/BRIDGE.mgmt."""
+    fail_mode: str = ""
+    """"standalone", "secure", or "" for what suits the flows asked for."""
+    tls: TlsSettings = field(default_factory=TlsSettings)
 
 
 def flow_lines(options: RunOptions) -> list[tuple[str, str]]:
     """(where it stands, flow as text) for every flow asked for; one that makes it a learning
-    switch if none is. CliError if a file can't be read."""
+    switch if none is, nor anybody who would give it some. CliError if a file can't be read."""
     flows = [(f"--flow {text!r}", text) for text in options.flows]
     for path in options.flow_files:
         try:
@@ -64,7 +74,8 @@ def flow_lines(options: RunOptions) -> list[tuple[str, str]]:
             text = line.partition("#")[0].strip()
             if text:
                 flows.append((f"{path}:{n}", text))
-    if not options.flows and not options.flow_files:
+    given = options.flows or options.flow_files or options.controllers
+    if not given and options.fail_mode != "secure":
         flows.append(("the default flow", DEFAULT_FLOW))
     return flows
 
@@ -96,6 +107,8 @@ class Run:
         for number, name in enumerate(options.ports, 1):
             self._add_port(bridge, name, number)
         ofprotos.delete_garbage_ports()
+        ofprotos.tls.configure(options.tls)
+        self._connect(bridge)
         names = {port.name: number for number, port in bridge.ports.items()}
         for where, text in self._flows:
             self._add_flow(bridge, where, text, names)
@@ -118,6 +131,30 @@ class Run:
             raise explain(f"can't add port {name}", e) from e
         bridge.bundle_set(name, BundleSettings(name=name, ports=(name,)))
         log.info("bridge %s: added port %s, number %d", bridge.name, name, number)
+
+    def _connect(self, bridge: OfprotoDpif) -> None:
+        """Open the bridge's OpenFlow connections, before it gets flows: a first controller empties
+        the tables."""
+        options = self._options
+        controllers = bridge.controllers
+        for target, parse in (
+            *((t, parse_active) for t in options.controllers),
+            *((t, parse_passive) for t in options.listen),
+        ):
+            try:
+                parse(target)
+            except AddressError as e:
+                raise CliError(str(e)) from e
+        own_flows = options.flows or options.flow_files
+        controllers.set_fail_mode(options.fail_mode or ("secure" if own_flows else "standalone"))
+        where = rundir()
+        controllers.set_mgmt(str(where / f"{bridge.name}.mgmt"))
+        controllers.set_snoops([str(where / f"{bridge.name}.snoop")])
+        targets = (*options.controllers, *options.listen)
+        controllers.set_controllers([ControllerSettings(target) for target in targets])
+        for target in options.listen:
+            if not controllers.is_listening(target):
+                raise CliError(f"can't listen on {target}; the log says why")
 
     def _add_flow(self, bridge: OfprotoDpif, where: str, text: str, names: Mapping[str, int]) -> None:
         try:

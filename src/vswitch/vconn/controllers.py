@@ -290,6 +290,10 @@ class Controllers:
             found[target] = ControllerStatus(rconn.is_connected, role, pairs)
         return found
 
+    def is_listening(self, target: str) -> bool:
+        """Whether clients can connect at a passive target."""
+        return target in self._services
+
     def listening_port(self, target: str) -> int:
         """The TCP port of a service, which the kernel chose if the target has port 0. KeyError."""
         return self._services[target].port
