@@ -326,7 +326,8 @@ def test_action(bench: Bench, name: str) -> None:
 
 
 REFUSED: dict[str, tuple[act.Action, str]] = {
-    "connection tracking": (act.Ct(), "no action ct"),
+    "connection events": (act.Ct(True, eventmask=1), "does not track connections"),
+    "a timeout policy": (act.Ct(True, timeout="policy"), "does not track connections"),
     "a tunnel": (act.Set(attr.TUNNEL, bytes(8)), "cannot set key attribute 16"),
     "an unknown attribute": (act.Set(99, b""), "cannot set key attribute 99"),
     "a short struct": (act.Set(attr.IPV4, bytes(3)), "3 bytes, not 12"),
@@ -337,6 +338,13 @@ REFUSED: dict[str, tuple[act.Action, str]] = {
     "cutting off the Ethernet header": (act.Trunc(13), "truncation to 13"),
     "an unknown hash": (act.Hash(5, 0), "hash algorithm 5"),
 }
+
+
+def test_a_packet_that_needs_connection_tracking_is_dropped_and_counted(bench: Bench) -> None:
+    assert bench.execute(udp(), act.CtClear(), act.Output(2), act.Ct(True), act.Output(3)) == 0
+    assert len(bench.port(2).transmitted()) == 1
+    assert bench.port(3).transmitted() == []
+    assert bench.dpif.drops()["datapath_drop_no_conntrack"] == 1
 
 
 @pytest.mark.parametrize("name", REFUSED)

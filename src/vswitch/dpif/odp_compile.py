@@ -44,7 +44,8 @@ def single_output(actions: act.Actions) -> int:
 def _compile(actions: act.Actions, whole: act.Actions, depth: int) -> list[Step]:
     if depth > MAX_DEPTH:
         raise ActionError(errno.EINVAL, "actions are nested too deeply")
-    steps = [_step(action, whole, depth) for action in actions]
+    # No packet has a connection's state here, so that there is none to clear.
+    steps = [_step(action, whole, depth) for action in actions if not isinstance(action, act.CtClear)]
     if steps:
         steps[-1].last = True
     return steps
@@ -118,11 +119,21 @@ def _step(action: act.Action, whole: act.Actions, depth: int) -> Step:
         return step
     if isinstance(action, act.Drop):
         return _make(op.STEP_DROP, action.reason)
+    if isinstance(action, act.Ct):
+        _check_ct(action)
+        return _make(op.STEP_CT)
     raise ActionError(errno.EOPNOTSUPP, f"this datapath has no action {type(action).__name__.lower()}")
 
 
 def _make(number: int, *args: int, data: bytes = b"") -> Step:
     return Step(number, vec[i64](args), data)
+
+
+def _check_ct(action: act.Ct) -> None:
+    """Refuse the options that are probed for: a datapath that tracks nothing has none of them."""
+    nat = action.nat
+    if action.eventmask is not None or action.timeout or (nat is not None and nat.min_addr == bytes(4)):
+        raise ActionError(errno.EOPNOTSUPP, "this datapath does not track connections")
 
 
 def _mpls_type(ethertype: int) -> int:

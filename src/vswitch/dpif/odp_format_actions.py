@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from vswitch.dpif.actions import (
     Action,
@@ -55,6 +56,9 @@ from vswitch.flow.values import c_hex, format_ipv4, format_ipv6, format_mac
 from vswitch.netlink.attrs import Builder, NlAttrError
 
 _NO_PORT = 0xFFFFFFFF
+
+
+ALL_LABEL_BITS: Final = (1 << 128) - 1
 
 
 def format_actions(actions: Actions, ports: PortNames = None) -> str:
@@ -202,7 +206,8 @@ def _ct(action: Ct) -> str:
     if action.mark is not None:
         words.append(f"mark={c_hex(action.mark[0])}/{c_hex(action.mark[1])}")
     if action.label is not None:
-        words.append(f"label={c_hex(action.label[0])}/{c_hex(action.label[1])}")
+        value, mask = action.label
+        words.append(f"label={c_hex(value)}" if mask == ALL_LABEL_BITS else f"label={c_hex(value)}/{c_hex(mask)}")
     if action.helper:
         words.append(f"helper={action.helper}")
     if action.timeout:

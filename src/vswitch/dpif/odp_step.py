@@ -49,6 +49,7 @@ STEP_DEC_TTL: Final = 32  # then: TTL exceeded
 STEP_ADD_MPLS: Final = 33  # lse, ethertype, after_ethernet
 STEP_DROP: Final = 34  # reason
 STEP_SET_DP_HASH: Final = 35  # value, mask
+STEP_CT: Final = 36
 
 
 @final

@@ -159,6 +159,9 @@ class _Check:
                     raise OfpError("OFPBIC_BAD_TABLE_ID", f"goto_table:{action.table_id}")
             case a.Learn():
                 self._learn(action)
+            case a.DeleteField():
+                if not action.field.name.startswith("tun_metadata"):
+                    raise OfpError("OFPBAC_BAD_ARGUMENT", f"DeleteField {action.field.name}")
             case a.Encap():
                 flow.packet_type = action.packet_type
                 if action.packet_type >> 16 == 1:

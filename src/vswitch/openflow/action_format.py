@@ -140,11 +140,12 @@ def _ct(action: a.Ct, ports: Ports) -> str:
         words.append(f"zone={format_subfield(action.zone_src)}")
     elif action.zone:
         words.append(f"zone={action.zone}")
-    nats = [x for x in action.actions if isinstance(x, a.Nat)]
-    words += [_nat(x, ports) for x in nats]
-    others = [x for x in action.actions if not isinstance(x, a.Nat)]
-    if others:
-        words.append(f"exec({format_actions(others, ports)})")
+    nested = action.actions
+    if nested and isinstance(nested[0], a.Nat):
+        words.append(_nat(nested[0], ports))
+        nested = nested[1:]
+    if nested:
+        words.append(f"exec({format_actions(nested, ports)})")
     if action.alg:
         words.append(f"alg={ {21: 'ftp', 69: 'tftp'}.get(action.alg, action.alg) }")
     return f"ct({','.join(words)})"

@@ -15,6 +15,7 @@ from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.values import parse_port, parse_value
 from vswitch.openflow import action_parse_nicira as nicira
 from vswitch.openflow import actions as a
+from vswitch.openflow.action_nesting import check_nesting
 from vswitch.openflow.action_words import (
     ActionWord,
     bounded,
@@ -29,6 +30,7 @@ from vswitch.openflow.constants import (
     OFPP_CONTROLLER,
     PACKET_IN_REASONS,
 )
+from vswitch.openflow.errors import OfpError
 from vswitch.openflow.subfield import parse_subfield, parse_subfield_at
 
 MAX_DEPTH: Final = 100
@@ -91,7 +93,7 @@ def parse_in(text: str, base: int, scope: Scope) -> a.Actions:
             continue
         try:
             action = _parse_word(word, scope)
-            _check_place(action, scope)
+            _check_place(action, scope, word.key)
         except FlowSyntaxError as error:
             raise _placed(error, word, text, base) from None
         found.append(action)
@@ -127,15 +129,15 @@ def _parse_word(word: ActionWord, scope: Scope) -> a.Action:
     raise FlowSyntaxError(f"unknown action {key}", key)
 
 
-def _check_place(action: a.Action, scope: Scope) -> None:
+def _check_place(action: a.Action, scope: Scope, name: str) -> None:
     """Which actions may stand within `scope.outer`."""
-    if isinstance(action, a.Nat) and scope.outer != "ct":
-        raise FlowSyntaxError('Cannot have NAT action outside of "ct" action', "nat")
     found = INSTRUCTIONS.get(type(action))
     if scope.outer and found is not None:
         raise FlowSyntaxError(f"{found[1]} instruction not allowed here", found[1])
-    if scope.outer == "ct" and not isinstance(action, a.Nat | a.SetField | a.RegMove):
-        raise FlowSyntaxError("ct action doesn't support nested action here")
+    try:
+        check_nesting(action, scope.outer == "ct", name)
+    except OfpError as error:
+        raise FlowSyntaxError(error.detail, name) from error
 
 
 def _check_order(actions: list[a.Action], words: list[ActionWord]) -> None:

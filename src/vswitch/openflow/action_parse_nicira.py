@@ -166,7 +166,7 @@ def parse_ct(word: ActionWord, tables: Mapping[str, int] | None, nested: Nested)
             if recirc is None:
                 raise FlowSyntaxError(f"unknown table {part.value}", part.value)
             if recirc == 0xFF:
-                raise FlowSyntaxError(f"invalid table {part.value}", part.value)
+                raise FlowSyntaxError("invalid table 0xff", part.value)
         elif part.key == "zone":
             number = parse_integer(part.value)
             if number is None:
@@ -201,6 +201,8 @@ def parse_nat(word: ActionWord) -> a.Action:
     flags = {"persistent": False, "hash": False, "random": False}
     for part in split_action_words(word.value):
         if part.key in ("src", "dst"):
+            if kind:
+                raise FlowSyntaxError('May only specify one of "src" or "dst".', part.key)
             kind = part.key
             if part.value:
                 family, low, high, min_port, max_port = _nat_range(part.value)
@@ -209,7 +211,9 @@ def parse_nat(word: ActionWord) -> a.Action:
         else:
             raise FlowSyntaxError(f"invalid key \"{part.key}\" in \"nat\" argument", part.key)
     if not kind and any(flags.values()):
-        raise FlowSyntaxError("Flags allowed only with \"src\" or \"dst\"", word.value)
+        raise FlowSyntaxError('Flags allowed only with "src" or "dst".', word.value)
+    if flags["hash"] and flags["random"]:
+        raise FlowSyntaxError('Both "hash" and "random" are not allowed.', "random")
     return a.Nat(kind, family, low, high, min_port, max_port, **flags)
 
 
@@ -232,7 +236,7 @@ def _nat_range(text: str) -> tuple[int, int | None, int | None, int, int]:
             _, high = _address(found)
             rest = rest[found.end() :]
             if low is not None and high is not None and high < low:
-                raise FlowSyntaxError(f"invalid range {text}", text)
+                raise FlowSyntaxError(f'invalid nat range "{text}"', text)
     if not rest:
         return family, low, high, 0, 0
     if not rest.startswith(":"):
@@ -241,7 +245,7 @@ def _nat_range(text: str) -> tuple[int, int | None, int | None, int, int]:
     min_port = bounded(first, 16, "port")
     max_port = bounded(last, 16, "port") if dash else 0
     if dash and max_port < min_port:
-        raise FlowSyntaxError(f"invalid range {text}", text)
+        raise FlowSyntaxError(f'invalid nat range "{text}"', text)
     return family, low, high, min_port, max_port
 
 
@@ -358,6 +362,8 @@ ENCAPS: Final = {"nsh": 0x1894F, "ethernet": 0, "mpls": 0x18847, "mpls_mc": 0x18
 def parse_encap(word: ActionWord) -> a.Action:
     """encap(nsh(md_type=1,tlv(class,type,value))), encap(ethernet)."""
     parts = split_action_words(word.value)
+    if not parts:
+        raise FlowSyntaxError("Missing encap hdr: ", word.key)
     if len(parts) != 1 or parts[0].key not in ENCAPS:
         name = parts[0].key if parts else ""
         raise FlowSyntaxError(f"Encap hdr not supported: {name or word.value}", name)

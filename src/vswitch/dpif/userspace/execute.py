@@ -38,6 +38,8 @@ from vswitch.packet.parse import Parser
 MAX_RECIRC_DEPTH: Final = 6
 
 DROP_UPCALL: Final = "datapath_drop_upcall_error"
+DROP_NO_CONNTRACK: Final = "datapath_drop_no_conntrack"
+"""A packet that connection tracking should see, which this datapath does not have."""
 DROP_USERSPACE: Final = "datapath_drop_userspace_action_error"
 DROP_RECIRC: Final = "datapath_drop_recirc_error"
 DROP_PORT: Final = "datapath_drop_invalid_port"
@@ -224,6 +226,9 @@ class Core:
                 self.executor.set_field(number, step.args, packet)
             elif number == op.STEP_DROP:
                 self.drop(f"drop_action_reason_{step.args[0]}")
+                return
+            elif number == op.STEP_CT:
+                self.drop(DROP_NO_CONNTRACK)
                 return
 
     def userspace(self, step: Step, packet: Packet) -> None:

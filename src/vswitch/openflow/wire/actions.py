@@ -14,6 +14,7 @@ from mypy_extensions import i64
 
 from vswitch.flow.match import Match
 from vswitch.openflow import actions as a
+from vswitch.openflow.action_nesting import check_nesting
 from vswitch.openflow.actions import Action, Actions
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire import ct, hashing, learn, nicira, ports, properties, set_field, standard
@@ -278,13 +279,10 @@ def check_list(actions: Actions, outer: Action | None) -> None:
             conjunction = True
         elif not isinstance(action, a.Note):
             other = True
+        check_nesting(action, isinstance(outer, a.Ct))
         if isinstance(outer, a.Ct):
-            if not isinstance(action, a.Nat | a.SetField | a.RegMove):
-                raise OfpError("OFPBAC_BAD_ARGUMENT", f"{type(action).__name__} within ct")
             if isinstance(action, a.Nat) and action.kind and not outer.commit:
                 raise OfpError("OFPBAC_BAD_ARGUMENT", "nat without commit")
-        elif isinstance(action, a.Nat):
-            raise OfpError("OFPBAC_BAD_SET_ARGUMENT", "nat outside of ct")
         elif isinstance(action, a.Clone):
             check_list(action.actions, action)
         if isinstance(outer, a.WriteActions) and isinstance(action, NOT_IN_ACTION_SET):
