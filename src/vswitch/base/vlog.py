@@ -315,12 +315,17 @@ def set_subprogram(name: str) -> None:
     _sinks.subprogram = name
 
 
-def set_syslogger(syslogger: Syslogger, target: SocketSyslogger | None = None) -> None:
-    """How messages get to syslog, and where else they go in the form of RFC 5424."""
+def set_syslogger(syslogger: Syslogger) -> None:
+    """How messages get to syslog."""
     _sinks.syslogger.close()
     _sinks.syslogger = syslogger
-    if target is not None:
-        _sinks.target = target
+
+
+def set_syslog_target(target: SocketSyslogger) -> None:
+    """Where else they go, in the form of RFC 5424."""
+    if _sinks.target is not None:
+        _sinks.target.close()
+    _sinks.target = target
 
 
 def syslog_prefix() -> str:

@@ -204,6 +204,7 @@ def main() -> None:
 
 
 def vswitchd() -> None:
-    """Entry point of `vswitchd`: takes what `vswitch run` takes."""
-    args = sys.argv[1:]
-    _carry_out(args if args in (["--version"], ["-V"]) else ["run", *args], "vswitchd")
+    """Entry point of `vswitchd`, which takes what ovs-vswitchd(8) takes."""
+    from vswitch.cli.vswitchd import main as serve
+
+    serve()

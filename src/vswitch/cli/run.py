@@ -21,6 +21,7 @@ from vswitch.dpif.types import DpifError
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.ofproto_dpif.bundles import BundleSettings
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+from vswitch.ofproto_dpif.usage import usage
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
 from vswitch.vconn.address import AddressError, parse_active, parse_passive
@@ -166,19 +167,7 @@ class Run:
 
     def _usage(self) -> dict[str, int]:
         """The numbers of `memory/show`."""
-        ofprotos = self._ofprotos
-        if ofprotos is None:
-            return {}
-        usage = {"ports": 0, "rules": 0, "facets": 0, "subfacets": 0}
-        for ofproto in ofprotos.all_ofproto_dpifs.values():
-            usage["ports"] += len(ofproto.ports)
-            usage["rules"] += sum(len(table) for table in ofproto.tables)
-        for backer in ofprotos.backers.values():
-            usage["facets"] += len(backer.facets())
-            usage["subfacets"] += len(backer.subfacets)
-            for name, n in backer.dpif.cached().items():
-                usage[name] = usage.get(name, 0) + n
-        return usage
+        return usage(self._ofprotos) if self._ofprotos is not None else {}
 
 
 def run(options: RunOptions) -> None:

@@ -32,17 +32,16 @@ def register(
     clock: Clock,
     memory: MemoryReport,
     turn: Callable[[], object],
-    stop: Callable[[], None],
+    stop: Callable[[bool], None],
 ) -> None:
     """Register the process's commands.
 
-    `turn` runs the main loop once, `stop` ends the process after the reply is out.
+    `turn` runs the main loop once, `stop` ends the process after the reply is out,
+    and takes what is in the kernel along if its argument is true.
     """
 
     def run_exit(args: list[str]) -> str:
-        if args and args != ["--cleanup"]:
-            raise CommandError(f'"exit" takes only --cleanup, not "{args[0]}"')
-        stop()
+        stop(args == ["--cleanup"])
         return ""
 
     def time_stop(_args: list[str]) -> str:

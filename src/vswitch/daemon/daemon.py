@@ -21,6 +21,7 @@ from vswitch.daemon.process import Pidfile
 from vswitch.daemon.unixctl import UnixctlServer
 
 log: Final = Vlog("vswitchd")
+log_signal: Final = Vlog("fatal_signal")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -46,6 +47,7 @@ class Daemon:
         clock: Clock,
         unixctl_path: str = "",
         pidfile_path: str = "",
+        overwrite_pidfile: bool = False,
     ) -> None:
         self.clock = clock
         self.commands = Commands()
@@ -53,15 +55,40 @@ class Daemon:
         self._version = version
         self._unixctl_path = unixctl_path
         self._pidfile_path = pidfile_path
+        self._overwrite_pidfile = overwrite_pidfile
         self._stopping = asyncio.Event()
         self._why = ""
+        self._close: Callable[[], None] | None = None
         self.mainloop: MainLoop | None = None
+        self.cleanup = False
+        """Whether what is in the kernel is to go with the process (`exit --cleanup`)."""
+        self.signal = 0
+        """The number of the signal that ended the process, 0 if none did."""
 
     def stop(self, why: str) -> None:
         """End the process cleanly, from inside its loop."""
         if not self._why:
             self._why = why
         self._stopping.set()
+
+    def _end_by_signal(self, number: int) -> None:
+        log_signal.warn("terminating with signal %d (%s)", number, signal.strsignal(number) or "unknown")
+        self.signal = number
+        self.stop(signal.Signals(number).name)
+
+    def _exit(self, cleanup: bool) -> None:
+        """The command `exit`: when its reply goes out everything is undone."""
+        self.cleanup = cleanup
+        self.stop("exit")
+        self._finish()
+
+    def _finish(self) -> None:
+        """Run no part any more, and undo what `start` made. Idempotent."""
+        close, self._close = self._close, None
+        if close is not None:
+            if self.mainloop is not None:
+                self.mainloop.close()
+            close()
 
     def run(self, start: Callable[[Daemon], Part], close: Callable[[], None]) -> None:
         """Be a daemon until told to stop.
@@ -70,20 +97,18 @@ class Daemon:
         `close` undoes it and runs whatever happened, also if `start` raised. What `start`
         raises, and OSError for socket and pidfile, comes out of here.
         """
+        self._close = close
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(self._run(start, close))
+            runner.run(self._run(start))
 
-    async def _run(self, start: Callable[[Daemon], Part], close: Callable[[], None]) -> None:
+    async def _run(self, start: Callable[[Daemon], Part]) -> None:
         loop = asyncio.get_running_loop()
         with ExitStack() as undo:
             if self._pidfile_path:
-                undo.callback(Pidfile(self._pidfile_path).close)
-            for number, handler in (
-                (signal.SIGTERM, lambda: self.stop("SIGTERM")),
-                (signal.SIGINT, lambda: self.stop("SIGINT")),
-                (signal.SIGHUP, self._reopen_log),
-            ):
-                loop.add_signal_handler(number, handler)
+                undo.callback(Pidfile(self._pidfile_path, self._overwrite_pidfile).close)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._end_by_signal, number)
+            loop.add_signal_handler(signal.SIGHUP, self._reopen_log)
             mainloop = self.mainloop = MainLoop(self.clock, loop)
             undo.callback(mainloop.close)
             process_commands.register(
@@ -92,22 +117,24 @@ class Daemon:
                 clock=self.clock,
                 memory=self.memory,
                 turn=mainloop.turn,
-                stop=lambda: self.stop("exit"),
+                stop=self._exit,
             )
-            undo.callback(close)
-            mainloop.add(start(self))
-            # Facets and rules live long and hold no cycles: looking for cycles among them costs a
-            # third of a miss, so that is done rarely.
-            gc.freeze()
-            gc.set_threshold(50_000, 20, 50)
             server = UnixctlServer(self._unixctl_path, self.commands) if self._unixctl_path else None
             try:
+                undo.callback(self._finish)
                 if server is not None:
+                    # Its socket is there before anything slow begins; it answers when the loop runs.
                     await server.start()
                     log.info("listening for ovs-appctl on %s (pid %d)", server.path, os.getpid())
+                mainloop.add(start(self))
+                # Facets and rules live long and hold no cycles: looking for cycles among them costs a
+                # third of a miss, so that is done rarely.
+                gc.freeze()
+                gc.set_threshold(50_000, 20, 50)
                 await self._stopping.wait()
                 log.info("ending (%s)", self._why)
             finally:
+                self._finish()
                 if server is not None:
                     await server.close()
 

@@ -18,7 +18,7 @@ import time
 from typing import Final, NoReturn, final
 
 from vswitch.base import vlog
-from vswitch.base.vlog import Vlog
+from vswitch.base.vlog import Destination, Level, Vlog
 
 log: Final = Vlog("daemon_unix")
 
@@ -186,3 +186,14 @@ class Background:
                 vlog.set_subprogram(self._program)
                 return
             problem = ""
+
+
+def _leave_terminal() -> None:
+    """Standard input and outputs are nowhere from now on."""
+    _flush()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
+    vlog.set_levels(None, Destination.CONSOLE, Level.OFF)

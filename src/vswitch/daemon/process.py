@@ -6,6 +6,7 @@ and connects to RUNDIR/NAME.PID.ctl.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import tempfile
@@ -13,6 +14,12 @@ from pathlib import Path
 from typing import Final, final
 
 DEFAULT_RUNDIR: Final = "/var/run/openvswitch"
+DEFAULT_LOGDIR: Final = "/var/log/openvswitch"
+
+
+def logdir() -> Path:
+    """Where log files go: OVS_LOGDIR, else the usual directory."""
+    return Path(os.environ.get("OVS_LOGDIR") or DEFAULT_LOGDIR)
 
 
 def rundir() -> Path:
@@ -39,10 +46,13 @@ def rundir() -> Path:
 class Pidfile:
     """A locked file with the process's id; its lock goes with the process, however that ends."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, overwrite: bool = False) -> None:
         """Make and lock the file. OSError if it can't be made; BlockingIOError (with the other's
-        pid in its text) if a living process has it."""
+        pid in its text) if a living process has it, unless `overwrite`: then it loses it."""
         self.path = path
+        if overwrite:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         while True:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
@@ -50,6 +60,8 @@ class Pidfile:
             except OSError as e:
                 other = os.read(fd, 20).decode("ascii", "replace").strip()
                 os.close(fd)
+                if not isinstance(e, BlockingIOError | PermissionError):
+                    raise
                 raise BlockingIOError(e.errno, f"{path}: already running as pid {other}") from e
             # Somebody may have unlinked it between open and lock; then begin again.
             try:
@@ -66,9 +78,9 @@ class Pidfile:
     def close(self) -> None:
         """Remove the file and its lock. Idempotent."""
         if self._fd >= 0:
-            try:
-                os.unlink(self.path)
-            except FileNotFoundError:
-                pass
+            with contextlib.suppress(OSError):
+                # Another process may have overwritten it.
+                if os.fstat(self._fd).st_ino == os.stat(self.path).st_ino:
+                    os.unlink(self.path)
             os.close(self._fd)
             self._fd = -1

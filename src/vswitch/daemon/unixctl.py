@@ -136,9 +136,9 @@ class UnixctlServer:
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
-        """Bind the socket, for this user only. OSError names the path if that fails."""
+        """Bind the socket, for this user and group only. OSError names the path if that fails."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o077)
+        mask = os.umask(0o027)
         try:
             try:
                 os.unlink(self.path)

@@ -77,21 +77,44 @@ def _open_netdev(name: str, clock: Clock, create: bool) -> Dpif:
     return UserspaceDpif(name, clock, create, dummy=no_taps)
 
 
-def _open_dummy(name: str, clock: Clock, create: bool) -> Dpif:
-    from vswitch.dpif.userspace.provider import UserspaceDpif
-
-    dpif = UserspaceDpif(name, clock, create, dummy=True)
-    dpif.type = "dummy"
-    return dpif
-
-
 PROVIDERS: Final[dict[str, Opener]] = {"system": _open_system, "netdev": _open_netdev}
 """Datapath type -> who opens it. The imports wait until then: a switch in memory needs no kernel."""
 
 
-def enable_dummy() -> None:
-    """Have a type "dummy": the userspace datapath with devices in memory (ovs-vswitchd --enable-dummy)."""
-    PROVIDERS["dummy"] = _open_dummy
+def _dummy_opener(type: str) -> Opener:
+    """Opens userspace datapaths with dummies in them that are called `type`."""
+
+    def opener(name: str, clock: Clock, create: bool) -> Dpif:
+        from vswitch.dpif.userspace.provider import UserspaceDpif
+
+        return UserspaceDpif(name, clock, create, dummy=True, type=type)
+
+    return opener
+
+
+def enable_dummy(override: str = "") -> None:
+    """Have datapaths of type "dummy", and with `override` "system" that one type, with "override" all
+    types replaced by them; as `ovs-vswitchd --enable-dummy[=system|override]`."""
+    replaced = {"system": ["system"], "override": list(PROVIDERS)}.get(override, [])
+    for type in ("dummy", *replaced):
+        if type in PROVIDERS or type == "dummy":
+            PROVIDERS[type] = _dummy_opener(type)
+
+
+def disable(type: str) -> None:
+    """Offer no datapaths of `type` any more."""
+    PROVIDERS.pop(type, None)
+
+
+def enumerate_datapaths(type: str) -> list[str]:
+    """The names of the datapaths of `type` that there are, whoever made them. DpifError."""
+    if PROVIDERS.get(type) is _open_system:
+        from vswitch.dpif.kernel.provider import list_datapaths
+
+        return list_datapaths()
+    from vswitch.dpif.userspace.provider import enumerate_names
+
+    return enumerate_names(type)
 
 
 def dpif_types() -> list[str]:

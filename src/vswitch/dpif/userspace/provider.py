@@ -70,8 +70,9 @@ NETDEV_TYPES = {"": "system", "internal": "tap"}
 class Datapath:
     """The state that outlives its openings: ports, flows, meters, queues."""
 
-    def __init__(self, name: str, clock: Clock, dummy: bool) -> None:
+    def __init__(self, name: str, type: str, clock: Clock, dummy: bool) -> None:
         self.name = name
+        self.type = type
         self.clock = clock
         self.dummy = dummy
         self.scope = scope()
@@ -180,28 +181,32 @@ def _datapaths() -> dict[str, Datapath]:
     return scope().datapaths
 
 
-def enumerate_names() -> list[str]:
-    """The datapaths of this process."""
-    return sorted(_datapaths())
+def enumerate_names(type: str = "netdev") -> list[str]:
+    """The datapaths of this process that are of `type`."""
+    return sorted(name for name, dp in _datapaths().items() if dp.type == type)
 
 
 class UserspaceDpif(Dpif):
     """An open userspace datapath."""
 
-    type = "netdev"
-
-    def __init__(self, name: str, clock: Clock, create: bool = True, dummy: bool = False) -> None:
+    def __init__(
+        self, name: str, clock: Clock, create: bool = True, dummy: bool = False, type: str = "netdev"
+    ) -> None:
         """Open datapath `name`, making it with its local port if it is absent and `create`.
 
-        `dummy`: its internal ports are dummies, not taps. DpifError: ENODEV if absent; what the
-        local port's device says (EPERM without the right to make a tap).
+        `dummy`: its internal ports are dummies, not taps; `type` is what it is called then.
+        DpifError: ENODEV if absent; what the local port's device says (EPERM without the right to
+        make a tap).
         """
         self.name = name
+        self.type: str = type
         found = _datapaths().get(name)
+        if found is not None and found.type != type:
+            raise DpifError(errno.EEXIST if create else errno.ENODEV, "open", f"{type}@{name}")
         if found is None:
             if not create:
                 raise DpifError(errno.ENODEV, "open", f"{self.type}@{name}")
-            found = Datapath(name, clock, dummy)
+            found = Datapath(name, type, clock, dummy)
             self._dp = found
             try:
                 self.port_add(name, "internal", LOCAL_PORT)

@@ -1,0 +1,144 @@
+"""The process that stands in for ovs-vswitchd: bridges that follow a database, and what is around them.
+
+`serve` runs it; the command line is `cli/vswitchd.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from vswitch.base.clock import Clock
+from vswitch.base.vlog import Vlog
+from vswitch.bridge.bridges import Bridges
+from vswitch.bridge.idl import Idl
+from vswitch.daemon.daemon import Daemon
+from vswitch.daemon.mainloop import Part
+from vswitch.daemon.memory_log import MemoryLog
+from vswitch.dpif import open as dpif_open
+from vswitch.flow.compose import flow_compose
+from vswitch.flow.match_text import parse_exact_flow
+from vswitch.netdev import dummy, registry
+from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+from vswitch.ofproto_dpif.usage import usage
+from vswitch.vconn.tls import TlsSettings
+
+log: Final = Vlog("bridge")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line settled."""
+
+    program: str
+    """The name in the log and in files: "ovs-vswitchd"."""
+    version: str
+    """What `ovs-appctl version` prints; its first line goes to the log."""
+    remote: str
+    """The database: "unix:FILE", "tcp:IP:PORT", "ssl:IP:PORT"."""
+    unixctl_path: str = ""
+    pidfile_path: str = ""
+    overwrite_pidfile: bool = False
+    dummy: str | None = None
+    """How far dummies stand in: None for no dummies, else "", "system" or "override"."""
+    disable_system: bool = False
+    tls: TlsSettings = field(default_factory=TlsSettings)
+
+
+def _compose(text: str) -> bytes:
+    return flow_compose(parse_exact_flow(text, {}))
+
+
+@final
+class Vswitchd:
+    """One such process. `serving` is called once, when the first configuration has been carried out."""
+
+    def __init__(self, settings: Settings, clock: Clock, serving: Callable[[], None]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._serving: Callable[[], None] | None = serving
+        self._bridges: Bridges | None = None
+        self._daemon: Daemon | None = None
+
+    def start(self, daemon: Daemon) -> Part:
+        """Make what the process consists of."""
+        settings = self._settings
+        self._daemon = daemon
+        if settings.dummy is not None:
+            registry.enable_dummy(settings.dummy)
+            dpif_open.enable_dummy(settings.dummy)
+            dummy.register_commands(daemon.commands, _compose)
+        if settings.disable_system:
+            dpif_open.disable("system")
+        ofprotos = Ofprotos(self._clock, daemon.commands)
+        daemon.memory.register(lambda: usage(ofprotos))
+        _use_for_database(settings.tls)
+        idl = Idl(settings.remote, self._clock)
+        self._bridges = Bridges(ofprotos, idl, self._clock, daemon.commands)
+        assert daemon.mainloop is not None
+        daemon.mainloop.add(self)
+        daemon.mainloop.add(ofprotos)
+        return MemoryLog(daemon.memory, self._clock)
+
+    def close(self) -> None:
+        """Let go of bridges and database; what is in the kernel stays unless `exit --cleanup` was given."""
+        bridges, self._bridges = self._bridges, None
+        if bridges is not None and self._daemon is not None:
+            bridges.exit(self._daemon.cleanup)
+
+    # The main loop.
+
+    def run(self, now: int) -> bool:
+        """Follow the database."""
+        bridges = self._bridges
+        if bridges is None:
+            return False
+        more = bridges.run(now)
+        if bridges.configured and self._serving is not None:
+            serving, self._serving = self._serving, None
+            serving()
+            log.info("%s", self._settings.version.partition("\n")[0])
+        return more
+
+    def wakeup(self, now: int) -> int:
+        """Clock ms of the next timer."""
+        return self._bridges.wakeup(now) if self._bridges is not None else now + 3_600_000
+
+    def fds(self) -> list[int]:
+        """Descriptors whose readability means that `run` has work."""
+        return self._bridges.fds() if self._bridges is not None else []
+
+    def write_fds(self) -> list[int]:
+        """Descriptors whose writability means that `run` has work."""
+        return self._bridges.write_fds() if self._bridges is not None else []
+
+
+def _use_for_database(tls: TlsSettings) -> None:
+    """Give the database's client its key, certificate and CA."""
+    from ovs.stream import Stream
+
+    if tls.private_key:
+        Stream.ssl_set_private_key_file(tls.private_key)
+    if tls.certificate:
+        Stream.ssl_set_certificate_file(tls.certificate)
+    if tls.ca_cert:
+        Stream.ssl_set_ca_cert_file(tls.ca_cert)
+
+
+def serve(settings: Settings, serving: Callable[[], None]) -> int:
+    """Be that process until SIGTERM or `ovs-appctl exit`. The number of the signal that ended it, or 0.
+
+    BlockingIOError if another process has the pidfile; OSError for pidfile and control socket.
+    """
+    clock = Clock()
+    vswitchd = Vswitchd(settings, clock, serving)
+    daemon = Daemon(
+        version=settings.version,
+        clock=clock,
+        unixctl_path=settings.unixctl_path,
+        pidfile_path=settings.pidfile_path,
+        overwrite_pidfile=settings.overwrite_pidfile,
+    )
+    daemon.run(vswitchd.start, vswitchd.close)
+    return daemon.signal
