@@ -18,6 +18,7 @@ from vswitch.openflow.constants import (
     OFPPC_PORT_DOWN,
 )
 from vswitch.openflow.flow_text import parse_flow
+from vswitch.openflow.group_text import parse_group
 
 CONFIG_BITS = {
     "no-flood": OFPPC_NO_FLOOD,
@@ -80,7 +81,7 @@ class OurSwitch:
                 ofproto.port_set_config(port.name, config)
             ofproto.bundle_set(port.name, self._bundle(port))
         ofproto.bundle_set(bridge.name, BundleSettings(bridge.name, (bridge.name,)))
-        self.set_flows(bridge.name, bridge.flows, bridge.dialect)
+        self.set_flows(bridge.name, bridge.flows, bridge.dialect, bridge.groups)
 
     @staticmethod
     def _bundle(port: Port) -> BundleSettings:
@@ -98,9 +99,11 @@ class OurSwitch:
             protected=settings.get("protected") == "true",
         )
 
-    def set_flows(self, bridge: str, flows: list[str], dialect: str) -> None:
-        """Make `flows` the bridge's only ones."""
+    def set_flows(self, bridge: str, flows: list[str], dialect: str, groups: list[str] | None = None) -> None:
+        """Make `flows` the bridge's only ones, after adding `groups`."""
         ofproto = self.ofprotos.all_ofproto_dpifs[bridge]
+        for text in groups or ():
+            ofproto.groups.mod(parse_group(text), self.clock.now())
         for text in flows:
             ofproto.flow_mod(parse_flow(text))
 

@@ -9,6 +9,9 @@ from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.text import format_megaflow
 from vswitch.l2.mac_learning import MacLearning
+from vswitch.ofproto.group_refs import ActionRefs
+from vswitch.ofproto.groups import Groups
+from vswitch.ofproto.meters import Meters
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import Tables
 from vswitch.ofproto_dpif import mirror as mirror_ops
@@ -59,6 +62,10 @@ class Bridge:
         self.ports: dict[int, OfportDpif] = {}
         self.bundles: dict[object, Bundle] = {}
         self.tables = Tables()
+        refs = ActionRefs()
+        self.tables.listeners.append(refs)
+        self.groups = Groups(self.tables, refs, self)
+        self.meters = Meters(self.tables, refs, self)  # type: ignore[arg-type]
         self.mirrors: list[Mirror | None] = [None] * MAX_MIRRORS
         self.has_mirrors = False
         self.mac_learning = MacLearning()
@@ -123,6 +130,17 @@ class Bridge:
         self.mirrors[mirror.idx] = mirror
         self.has_mirrors = True
         mirror_ops.refresh(self.mirrors, self.bundles.values())
+
+    def group_tag(self, group_id: int) -> int:
+        """No tags here."""
+        return 0
+
+    def meter_tag(self, meter_id: int) -> int:
+        """No tags here."""
+        return 0
+
+    def group_changed(self, group_id: int) -> None:
+        """Nothing is cached here."""
 
     def table_tag(self, table_id: int, flow: Flow, wc: Flow | None = None) -> int:
         return 0

@@ -27,6 +27,7 @@ from vswitch.ofproto_dpif.facet import (
     Subfacet,
     pack_flow,
 )
+from vswitch.ofproto_dpif.xlate_meter import to_slow_path
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
@@ -58,9 +59,10 @@ class Installer:
         self.drop_keys: dict[int, FlowPut] = {}
         """Datapath port that no bridge has -> the flow that drops what comes from there."""
 
-    def _slow_actions(self, reason: int, odp_port: int) -> Actions:
+    def _slow_actions(self, ofproto: OfprotoDpif, reason: int, odp_port: int) -> Actions:
         """What the datapath gets for a flow that is handled here: send its packets up."""
-        return (Userspace(self.backer.port_pid(odp_port), SlowPathCookie(reason=reason).pack()),)
+        up = Userspace(self.backer.port_pid(odp_port), SlowPathCookie(reason=reason).pack())
+        return (to_slow_path(ofproto, up),)
 
     # Making facets and flows.
 
@@ -109,7 +111,7 @@ class Installer:
         subfacet = Subfacet(facet, odp_port, self._new_ufid(), now)
         if facet.slow:
             subfacet.path = SF_SLOW_PATH
-            subfacet.actions = self._slow_actions(facet.slow, odp_port)
+            subfacet.actions = self._slow_actions(facet.ofproto, facet.slow, odp_port)
         else:
             subfacet.path = SF_FAST_PATH
             subfacet.actions = (*prefix, *facet.actions) if prefix else facet.actions
@@ -140,7 +142,7 @@ class Installer:
         """The operation that has the datapath do what `out` says for `subfacet`, and gives the
         counters of what it did before. Give it to `modify_done` before its facet is filled."""
         if out.slow:
-            actions = self._slow_actions(out.slow, subfacet.odp_port)
+            actions = self._slow_actions(subfacet.facet.ofproto, out.slow, subfacet.odp_port)
         else:
             actions = (*subfacet.prefix, *out.actions)
         return FlowPut(subfacet.key(), subfacet.facet.group.mask, actions, subfacet.ufid,

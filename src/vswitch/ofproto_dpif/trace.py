@@ -27,6 +27,7 @@ from vswitch.ofproto_dpif.xlate import xlate
 from vswitch.ofproto_dpif.xlate_ctx import (
     OFT_ACTION,
     OFT_BRIDGE,
+    OFT_BUCKET,
     OFT_DETAIL,
     OFT_ERROR,
     OFT_WARN,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions, Nat
 
 INSTRUCTIONS: Final = (of.Meter, of.ClearActions, of.WriteActions, of.WriteMetadata, of.GotoTable)
-_TERMINAL: Final = (OFT_DETAIL, OFT_WARN, OFT_ERROR, OFT_ACTION)
+_TERMINAL: Final = (OFT_DETAIL, OFT_WARN, OFT_ERROR, OFT_ACTION, OFT_BUCKET)
 
 
 @final

@@ -18,8 +18,16 @@ from vswitch.flow.layout import (
     W_SKB_PRIORITY,
 )
 from vswitch.flow.values import c_hex
+from vswitch.ofproto_dpif import (
+    xlate_ct,
+    xlate_encap,
+    xlate_freeze,
+    xlate_group,
+    xlate_normal,
+    xlate_output,
+    xlate_tables,
+)
 from vswitch.ofproto_dpif import xlate_fields as fields
-from vswitch.ofproto_dpif import xlate_ct, xlate_encap, xlate_freeze, xlate_normal, xlate_output, xlate_tables
 from vswitch.ofproto_dpif import xlate_headers as headers
 from vswitch.ofproto_dpif.xlate_action_set import ordered_action_set
 from vswitch.ofproto_dpif.xlate_bundle import choose_member
@@ -34,6 +42,7 @@ from vswitch.ofproto_dpif.xlate_ctx import (
     report_error,
 )
 from vswitch.ofproto_dpif.xlate_learn import fin_timeout, learn
+from vswitch.ofproto_dpif.xlate_meter import meter
 from vswitch.ofproto_dpif.xlate_mpls import needs_recirculation
 from vswitch.ofproto_dpif.xlate_multipath import multipath
 from vswitch.ofproto_dpif.xlate_sample import sample
@@ -51,6 +60,7 @@ from vswitch.openflow.constants import (
     OFPP_UNSET,
     OFPR_ACTION,
     OFPR_ACTION_SET,
+    OFPR_GROUP,
     OFPR_PACKET_OUT,
 )
 
@@ -89,6 +99,10 @@ def run(ctx: Ctx, actions: of.Actions, last: bool) -> None:
             report_error(ctx, f"action {format_actions((action,))} is not supported")
             return
         if handler(ctx, action, last and i == n and not ctx.action_set):
+            return
+        if ctx.freezing and type(action) is of.Group:
+            # The group waits for a hash: when the packet is back it is run again.
+            xlate_freeze.unroll(ctx, steps[i - 1 :])
             return
 
 
@@ -167,6 +181,8 @@ def output_to(ctx: Ctx, port: int, max_len: int, last: bool, may_packet_in: bool
         reason = OFPR_ACTION_SET if ctx.in_action_set else OFPR_ACTION
         if ctx.in_packet_out:
             reason = OFPR_PACKET_OUT
+        elif ctx.bucket_at == ctx.resubmits:
+            reason = OFPR_GROUP
         xlate_freeze.controller_action(ctx, max_len, reason, 0, b"")
     elif port == OFPP_TABLE:
         xlate_tables.table_action(ctx, came_in, 0, may_packet_in, last, False)
@@ -226,7 +242,7 @@ def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> bool:
 
 
 def _controller(ctx: Ctx, a: of.Controller, last: bool) -> bool:
-    xlate_freeze.controller_action(ctx, a.max_len, a.reason, a.controller_id, a.userdata)
+    xlate_freeze.controller_action(ctx, a.max_len, a.reason, a.controller_id, a.userdata, a.meter_id)
     return False
 
 
@@ -294,6 +310,10 @@ def _clone(ctx: Ctx, a: of.Clone, last: bool) -> bool:
     return False
 
 
+def _group(ctx: Ctx, a: of.Group, last: bool) -> bool:
+    return xlate_group.group(ctx, a.group_id, last)
+
+
 def _exit(ctx: Ctx, a: of.Exit, last: bool) -> bool:
     ctx.exit = True
     return False
@@ -326,7 +346,8 @@ def _write_actions(ctx: Ctx, a: of.WriteActions, last: bool) -> bool:
     for action in a.actions:
         ctx.action_set.append(action)
         if isinstance(action, of.Output):
-            ctx.flow.actset_output = action.port
+            if not any(isinstance(written, of.Group) for written in ctx.action_set):
+                ctx.flow.actset_output = action.port
         elif isinstance(action, of.Group):
             ctx.flow.actset_output = OFPP_UNSET
     _report_action_set(ctx, "is")
@@ -388,6 +409,8 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.Resubmit: _resubmit,
     of.GotoTable: _goto_table,
     of.Clone: _clone,
+    of.Group: _group,
+    of.Meter: meter,
     of.Exit: _exit,
     of.Note: _nothing,
     of.Conjunction: _nothing,

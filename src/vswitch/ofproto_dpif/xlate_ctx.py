@@ -63,6 +63,7 @@ OFT_BRIDGE: Final = 3
 OFT_TABLE: Final = 4
 OFT_THAW: Final = 5
 OFT_ACTION: Final = 6
+OFT_BUCKET: Final = 7
 
 
 @final
@@ -106,6 +107,10 @@ class Ctx:
         self.pending_encap: bool = False
         self.pending_decap: bool = False
         self.encap_data: bytes = b""
+        self.dp_hash: Any = None
+        """The datapath's `Hash` to be made before a recirculation, for a select group."""
+        self.bucket_at: i64 = -1
+        """`resubmits` when the bucket was entered whose own actions run; -1 outside of buckets."""
         self.was_mpls: bool = False
         self.mirrors: int = 0
         self.mirror_snaplen: int = 0

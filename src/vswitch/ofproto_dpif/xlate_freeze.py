@@ -14,6 +14,7 @@ from vswitch.flow.layout import W_IN_PORT, W_METADATA
 from vswitch.ofproto_dpif.recirc import FrozenState
 from vswitch.ofproto_dpif.xlate_commit import commit
 from vswitch.ofproto_dpif.xlate_ctx import Ctx
+from vswitch.ofproto_dpif.xlate_meter import to_controller
 from vswitch.openflow.constants import OFPR_ACTION, OFPR_EXPLICIT_MISS
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def cancel(ctx: Ctx) -> None:
     """Forget what was to be frozen."""
     if ctx.freezing:
         ctx.freezing = False
+        ctx.dp_hash = None
         ctx.unrolled.clear()
 
 
@@ -114,12 +116,15 @@ def _recirculate(ctx: Ctx) -> int:
     state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), b"")
     recirc_id = ctx.ofproto.backer.recirc_ids.alloc(state)
     ctx.out.recircs.append(recirc_id)
+    if ctx.dp_hash is not None:
+        ctx.odp.append(ctx.dp_hash)
     ctx.odp.append(Recirc(recirc_id))
     cancel(ctx)
     return recirc_id
 
 
-def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, userdata: bytes) -> None:
+def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, userdata: bytes,
+                      meter_id: int | None = None) -> None:
     """Send the packet to controllers: a datapath action whose cookie names the state."""
     commit(ctx)
     rule = ctx.rule
@@ -137,6 +142,7 @@ def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, u
         controller_id=controller_id,
     )
     userspace_action(ctx, cookie.pack())
+    ctx.odp[-1] = to_controller(ctx, meter_id, ctx.odp[-1])
 
 
 def userspace_action(ctx: Ctx, userdata: bytes) -> None:

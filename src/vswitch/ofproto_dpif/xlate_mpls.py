@@ -11,7 +11,7 @@ from vswitch.openflow.constants import OFPP_TABLE
 
 _CONTENT: Final = frozenset((
     of.Output, of.OutputReg, of.OutputTrunc, of.Enqueue, of.SetVlanVid,
-    of.SetVlanPcp, of.SetEthSrc, of.SetEthDst, of.SetTunnel, of.SetQueue, Unroll,
+    of.SetVlanPcp, of.SetEthSrc, of.SetEthDst, of.SetTunnel, of.SetQueue, of.Group, Unroll,
 ))  # fmt: skip
 """Actions that do without, and that often follow a pop; the others pay for a recirculation
 whether or not they need it, as they do in Open vSwitch."""
