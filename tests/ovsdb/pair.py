@@ -17,7 +17,8 @@ from typing import Any
 from vswitch.base.clock import Clock
 from vswitch.base.json_framing import JsonFramer
 from vswitch.ovsdb.log import DatabaseFile
-from vswitch.ovsdb.server import Listener, Server
+from vswitch.ovsdb.remotes import Remotes
+from vswitch.ovsdb.server import Server
 
 Json = Any
 
@@ -67,14 +68,22 @@ def our_server(path: Path, schema: Json) -> Iterator[tuple[str, Server]]:
     file = DatabaseFile.open(path, schema)
     server.add(file)
     loop = asyncio.new_event_loop()
-    listener = Listener(server)
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(listener.listen(f"punix:{sock}"), loop).result(10)
+
+    async def listen() -> Remotes:
+        remotes = Remotes(server)
+        remotes.add(f"punix:{sock}")
+        return remotes
+
+    async def close(remotes: Remotes) -> None:
+        remotes.close()
+
+    remotes = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
     try:
         yield sock, server
     finally:
-        asyncio.run_coroutine_threadsafe(listener.close(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(close(remotes), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -58,6 +58,10 @@ class Session:
         self.monitors: dict[str, Monitor] = {}
         self.waiting: list[Waiting] = []
         self.db_change_aware = False
+        self.ended = False
+        """Whether the server wants to be rid of the client."""
+        self.drop: Callable[[], None] = lambda: None
+        """Ends the connection once what was sent is out."""
         self.methods: dict[str, Callable[[Json, list[Json]], Json]] = {
             "echo": lambda id, params: params,
             "list_dbs": lambda id, params: sorted(self.server.databases),
@@ -121,6 +125,21 @@ class Session:
         self.waiting.clear()
         for name, new in self.server.locks.leave(self):
             new.notify("locked", [name])
+
+    def lose(self, db: Database) -> None:
+        """`db` is gone, or has another schema now. A client that watches it is told so if it said that
+        it expects that, else dropped: it comes again and looks anew (ovsdb-server(7), section 4.1.16)."""
+        watched = [(key, monitor) for key, monitor in self.monitors.items() if monitor.db is db]
+        for key, monitor in watched:
+            del self.monitors[key]
+            if self.db_change_aware:
+                self.notify("monitor_canceled", [monitor.id])
+        for request in [w for w in self.waiting if w.db is db]:
+            self.waiting.remove(request)
+            self.send({"id": request.id, "result": None, "error": {"error": "canceled"}})
+        if watched and not self.db_change_aware:
+            self.ended = True
+            self.drop()
 
     def _db(self, params: list[Json], least: int, method: str) -> Database:
         if len(params) < least or not isinstance(params[0], str):
