@@ -7,6 +7,7 @@ import pytest
 from vswitch.flow.match_text import parse_exact_flow, parse_match
 from vswitch.ofproto.ports import PortNumbers
 from vswitch.ofproto.rule import Rule
+from vswitch.ofproto.table import EVICTION_CLIENT
 from vswitch.ofproto.tables import TBL_INTERNAL, FlowModResult, Tables
 from vswitch.openflow.action_text import format_actions
 from vswitch.openflow.actions import Actions
@@ -198,7 +199,7 @@ def test_a_full_table_refuses_or_evicts_the_least_important_mortal_flow() -> Non
     lab.tables[0].max_flows = 3
     with pytest.raises(OfpError, match="OFPFMFC_TABLE_FULL"):
         lab.mod("udp,actions=drop")
-    lab.tables[0].evicts = True
+    lab.tables[0].configure_eviction(EVICTION_CLIENT, ())
     lab.mod("udp,actions=drop")
     assert lab.heard == [f"deleted tcp ({OFPRR_EVICTION})", "inserted udp"]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 from vswitch.base import coverage
 from vswitch.ofproto import handlers
 from vswitch.ofproto.async_config import NOT_SECONDARY
+from vswitch.ofproto.handlers_table import describe
 from vswitch.ofproto.ofconn import ConnKind, OfConn, Peer
 from vswitch.openflow.constants import (
     OFPFF_NO_BYT_COUNTS,
@@ -22,17 +23,23 @@ from vswitch.openflow.constants import (
     OFPR_PACKET_OUT,
 )
 from vswitch.openflow.errors import OfpError
+from vswitch.openflow.messages import flow as f
 from vswitch.openflow.messages import session as s
 from vswitch.openflow.messages.bundle import RequestForward
 from vswitch.openflow.messages.flow import COUNT_UNKNOWN, FlowRemoved
-from vswitch.openflow.messages.packet import PacketIn
-from vswitch.openflow.messages.port import Port, PortStatus
-from vswitch.openflow.messages.table import TableConfig, TableStatus
 from vswitch.openflow.messages.group import GroupMod
 from vswitch.openflow.messages.meter import MeterMod
+from vswitch.openflow.messages.packet import PacketIn
+from vswitch.openflow.messages.port import Port, PortStatus
+from vswitch.openflow.messages.table import (
+    OFPTR_VACANCY_DOWN,
+    OFPTR_VACANCY_UP,
+    TableConfig,
+    TableStatus,
+)
 from vswitch.openflow.wire.codec import Message, encode
 from vswitch.openflow.wire.messages_packet import wire_reason
-from vswitch.openflow.wire.version import OFP13
+from vswitch.openflow.wire.version import OFP13, OFP14
 
 if TYPE_CHECKING:
     from vswitch.ofproto.ofproto import Ofproto
@@ -62,6 +69,11 @@ class ConnMgr:
         self.acting_xid: int = 0
         self.n_monitors: int = 0
         """How many flow monitors there are, of all connections."""
+        self.n_tell_removed: int = 0
+        """How many flows have OFPFF_SEND_FLOW_REM."""
+        self._held: list[tuple[int, Rule, int, Actions | None]] | None = None
+        self._unflushed: bool = False
+        self._seqno: int = 0
 
     # Connections.
 
@@ -83,6 +95,8 @@ class ConnMgr:
 
     def run(self, now: int) -> None:
         """One turn of the main loop."""
+        if self._unflushed:
+            self.flush_monitors()
         for ofconn in list(self.conns):
             ofconn.run(now)
 
@@ -100,6 +114,8 @@ class ConnMgr:
         try:
             return handlers.handle(ofconn, message, now)
         finally:
+            if self.n_monitors:
+                self.flush_monitors()
             self.acting = None
 
     def has_controllers(self) -> bool:
@@ -185,26 +201,90 @@ class ConnMgr:
 
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         """`rule` came, in the place of `replaced` if given."""
-        if self.n_monitors:
-            for conn in self.conns:
-                if conn.monitors is not None:
-                    conn.monitors.rule_inserted(rule, replaced)
+        if rule.flags & OFPFF_SEND_FLOW_REM:
+            self.n_tell_removed += 1
+        if replaced is not None and replaced.flags & OFPFF_SEND_FLOW_REM:
+            self.n_tell_removed -= 1
+        if self.n_monitors and not rule.hidden:
+            self._told(f.OFPFME_ADDED, rule, 0, replaced.actions if replaced is not None else None)
+        if replaced is None:
+            self._check_vacancy(rule.table_id)
 
     def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
         """`rule` has other actions."""
-        if self.n_monitors:
-            for conn in self.conns:
-                if conn.monitors is not None:
-                    conn.monitors.rule_modified(rule, old_actions)
+        if self.n_monitors and not rule.hidden:
+            if rule.actions != old_actions or self.ofproto.tables.cookie_changed:
+                self._told(f.OFPFME_MODIFIED, rule, 0, old_actions)
 
     def rule_deleted(self, rule: Rule, reason: int) -> None:
         """`rule` went (OFPRR_*)."""
-        if rule.flags & OFPFF_SEND_FLOW_REM and not rule.hidden:
+        told = rule.flags & OFPFF_SEND_FLOW_REM
+        if told:
+            self.n_tell_removed -= 1
+        if (told or self.n_monitors) and not rule.hidden:
+            self._told(f.OFPFME_REMOVED, rule, reason, None)
+        self._check_vacancy(rule.table_id)
+
+    def _told(self, event: int, rule: Rule, reason: int, old_actions: Actions | None) -> None:
+        held = self._held
+        if held is not None:
+            held.append((event, rule, reason, old_actions))
+            return
+        if event == f.OFPFME_REMOVED and rule.flags & OFPFF_SEND_FLOW_REM:
             self.send_flow_removed(rule, reason)
+        if not self.n_monitors:
+            return
+        if event != f.OFPFME_REMOVED:
+            rule.modify_seqno = self.next_seqno()
+            if event == f.OFPFME_ADDED:
+                rule.add_seqno = rule.modify_seqno
+        for conn in self.conns:
+            if conn.monitors is not None:
+                conn.monitors.report(event, rule, reason, old_actions)
+        if self.acting is None:
+            self._unflushed = True
+
+    def next_seqno(self) -> int:
+        """The next number of the order in which flows change and monitors pause."""
+        self._seqno += 1
+        return self._seqno
+
+    def hold(self) -> None:
+        """Keep what the tables tell until `release`."""
+        self._held = []
+
+    def release(self, happened: bool) -> None:
+        """Tell what was held since `hold`, or forget it: it has been undone."""
+        held, self._held = self._held, None
+        if happened:
+            for event in held or ():
+                self._told(*event)
+            for table in self.ofproto.tables:
+                if table.vacancy_event:
+                    self._check_vacancy(table.table_id)
+
+    def _check_vacancy(self, table_id: int) -> None:
+        """Tell when a table has become fuller, or emptier, than its thresholds (OpenFlow 1.4, 7.4.5)."""
+        table = self.ofproto.tables[table_id]
+        event = table.vacancy_event
+        if not event or self._held is not None:
+            return
+        vacancy = table.vacancy()
+        if event == OFPTR_VACANCY_DOWN and vacancy < table.vacancy_down:
+            table.vacancy_event = OFPTR_VACANCY_UP
+        elif event == OFPTR_VACANCY_UP and vacancy > table.vacancy_up:
+            table.vacancy_event = OFPTR_VACANCY_DOWN
+        else:
+            return
+        self.send_table_status(event, describe(table, OFP14))
+
+    def flush_monitors(self) -> None:
+        """Send the updates that have gathered."""
+        self._unflushed = False
         if self.n_monitors:
             for conn in self.conns:
                 if conn.monitors is not None:
-                    conn.monitors.rule_deleted(rule, reason)
+                    conn.monitors.flush()
 
     def send_flow_removed(self, rule: Rule, reason: int) -> None:
         """Tell who wants to know that a flow has gone."""

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.ofproto import handlers_session
+from vswitch.ofproto import (
+    handlers_bundle,
+    handlers_flow,
+    handlers_group,
+    handlers_monitor,
+    handlers_nicira,
+    handlers_port,
+    handlers_session,
+    handlers_table,
+)
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import session as s
 
@@ -18,9 +27,23 @@ if TYPE_CHECKING:
 
 HANDLERS: Final[dict[type, Handler]] = {
     **handlers_session.HANDLERS,
+    **handlers_flow.HANDLERS,
+    **handlers_monitor.HANDLERS,
+    **handlers_port.HANDLERS,
+    **handlers_table.HANDLERS,
+    **handlers_group.HANDLERS,
+    **handlers_bundle.HANDLERS,
+    **handlers_nicira.HANDLERS,
 }
 """By class of the message's body."""
-SECONDARY_REFUSED: Final[frozenset[type]] = frozenset(())
+SECONDARY_REFUSED: Final[frozenset[type]] = frozenset((
+    *handlers_flow.SECONDARY_REFUSED,
+    *handlers_port.SECONDARY_REFUSED,
+    *handlers_table.SECONDARY_REFUSED,
+    *handlers_group.SECONDARY_REFUSED,
+    *handlers_bundle.SECONDARY_REFUSED,
+    *handlers_nicira.SECONDARY_REFUSED,
+))  # fmt: skip
 """What a connection in the secondary role may not ask for (OpenFlow 1.3, 6.3.4)."""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, final
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.ofproto.async_config import NOT_SECONDARY, default_masks
+from vswitch.ofproto.multipart import Multipart
 from vswitch.ofproto.pinsched import PacketInQueues
 from vswitch.openflow.constants import OFPP_MAX, OFPR_INVALID_TTL
 from vswitch.openflow.errors import OfpError
@@ -40,8 +41,8 @@ MAX_ASYNC: Final = 100
 """Asynchronous messages of a kind are dropped while so many messages wait."""
 MAX_WAITING: Final = 1000
 """Requests that may wait behind a barrier before the connection is closed."""
-ERROR_DATA_LEN: Final = 64
-"""Bytes of a refused request that its error carries (OpenFlow 1.3, 7.4.4: at least 64)."""
+MAX_ERROR_DATA: Final = 0xFFFF - 24
+"""Bytes of a refused request that its error carries: all of it, as far as a message has room."""
 DEFAULT_MISS_SEND_LEN: Final = 128
 
 async_dropped = coverage.counter("drop_async_queue_full")
@@ -118,6 +119,8 @@ class OfConn:
         self.packet_in_queues: PacketInQueues = PacketInQueues(now)
         self.n_async_dropped: int = 0
         self.closed: bool = False
+        self.request: bytes = b""
+        """The message that is being carried out."""
         self._waiting: deque[bytes] = deque()
         """Messages that came while `blocked`."""
         self._blockers: int = 0
@@ -154,13 +157,28 @@ class OfConn:
             self._send_packet_in(pin)
         if self.monitors is not None:
             self.monitors.run(now)
+        if self.bundles:
+            self._expire_bundles(now)
+
+    def _expire_bundles(self, now: int) -> None:
+        """Discard the bundles that nothing has been put in for too long, and say so."""
+        limit = self.connmgr.ofproto.bundle_idle_timeout * 1000
+        for bundle in list(self.bundles.values()):
+            if now - bundle.used >= limit:
+                del self.bundles[bundle.bundle_id]
+                xid = int.from_bytes(bundle.opened[4:8], "big")
+                self.send_error(OfpError("OFPBFC_TIMEOUT", "bundle"), xid, bundle.opened)
 
     def wakeup(self, now: int) -> int:
         """Clock ms at which `run` has something to do that no event announces."""
-        return self.packet_in_queues.wakeup(now)
+        when = self.packet_in_queues.wakeup(now)
+        for bundle in self.bundles.values():
+            when = min(when, bundle.used + self.connmgr.ofproto.bundle_idle_timeout * 1000)
+        return when
 
     def _handle(self, data: bytes, now: int) -> None:
         xid = int.from_bytes(data[4:8], "big")
+        self.request = data
         try:
             message = decode(data, self.flow_mod_table_id)
             if message.version != self.version and not isinstance(
@@ -170,7 +188,7 @@ class OfConn:
                 self.send_reply(body, xid, message.form)
         except OfpError as error:
             bad_message.inc()
-            self.send_error(error, xid, error.data or data)
+            self.send_error(error, xid, data)
 
     def block(self) -> Callable[[], None]:
         """Take no more requests until the function that is returned has been called."""
@@ -184,6 +202,14 @@ class OfConn:
 
     def send_reply(self, body: Any, xid: int, form: Form = Form.OPENFLOW) -> None:
         """Send a reply, which is never dropped; in the `form` that the request had if it has that."""
+        if isinstance(body, Multipart):
+            try:
+                for part in body.messages(self.version, xid, form):
+                    self.send(part)
+            except NotInVersion:
+                for part in body.messages(self.version, xid, Form.OPENFLOW):
+                    self.send(part)
+            return
         try:
             data = encode(body, self.version, xid, form)
         except NotInVersion:
@@ -194,8 +220,7 @@ class OfConn:
         """Refuse the request whose first bytes are `data`."""
         error_sent.inc()
         log.info("%s: sending %s error reply", self.peer.name, error)
-        body = data[:ERROR_DATA_LEN]
-        self.send(encode(s.Error(error.name, body), self.version, xid))
+        self.send(encode(s.Error(error.name, data[:MAX_ERROR_DATA]), self.version, xid))
 
     def send(self, data: bytes) -> None:
         """Send what must arrive: a reply. A peer with too many of them waiting is disconnected."""

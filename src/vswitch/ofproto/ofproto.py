@@ -21,11 +21,16 @@ from vswitch.ofproto.meters import MeterCounts, MeterLimits, Meters
 from vswitch.ofproto.ports import PortNumbers
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult, RuleListener, Tables
+from vswitch.ofproto.tlv import TlvTable
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import OFPP_MAX
+from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.messages.meter import MeterConfig
-from vswitch.openflow.messages.port import Port
+from vswitch.openflow.messages.nicira import IpfixStats
+from vswitch.openflow.messages.packet import PacketIn
+from vswitch.openflow.messages.port import Port, PortStats
+from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
 _REG0: Final = by_name("reg0")
 
@@ -44,6 +49,8 @@ class Ofproto(ABC):
     tables: Tables
     groups: Groups
     meters: Meters
+    tlv: TlvTable
+    """What tun_metadata fields stand for."""
     connmgr: ConnMgr
     """The OpenFlow connections."""
     frag_handling: str
@@ -87,6 +94,7 @@ class Ofproto(ABC):
         self.tables.listeners.append(refs)
         self.groups = Groups(self.tables, refs, self)
         self.meters = Meters(self.tables, refs, self)
+        self.tlv = TlvTable()
         self.connmgr = ConnMgr(self)
         self.tables.listeners.append(self.connmgr)
 
@@ -118,7 +126,23 @@ class Ofproto(ABC):
 
     @abstractmethod
     def ofp_ports(self) -> list[Port]:
-        """The ports as OpenFlow describes them, by number."""
+        """The ports as OpenFlow describes them, the local port first, by number."""
+
+    @abstractmethod
+    def ofp_port(self, number: int) -> Port | None:
+        """One port as OpenFlow describes it."""
+
+    @abstractmethod
+    def ofp_port_stats(self, number: int) -> PortStats | None:
+        """What a port counted; None if its device can't tell."""
+
+    def ofp_queues(self, number: int) -> list[QueueConfig]:
+        """The queues of a port."""
+        return []
+
+    def ofp_queue_stats(self, number: int) -> list[QueueStats]:
+        """What the queues of a port counted."""
+        return []
 
     # Rules.
 
@@ -138,6 +162,10 @@ class Ofproto(ABC):
 
         OfpError: it is refused, and nothing changed.
         """
+
+    @abstractmethod
+    def tables_reconfigured(self) -> None:
+        """What a table does with packets that match no flow has changed, or what tun_metadata means."""
 
     def credit_table(self, table_id: int, n_packets: int, hit: bool) -> None:
         """Count `n_packets` lookups in a table, which found something if `hit`."""
@@ -175,8 +203,31 @@ class Ofproto(ABC):
     # Packets.
 
     @abstractmethod
-    def packet_out(self, packet: bytes, in_port: int, actions: Actions) -> object:
-        """Run `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere)."""
+    def packet_out(self, packet: bytes, in_port: int, actions: Actions,
+                   metadata: Match | None = None) -> object:
+        """Run `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere), with the
+        pipeline fields (registers, tunnel...) that `metadata` has."""
+
+    def resume(self, packet_in: PacketIn) -> None:
+        """Go on where a controller action paused (`packet_in.continuation`).
+
+        OfpError: NXR_STALE: the continuation means nothing, or no longer.
+        """
+        raise OfpError("NXR_NOT_SUPPORTED", "no pipeline was paused")
+
+    def ct_flush(self, zone: int) -> None:
+        """Forget the tracked connections of a zone. OfpError: there is no connection tracking."""
+        raise OfpError("OFPBRC_BAD_TYPE", "no connection tracking")
+
+    # Monitoring.
+
+    def ipfix_bridge_stats(self) -> IpfixStats | None:
+        """What the bridge's IPFIX exporter counted; None: there is none."""
+        return None
+
+    def ipfix_flow_stats(self) -> list[IpfixStats] | None:
+        """What the exporters of sample actions counted; None: there are none."""
+        return None
 
     @abstractmethod
     def set_frag_handling(self, handling: str) -> None:

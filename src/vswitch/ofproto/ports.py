@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Final, final
+from typing import final
 
 from vswitch.openflow.constants import (
     OFPP_ALL,
@@ -24,7 +24,6 @@ from vswitch.openflow.constants import (
     OFPPS_LINK_DOWN,
     OFPPS_LIVE,
 )
-
 from vswitch.openflow.messages.port import Port
 
 __all__ = [

@@ -55,6 +55,9 @@ class Rule(ClsRule):
         self.used: int = now
         self.n_packets: int = 0
         self.n_bytes: int = 0
+        self.add_seqno: int = 0
+        """The numbers of the changes that made it and that changed it last (`ConnMgr.next_seqno`)."""
+        self.modify_seqno: int = 0
         self.successor: Rule | None = None
         """The rule that replaced this one and took over its counters."""
         self.removed: bool = False

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast, final
+from typing import Final, cast, final
 
 from vswitch.classifier.classifier import Classifier
+from vswitch.flow.field import Field
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
+from vswitch.ofproto.eviction import EvictionGroups
 from vswitch.ofproto.rule import Rule
+
+EVICTION_CLIENT: Final = 1
+"""The database wants eviction (`Flow_Table:overflow_policy`)."""
+EVICTION_OPENFLOW: Final = 2
+"""A controller wants it (OpenFlow 1.4's OFPTC_EVICTION)."""
+
+MISS_DEFAULT: Final = -1
+"""What happens to a packet that matches no flow depends on the controllers' versions."""
+UNLIMITED: Final = 0xFFFFFFFF
 
 
 @final
@@ -24,10 +35,35 @@ class Table:
         self.readonly: bool = False
         self.max_flows: int | None = None
         """The most flows that the table takes; None: as many as memory holds."""
-        self.evicts: bool = False
-        """Whether a full table makes room by removing its least important flow."""
+        self.eviction: int = 0
+        """EVICTION_* bits: who wants that a full table makes room for a new flow."""
+        self.eviction_fields: tuple[Field, ...] = ()
+        self.evictor: EvictionGroups | None = None
+        """There while `eviction` is not 0."""
+        self.miss_config: int = MISS_DEFAULT
+        """OFPTC_TABLE_MISS_*, or MISS_DEFAULT."""
+        self.vacancy_down: int = 0
+        """Vacancy events: thresholds in %."""
+        self.vacancy_up: int = 0
+        self.vacancy_event: int = 0
+        """OFPTR_VACANCY_DOWN or OFPTR_VACANCY_UP, whichever can happen next; 0: events are off."""
         self.n_lookup: int = 0
         self.n_matched: int = 0
+
+    def configure_eviction(self, eviction: int, fields: tuple[Field, ...]) -> None:
+        """Evict for whoever of EVICTION_* wants it, by groups of flows that agree in `fields`."""
+        self.eviction = eviction
+        if not eviction:
+            self.evictor = None
+        elif self.evictor is None or fields != self.eviction_fields:
+            self.evictor = EvictionGroups(fields, [r for r in self.rules() if not r.hidden])
+        self.eviction_fields = fields
+
+    def vacancy(self) -> int:
+        """How much of the table is free, in %."""
+        limit = UNLIMITED if self.max_flows is None else self.max_flows
+        n = len(self.cls)
+        return (limit - n) * 100 // limit if n < limit else 0
 
     def lookup(self, flow: Flow, wc: Flow | None = None) -> Rule | None:
         """The rule that a packet matches; what decided goes into `wc`."""

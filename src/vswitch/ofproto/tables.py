@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
+from vswitch.flow.match import Match
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.table import Table
 from vswitch.openflow.action_query import outputs_to_port, uses_group
@@ -34,6 +35,11 @@ TBL_INTERNAL = N_TABLES - 1
 """The switch's own rules: hidden and read-only."""
 
 
+INSERTED: Final = 0
+DELETED: Final = 1
+MODIFIED: Final = 2
+
+
 class RuleListener(Protocol):
     """Hears of changes after they are made."""
 
@@ -45,6 +51,24 @@ class RuleListener(Protocol):
 
     def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
         """`rule` has other actions, or another cookie, than it had."""
+
+
+@final
+class RuleChange:
+    """What one flow mod did to one rule, so that it can be undone.
+
+    `other` is the rule that an inserted one replaced; the rest is what a modified one was before.
+    """
+
+    def __init__(self, kind: int, rule: Rule, other: Rule | None) -> None:
+        self.kind: int = kind
+        self.rule: Rule = rule
+        self.other: Rule | None = other
+        self.actions: Actions = rule.actions
+        self.cookie: int = rule.cookie
+        self.modified: int = rule.modified
+        self.n_packets: int = rule.n_packets
+        self.n_bytes: int = rule.n_bytes
 
 
 @dataclass
@@ -71,6 +95,10 @@ class Tables:
         self.listeners: list[RuleListener] = []
         self.expirable: dict[int, Rule] = {}
         """By id(): the rules that have a timeout."""
+        self.cookie_changed: bool = False
+        """While listeners hear of a modified rule: whether it has another cookie."""
+        self.journal: list[RuleChange] | None = None
+        """While it is not None, what flow mods do is written down there, for `undo`."""
 
     def __getitem__(self, table_id: int) -> Table:
         return self.tables[table_id]
@@ -104,7 +132,7 @@ class Tables:
         if deletes:
             for rule in rules:
                 self._remove(rule, OFPRR_DELETE)
-            result.deleted.extend(rules)
+            result.deleted = rules
         elif rules:
             self._modify(fm, rules, now, result)
         elif fm.cookie_mask == 0 and fm.new_cookie != COOKIE_NONE:
@@ -145,6 +173,55 @@ class Tables:
             raise OfpError("OFPBRC_EPERM", "the flows are read-only")
         return found
 
+    def collect(self, match: Match, table_id: int, cookie: int, cookie_mask: int,
+                out_port: int, out_group: int) -> list[Rule]:
+        """The rules to list: of one table, even a hidden one, or (OFPTT_ALL) of all that are not hidden.
+
+        OfpError: OFPBRC_BAD_TABLE_ID.
+        """
+        everything = match.is_catchall()
+        plain = not cookie_mask and out_port == OFPP_ANY and out_group == OFPG_ANY
+        found: list[Rule] = []
+        for table in self._tables_of(table_id):
+            rules = table.rules() if everything else table.find_loosely(match)
+            for rule in rules:
+                if rule.hidden and not table.hidden:
+                    continue
+                if plain or (
+                    (rule.cookie ^ cookie) & cookie_mask == 0
+                    and (out_port == OFPP_ANY or outputs_to_port(rule.actions, out_port))
+                    and (out_group == OFPG_ANY or uses_group(rule.actions, out_group))
+                ):
+                    found.append(rule)
+        return found
+
+    def undo(self, changes: list[RuleChange]) -> None:
+        """Put back what `changes` changed, the last one first. Listeners hear of the way back, too."""
+        self.journal = None
+        for change in reversed(changes):
+            rule = change.rule
+            other = change.other
+            if change.kind == DELETED:
+                rule.removed = False
+                self.insert(rule)
+            elif change.kind == MODIFIED:
+                actions = rule.actions
+                rule.actions = change.actions
+                rule.cookie = change.cookie
+                rule.modified = change.modified
+                rule.n_packets = change.n_packets
+                rule.n_bytes = change.n_bytes
+                for listener in self.listeners:
+                    listener.rule_modified(rule, actions)
+            elif other is None:
+                self._remove(rule, OFPRR_DELETE)
+            else:
+                other.successor = None
+                other.removed = False
+                self[rule.table_id].cls.insert(other)
+                self._leave(rule)
+                self._told_inserted(other, rule)
+
     def _tables_of(self, table_id: int) -> list[Table]:
         if table_id == OFPTT_ALL:
             return [t for t in self.tables if not t.hidden]
@@ -179,7 +256,7 @@ class Tables:
                 raise OfpError("OFPFMFC_OVERLAP")
             if table.max_flows is not None and len(table) >= table.max_flows:
                 self._evict(table, result)
-        rule = Rule(fm.match.copy(), fm.priority, table_id, fm.actions, fm.new_cookie, now)
+        rule = Rule(fm.match, fm.priority, table_id, fm.actions, fm.new_cookie, now)
         rule.idle_timeout = fm.idle_timeout
         rule.hard_timeout = fm.hard_timeout
         rule.importance = fm.importance
@@ -194,22 +271,35 @@ class Tables:
             result.replaced.append(old)
         table.cls.insert(rule)
         self._told_inserted(rule, old)
+        if self.journal is not None:
+            self.journal.append(RuleChange(INSERTED, rule, old))
         result.added.append(rule)
 
     def _evict(self, table: Table, result: FlowModResult) -> None:
-        """Make room in a full table: the rule of least importance and life left goes."""
-        victims = [r for r in table.rules() if r.idle_timeout or r.hard_timeout] if table.evicts else []
-        if not victims:
+        """Make room in a full table."""
+        victim = table.evictor.choose() if table.evictor is not None else None
+        if victim is None:
             raise OfpError("OFPFMFC_TABLE_FULL", f"table {table.table_id} has {len(table)} flows")
-        victim = min(victims, key=lambda r: (r.importance, expiry(r)))
         self._remove(victim, OFPRR_EVICTION)
         result.evicted.append(victim)
 
+    def shrink(self, table: Table) -> None:
+        """Evict what a table has too much since its limit was lowered, as far as it may evict."""
+        while table.max_flows is not None and len(table) > table.max_flows and table.evictor is not None:
+            victim = table.evictor.choose()
+            if victim is None:
+                break
+            self._remove(victim, OFPRR_EVICTION)
+
     def _modify(self, fm: FlowMod, rules: Iterable[Rule], now: int, result: FlowModResult) -> None:
         for rule in rules:
+            if self.journal is not None:
+                self.journal.append(RuleChange(MODIFIED, rule, None))
             old_actions = rule.actions
             rule.actions = fm.actions
+            self.cookie_changed = False
             if fm.modify_cookie and fm.new_cookie != COOKIE_NONE:
+                self.cookie_changed = rule.cookie != fm.new_cookie
                 rule.cookie = fm.new_cookie
             rule.modified = now
             if fm.flags & OFPFF_RESET_COUNTS:
@@ -243,25 +333,25 @@ class Tables:
     def _remove(self, rule: Rule, reason: int) -> None:
         self[rule.table_id].cls.remove(rule)
         self._leave(rule)
+        if self.journal is not None:
+            self.journal.append(RuleChange(DELETED, rule, None))
         for listener in self.listeners:
             listener.rule_deleted(rule, reason)
 
     def _leave(self, rule: Rule) -> None:
         rule.removed = True
-        self.expirable.pop(id(rule), None)
+        if rule.idle_timeout or rule.hard_timeout:
+            self.expirable.pop(id(rule), None)
+            evictor = self.tables[rule.table_id].evictor
+            if evictor is not None:
+                evictor.remove(rule)
 
     def _told_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         if rule.idle_timeout or rule.hard_timeout:
             self.expirable[id(rule)] = rule
+            evictor = self.tables[rule.table_id].evictor
+            if evictor is not None:
+                evictor.add(rule)
         for listener in self.listeners:
             listener.rule_inserted(rule, replaced)
 
-
-def expiry(rule: Rule) -> int:
-    """Clock ms at which the rule goes if no packet comes; far off without timeouts."""
-    times = []
-    if rule.hard_timeout:
-        times.append(rule.modified + rule.hard_timeout * 1000)
-    if rule.idle_timeout:
-        times.append(rule.used + rule.idle_timeout * 1000)
-    return min(times, default=1 << 62)

@@ -138,7 +138,8 @@ class SendPacketIn:
     """
 
     def __init__(self, ofproto: OfprotoDpif, packet: bytes, flow: Flow, table_id: int, cookie: int,
-                 reason: int, max_len: int, controller_id: int, userdata: bytes = b"") -> None:
+                 reason: int, max_len: int, controller_id: int, userdata: bytes = b"",
+                 continuation: bytes = b"") -> None:
         self.ofproto = ofproto
         self.packet: bytes = packet
         self.flow: Flow = flow
@@ -148,6 +149,8 @@ class SendPacketIn:
         self.max_len: int = max_len
         self.controller_id: int = controller_id
         self.userdata: bytes = userdata
+        self.continuation: bytes = continuation
+        """Where the pipeline goes on when the controller resumes it; b"": it was not paused."""
 
     def __repr__(self) -> str:
         return f"SendPacketIn({len(self.packet)} bytes, reason={self.reason}, table={self.table_id})"

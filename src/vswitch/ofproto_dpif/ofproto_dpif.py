@@ -22,6 +22,7 @@ from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto_dpif import bundles as bundle_ops
+from vswitch.ofproto_dpif import ofp_stats
 from vswitch.ofproto_dpif import ports as port_ops
 from vswitch.ofproto_dpif import rules as rule_ops
 from vswitch.ofproto_dpif.backer import Backer
@@ -43,6 +44,7 @@ from vswitch.vconn.tls import Tls
 
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
+    from vswitch.flow.match import Match
     from vswitch.ofproto.meters import MeterCounts, MeterLimits
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto.tables import FlowModResult
@@ -55,7 +57,8 @@ if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions
     from vswitch.openflow.flow_mod import FlowMod
     from vswitch.openflow.messages.meter import MeterConfig
-    from vswitch.openflow.messages.port import Port
+    from vswitch.openflow.messages.port import Port, PortStats
+    from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
 log = Vlog("ofproto_dpif")
 
@@ -65,6 +68,8 @@ TBL_INTERNAL: Final = N_TABLES - 1
 MAX_MIRRORS: Final = 32
 MAC_ENTRY_DEFAULT_IDLE_TIME: Final = 300
 """Seconds until an unused MAC address is forgotten."""
+PUSH_PAUSE: Final = 4
+"""Statistics are pulled from the datapath on demand at most a fifth of the time."""
 MAX_PACKET_INS: Final = 1000
 """Packet-ins that wait for controllers; more are dropped and counted."""
 
@@ -87,6 +92,7 @@ class OfprotoDpif(Ofproto):
         self.port_specs: dict[str, port_ops.PortSpec] = {}
         """How each port was asked for, also while its device is gone."""
         self.max_ports: int = 0
+        self._next_push: int = 0
 
     def construct(self) -> None:
         """Open the datapath and start with nothing in it. DpifError names the datapath; then
@@ -331,6 +337,33 @@ class OfprotoDpif(Ofproto):
         """The ports as OpenFlow describes them, by number."""
         return port_ops.ofp_ports(self)
 
+    def ofp_port(self, number: int) -> Port | None:
+        """One port as OpenFlow describes it."""
+        return port_ops.ofp_port(self, number)
+
+    def ofp_port_stats(self, number: int) -> PortStats | None:
+        """What a port counted."""
+        return ofp_stats.port_stats(self, number)
+
+    def ofp_queues(self, number: int) -> list[QueueConfig]:
+        """The queues of a port."""
+        return ofp_stats.queues(self, number)
+
+    def ofp_queue_stats(self, number: int) -> list[QueueStats]:
+        """What the queues of a port counted."""
+        return ofp_stats.queue_stats(self, number)
+
+    def tables_reconfigured(self) -> None:
+        """Misses, or tunnel options, mean something else from now on."""
+        self.backer.need(RevReason.RECONFIGURE)
+
+    def ct_flush(self, zone: int) -> None:
+        """Forget the tracked connections of a zone."""
+        try:
+            self.backer.dpif.ct_flush(zone)
+        except DpifError as error:
+            log.warn("%s: ct_flush of zone %d: %s", self.name, zone, error)
+
     def set_frag_handling(self, handling: str) -> None:
         """Treat IP fragments as `handling` says."""
         self.frag_handling = handling
@@ -341,8 +374,12 @@ class OfprotoDpif(Ofproto):
         self.completions.complete(done)
 
     def push_stats(self) -> None:
-        """Bring the counters of rules up to date with the datapath."""
-        self.backer.settle(self.clock.now())
+        """Bring the counters of rules up to date with the datapath; those who ask again and again
+        get what is known, lest they take all the time."""
+        now = self.clock.now()
+        if now >= self._next_push:
+            self.backer.settle(now)
+            self._next_push = now + PUSH_PAUSE * (self.clock.now() - now)
 
     def set_wants_packet_in_on_miss(self, wanted: bool) -> None:
         """Whether packets that match no flow go to controllers."""
@@ -350,16 +387,23 @@ class OfprotoDpif(Ofproto):
             self.wants_packet_in_on_miss = wanted
             self.backer.need(RevReason.RECONFIGURE)
 
-    def packet_out(self, packet: bytes, in_port: int, actions: Actions) -> XlateOut:
-        """Run OpenFlow `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere)."""
-        return packet_out(self, packet, in_port, actions)
+    def packet_out(self, packet: bytes, in_port: int, actions: Actions,
+                   metadata: Match | None = None) -> XlateOut:
+        """Run OpenFlow `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere),
+        with the pipeline fields of `metadata`."""
+        return packet_out(self, packet, in_port, actions, metadata)
 
     def send_packet(self, port: OfportDpif, packet: bytes) -> XlateOut:
         """Send a packet that the switch itself made out of `port`."""
         return send_packet(self, port, packet)
 
     def send_packet_in(self, packet_in: SendPacketIn) -> None:
-        """Queue a packet for controllers, or drop and count it if too many wait."""
+        """Give a packet to the controllers. Without any it is queued for `Switch.packet_ins`, or dropped
+        and counted if too many wait."""
+        if self.connmgr.conns:
+            ofp_stats.send_packet_in(self, packet_in)
+            if self.connmgr.has_controllers():
+                return
         if len(self.packet_ins) >= MAX_PACKET_INS:
             packet_in_dropped.inc()
             return

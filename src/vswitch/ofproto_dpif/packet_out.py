@@ -9,7 +9,7 @@ from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import PORT_NONE
+from vswitch.flow.layout import PORT_NONE, W_METADATA
 from vswitch.ofproto_dpif.apply import credit
 from vswitch.ofproto_dpif.xlate import xlate
 from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION, XlateIn, XlateOut
@@ -18,6 +18,7 @@ from vswitch.openflow.constants import OFPP_NONE
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
+    from vswitch.flow.match import Match
     from vswitch.ofproto_dpif.bundle import OfportDpif
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
     from vswitch.openflow.actions import Actions
@@ -29,14 +30,20 @@ packet_out_no_actions = coverage.counter("drop_packet_out_no_actions")
 _parser = Parser()
 
 
-def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions) -> XlateOut:
-    """Run OpenFlow `actions` on `packet` as if it came in at OpenFlow port `in_port`
-    (`OFPP_NONE` for none). What the datapath refuses is counted and dropped."""
+def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions,
+               metadata: Match | None = None) -> XlateOut:
+    """Run OpenFlow `actions` on `packet` as if it came in at OpenFlow port `in_port` (`OFPP_NONE` for
+    none) with the pipeline fields of `metadata`. What the datapath refuses is counted and dropped."""
     backer = ofproto.backer
     now = ofproto.clock.now()
     flow = Flow()
     extract(packet, flow, _parser)
     flow.in_port = in_port
+    if metadata is not None:
+        for word in range(W_METADATA + 1):
+            mask = metadata.mask.words[word]
+            if mask:
+                flow.words[word] = flow.words[word] & ~mask | metadata.flow.words[word]
     out = xlate(XlateIn(ofproto, flow, packet, flow.tcp_flags, actions=actions, now=now))
     credit(out.effects, 1, len(packet), now, flow.tcp_flags)
     if out.actions:

@@ -19,6 +19,7 @@ from vswitch.ofproto_dpif.bundles import port_added, port_config_changed, port_r
 from vswitch.ofproto_dpif.device import device_info, set_up
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
+from vswitch.openflow.messages.port import OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
@@ -109,7 +110,10 @@ def _insert(ofproto: OfprotoDpif, port: OfportDpif) -> None:
         ofproto.backer.odp_to_ofport[port.odp_port] = port
     ofproto.backer.ports_changed()
     update_peers(ofproto)
-    refresh(ofproto, port)
+    _update(ofproto, port)
+    if port.up is not None:
+        port.up.created = ofproto.clock.now()
+    tell(ofproto, port, OFPPR_ADD)
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
@@ -144,6 +148,7 @@ def _remove(ofproto: OfprotoDpif, port: OfportDpif) -> None:
         port.peer.peer = None
         port.peer = None
     ofproto.backer.ports_changed()
+    tell(ofproto, port, OFPPR_DELETE)
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
@@ -185,11 +190,19 @@ def set_config(ofproto: OfprotoDpif, port: OfportDpif, config: int) -> None:
     port.config = config
     if port.up is not None:
         port.up.config = config
+    tell(ofproto, port, OFPPR_MODIFY)
     port_config_changed(ofproto)
 
 
 def refresh(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
     """Bring address, MTU, flags and link of `port` up to date. Whether something changed."""
+    changed = _update(ofproto, port)
+    if changed:
+        tell(ofproto, port, OFPPR_MODIFY)
+    return changed
+
+
+def _update(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
     info = device_info(port.name, port.type)
     up = port.up
     changed = False
@@ -217,6 +230,18 @@ def ofp_ports(ofproto: OfprotoDpif) -> list[Port]:
     """The ports as OpenFlow describes them, the local port first, by number."""
     ports = sorted(ofproto.ports.values(), key=lambda p: (p.ofp_port != OFPP_LOCAL, p.ofp_port))
     return [describe(port.up, port.may_enable) for port in ports if port.up is not None]
+
+
+def ofp_port(ofproto: OfprotoDpif, number: int) -> Port | None:
+    """One port as OpenFlow describes it."""
+    port = ofproto.ports.get(number)
+    return describe(port.up, port.may_enable) if port is not None and port.up is not None else None
+
+
+def tell(ofproto: OfprotoDpif, port: OfportDpif, reason: int) -> None:
+    """Tell controllers that `port` came, went or changed (OFPPR_*)."""
+    if port.up is not None:
+        ofproto.connmgr.send_port_status(reason, describe(port.up, port.may_enable))
 
 
 def port_stats(ofproto: OfprotoDpif, port: OfportDpif) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from vswitch.flow.layout import W_IN_PORT, W_NW_FRAG, W_TP_SRC
+from vswitch.ofproto.table import MISS_DEFAULT
 from vswitch.ofproto_dpif import xlate_actions, xlate_ct, xlate_freeze
 from vswitch.ofproto_dpif.bundle import OFPPC_NO_PACKET_IN
 from vswitch.ofproto_dpif.effects import CreditRule, CreditTable
@@ -18,10 +19,13 @@ from vswitch.ofproto_dpif.xlate_types import (
     XLATE_STACK_TOO_DEEP,
     XLATE_TOO_MANY_RESUBMITS,
 )
+from vswitch.openflow.messages.table import OFPTC_TABLE_MISS_CONTINUE, OFPTC_TABLE_MISS_CONTROLLER
 
 if TYPE_CHECKING:
     from vswitch.ofproto.rule import Rule
 
+TBL_LAST: Final = 253
+"""The last table that belongs to controllers."""
 MAX_STACK: Final = 65536 // 8
 """How many values the stack may hold."""
 
@@ -51,7 +55,11 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
     ctx.effects.append(CreditTable(ofproto, int(table_id), rule is not None))
     if rule is not None:
         return rule
-    if may_packet_in and ofproto.wants_packet_in_on_miss:
+    miss = ofproto.tables[int(table_id)].miss_config
+    if miss == OFPTC_TABLE_MISS_CONTINUE and table_id < TBL_LAST:
+        return lookup(ctx, table_id + 1, in_port, may_packet_in)
+    wanted = ofproto.wants_packet_in_on_miss if miss == MISS_DEFAULT else miss == OFPTC_TABLE_MISS_CONTROLLER
+    if may_packet_in and wanted:
         port = ofproto.ports.get(int(in_port))
         if port is None or port.config & OFPPC_NO_PACKET_IN == 0:
             return ofproto.miss_rule

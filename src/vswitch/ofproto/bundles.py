@@ -1,0 +1,160 @@
+"""Bundles: modifications that take effect together, or not at all (OpenFlow 1.4, 6.8).
+
+The messages of a bundle are decoded and checked as they come. A commit carries them out one by one and
+keeps what undoes each; nothing that waits for packets runs in between, so that every packet sees
+the tables before or after. What other connections and controllers hear of is held back until the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, final
+
+from vswitch.base import coverage
+from vswitch.flow.fields import by_name
+from vswitch.ofproto.handlers_flow import DELETES, NO_BUFFER, check_flow_mod, check_references
+from vswitch.ofproto.handlers_group import apply_group_mod
+from vswitch.ofproto.handlers_port import apply_port_mod, check_packet_out, check_port_mod
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.flow_mod import FlowMod
+from vswitch.openflow.messages.group import GroupMod
+from vswitch.openflow.messages.packet import PacketOut
+from vswitch.openflow.messages.port import Port, PortMod
+from vswitch.openflow.wire.codec import Message, decode
+
+if TYPE_CHECKING:
+    from vswitch.ofproto.group_refs import Undo
+    from vswitch.ofproto.ofproto import Ofproto
+    from vswitch.ofproto.tables import RuleChange
+
+_IN_PORT: Final = by_name("in_port")
+
+bundle_committed = coverage.counter("ofproto_bundle_commit")
+bundle_failed = coverage.counter("ofproto_bundle_failed")
+
+
+@dataclass
+class BundleError(Exception):
+    """A commit failed: which message, and why."""
+
+    entry: Entry
+    error: OfpError
+
+
+@final
+class Entry:
+    """One message of a bundle: as it came, and what it says."""
+
+    __slots__ = ("body", "data", "version")
+
+    def __init__(self, body: Any, data: bytes, version: int) -> None:
+        self.body: Any = body
+        self.data: bytes = data
+        self.version: int = version
+
+
+@final
+class Bundle:
+    """A bundle that is being filled. `flags` are OFPBF_*, `used` clock ms of its last message."""
+
+    def __init__(self, bundle_id: int, flags: int, opened: bytes, now: int) -> None:
+        self.bundle_id: int = bundle_id
+        self.flags: int = flags
+        self.opened: bytes = opened
+        """The message that opened it."""
+        self.closed: bool = False
+        self.used: int = now
+        self.entries: list[Entry] = []
+
+
+def read_entry(ofproto: Ofproto, data: bytes, flow_mod_table_id: bool) -> Entry:
+    """Decode a message that goes into a bundle, and check what does not depend on the tables. OfpError."""
+    message: Message = decode(data, flow_mod_table_id)
+    body = message.body
+    if isinstance(body, FlowMod):
+        check_flow_mod(ofproto, body, message.version, message.form)
+    elif not isinstance(body, GroupMod | PortMod | PacketOut):
+        raise OfpError("OFPBFC_MSG_UNSUP", type(body).__name__)
+    return Entry(body, data, message.version)
+
+
+def commit(ofproto: Ofproto, bundle: Bundle, now: int) -> None:
+    """Carry out all that is in `bundle`. BundleError: one message is refused, and nothing has changed."""
+    if ofproto.connmgr.n_tell_removed and any(_deletes(entry.body) for entry in bundle.entries):
+        ofproto.push_stats()
+    commit = _Commit(ofproto, now)
+    ofproto.connmgr.hold()
+    for entry in bundle.entries:
+        try:
+            commit.apply(entry)
+        except OfpError as error:
+            commit.undo()
+            ofproto.connmgr.release(False)
+            bundle_failed.inc()
+            raise BundleError(entry, error) from error
+    commit.finish()
+    ofproto.connmgr.release(True)
+    bundle_committed.inc()
+
+
+def _deletes(body: Any) -> bool:
+    return isinstance(body, FlowMod) and body.command in DELETES
+
+
+@final
+class _Commit:
+    """A commit under way: what undoes it, and what is to be done at its end."""
+
+    def __init__(self, ofproto: Ofproto, now: int) -> None:
+        self.ofproto = ofproto
+        self.now = now
+        self.done: list[Undo | list[RuleChange]] = []
+        self.port_mods: list[tuple[PortMod, Port, int]] = []
+        self.packets: list[PacketOut] = []
+        self._journal()
+
+    def _journal(self) -> None:
+        """Begin a list of changes to rules."""
+        changes: list[RuleChange] = []
+        self.done.append(changes)
+        self.ofproto.tables.journal = changes
+
+    def apply(self, entry: Entry) -> None:
+        body = entry.body
+        ofproto = self.ofproto
+        if isinstance(body, FlowMod):
+            check_references(ofproto, body)
+            ofproto.flow_mod(body)
+            if body.buffer_id != NO_BUFFER:
+                raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {body.buffer_id}")
+        elif isinstance(body, GroupMod):
+            # A group's undo puts back the flows that went with it.
+            ofproto.tables.journal = None
+            self.done.append(apply_group_mod(ofproto, body, self.now))
+            self._journal()
+        elif isinstance(body, PortMod):
+            self.port_mods.append((body, check_port_mod(ofproto, body), entry.version))
+        else:
+            check_packet_out(ofproto, body, entry.version)
+            self.packets.append(body)
+
+    def undo(self) -> None:
+        """Put everything back."""
+        tables = self.ofproto.tables
+        tables.journal = None
+        for step in reversed(self.done):
+            if isinstance(step, list):
+                tables.undo(step)
+            else:
+                step()
+
+    def finish(self) -> None:
+        """What can't be undone: the bundle has not been refused."""
+        ofproto = self.ofproto
+        ofproto.tables.journal = None
+        for mod, _, version in self.port_mods:
+            port = ofproto.ofp_port(mod.port_no)
+            if port is not None:
+                apply_port_mod(ofproto, mod, port, version)
+        for out in self.packets:
+            ofproto.packet_out(out.packet, out.metadata.flow.get(_IN_PORT), out.actions, out.metadata)

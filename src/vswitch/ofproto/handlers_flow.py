@@ -1,0 +1,106 @@
+"""Requests about flows: modification, statistics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vswitch.ofproto.multipart import Multipart
+from vswitch.openflow.action_check import check_actions
+from vswitch.openflow.constants import OFPFF_NO_BYT_COUNTS, OFPFF_NO_PKT_COUNTS, OFPTT_ALL
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
+from vswitch.openflow.messages import flow as f
+from vswitch.openflow.wire.messages_base import Form
+from vswitch.openflow.wire.version import OFP10, OFP11, OFP15
+
+if TYPE_CHECKING:
+    from vswitch.ofproto.ofconn import Handler, OfConn, Replies
+    from vswitch.ofproto.ofproto import Ofproto
+    from vswitch.ofproto.rule import Rule
+    from vswitch.openflow.wire.codec import Message
+
+NO_BUFFER: Final = 0xFFFFFFFF
+DELETES: Final = (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
+
+
+def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> None:
+    """OfpError: `fm`, as a connection of `version` sent it, can't be carried out whatever the tables hold.
+
+    The forms without a table number say OFPTT_ALL and mean that the switch may choose.
+    """
+    if (fm.table_id == OFPTT_ALL and version != OFP10 and form is Form.OPENFLOW
+            and (version == OFP11 or fm.command not in DELETES)):
+        raise OfpError("OFPFMFC_BAD_TABLE_ID", "every table")
+    if fm.command in DELETES:
+        return
+    ofproto.tlv.check(fm.match)
+    if fm.actions:
+        check_actions(fm.actions, fm.match, ofproto.max_ports, fm.table_id, strict=version != OFP10)
+
+
+def check_references(ofproto: Ofproto, fm: FlowMod) -> None:
+    """OfpError: `fm`'s actions use a group or a meter that is not there."""
+    if fm.actions and fm.command not in DELETES:
+        ofproto.groups.check(fm.actions)
+        ofproto.meters.check(fm.actions)
+
+
+def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Add, modify or delete flows."""
+    fm: FlowMod = message.body
+    ofproto = ofconn.connmgr.ofproto
+    check_flow_mod(ofproto, fm, message.version, message.form)
+    check_references(ofproto, fm)
+    if fm.command in DELETES and ofproto.connmgr.n_tell_removed:
+        ofproto.push_stats()
+    ofproto.flow_mod(fm)
+    if fm.buffer_id != NO_BUFFER:
+        # The flow is there, but the packet that should go through it isn't: nothing is buffered.
+        raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {fm.buffer_id}")
+    return ()
+
+
+def _selected(ofproto: Ofproto, request: f.FlowStatsRequest | f.AggregateStatsRequest) -> list[Rule]:
+    ofproto.push_stats()
+    return ofproto.tables.collect(
+        request.match, request.table_id, request.cookie, request.cookie_mask,
+        request.out_port, request.out_group,
+    )  # fmt: skip
+
+
+def flow_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """List flows. Ages need Nicira's form or OpenFlow 1.5."""
+    ofproto = ofconn.connmgr.ofproto
+    rules = _selected(ofproto, message.body)
+    ages = message.form is Form.EXTENSION or message.version >= OFP15
+
+    def entry(rule: Rule) -> f.FlowStats:
+        seconds, rest = divmod(now - rule.created, 1000)
+        flags = rule.flags
+        return f.FlowStats(
+            rule.match, rule.actions, rule.priority, rule.table_id, rule.cookie, seconds, rest * 1_000_000,
+            rule.idle_timeout, rule.hard_timeout,
+            (now - rule.used) // 1000 if ages else None,
+            (now - rule.modified) // 1000 if ages else None,
+            rule.importance, flags,
+            f.COUNT_UNKNOWN if flags & OFPFF_NO_PKT_COUNTS else rule.n_packets,
+            f.COUNT_UNKNOWN if flags & OFPFF_NO_BYT_COUNTS else rule.n_bytes,
+        )  # fmt: skip
+
+    return (Multipart(rules, f.FlowStatsReply, entry),)
+
+
+def aggregate(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Sum flows up."""
+    rules = _selected(ofconn.connmgr.ofproto, message.body)
+    packets = sum(rule.n_packets for rule in rules if not rule.flags & OFPFF_NO_PKT_COUNTS)
+    n_bytes = sum(rule.n_bytes for rule in rules if not rule.flags & OFPFF_NO_BYT_COUNTS)
+    return (f.AggregateStatsReply(packets, n_bytes, len(rules)),)
+
+
+HANDLERS: Final[dict[type, Handler]] = {
+    FlowMod: flow_mod,
+    f.FlowStatsRequest: flow_stats,
+    f.AggregateStatsRequest: aggregate,
+}
+SECONDARY_REFUSED: Final = (FlowMod,)

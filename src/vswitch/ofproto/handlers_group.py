@@ -1,0 +1,94 @@
+"""Requests about groups and meters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vswitch.flow.match import Match
+from vswitch.ofproto.multipart import Multipart
+from vswitch.openflow.action_check import check_actions
+from vswitch.openflow.messages import bundle as b
+from vswitch.openflow.messages import group as g
+from vswitch.openflow.messages import meter as m
+from vswitch.openflow.wire.version import OFP15
+
+if TYPE_CHECKING:
+    from vswitch.ofproto.group_refs import Undo
+    from vswitch.ofproto.ofconn import Handler, OfConn, Replies
+    from vswitch.ofproto.ofproto import Ofproto
+    from vswitch.openflow.wire.codec import Message
+
+
+def apply_group_mod(ofproto: Ofproto, mod: g.GroupMod, now: int) -> Undo:
+    """Carry out a group mod; the result undoes it. OfpError: refused."""
+    if mod.command == g.OFPGC_DELETE:
+        if ofproto.connmgr.n_tell_removed:
+            ofproto.push_stats()
+    else:
+        for bucket in mod.buckets:
+            check_actions(bucket.actions, Match(), ofproto.max_ports)
+    return ofproto.groups.mod(mod, now)
+
+
+def group_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Change a group, and tell the other connections that want to know."""
+    connmgr = ofconn.connmgr
+    apply_group_mod(connmgr.ofproto, message.body, now)
+    connmgr.forward_request(b.OFPRFR_GROUP_MOD, message.body)
+    return ()
+
+
+def group_desc(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Describe groups: one, from 1.5 on."""
+    group_id = message.body.group_id if message.version >= OFP15 else g.OFPG_ALL
+    return (Multipart(ofconn.connmgr.ofproto.groups.desc(group_id), g.GroupDescReply),)
+
+
+def group_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """What groups counted."""
+    ofproto = ofconn.connmgr.ofproto
+    ofproto.push_stats()
+    return (Multipart(ofproto.groups.stats(now, message.body.group_id), g.GroupStatsReply),)
+
+
+def group_features(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """What groups can do."""
+    return (ofconn.connmgr.ofproto.groups.features(message.version),)
+
+
+def meter_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Change a meter, and tell the other connections that want to know."""
+    connmgr = ofconn.connmgr
+    if message.body.command == m.OFPMC_DELETE and connmgr.n_tell_removed:
+        connmgr.ofproto.push_stats()
+    connmgr.ofproto.meters.mod(message.body, now)
+    connmgr.forward_request(b.OFPRFR_METER_MOD, message.body)
+    return ()
+
+
+def meter_config(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """How meters are configured."""
+    return (Multipart(ofconn.connmgr.ofproto.meters.desc(message.body.meter_id), m.MeterConfigReply),)
+
+
+def meter_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """What meters counted."""
+    return (Multipart(ofconn.connmgr.ofproto.meters.stats(now, message.body.meter_id), m.MeterStatsReply),)
+
+
+def meter_features(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """What meters can do."""
+    return (ofconn.connmgr.ofproto.meters.features(),)
+
+
+HANDLERS: Final[dict[type, Handler]] = {
+    g.GroupMod: group_mod,
+    g.GroupDescRequest: group_desc,
+    g.GroupStatsRequest: group_stats,
+    g.GroupFeaturesRequest: group_features,
+    m.MeterMod: meter_mod,
+    m.MeterConfigRequest: meter_config,
+    m.MeterStatsRequest: meter_stats,
+    m.MeterFeaturesRequest: meter_features,
+}
+SECONDARY_REFUSED: Final = (g.GroupMod, m.MeterMod)

@@ -1,0 +1,57 @@
+"""Nicira's requests that belong to no other topic: tunnel options, connection tracking, IPFIX."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.messages import nicira as n
+
+if TYPE_CHECKING:
+    from vswitch.ofproto.ofconn import Handler, OfConn, Replies
+    from vswitch.openflow.wire.codec import Message
+
+
+def tlv_table_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Change what tun_metadata fields stand for."""
+    ofproto = ofconn.connmgr.ofproto
+    ofproto.tlv.mod(message.body)
+    ofproto.tables_reconfigured()
+    return ()
+
+
+def tlv_table(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """What tun_metadata fields stand for."""
+    return (ofconn.connmgr.ofproto.tlv.reply(),)
+
+
+def ct_flush_zone(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Forget the connections of a zone."""
+    ofconn.connmgr.ofproto.ct_flush(message.body.zone_id)
+    return ()
+
+
+def ipfix_bridge(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """What the bridge's exporter counted."""
+    stats = ofconn.connmgr.ofproto.ipfix_bridge_stats()
+    if stats is None:
+        raise OfpError("NXST_NOT_CONFIGURED", "no IPFIX exporter of the bridge")
+    return (n.IpfixBridgeStatsReply(stats),)
+
+
+def ipfix_flow(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """What the exporters of sample actions counted."""
+    stats = ofconn.connmgr.ofproto.ipfix_flow_stats()
+    if stats is None:
+        raise OfpError("NXST_NOT_CONFIGURED", "no IPFIX exporter of flows")
+    return (n.IpfixFlowStatsReply(tuple(stats)),)
+
+
+HANDLERS: Final[dict[type, Handler]] = {
+    n.TlvTableMod: tlv_table_mod,
+    n.TlvTableRequest: tlv_table,
+    n.CtFlushZone: ct_flush_zone,
+    n.IpfixBridgeStatsRequest: ipfix_bridge,
+    n.IpfixFlowStatsRequest: ipfix_flow,
+}
+SECONDARY_REFUSED: Final = (n.TlvTableMod,)

@@ -1,0 +1,126 @@
+"""Requests about flow tables: configuration, description, statistics, features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vswitch.ofproto import table_features
+from vswitch.ofproto.multipart import Multipart
+from vswitch.ofproto.table import EVICTION_OPENFLOW, MISS_DEFAULT, Table
+from vswitch.openflow.constants import OFPTT_ALL
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.messages import table as t
+from vswitch.openflow.wire.version import OFP13, OFP14
+
+if TYPE_CHECKING:
+    from vswitch.ofproto.ofconn import Handler, OfConn, Replies
+    from vswitch.ofproto.ofproto import Ofproto
+    from vswitch.openflow.wire.codec import Message
+
+EVICTION_FLAGS: Final = t.OFPTMPEF_OTHER | t.OFPTMPEF_IMPORTANCE | t.OFPTMPEF_LIFETIME
+"""How this switch evicts: by importance, then by lifetime, within groups of its own choice."""
+
+
+def _visible(ofproto: Ofproto) -> list[Table]:
+    return [table for table in ofproto.tables if not table.hidden]
+
+
+def config_of(table: Table, version: int) -> int:
+    """The OFPTC_* of a table as `version` tells them."""
+    if version < OFP14:
+        return 0 if table.miss_config == MISS_DEFAULT or version >= OFP13 else table.miss_config
+    config = t.OFPTC_EVICTION if table.eviction & EVICTION_OPENFLOW else 0
+    return config | (t.OFPTC_VACANCY_EVENTS if table.vacancy_event else 0)
+
+
+def describe(table: Table, version: int) -> t.TableConfig:
+    """A table's configuration."""
+    vacancy = None
+    if table.vacancy_event:
+        vacancy = t.Vacancy(table.vacancy_down, table.vacancy_up, table.vacancy())
+    return t.TableConfig(table.table_id, config_of(table, version), EVICTION_FLAGS, vacancy)
+
+
+def table_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Configure a table or all of them: misses up to 1.2, eviction and vacancy events from 1.4 on."""
+    config: t.TableConfig = message.body.table
+    ofproto = ofconn.connmgr.ofproto
+    if config.table_id != OFPTT_ALL and config.table_id >= len(ofproto.tables):
+        raise OfpError("OFPTMFC_BAD_TABLE", f"table {config.table_id}")
+    if config.eviction is not None and config.eviction != EVICTION_FLAGS:
+        raise OfpError("OFPTMFC_BAD_CONFIG", f"eviction flags {config.eviction:#x}")
+    if config.table_id == OFPTT_ALL:
+        for table in _visible(ofproto):
+            _configure(ofproto, table, config, message.version)
+    else:
+        table = ofproto.tables[config.table_id]
+        if table.readonly:
+            raise OfpError("OFPTMFC_EPERM", f"table {config.table_id}")
+        _configure(ofproto, table, config, message.version)
+    return ()
+
+
+def _configure(ofproto: Ofproto, table: Table, config: t.TableConfig, version: int) -> None:
+    if version < OFP13:
+        miss = config.config & t.OFPTC_TABLE_MISS_MASK
+        if miss != t.OFPTC_TABLE_MISS_MASK and miss != table.miss_config:
+            table.miss_config = miss
+            ofproto.tables_reconfigured()
+        return
+    if version < OFP14:
+        return
+    eviction = table.eviction & ~EVICTION_OPENFLOW
+    if config.config & t.OFPTC_EVICTION:
+        eviction |= EVICTION_OPENFLOW
+    table.configure_eviction(eviction, table.eviction_fields)
+    if not config.config & t.OFPTC_VACANCY_EVENTS:
+        table.vacancy_event = 0
+        return
+    if config.vacancy is not None:
+        table.vacancy_down = config.vacancy.down
+        table.vacancy_up = config.vacancy.up
+    table.vacancy_event = (
+        t.OFPTR_VACANCY_UP if table.vacancy() < table.vacancy_up else t.OFPTR_VACANCY_DOWN
+    )
+
+
+def table_desc(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """How the tables are configured."""
+    tables = _visible(ofconn.connmgr.ofproto)
+    version = message.version
+    return (Multipart(tables, t.TableDescReply, lambda table: describe(table, version)),)
+
+
+def table_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """What the tables counted."""
+    ofproto = ofconn.connmgr.ofproto
+    ofproto.push_stats()
+    version = message.version
+    return (Multipart(
+        _visible(ofproto), t.TableStatsReply,
+        lambda table: table_features.stats(table, version, config_of(table, version)),
+    ),)  # fmt: skip
+
+
+def features(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """What the tables can do, which nobody can change."""
+    if message.body.tables:
+        raise OfpError("OFPTFFC_EPERM", "the features of tables are what they are")
+    tables = _visible(ofconn.connmgr.ofproto)
+    version = message.version
+    last = len(tables) - 1
+
+    def entry(table: Table) -> t.TableFeatures:
+        capabilities = config_of(table, version) if version >= OFP14 else 0
+        return table_features.features(table, last, version, capabilities)
+
+    return (Multipart(tables, t.TableFeaturesReply, entry),)
+
+
+HANDLERS: Final[dict[type, Handler]] = {
+    t.TableMod: table_mod,
+    t.TableDescRequest: table_desc,
+    t.TableStatsRequest: table_stats,
+    t.TableFeaturesRequest: features,
+}
+SECONDARY_REFUSED: Final = (t.TableMod,)

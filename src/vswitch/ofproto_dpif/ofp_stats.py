@@ -1,0 +1,76 @@
+"""Counters of a bridge's ports and queues as OpenFlow tells them, and packets for its controllers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from vswitch.dpif.types import DpifError
+from vswitch.ofproto.packet_metadata import metadata_of
+from vswitch.openflow.messages.packet import PacketIn
+from vswitch.openflow.messages.port import RFC2819, UNKNOWN, PortStats
+from vswitch.openflow.messages.queue import QueueConfig, QueueStats
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.effects import SendPacketIn
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+NAMES: Final = {
+    **{name: name for name in (
+        "rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped", "rx_errors",
+        "tx_errors", "collisions",
+    )},
+    "rx_frame_err": "rx_frame_errors", "rx_over_err": "rx_over_errors", "rx_crc_err": "rx_crc_errors",
+}  # fmt: skip
+"""OpenFlow's name of each counter -> a device's."""
+UNKNOWN_TIME: Final = 0xFFFFFFFF
+N_RFC2819: Final = 24
+_UNTOLD: Final = RFC2819((UNKNOWN,) * N_RFC2819)
+"""Open vSwitch sends its property in 1.4 and later even if the device tells nothing of it."""
+
+
+def port_stats(ofproto: OfprotoDpif, number: int) -> PortStats | None:
+    """What port `number` counted; None if there is no such port, or its device is gone."""
+    port = ofproto.ports.get(number)
+    if port is None or port.up is None:
+        return None
+    try:
+        counters = ofproto.port_stats(port)
+    except DpifError:
+        return None
+    seconds, rest = divmod(max(ofproto.now() - port.up.created, 0), 1000)
+    known: dict[str, Any] = {told: counters.get(name, UNKNOWN) for told, name in NAMES.items()}
+    return PortStats(
+        number, **known, duration_sec=seconds, duration_nsec=rest * 1_000_000, rfc2819=_UNTOLD
+    )
+
+
+def queues(ofproto: OfprotoDpif, number: int) -> list[QueueConfig]:
+    """The queues of a port: a dummy device has one, other devices without QoS have none."""
+    port = ofproto.ports.get(number)
+    if port is None or not _is_dummy(port.type, ofproto):
+        return []
+    return [QueueConfig(number, 0)]
+
+
+def queue_stats(ofproto: OfprotoDpif, number: int) -> list[QueueStats]:
+    """What the queues of a port counted."""
+    return [
+        QueueStats(number, config.queue_id, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN_TIME, UNKNOWN_TIME)
+        for config in queues(ofproto, number)
+    ]
+
+
+def _is_dummy(type: str, ofproto: OfprotoDpif) -> bool:
+    return type == "dummy" or (type == "internal" and ofproto.type == "dummy")
+
+
+def send_packet_in(ofproto: OfprotoDpif, packet_in: SendPacketIn) -> bool:
+    """Give a packet to the controllers that want it; whether any did."""
+    message = PacketIn(
+        packet_in.packet, len(packet_in.packet), packet_in.reason, metadata_of(packet_in.flow),
+        packet_in.table_id, packet_in.cookie, userdata=packet_in.userdata,
+        continuation=packet_in.continuation,
+    )  # fmt: skip
+    return ofproto.connmgr.send_packet_in(
+        message, packet_in.max_len, packet_in.controller_id, ofproto.now()
+    )
