@@ -194,7 +194,7 @@ class Vconn:
             self.name, we, they,
         )  # fmt: skip
         text = f"We support {we}, you support {they}, no common versions."
-        version = message.version
+        version = max(theirs.bit_length() - 1, OFP10)
         self.state = State.SEND_ERROR
         self._put(encode(Error("OFPHFC_INCOMPATIBLE", text.encode()), version, 0))
 

@@ -41,7 +41,7 @@ def _get_hello(r: Reader, version: int) -> s.Hello:
     while r.left >= 4:
         kind = r.u16()
         length = r.u16()
-        if length < 4 or length - 4 > r.left:
+        if length < 4 or length - 4 + -length % 8 > r.left:
             break
         body = r.sub(length - 4)
         if kind == OFPHET_VERSIONBITMAP and length > 4 and length % 4 == 0 and not bitmap:
