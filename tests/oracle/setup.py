@@ -16,6 +16,8 @@ A port is `port NAME [SETTING=VALUE]...` with the settings of the database's Por
 its like for OFPPC_* bits, and `peer=NAME`, which makes it a patch port. Ports get OpenFlow
 numbers 1, 2, ... within their bridge. `flow` and `group` lines take the syntax of ovs-ofctl, `dialect`
 the OpenFlow version that carries them: OpenFlow10 (with the Nicira extensions) unless said.
+`only traces` in a setup says that its packets are not to be received in earnest: they need connection
+tracking, or hold in their payload what a flow can't say.
 `#` starts a comment.
 """
 
@@ -66,6 +68,7 @@ class Setup:
     bridges: list[Bridge] = field(default_factory=list)
     learn: list[Query] = field(default_factory=list)
     queries: list[Query] = field(default_factory=list)
+    only_traces: bool = False
 
 
 def read_setups(path: Path) -> Iterator[Setup]:
@@ -90,6 +93,10 @@ def read_setups(path: Path) -> Iterator[Setup]:
 
 def add_line(setup: Setup, word: str, rest: str, where: str) -> None:
     """Take one line of a setup."""
+    if word == "only":
+        assert rest == "traces", f"{where}: only what?"
+        setup.only_traces = True
+        return
     if word == "bridge":
         name, *settings = rest.split()
         setup.bridges.append(Bridge(name, settings_of(settings)))
