@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import final
+from typing import Final, final
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig, PortConfig
@@ -22,16 +22,20 @@ from vswitch.bridge.interfaces import (
     reconfigure_interface,
     set_device,
     set_mac,
+    set_mtu,
 )
 from vswitch.bridge.mirrors import Mirrors, output_ports
 from vswitch.bridge.ports import bundle_settings
 from vswitch.bridge.settings import configure_bridge
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.ofproto_dpif.bundles import BundleSettings
+from vswitch.ofproto_dpif.device import device_info
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.openflow.constants import OFPP_LOCAL
 
 log = Vlog("bridge")
+
+DEFAULT_MTU: Final = 1500
 
 
 def natural(name: str) -> tuple[object, ...]:
@@ -68,6 +72,7 @@ class Bridge:
         self.flow_tables = FlowTables(ofproto)
         self._mirror_outputs: set[str] = set()
         self._mac = 0
+        self._min_mtu = DEFAULT_MTU
 
     def delete_ports(self, wanted: dict[str, PortConfig]) -> None:
         """Take out every port that is not in `wanted`, is of another type there, or has to make room for one
@@ -156,6 +161,7 @@ class Bridge:
     def configure(self, idl: Idl, root: Row | None, unsupported: Unsupported) -> None:
         """Everything that can be set once the ports are there."""
         self._configure_ports(unsupported)
+        self.update_mtu()
         self.mirrors.configure(idl, self.row, self._has_bundle)
         self._mirror_outputs = output_ports(idl, self.row)
         self._configure_identity()
@@ -228,6 +234,22 @@ class Bridge:
         first, second = self.row.uuid.bytes_le[:4], self.row.uuid.bytes[4:8]
         made_up = int.from_bytes(first + bytes((second[3], second[2])), "big")
         return made_up & ~(1 << 40) | 1 << 41
+
+    # MTU.
+
+    def update_mtu(self) -> None:
+        """Internal ports have the smallest MTU of the others, unless their rows or somebody else say
+        otherwise: hosts behind them must not send what would not fit."""
+        mtus = {name: device_info(name, "").mtu for name, i in self.interfaces.items()
+                if name in self.ofproto.ports_by_name and i.config.type != "patch"}  # fmt: skip
+        outside = [mtu for name, mtu in mtus.items() if self.interfaces[name].config.type != "internal"]
+        smallest = min(outside, default=DEFAULT_MTU)
+        before, self._min_mtu = self._min_mtu, smallest
+        for name, mtu in mtus.items():
+            config = self.interfaces[name].config
+            if (config.type == "internal" or name == self.name) and config.mtu_request is None:
+                if mtu > smallest or (mtu == before and mtu != smallest):
+                    set_mtu(name, smallest)
 
     def _bundle(self, settings: BundleSettings) -> None:
         if self._bundles.get(settings.name) == settings and settings.name in self.ofproto.bundle_settings:

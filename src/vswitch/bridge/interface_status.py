@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import array
 import fcntl
+import random
 import socket
 import struct
 from typing import Any, Final, final
+from uuid import UUID
 
 from vswitch.bridge.interfaces import format_mac
 from vswitch.netdev import ethtool, links
@@ -66,19 +68,22 @@ def link_modes(current: int) -> tuple[int | None, str | None]:
 class InterfaceStatus:
     """The status of one interface of a bridge, remembering what must not be forgotten between two looks."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, uuid: UUID) -> None:
         self.name = name
+        self.uuid = uuid
+        """Of the row that this is for."""
+        self._patch_mac = format_mac(random.getrandbits(48) & ~(1 << 40) | 1 << 41)
         self._ifindex = -1
         self._driver: dict[str, str] = {}
         self._carrier: bool | None = None
         self._resets = 0
 
-    def columns(self, port: OfportDpif, patch_mac: int) -> dict[str, Any]:
+    def columns(self, port: OfportDpif) -> dict[str, Any]:
         """The columns that change with the device; `CLEARED`'s if it is gone."""
         if port.type == "patch":
             return {
                 "admin_state": "up", "duplex": None, "ifindex": 0, "link_resets": 0, "link_speed": None,
-                "link_state": "up", "mac_in_use": format_mac(patch_mac), "mtu": None, "status": {},
+                "link_state": "up", "mac_in_use": self._patch_mac, "mtu": None, "status": {},
             }  # fmt: skip
         netdev = netdev_from_name(self.name)
         try:

@@ -6,7 +6,6 @@ nothing is looked at. Counters of many interfaces are read a few a turn, so that
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -19,7 +18,6 @@ from vswitch.bridge.interfaces import known_types
 from vswitch.bridge.system import ovs_version, system
 from vswitch.dpif.open import dpif_types
 from vswitch.netdev.links import LinkWatch
-from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 if TYPE_CHECKING:
     from vswitch.bridge.bridges import Bridges
@@ -43,7 +41,6 @@ class Status:
     def __init__(self, bridges: Bridges) -> None:
         self._bridges = bridges
         self._interfaces: dict[str, InterfaceStatus] = {}
-        self._patch_macs: dict[str, int] = {}
         self._changes_seen = -1
         self._next_check = 0
         self._next_stats = 0
@@ -65,6 +62,7 @@ class Status:
                 self._stale = False
                 self._next_check = now + STATUS_CHECK_INTERVAL
                 for bridge in self._bridges.bridges.values():
+                    bridge.update_mtu()
                     self._look_at(bridge)
         if now >= self._next_stats:
             self._next_stats = now + self._interval()
@@ -105,7 +103,7 @@ class Status:
 
     def bridge_failed(self, row: Row, why: str) -> None:
         """A bridge could not be made."""
-        self._bridges.report.put(row, datapath_id=None, status={"error": why})
+        self._bridges.report.put(row, status={"error": why})
 
     def _wait_for_devices(self, bridges: Any) -> None:
         """Have absent devices of interfaces told of when they come."""
@@ -151,24 +149,24 @@ class Status:
                 continue
             port = ofproto.ports_by_name.get(name)
             if port is None:
-                if not interface.error:
-                    # It was there, and its device has gone.
-                    report.put(row, ofport=-1, error=_gone(ofproto, name), **CLEARED)
-                else:
-                    report.put(row, ofport=-1, error=interface.error, **CLEARED)
+                # Without an error it was there, and its device has gone.
+                gone = f"could not open network device {name} (No such device)"
+                report.put(row, ofport=-1, error=interface.error or gone, **CLEARED)
                 continue
             status = self._interfaces.get(name)
-            if status is None:
-                status = self._interfaces[name] = InterfaceStatus(name)
-                if port.type != "patch" or name not in self._patch_macs:
-                    self._patch_macs[name] = _random_mac()
+            if status is None or status.uuid != row.uuid:
+                status = self._interfaces[name] = InterfaceStatus(name, row.uuid)
                 counters = status.statistics(port)
                 if counters is not None:
                     report.put(row, statistics=counters)
-            columns = status.columns(port, self._patch_macs[name])
+            columns = status.columns(port)
+            error = None
             if columns is CLEARED:
                 self._stale = True
-            report.put(row, ofport=port.ofp_port, error=None, **columns)
+            elif port.type == "patch" and port.peer is None:
+                peer = interface.config.options.get("peer", "")
+                error = f"No usable peer '{peer}' exists in '{bridge.type}' datapath."
+            report.put(row, ofport=port.ofp_port, error=error, **columns)
 
     # Counters.
 
@@ -214,14 +212,3 @@ class Status:
                 "system_type": type, "system_version": version}  # fmt: skip
         columns.update({column: value for column, value in ours.items() if not getattr(root, column)})
         self._bridges.report.put(root, **columns)
-
-
-def _gone(ofproto: OfprotoDpif, name: str) -> str:
-    return f"could not open network device {name} (No such device)"
-
-
-def _random_mac() -> int:
-    """A locally administered unicast address."""
-    return random.getrandbits(48) & ~(1 << 40) | 1 << 41
-
-
