@@ -22,6 +22,7 @@ from vswitch.dpif.actions import Clone, Drop, Userspace
 from vswitch.dpif.cookie import SlowPathCookie
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
+    CS_TRACKED,
     S_NW_PROTO,
     S_TUN_FLAGS,
     S_TUN_TOS,
@@ -94,6 +95,7 @@ def xlate(xin: XlateIn) -> XlateOut:
     words = out.flow.words
     words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | PORT_UNSET
     frozen = xin.frozen
+    ctx.conntracked = out.flow.ct_state & CS_TRACKED != 0
     if frozen is not None:
         _thaw(ctx)
     elif (words[W_RECIRC_ID] >> 32) & 0xFFFFFFFF != 0:
