@@ -134,7 +134,8 @@ class SendPacketIn:
     """A packet for a controller: `packet` as it looked at the action, and where it came from.
 
     `flow` has the metadata (in_port, registers, tunnel...), `max_len` bounds the copy (0xffff:
-    all of it), `reason` is an OFPR_* number, `userdata` what the action carried.
+    all of it), `reason` is an OFPR_* number, `userdata` what the action carried. `continuation`
+    is not empty if the packet waits for the controller to resume it with that.
     """
 
     def __init__(self, ofproto: OfprotoDpif, packet: bytes, flow: Flow, table_id: int, cookie: int,

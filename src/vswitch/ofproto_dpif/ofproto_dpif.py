@@ -29,7 +29,7 @@ from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.completions import Clog, Completions
 from vswitch.ofproto_dpif.facet import FacetTable
 from vswitch.ofproto_dpif.learned import LearnedCookies
-from vswitch.ofproto_dpif.packet_out import packet_out, send_packet
+from vswitch.ofproto_dpif.packet_out import packet_out, resume, send_packet
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.ofproto_dpif.stats import SwitchStats
 from vswitch.ofproto_dpif.table_dpif import TableDpif
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.mirror import Mirror
     from vswitch.ofproto_dpif.xlate_types import XlateOut
     from vswitch.openflow.actions import Actions
+    from vswitch.openflow.messages.packet import PacketIn
     from vswitch.openflow.flow_mod import FlowMod
     from vswitch.openflow.messages.meter import MeterConfig
     from vswitch.openflow.messages.port import Port, PortStats
@@ -392,6 +393,10 @@ class OfprotoDpif(Ofproto):
         """Run OpenFlow `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere),
         with the pipeline fields of `metadata`."""
         return packet_out(self, packet, in_port, actions, metadata)
+
+    def resume(self, packet_in: PacketIn) -> None:
+        """Go on with a packet where a controller action paused (`packet_out.resume`)."""
+        resume(self, packet_in)
 
     def send_packet(self, port: OfportDpif, packet: bytes) -> XlateOut:
         """Send a packet that the switch itself made out of `port`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vswitch.base import coverage
 from vswitch.dpif.cookie import ControllerCookie, decode
 from vswitch.dpif.types import Upcall
+from vswitch.ofproto_dpif import continuation
 from vswitch.ofproto_dpif.effects import SendPacketIn
 from vswitch.ofproto_dpif.xlate_freeze import thaw_metadata
 
@@ -47,6 +48,7 @@ def controller_packet(backer: Backer, upcall: Upcall, cookie: ControllerCookie) 
     if ofproto is None:
         upcall_no_bridge.inc()
         return
+    odp_port = upcall.key.in_port
     flow = upcall.key.copy()
     flow.recirc_id = 0
     thaw_metadata(frozen.metadata, flow)
@@ -54,5 +56,6 @@ def controller_packet(backer: Backer, upcall: Upcall, cookie: ControllerCookie) 
         SendPacketIn(
             ofproto, upcall.packet, flow, frozen.table_id, cookie.rule_cookie, cookie.reason,
             cookie.max_len, cookie.controller_id, frozen.userdata,
+            continuation.encode(frozen, odp_port) if cookie.continuation else b"",
         )
     )

@@ -1,19 +1,34 @@
-"""Sending a packet through the pipeline from here: packet-outs, and packets of the switch's own."""
+"""Sending a packet through the pipeline from here: packet-outs, packets that a controller resumes, and
+packets of the switch's own."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
 
 from vswitch.base import coverage
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import PORT_NONE, W_METADATA
+from vswitch.flow.layout import (
+    PORT_NONE,
+    W_CT_IPV6_DST,
+    W_CT_IPV6_SRC,
+    W_CT_NW_SRC,
+    W_CT_TP_SRC,
+    W_ETH_DST,
+    W_METADATA,
+    W_PACKET_TYPE,
+)
+from vswitch.ofproto_dpif import continuation
 from vswitch.ofproto_dpif.apply import credit
 from vswitch.ofproto_dpif.xlate import xlate
+from vswitch.ofproto_dpif.xlate_freeze import freeze_metadata
 from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION, XlateIn, XlateOut
-from vswitch.openflow.actions import Output
+from vswitch.openflow.actions import Note, Output
 from vswitch.openflow.constants import OFPP_NONE
 from vswitch.packet.parse import Parser
 
@@ -22,8 +37,10 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.bundle import OfportDpif
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
     from vswitch.openflow.actions import Actions
+    from vswitch.openflow.messages.packet import PacketIn
 
 packet_out_executed = coverage.counter("ofproto_packet_out")
+resumed = coverage.counter("ofproto_resumed")
 packet_out_failed = coverage.counter("drop_packet_out_failed")
 packet_out_no_actions = coverage.counter("drop_packet_out_no_actions")
 
@@ -34,7 +51,6 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
                metadata: Match | None = None) -> XlateOut:
     """Run OpenFlow `actions` on `packet` as if it came in at OpenFlow port `in_port` (`OFPP_NONE` for
     none) with the pipeline fields of `metadata`. What the datapath refuses is counted and dropped."""
-    backer = ofproto.backer
     now = ofproto.clock.now()
     flow = Flow()
     extract(packet, flow, _parser)
@@ -46,9 +62,58 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
                 flow.words[word] = flow.words[word] & ~mask | metadata.flow.words[word]
     out = xlate(XlateIn(ofproto, flow, packet, flow.tcp_flags, actions=actions, now=now))
     credit(out.effects, 1, len(packet), now, flow.tcp_flags)
+    _execute(ofproto, packet, flow, out, now)
+    return out
+
+
+def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
+    """Go on with a packet that a controller action with `pause` stopped: NXT_RESUME.
+
+    The controller may have changed the packet, its metadata and nothing else. OfpError: the
+    continuation is malformed (OFPBPC_*, OFPBAC_*), or NXR_STALE.
+    """
+    backer = ofproto.backer
+    bridges = {continuation.bridge_uuid(name): name for name in backer.ofprotos}
+    state = continuation.decode(packet_in.continuation, bridges)
+    bridge = backer.ofprotos[state.bridge]
+    now = bridge.clock.now()
+    flow = Flow()
+    extract(packet_in.packet, flow, _parser)
+    _take_metadata(flow, packet_in.metadata.flow)
+    # Without actions translation would begin at table 0: something must be there that does nothing.
+    frozen = replace(state, metadata=freeze_metadata(flow), actions=state.actions or (Note(b""),))
+    out = xlate(XlateIn(bridge, flow, packet_in.packet, flow.tcp_flags, frozen=frozen, now=now))
+    credit(out.effects, 1, len(packet_in.packet), now, flow.tcp_flags)
+    resumed.inc()
+    _execute(bridge, packet_in.packet, flow, out, now)
+    return out
+
+
+CT_ADDRESS_WORDS: Final = (W_CT_NW_SRC, W_CT_IPV6_SRC, W_CT_IPV6_SRC + 1, W_CT_IPV6_DST, W_CT_IPV6_DST + 1)
+"""Where a flow keeps the addresses of its connection's first packet. The ports are in the lower half
+of `W_CT_TP_SRC`; the upper half has the packet's own."""
+
+
+def _take_metadata(flow: Flow, metadata: Flow) -> None:
+    """Give `flow` what isn't in the packet: tunnel, registers, marks, connection state, in_port."""
+    words = flow.words
+    i: i64 = 0
+    while i < W_ETH_DST:
+        if i != W_PACKET_TYPE:
+            words[i] = metadata.words[i]
+        i += 1
+    for word in CT_ADDRESS_WORDS:
+        words[word] = metadata.words[word]
+    words[W_CT_TP_SRC] = (words[W_CT_TP_SRC] & ~0xFFFFFFFF) | (metadata.words[W_CT_TP_SRC] & 0xFFFFFFFF)
+    flow.recirc_id = 0
+
+
+def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now: int) -> None:
+    """Carry `out`, the translation of `packet`, out."""
+    backer = ofproto.backer
     if out.actions:
         key = flow.copy()
-        port = ofproto.ports.get(in_port) if in_port != OFPP_NONE else None
+        port = ofproto.ports.get(flow.in_port) if flow.in_port != OFPP_NONE else None
         key.in_port = port.odp_port if port is not None else PORT_NONE
         ops = [Execute(packet, key, out.actions)]
         if out.slow & SLOW_ACTION:
@@ -62,7 +127,6 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
         packet_out_no_actions.inc()
     for recirc_id in out.recircs:
         backer.recirc_ids.unref(recirc_id, now)
-    return out
 
 
 def send_packet(ofproto: OfprotoDpif, port: OfportDpif, packet: bytes) -> XlateOut:

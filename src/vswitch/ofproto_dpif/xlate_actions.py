@@ -242,6 +242,10 @@ def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> bool:
 
 
 def _controller(ctx: Ctx, a: of.Controller, last: bool) -> bool:
+    if a.pause:
+        ctx.pause = a
+        xlate_freeze.trigger(ctx)
+        return False
     xlate_freeze.controller_action(ctx, a.max_len, a.reason, a.controller_id, a.userdata, a.meter_id)
     return False
 
@@ -434,7 +438,7 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
 def unsupported(actions: of.Actions) -> of.Action | None:
     """The first of `actions`, nested ones included, that translation can't execute."""
     for action in actions:
-        if type(action) not in HANDLERS or (isinstance(action, of.Controller) and action.pause):
+        if type(action) not in HANDLERS:
             return action
         if isinstance(action, of.Clone | of.WriteActions | of.Ct):
             inner = unsupported(action.actions)

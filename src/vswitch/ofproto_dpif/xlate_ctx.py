@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
     from vswitch.ofproto_dpif.trace import Trace
     from vswitch.openflow.actions import Action as OfpAction
+    from vswitch.openflow.actions import Controller
 
 ETH_TYPE_IP: Final = 0x0800
 ETH_TYPE_ARP: Final = 0x0806
@@ -100,7 +101,8 @@ class Ctx:
         self.exit: bool = False
         self.error: int = XLATE_OK
         self.freezing: bool = False
-        self.pause: Any = None
+        self.pause: Controller | None = None
+        """The action that the translation waits at, while it is frozen for a controller."""
         self.unrolled: list[Any] = []
         self.conntracked: bool = False
         self.ct_nat_action: Any = None

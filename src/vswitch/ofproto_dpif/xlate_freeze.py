@@ -18,7 +18,7 @@ from vswitch.ofproto_dpif.xlate_meter import to_controller
 from vswitch.openflow.constants import OFPR_ACTION, OFPR_EXPLICIT_MISS
 
 if TYPE_CHECKING:
-    from vswitch.openflow.actions import Actions
+    from vswitch.openflow.actions import Actions, Controller
 
 N_METADATA: Final = W_METADATA + 1
 """The words from 0 on that a frozen state keeps: tunnel, registers, metadata."""
@@ -98,8 +98,33 @@ def _state(
 
 
 def finish(ctx: Ctx) -> None:
-    """Compose the recirculation that ends a frozen translation."""
-    _recirculate(ctx)
+    """Compose what ends a frozen translation: a recirculation, or the way to a controller that will
+    resume it."""
+    if ctx.pause is None:
+        _recirculate(ctx)
+    else:
+        _pause(ctx, ctx.pause)
+
+
+def _pause(ctx: Ctx, action: Controller) -> None:
+    """Send the packet to a controller with all that the rest of its way depends on. Where nobody
+    carries that out there is no way on."""
+    commit(ctx)
+    if ctx.xin.side_effects:
+        state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), action.userdata)
+        recirc_id = ctx.ofproto.backer.recirc_ids.alloc(state)
+        ctx.out.recircs.append(recirc_id)
+        cookie = ControllerCookie(
+            max_len=action.max_len,
+            reason=action.reason,
+            continuation=True,
+            recirc_id=recirc_id,
+            rule_cookie=ctx.rule_cookie,
+            controller_id=action.controller_id,
+        )
+        userspace_action(ctx, cookie.pack())
+    ctx.pause = None
+    cancel(ctx)
 
 
 def fork(ctx: Ctx, table_id: int) -> int:
