@@ -10,14 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.oracle.real import RealSwitch
+from tests.vconn.peer import ECHO_REPLY, ECHO_REQUEST, FEATURES_REQUEST, HELLO, message
 from tests.vconn.running import Running
-
-HELLO, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST = 0, 2, 3, 5
-
-
-def message(version: int, kind: int, body: bytes = b"", xid: int = 7, length: int | None = None) -> bytes:
-    """A message; `length` to tell a wrong one."""
-    return struct.pack("!BBHI", version, kind, 8 + len(body) if length is None else length, xid) + body
 
 
 def bitmap(*versions: int) -> bytes:
@@ -137,8 +131,8 @@ def pair(ours: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     real = RealSwitch(tmp_path_factory.mktemp("real"))
     try:
         real.start()
-        real.run("ovs-vsctl", "add-br", "negotiate", "--", "set", "bridge", "negotiate", "datapath_type=dummy",
-                 "fail_mode=secure")  # fmt: skip
+        made = ("datapath_type=dummy", "fail_mode=secure")
+        real.run("ovs-vsctl", "add-br", "negotiate", "--", "set", "bridge", "negotiate", *made)
         yield Pair(ours, real)
     finally:
         real.close()

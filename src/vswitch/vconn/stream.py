@@ -114,7 +114,7 @@ class SocketStream(Stream):
             assert address is not None
             if not lookup.done:
                 return EAGAIN
-            lookup.close()
+            # Its descriptor, which is being watched, stays open until `close`.
             if lookup.error:
                 return lookup.error
             try:
