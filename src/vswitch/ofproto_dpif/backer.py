@@ -106,6 +106,9 @@ class Backer:
         """`RevReason` of the next full revalidation, 0 for none."""
         self.revalidate_set: TagSet = TagSet()
         """Tags of the facets that the next revalidation must look at."""
+        self.restoring: bool = False
+        """Whether flows of an earlier life go on forwarding until the flow tables are filled again:
+        nothing is received, flushed or expired until then (`other_config:flow-restore-wait`)."""
         self.next_revalidation: int = 0
         """Clock ms before which nothing is revalidated."""
         self.unknown_port_rl: RateLimit = RateLimit(60, 5)
@@ -113,7 +116,7 @@ class Backer:
         self._parser: Parser = Parser()
 
     @classmethod
-    def open(cls, type: str, clock: Clock, name: str = "") -> Backer:
+    def open(cls, type: str, clock: Clock, name: str = "", restoring: bool = False) -> Backer:
         """Open datapath `name` ("ovs-TYPE" if not given), made if absent, emptied of an earlier
         life's flows and upcalls, and with upcalls on. DpifError names the datapath; nothing stays
         open then."""
@@ -127,19 +130,34 @@ class Backer:
             backer = cls(type, dpif, clock)
             backer.max_ports = min(dpif.get_max_ports(), OFPP_MAX)
             backer.initial_ports = {port.name: port for port in dpif.port_dump() if port.name != dpif.name}
-            dpif.flow_flush()
-            dpif.recv_purge()
-            try:
-                dpif.recv_set(True)
-            except DpifError as error:
-                log.err("failed to listen on datapath %s: %s", name, error)
-                raise
+            backer.restoring = restoring
+            if not restoring:
+                backer._begin()
             backer.support = probe(dpif)
             dpif.recv_purge()
         except BaseException:
             _abandon(dpif)
             raise
         return backer
+
+    def _begin(self) -> None:
+        """Flush what an earlier life left, and have upcalls from now on. DpifError."""
+        dpif = self.dpif
+        dpif.flow_flush()
+        dpif.recv_purge()
+        try:
+            dpif.recv_set(True)
+        except DpifError as error:
+            log.err("failed to listen on datapath %s: %s", self.name, error)
+            raise
+
+    def end_restore(self) -> None:
+        """The flow tables are as they should be: forward by them from now on. DpifError."""
+        if self.restoring:
+            self.restoring = False
+            # Upcalls first: what the flush makes miss must find somebody listening.
+            self.dpif.recv_set(True)
+            self.dpif.flow_flush()
 
     def close(self, destroy: bool = False) -> None:
         """Take our flows out and let go of the datapath, deleting it if `destroy`."""
@@ -225,6 +243,9 @@ class Backer:
         more = self.dpif.run()
         for ofproto in self.ofprotos.values():
             ofproto.completions.run()
+        if self.restoring:
+            self._poll_ports()
+            return more
         if self._wants_revalidation() and now >= self.next_revalidation:
             self._revalidate(now)
         batches = 0
@@ -264,6 +285,8 @@ class Backer:
 
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
+        if self.restoring:
+            return now + 1000
         when = self.expiration.next_expiration
         if self.governor is not None:
             when = min(when, self.governor.wakeup())

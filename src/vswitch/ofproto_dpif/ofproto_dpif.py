@@ -429,6 +429,8 @@ class Ofprotos:
         """Datapath type -> the datapath that its bridges share."""
         self.datapath_names: dict[str, str] = {}
         """Datapath type -> its datapath's name, where that is not "ovs-TYPE"."""
+        self.flow_restore_wait: bool = False
+        """Whether datapaths that are opened now keep the flows that they have until `end_restore`."""
         self.clog: Clog = Clog()
         self.poller: Poller = Poller()
         """What waits for the OpenFlow connections of all bridges."""
@@ -444,7 +446,7 @@ class Ofprotos:
         backer = self.backers.get(type)
         if backer is None:
             backer = self.backers[type] = Backer.open(
-                type, self.clock, self.datapath_names.get(type, "")
+                type, self.clock, self.datapath_names.get(type, ""), self.flow_restore_wait
             )
         return backer
 
@@ -467,6 +469,12 @@ class Ofprotos:
             self.destroy(name)
             raise
         return ofproto
+
+    def end_restore(self) -> None:
+        """The flow tables hold what an earlier life's held: datapaths forward by them from now on."""
+        self.flow_restore_wait = False
+        for backer in self.backers.values():
+            backer.end_restore()
 
     def delete_garbage_ports(self) -> None:
         """Detach datapath ports that an earlier life left and no bridge has asked for."""
