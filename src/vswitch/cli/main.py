@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from vswitch.cli import tools
+from vswitch.cli import commands, tools
 from vswitch.cli.errors import CliError
 from vswitch.cli.version import version_text
 
@@ -186,6 +186,9 @@ def demo(
     if not inside:
         demonstration.enter_namespace(datapath.value, seconds)
     demonstration.demo(datapath.value, seconds)
+
+
+commands.register(app)
 
 
 def _carry_out(args: list[str], program: str) -> None:

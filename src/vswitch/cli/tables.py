@@ -13,7 +13,6 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-
 FORMATS: Final = ("table", "list", "html", "csv", "json")
 DATA: Final = ("string", "bare", "json")
 

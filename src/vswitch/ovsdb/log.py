@@ -177,7 +177,11 @@ class DatabaseFile:
 
     @classmethod
     def open(cls, path: Path, schema: Json | None = None) -> DatabaseFile:
-        """Open `path`, made from `schema` if it is not there. OvsdbFileError."""
+        """Open `path`, made from `schema` if it is not there. OvsdbFileError, OSError.
+
+        A symbolic link stays one: the file that it names is meant.
+        """
+        path = Path(os.path.realpath(path))
         lock = _lock(path)
         try:
             if not path.exists():

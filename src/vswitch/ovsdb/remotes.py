@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -110,9 +111,11 @@ class Remote:
 class Remotes:
     """All remotes of a server. To be used inside a running asyncio loop."""
 
-    def __init__(self, server: Server, tls: TlsSettings | None = None) -> None:
+    def __init__(self, server: Server, tls: Callable[[], TlsSettings] = TlsSettings) -> None:
+        """`tls` tells the keys of the moment: a database may hold their files' names."""
         self.server = server
-        self.tls = Tls(server.clock, tls)
+        self._tls_settings = tls
+        self._tls = Tls(server.clock)
         self._remotes: dict[str, Remote] = {}
         self._configured: dict[str, Configured] = {}
         self._loop = asyncio.get_running_loop()
@@ -153,10 +156,6 @@ class Remotes:
         assert listener is not None
         address: tuple[str, int] = listener.getsockname()[:2]
         return address
-
-    def use_tls(self, settings: TlsSettings) -> None:
-        """Use other keys from now on."""
-        self.tls.configure(settings)
 
     def reconnect(self) -> None:
         """End all connections; those of ours come again."""
@@ -217,8 +216,6 @@ class Remotes:
             self._remotes[name] = remote
             remote.task = self._loop.create_task(self._keep_connected(remote))
             return
-        if kind == "pssl":
-            self._context(server=True)
         remote.listener = bind(name)
         self._remotes[name] = remote
         self._loop.add_reader(remote.listener.fileno(), self._accept, remote)
@@ -246,8 +243,11 @@ class Remotes:
                 handle.cancel()
 
     def _context(self, server: bool) -> ssl.SSLContext:
+        self._tls.configure(self._tls_settings())
+        if self._tls.bootstrapping:
+            raise ValueError("there is no CA certificate yet, and who connects here can't bring one")
         try:
-            return self.tls.context(server)
+            return self._tls.context(server)
         except TlsError as error:
             raise ValueError(str(error)) from error
 

@@ -50,7 +50,7 @@ class Server:
 
         ValueError: it is served already, or another of its name is; OvsdbError: it is no database.
         """
-        if any(file.path == path for file in self.files.values()):
+        if any(file.path == path.resolve() for file in self.files.values()):
             raise ValueError(f"{path}: already open")
         file = DatabaseFile.open(path, schema)
         if file.db.name in self.databases:

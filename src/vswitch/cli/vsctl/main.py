@@ -6,12 +6,13 @@ the transaction gets there, they run again (`Edit`). Their output is kept until 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -253,22 +254,22 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
+def carry_out(argv: Sequence[str]) -> str:
+    """Carry out a command line; its output. VsctlError, OvsdbError, OSError, Exit."""
+    line = parse(argv, COMMANDS)
+    said = information(line)
+    if said is not None:
+        return said
+    session = Session(line, argv)
+    set_timeout(line)
+    with contextlib.closing(open_database(line)) as client:
+        return session.run(client)
+
+
 def main(argv: Sequence[str]) -> int:
     """Carry out a command line; the exit status."""
     try:
-        line = parse(argv, COMMANDS)
-        said = information(line)
-        if said is not None:
-            sys.stdout.write(said)
-            return 0
-        session = Session(line, argv)
-        set_timeout(line)
-        client = open_database(line)
-        try:
-            output = session.run(client)
-        finally:
-            client.close()
-        sys.stdout.write(output)
+        sys.stdout.write(carry_out(argv))
         sys.stdout.flush()
     except Exit as end:
         return end.status
@@ -294,6 +295,3 @@ def _broken_pipe() -> int:
     """Whoever reads the output has gone: end without a word."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
-
-
-Runner = Callable[[Sequence[str]], int]
