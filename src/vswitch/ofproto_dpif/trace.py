@@ -301,7 +301,7 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
         f"Megaflow: {format_megaflow(flow, mask, ofp_names)}\nDatapath actions: {odp_actions}"
     )
     if out.error:
-        text += f"\nTranslation failed ({XLATE_ERRORS[out.error]}), packet is dropped."
+        text += f"\nTranslation failed ({XLATE_ERRORS[out.error]}), packet is dropped.\n"
     elif out.slow:
         text += "\nThis flow is handled by the userspace slow path because it:"
         for bit, why in SLOW_EXPLANATIONS.items():

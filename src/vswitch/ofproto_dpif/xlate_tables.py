@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from vswitch.flow.layout import W_IN_PORT, W_NW_FRAG, W_TP_SRC
+from vswitch.flow.layout import (
+    W_ETH_DST,
+    W_ETH_SRC,
+    W_IN_PORT,
+    W_NW_FRAG,
+    W_PACKET_TYPE,
+    W_TP_SRC,
+    W_VLAN_TPID,
+)
 from vswitch.ofproto.table import MISS_DEFAULT
 from vswitch.ofproto_dpif import xlate_actions, xlate_ct, xlate_freeze
 from vswitch.ofproto_dpif.bundle import OFPPC_NO_PACKET_IN
@@ -47,6 +55,13 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
         flow = flow.copy()
         flow.words[W_TP_SRC] &= 0xFFFFFFFF
         words = flow.words
+    if words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+        # Without an Ethernet header no packet matches on one.
+        flow = flow.copy()
+        words = flow.words
+        words[W_ETH_DST] = 0
+        words[W_ETH_SRC] = 0
+        words[W_VLAN_TPID] = 0
     came_in: i64 = words[W_IN_PORT] & 0xFFFF
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFF) | in_port
     rule = ofproto.tables[int(table_id)].lookup(flow, ctx.wc)
