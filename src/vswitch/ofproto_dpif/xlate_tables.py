@@ -55,8 +55,13 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
         flow = flow.copy()
         flow.words[W_TP_SRC] &= 0xFFFFFFFF
         words = flow.words
-    if words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
-        # Without an Ethernet header no packet matches on one.
+    without_ethernet = words[W_PACKET_TYPE] & 0xFFFFFFFF != 0
+    wc = ctx.wc.words
+    eth_dst: i64 = wc[W_ETH_DST]
+    eth_src: i64 = wc[W_ETH_SRC]
+    vlan: i64 = wc[W_VLAN_TPID]
+    if without_ethernet:
+        # No packet without an Ethernet header matches on one: its type says so, whatever its bits.
         flow = flow.copy()
         words = flow.words
         words[W_ETH_DST] = 0
@@ -67,6 +72,10 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
     rule = ofproto.tables[int(table_id)].lookup(flow, ctx.wc)
     ctx.out.tags |= ofproto.table_tag(int(table_id), flow, ctx.wc)
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFF) | came_in
+    if without_ethernet:
+        wc[W_ETH_DST] = eth_dst
+        wc[W_ETH_SRC] = eth_src
+        wc[W_VLAN_TPID] = vlan
     ctx.effects.append(CreditTable(ofproto, int(table_id), rule is not None))
     if rule is not None:
         return rule
