@@ -13,6 +13,7 @@ from typing import Final, final
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig, PortConfig
+from vswitch.bridge.controllers import BridgeControllers
 from vswitch.bridge.flow_tables import FlowTables
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.interfaces import (
@@ -58,7 +59,7 @@ class Bridge:
     """A row of table Bridge and the switch that it describes. `row` is the current one; `type` is that of
     the datapath in use, `why` says why if the row leaves it open."""
 
-    def __init__(self, row: Row, ofproto: OfprotoDpif, type: str, why: str) -> None:
+    def __init__(self, row: Row, ofproto: OfprotoDpif, type: str, why: str, rundir: str) -> None:
         self.row = row
         self.name: str = row.name
         self.ofproto = ofproto
@@ -70,6 +71,7 @@ class Bridge:
         self._bundles: dict[str, BundleSettings] = {}
         self.mirrors = Mirrors(ofproto)
         self.flow_tables = FlowTables(ofproto)
+        self.controllers = BridgeControllers(ofproto, rundir)
         self._mirror_outputs: set[str] = set()
         self._mac = 0
         self._min_mtu = DEFAULT_MTU
@@ -158,8 +160,8 @@ class Bridge:
             if spec is not None:
                 self._delete_port(config.name, spec.ofp_port)
 
-    def configure(self, idl: Idl, root: Row | None, unsupported: Unsupported) -> None:
-        """Everything that can be set once the ports are there."""
+    def configure(self, idl: Idl, root: Row | None, restoring: bool, unsupported: Unsupported) -> None:
+        """Everything that can be set once the ports are there. `restoring`: flows are being put back."""
         self._configure_ports(unsupported)
         self.update_mtu()
         self.mirrors.configure(idl, self.row, self._has_bundle)
@@ -167,9 +169,7 @@ class Bridge:
         self._configure_identity()
         self.flow_tables.configure(idl, self.row)
         configure_bridge(self, root, unsupported)
-
-    def close(self) -> None:
-        """The bridge is about to be destroyed."""
+        self.controllers.configure(idl, self.row, restoring, unsupported)
 
     def _configure_ports(self, unsupported: Unsupported) -> None:
         """Set how the ports treat VLANs; ports without a working interface have no bundle."""

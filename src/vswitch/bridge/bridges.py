@@ -17,7 +17,9 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.bridge import Bridge
+from vswitch.bridge.columns import boolean
 from vswitch.bridge.config import ConfigCache, PortConfig
+from vswitch.bridge.controllers import configure_tls, default_rundir
 from vswitch.bridge.datapaths import Choice
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.report import Report
@@ -34,10 +36,13 @@ reconfigured: Final = coverage.counter("bridge_reconfigure")
 @final
 class Bridges:
     """A `Part`. `ofprotos` is another one, run by whoever runs this: packets flow whatever the
-    database does. `commands` gets the runtime commands that belong to bridges."""
+    database does. `commands` gets the runtime commands that belong to bridges; `rundir` is where
+    bridges have their sockets, the usual directory if not given."""
 
-    def __init__(self, ofprotos: Ofprotos, idl: Idl, clock: Clock, commands: Commands | None = None) -> None:
+    def __init__(self, ofprotos: Ofprotos, idl: Idl, clock: Clock, commands: Commands | None = None,
+                 rundir: str = "") -> None:
         self.ofprotos = ofprotos
+        self.rundir: str = os.path.normpath(rundir or default_rundir())
         self.idl = idl
         self.clock = clock
         self.configured: bool = False
@@ -118,6 +123,7 @@ class Bridges:
         self._cache.forget(changed)
         self.report.forget(changed)
         root = self.idl.root()
+        restoring = self._restoring(root)
         rows = self._wanted_bridges(root)
         ports = {name: self._wanted_ports(row) for name, row in rows.items()}
         for name in list(self.bridges):
@@ -137,14 +143,26 @@ class Bridges:
         if not self._carried_out:
             self.ofprotos.delete_garbage_ports()
         configure_switch(root, self.unsupported)
+        configure_tls(self.ofprotos.tls, next(iter(self.idl.refs(root, "ssl")), None) if root else None)
         for backer in self.ofprotos.backers.values():
             configure_backer(backer, root, self.unsupported)
         for bridge in self.bridges.values():
-            bridge.configure(self.idl, root, self.unsupported)
+            bridge.configure(self.idl, root, restoring, self.unsupported)
         self._status.reconfigured(now)
         if root is not None:
             self.report.put(root, cur_cfg=root.next_cfg)
         self._carried_out = True
+
+    def _restoring(self, root: Row | None) -> bool:
+        """Whether flows are being put back after a restart (other_config:flow-restore-wait). It counts
+        only where it is set when the process starts."""
+        waiting = boolean(root.other_config, "flow-restore-wait") if root is not None else False
+        ofprotos = self.ofprotos
+        if not self._carried_out:
+            ofprotos.flow_restore_wait = waiting
+        elif ofprotos.flow_restore_wait and not waiting:
+            ofprotos.end_restore()
+        return ofprotos.flow_restore_wait
 
     def _wanted_bridges(self, root: Row | None) -> dict[str, Row]:
         wanted: dict[str, Row] = {}
@@ -175,10 +193,9 @@ class Bridges:
             self._status.bridge_failed(row, text)
             return
         self._failed.pop(row.name, None)
-        bridge = self.bridges[row.name] = Bridge(row, ofproto, type, why)
+        bridge = self.bridges[row.name] = Bridge(row, ofproto, type, why, self.rundir)
         bridge.delete_ports(ports)
 
     def _destroy(self, name: str) -> None:
-        bridge = self.bridges.pop(name)
-        bridge.close()
+        del self.bridges[name]
         self.ofprotos.destroy(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, final
+from uuid import UUID
 
 from vswitch.base import coverage
 from vswitch.bridge.bridge import Bridge
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 STATUS_CHECK_INTERVAL: Final = 100
 """ms between two looks at devices that change."""
+CONTROLLER_INTERVAL: Final = 500
+"""ms between two looks at whether controllers are connected."""
 MIN_STATS_INTERVAL: Final = 5000
 """ms between two looks at counters, unless other_config:stats-update-interval asks for more."""
 A_TURN: Final = 20
@@ -44,6 +47,8 @@ class Status:
         self._changes_seen = -1
         self._next_check = 0
         self._next_stats = 0
+        self._next_controllers = 0
+        self._controllers_told: dict[UUID, Any] = {}
         self._to_read: deque[tuple[str, str]] = deque()
         self._stale = True
         self._watch: LinkWatch | None = None
@@ -64,6 +69,9 @@ class Status:
                 for bridge in self._bridges.bridges.values():
                     bridge.update_mtu()
                     self._look_at(bridge)
+        if now >= self._next_controllers:
+            self._next_controllers = now + CONTROLLER_INTERVAL
+            self._controllers(now >= self._next_stats)
         if now >= self._next_stats:
             self._next_stats = now + self._interval()
             self._to_read.extend((b.name, i) for b in self._bridges.bridges.values() for i in b.interfaces)
@@ -74,7 +82,7 @@ class Status:
         """Clock ms when something is due."""
         if self._stale or sum(counter.total for counter in _changes) != self._changes_seen:
             return min(self._next_check, self._next_stats)
-        return self._next_stats
+        return min(self._next_controllers, self._next_stats)
 
     def fds(self) -> list[int]:
         """Readable when a device comes that an interface waits for, or one changes."""
@@ -193,6 +201,21 @@ class Status:
                 row = idl.row("Mirror", uuid)
                 if row is not None:
                     self._bridges.report.put(row, statistics=counters)
+
+    def _controllers(self, everything: bool) -> None:
+        """How controllers fare: at once when that changes, and how long it has been so now and then."""
+        idl = self._bridges.idl
+        told: dict[UUID, Any] = {}
+        for bridge in self._bridges.bridges.values():
+            for uuid, columns in bridge.controllers.status().items():
+                status = columns["status"]
+                state = (status.get("state"), status.get("last_error"))
+                what = (columns["is_connected"], columns["role"], state)
+                told[uuid] = what
+                row = idl.row("Controller", uuid)
+                if row is not None and (everything or self._controllers_told.get(uuid) != what):
+                    self._bridges.report.put(row, **columns)
+        self._controllers_told = told
 
     # The whole switch.
 
