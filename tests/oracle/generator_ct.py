@@ -26,7 +26,7 @@ class CtGenerator(Generator):
         """A packet, sometimes one that a tracker has seen."""
         rng = self.random
         text = super().packet()
-        while rng.random() < 0.7 and "nw_tos" not in text:
+        while "nw_frag=later" in text or (rng.random() < 0.7 and "nw_tos" not in text):
             text = super().packet()
         text = text.replace("in_port=5", "in_port=1").replace("in_port=6", "in_port=2")
         kind = next((k for k in (*OVER_IPV4, *OVER_IPV6) if f",{k}," in text), "")
@@ -80,7 +80,7 @@ class CtGenerator(Generator):
                 pool += [*(lambda: f"resubmit(,{rng.randrange(table + 1, N_TABLES)},ct)",) * 3]
         chosen = [rng.choice(pool)() for _ in range(rng.choice([1, 2, 2, 3, 4]))]
         if rng.random() < 0.15:
-            return ",".join([*chosen, self.wrapped()])
+            return ",".join([*chosen, self.wrapped(ip)])
         if table < N_TABLES - 1 and rng.random() < 0.3:
             chosen.append(f"goto_table:{rng.randrange(table + 1, N_TABLES)}")
         return ",".join(chosen)
@@ -130,13 +130,14 @@ class CtGenerator(Generator):
         flags = rng.choice(["", "", ",random", ",hash", ",persistent", ",persistent,random"])
         return f"nat({rng.choice(['src', 'dst'])}={low}{high}{ports}{flags})"
 
-    def wrapped(self) -> str:
+    def wrapped(self, ip: bool) -> str:
         """A header put around, and taken off again or not; ends what can be done with the packet."""
+        label = [f"encap(mpls),set_field:77->mpls_label,encap(ethernet),{self.out()}"] if ip else []
         return self.random.choice([
+            *label,
             f"encap(nsh),set_field:0x123->nsh_spi,encap(ethernet),{self.out()}",
             f"encap(nsh(md_type=1)),set_field:0x5->nsh_c2,encap(ethernet),set_field:00:00:00:00:00:09->eth_dst,{self.out()}",
             f"encap(nsh(md_type=2,tlv(0x1000,10,0x12345678))),encap(ethernet),{self.out()}",
-            f"encap(mpls),set_field:77->mpls_label,encap(ethernet),{self.out()}",
             f"decap(),encap(ethernet),{self.ethernet()},{self.out()}",
             f"decap(),{self.out()}",
         ])  # fmt: skip
