@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def our_server(path: Path, schema: Json) -> Iterator[tuple[str, Server]]:
 
 
 @contextmanager
-def real_server(path: Path, schema: Json) -> Iterator[str]:
+def real_server(path: Path, schema: Json, options: Sequence[str] = ()) -> Iterator[str]:
     """The real ovsdb-server; its socket's path."""
     sock = f"{path}.real.sock"
     if not path.exists():
@@ -100,7 +100,14 @@ def real_server(path: Path, schema: Json) -> Iterator[str]:
         subprocess.run(["ovsdb-tool", "create", str(path), str(text)], check=True)
     env = dict(os.environ, OVS_RUNDIR=str(path.parent), OVS_LOGDIR=str(path.parent))
     process = subprocess.Popen(
-        ["ovsdb-server", str(path), f"--remote=punix:{sock}", f"--unixctl={path}.ctl", "--no-chdir"],
+        [
+            "ovsdb-server",
+            str(path),
+            f"--remote=punix:{sock}",
+            f"--unixctl={path}.ctl",
+            "--no-chdir",
+            *options,
+        ],
         env=env,
         stderr=subprocess.DEVNULL,
     )

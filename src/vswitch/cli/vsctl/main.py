@@ -262,8 +262,11 @@ def carry_out(argv: Sequence[str]) -> str:
         return said
     session = Session(line, argv)
     set_timeout(line)
-    with contextlib.closing(open_database(line)) as client:
-        return session.run(client)
+    try:
+        with contextlib.closing(open_database(line)) as client:
+            return session.run(client)
+    finally:
+        signal.alarm(0)
 
 
 def main(argv: Sequence[str]) -> int:

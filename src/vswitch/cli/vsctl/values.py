@@ -248,7 +248,8 @@ def _element(type: Type, scanner: Scanner, symbols: Symbols | None, values: dict
     if type.is_map():
         scanner.skip()
         if scanner.peek() != "=":
-            raise VsctlError(f'{text}: syntax error at "{scanner.peek()}" expecting "="')
+            where = f'{scanner.peek()}" expecting "="' if scanner.peek() else ""
+            raise VsctlError(f'{text}: syntax error at "{where}')
         scanner.at += 1
         value = atom_from(type.value, token(), symbols)
     for key in keys:
