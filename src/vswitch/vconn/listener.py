@@ -13,7 +13,8 @@ from vswitch.vconn.stream import Stream, accepted_stream
 from vswitch.vconn.tls import Tls
 
 log: Final = Vlog("stream")
-BACKLOG: Final = 64
+BACKLOG: Final = 1024
+"""Connecting to a Unix socket fails at once if so many wait already."""
 
 
 @final
