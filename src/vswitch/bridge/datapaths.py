@@ -8,7 +8,7 @@ import subprocess
 from typing import Final, final
 
 from vswitch.base.vlog import Vlog
-from vswitch.dpif.open import dpif_types
+from vswitch.dpif.open import dpif_types, is_kernel
 from vswitch.netlink.errors import NlError
 from vswitch.netlink.genl import lookup_family
 
@@ -47,7 +47,9 @@ class Choice:
         if type:
             return type, ""
         if not self._chosen:
-            self._why = kernel_datapath() if "system" in dpif_types() else "datapath type system is disabled"
+            self._why = kernel_datapath() if is_kernel("system") else ""
+            if "system" not in dpif_types():
+                self._why = "datapath type system is disabled"
             self._chosen = "netdev" if self._why else "system"
             if self._why:
                 log.warn("%s: bridges without datapath_type use the userspace datapath (netdev)", self._why)

@@ -19,7 +19,7 @@ from vswitch.daemon.memory_log import MemoryLog
 from vswitch.dpif import open as dpif_open
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_exact_flow
-from vswitch.netdev import dummy, registry
+from vswitch.netdev import devices, dummy, registry
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
 from vswitch.ofproto_dpif.usage import usage
 from vswitch.vconn.tls import TlsSettings
@@ -65,12 +65,13 @@ class Vswitchd:
         """Make what the process consists of."""
         settings = self._settings
         self._daemon = daemon
+        if settings.disable_system:
+            dpif_open.disable("system")
         if settings.dummy is not None:
+            assert devices.TYPES  # They are known to the registry once imported: dummies replace them.
             registry.enable_dummy(settings.dummy)
             dpif_open.enable_dummy(settings.dummy)
             dummy.register_commands(daemon.commands, _compose)
-        if settings.disable_system:
-            dpif_open.disable("system")
         ofprotos = Ofprotos(self._clock, daemon.commands)
         daemon.memory.register(lambda: usage(ofprotos))
         _use_for_database(settings.tls)

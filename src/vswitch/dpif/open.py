@@ -87,7 +87,7 @@ def _dummy_opener(type: str) -> Opener:
     def opener(name: str, clock: Clock, create: bool) -> Dpif:
         from vswitch.dpif.userspace.provider import UserspaceDpif
 
-        return UserspaceDpif(name, clock, create, dummy=True, type=type)
+        return UserspaceDpif(name, clock, create, dummy=True, type=type, number_by_name=True)
 
     return opener
 
@@ -95,10 +95,9 @@ def _dummy_opener(type: str) -> Opener:
 def enable_dummy(override: str = "") -> None:
     """Have datapaths of type "dummy", and with `override` "system" that one type, with "override" all
     types replaced by them; as `ovs-vswitchd --enable-dummy[=system|override]`."""
-    replaced = {"system": ["system"], "override": list(PROVIDERS)}.get(override, [])
+    replaced = {"system": ["system"], "override": ["system", *PROVIDERS]}.get(override, [])
     for type in ("dummy", *replaced):
-        if type in PROVIDERS or type == "dummy":
-            PROVIDERS[type] = _dummy_opener(type)
+        PROVIDERS[type] = _dummy_opener(type)
 
 
 def disable(type: str) -> None:
@@ -106,9 +105,14 @@ def disable(type: str) -> None:
     PROVIDERS.pop(type, None)
 
 
+def is_kernel(type: str) -> bool:
+    """Whether datapaths of `type` are the kernel's; dummies may stand in for them."""
+    return PROVIDERS.get(type) is _open_system
+
+
 def enumerate_datapaths(type: str) -> list[str]:
     """The names of the datapaths of `type` that there are, whoever made them. DpifError."""
-    if PROVIDERS.get(type) is _open_system:
+    if is_kernel(type):
         from vswitch.dpif.kernel.provider import list_datapaths
 
         return list_datapaths()
@@ -331,8 +335,11 @@ class LoggedDpif(Dpif):
     def ct_dump(self, zone: int | None = None) -> Iterator[CtEntry]:
         return self._do("ct_dump", self.provider.ct_dump, zone)
 
-    def ct_flush(self, zone: int | None = None) -> None:
-        self._do("ct_flush" if zone is None else f"ct_flush(zone={zone})", self.provider.ct_flush, zone)
+    def ct_flush(
+        self, zone: int | None = None, wanted: Callable[[CtEntry], bool] | None = None
+    ) -> None:
+        operation = "ct_flush" if zone is None else f"ct_flush(zone={zone})"
+        self._do(operation, self.provider.ct_flush, zone, wanted)
 
     def ct_set_limits(self, limits: Sequence[CtLimit]) -> None:
         self._do("ct_set_limits", self.provider.ct_set_limits, limits)

@@ -14,7 +14,7 @@ wraps each provider's methods once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from vswitch.dpif.types import (
     CtEntry,
@@ -184,8 +184,10 @@ class Dpif(ABC):
         """Tracked connections; EOPNOTSUPP where the datapath tracks none."""
 
     @abstractmethod
-    def ct_flush(self, zone: int | None = None) -> None:
-        """Forget tracked connections, of one zone or all."""
+    def ct_flush(
+        self, zone: int | None = None, wanted: Callable[[CtEntry], bool] | None = None
+    ) -> None:
+        """Forget tracked connections, of one zone or all; only those for which `wanted` is true."""
 
     @abstractmethod
     def ct_set_limits(self, limits: Sequence[CtLimit]) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from vswitch.base.unixctl import CommandError, Commands
+from vswitch.dpif import dpctl
 from vswitch.dpif.types import DpifError, DpifFlow
-from vswitch.ofproto_dpif import dump_filter, show
+from vswitch.ofproto_dpif import show
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
@@ -40,16 +41,12 @@ def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
         ("dpif/show-facets", "bridge", 1, 1, c.dpif_show_facets),
         ("dpif/show-dp-features", "bridge", 1, 1, c.dpif_show_dp_features),
         ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 3, c.dpif_dump_flows),
-        ("dpctl/dump-dps", "", 0, 0, c.dpif_dump_dps),
-        ("dpctl/show", "[-s] [dp...]", 0, 99, c.dpctl_show),
-        ("dpctl/dump-flows", "[-m] [--names | --no-names] [dp] [filter=filter] [type=type] [pmd=pmd]", 0, 99,
-         c.dpctl_dump_flows),
-        ("dpctl/del-flows", "[dp]", 0, 1, c.dpctl_del_flows),
         ("upcall/show", "", 0, 0, c.upcall_show),
         ("revalidator/wait", "", 0, 0, c.revalidator_wait),
         ("revalidator/purge", "", 0, 0, c.revalidator_purge),
     ):
         commands.register(name, usage, least, most, fn)
+    dpctl.register(commands, ofprotos.clock)
 
 
 @final
@@ -160,29 +157,6 @@ class _Commands:
                 lines.append(show.flow(backer, flow, verbose, names, dpctl=False))
         return "".join(f"{line}\n" for line in lines)
 
-    # dpctl/...
-
-    def dpctl_show(self, args: list[str]) -> str:
-        statistics = "-s" in args or "--statistics" in args
-        names = [arg for arg in args if not arg.startswith("-")]
-        backers = [self._backer([name]) for name in names] if names else self._backers()
-        return "".join(show.datapath(backer, statistics) for backer in backers)
-
-    def dpctl_dump_flows(self, args: list[str]) -> str:
-        verbose, names, rest = _dump_options(args)
-        words, rest = _keywords(rest, ("filter", "type", "pmd"))
-        backer = self._backer(rest)
-        wanted = dump_filter.parse(backer, words.get("filter", ""), words.get("type"), words.get("pmd", ""))
-        flows = [flow for flow in self._dump(backer) if wanted.fits(flow)]
-        lines = [show.flow(backer, flow, verbose, names, dpctl=True) for flow in flows]
-        if lines and backer.type != "system" and "pmd" not in words:
-            lines.insert(0, "flow-dump from the main thread:")
-        return "".join(f"{line}\n" for line in lines)
-
-    def dpctl_del_flows(self, args: list[str]) -> str:
-        self._backer(args).dpif.flow_flush()
-        return ""
-
     def _dump(self, backer: Backer) -> list[DpifFlow]:
         try:
             return list(backer.dpif.flow_dump())
@@ -224,16 +198,3 @@ def _dump_options(args: list[str]) -> tuple[bool, bool, list[str]]:
         else:
             rest.append(arg)
     return verbose, verbose if names is None else names, rest
-
-
-def _keywords(args: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
-    """The values of the "NAME=value" words at the end, each name once, and what is in front."""
-    rest = list(args)
-    found: dict[str, str] = {}
-    while rest:
-        name, equals, value = rest[-1].partition("=")
-        if not equals or name not in names or name in found:
-            break
-        found[name] = value
-        rest.pop()
-    return found, rest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vswitch.dpif.odp_text import format_actions, format_dpif_flow
-from vswitch.dpif.types import DpifError, DpifFlow
+from vswitch.dpif.types import DpifFlow
 from vswitch.flow.match import Match
 from vswitch.netdev.registry import netdev_from_name
 from vswitch.ofproto_dpif.bundle import ODPP_NONE, OfportDpif
@@ -30,7 +30,7 @@ def mac_text(mac: int) -> str:
     return ":".join(f"{mac >> shift & 0xFF:02x}" for shift in range(40, -1, -8))
 
 
-# dpif/show, dpctl/show.
+# dpif/show.
 
 
 def backer(b: Backer) -> str:
@@ -59,55 +59,6 @@ def _port(port: OfportDpif) -> str:
 def _device_type(name: str, type: str) -> str:
     netdev = netdev_from_name(name)
     return netdev.type if netdev is not None else type
-
-
-def datapath(b: Backer, statistics: bool) -> str:
-    """`dpctl/show`: lookups, flows, ports by number, and with `statistics` their counters."""
-    stats = b.dpif.stats()
-    lines = [
-        f"{dp_name(b)}:",
-        f"  lookups: hit:{stats.n_hit} missed:{stats.n_missed} lost:{stats.n_lost}",
-        f"  flows: {stats.n_flows}",
-    ]
-    if b.type == "system":
-        n_packets = stats.n_hit + stats.n_missed
-        per_packet = stats.n_mask_hit / n_packets if n_packets else 0.0
-        lines.append(f"  masks: hit:{stats.n_mask_hit} total:{stats.n_masks} hit/pkt:{per_packet:.2f}")
-        rate = 100 * stats.n_cache_hit / n_packets if n_packets else 0.0
-        lines.append(f"  cache: hit:{stats.n_cache_hit} hit-rate:{rate:.2f}%")
-    for port in b.dpif.port_dump():
-        type = _device_type(port.name, port.type)
-        lines.append(f"  port {port.port_no}: {port.name}" + ("" if type == "system" else f" ({type})"))
-        if statistics:
-            lines.extend(_port_stats(b, port.port_no))
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _port_stats(b: Backer, port_no: int) -> list[str]:
-    try:
-        s = b.dpif.port_stats(port_no)
-    except DpifError as error:
-        return [f"    could not retrieve stats ({error.strerror})"]
-
-    def n(name: str) -> str:
-        return str(s[name]) if name in s else "?"
-
-    return [
-        f"    RX packets:{n('rx_packets')} errors:{n('rx_errors')} dropped:{n('rx_dropped')} "
-        f"overruns:{n('rx_over_errors')} frame:{n('rx_frame_errors')}",
-        f"    TX packets:{n('tx_packets')} errors:{n('tx_errors')} dropped:{n('tx_dropped')} "
-        f"aborted:{n('tx_aborted_errors')} carrier:{n('tx_carrier_errors')}",
-        f"    collisions:{n('collisions')}",
-        f"    RX bytes:{n('rx_bytes')}{_scaled(s.get('rx_bytes', 0))}  "
-        f"TX bytes:{n('tx_bytes')}{_scaled(s.get('tx_bytes', 0))}",
-    ]
-
-
-def _scaled(n_bytes: int) -> str:
-    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if n_bytes >= 1024**power:
-            return f" ({n_bytes / 1024**power:.1f} {unit})"
-    return ""
 
 
 # Datapath flows.

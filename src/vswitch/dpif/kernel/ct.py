@@ -9,7 +9,7 @@ import errno
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from vswitch.dpif.types import CtEntry
@@ -175,22 +175,24 @@ def dump(zone: int | None = None) -> Iterator[CtEntry]:
             yield entry
 
 
-def flush(zone: int | None = None) -> None:
-    """Forget all connections, or those of `zone`. NlError.
+def flush(zone: int | None = None, wanted: Callable[[CtEntry], bool] | None = None) -> None:
+    """Forget all connections, or those of `zone` that are `wanted`. NlError.
 
     Kernels before 6.10 take a deletion by zone for a deletion of all, so a zone is listed and
     its connections are deleted one by one.
     """
     sock = _open()
     try:
-        if zone is None:
+        if zone is None and wanted is None:
             sock.transact(CT_DELETE, 0, _nfgenmsg(socket.AF_UNSPEC), "flush connections")
             return
         batch = sock.new_batch()
         for m in _messages(sock):
             payload = m.payload()
             attrs = parse(payload, _NFGENMSG_LEN)
-            if _be16(attrs, CTA_ZONE) != zone or CTA_TUPLE_ORIG not in attrs:
+            if CTA_TUPLE_ORIG not in attrs or (zone is not None and _be16(attrs, CTA_ZONE) != zone):
+                continue
+            if wanted is not None and not wanted(parse_entry(payload)):
                 continue
             batch.begin(CT_DELETE, 0, False)
             b: Builder = batch.builder

@@ -486,8 +486,10 @@ class DpifKernel(Dpif):
     def ct_dump(self, zone: int | None = None) -> Iterator[CtEntry]:
         return iter(self._call("ct dump", lambda: list(ct.dump(zone))))
 
-    def ct_flush(self, zone: int | None = None) -> None:
-        self._call("ct flush", ct.flush, zone)
+    def ct_flush(
+        self, zone: int | None = None, wanted: Callable[[CtEntry], bool] | None = None
+    ) -> None:
+        self._call("ct flush", ct.flush, zone, wanted)
 
     def _limits(self, operation: str, fn: Callable[..., T], *args: object) -> T:
         if not self._families.ct_limit:

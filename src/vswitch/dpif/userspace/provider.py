@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from vswitch.base.clock import Clock
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
@@ -75,6 +75,7 @@ class Datapath:
         self.type = type
         self.clock = clock
         self.dummy = dummy
+        self.number_by_name = False
         self.scope = scope()
         """Where its devices are open, whatever the current scope may be later."""
         self.queues = UpcallQueues()
@@ -190,11 +191,13 @@ class UserspaceDpif(Dpif):
     """An open userspace datapath."""
 
     def __init__(
-        self, name: str, clock: Clock, create: bool = True, dummy: bool = False, type: str = "netdev"
+        self, name: str, clock: Clock, create: bool = True, dummy: bool = False, type: str = "netdev",
+        number_by_name: bool = False,
     ) -> None:
         """Open datapath `name`, making it with its local port if it is absent and `create`.
 
         `dummy`: its internal ports are dummies, not taps; `type` is what it is called then.
+        `number_by_name`: port p3 gets number 3 where that is free, br3 103.
         DpifError: ENODEV if absent; what the local port's device says (EPERM without the right to
         make a tap).
         """
@@ -207,6 +210,7 @@ class UserspaceDpif(Dpif):
             if not create:
                 raise DpifError(errno.ENODEV, "open", f"{self.type}@{name}")
             found = Datapath(name, type, clock, dummy)
+            found.number_by_name = number_by_name
             self._dp = found
             try:
                 self.port_add(name, "internal", LOCAL_PORT)
@@ -310,7 +314,7 @@ class UserspaceDpif(Dpif):
                 raise self._error(errno.EFBIG, "port add", name)
             number = port_no
         else:
-            number = self._free_port()
+            number = self._free_port(name)
             if number < 0:
                 raise self._error(errno.EFBIG, "port add", name)
         opened_as = NETDEV_TYPES.get(type, type)
@@ -331,9 +335,14 @@ class UserspaceDpif(Dpif):
             raise self._error(e.errno or errno.EIO, "port add", name, e.strerror or "") from e
         return number
 
-    def _free_port(self) -> int:
-        """The lowest free number above the local port; -1 if there is none."""
+    def _free_port(self, name: str) -> int:
+        """The number that the name suggests where names do, else the lowest free one above the local
+        port; -1 if there is none."""
         ports = self._dp.ports
+        if self._dp.number_by_name:
+            number = _number_in(name)
+            if 0 < number < MAX_PORTS and number not in ports:
+                return number
         for number in range(1, MAX_PORTS):
             if number not in ports:
                 return number
@@ -550,7 +559,9 @@ class UserspaceDpif(Dpif):
     def ct_dump(self, zone: int | None = None) -> Iterator[CtEntry]:
         raise self._error(errno.EOPNOTSUPP, "ct dump")
 
-    def ct_flush(self, zone: int | None = None) -> None:
+    def ct_flush(
+        self, zone: int | None = None, wanted: Callable[[CtEntry], bool] | None = None
+    ) -> None:
         raise self._error(errno.EOPNOTSUPP, "ct flush")
 
     def ct_set_limits(self, limits: Sequence[CtLimit]) -> None:
@@ -567,6 +578,19 @@ class UserspaceDpif(Dpif):
         core.emc.sweep()
         return {"masks": len(core.dpcls.subtables), "emc entries": int(core.emc.count),
                 "flows": len(self._dp.flows), "meters": len(core.meters)}
+
+
+def _number_in(name: str) -> int:
+    """The number that a port's name has in it, 100 more for a bridge's; 0 if it has none."""
+    digits = ""
+    for c in name:
+        if "0" <= c <= "9":
+            digits += c
+        elif digits:
+            break
+    if not digits or len(digits) > 9:
+        return 0
+    return int(digits) + (100 if name.startswith("br") else 0)
 
 
 def _with_tag_presence(mask: Flow) -> Flow:

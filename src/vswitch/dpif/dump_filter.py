@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from vswitch.base.unixctl import CommandError
+from vswitch.dpif.types import DpifFlow
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import PROTOCOLS, field_by_text_name, parse_match_word
 from vswitch.flow.prereq import prereqs_ok
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
-
-if TYPE_CHECKING:
-    from vswitch.dpif.types import DpifFlow
-    from vswitch.ofproto_dpif.backer import Backer
 
 OURS: Final = ("all", "ovs", "non-offloaded")
 """Types that flows which the datapath itself forwards by are of."""
@@ -41,11 +38,10 @@ class DumpFilter:
         return flow.key.equal_in(self.match.flow, both)
 
 
-def parse(backer: Backer, filter: str, types: str | None, pmd: str) -> DumpFilter:
-    """The filter for flows of `backer`. Port names are those of its datapath's ports. CommandError
-    in ovs-vswitchd's words."""
+def parse(ports: Mapping[str, int], filter: str, types: str | None, pmd: str) -> DumpFilter:
+    """The filter for flows of a datapath whose `ports` are these. CommandError in ovs-vswitchd's
+    words."""
     match = Match()
-    ports = {port.name: port.port_no for port in backer.dpif.port_dump()} if filter else {}
     try:
         for word in split_words(filter):
             _add(match, word, ports)

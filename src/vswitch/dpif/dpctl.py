@@ -1,0 +1,185 @@
+"""`dpctl/...`: datapaths as they are, below all bridges, with the commands and words of ovs-dpctl(8).
+
+Each command opens the datapath that it is about anew, so it sees what anybody made there, and it
+needs nothing of the switch. `register` puts all of them on a process's list.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
+
+from vswitch.base.clock import Clock
+from vswitch.base.unixctl import ANY, CommandError, Commands
+from vswitch.dpif.open import dpif_open, dpif_types, enumerate_datapaths
+from vswitch.dpif.provider import Dpif
+from vswitch.dpif.types import DpifError
+
+PROGRAM: Final = "ovs-vswitchd"
+"""What error messages begin with, whoever serves: tools compare them."""
+DEFAULT_TYPE: Final = "system"
+
+
+def failed(what: str, error: int = 0) -> CommandError:
+    """An error as all these commands give it: "ovs-vswitchd: WHAT (errno's text)"."""
+    return CommandError(f"{PROGRAM}: {what}" + (f" ({os.strerror(error)})" if error else ""))
+
+
+@dataclass
+class Options:
+    """Options of a command, from wherever they stand among its arguments."""
+
+    statistics: bool = False
+    clear: bool = False
+    may_create: bool = False
+    more: bool = False
+    names: bool | None = None
+
+    @property
+    def by_name(self) -> bool:
+        """Whether ports are printed by name: where all is told, unless told otherwise."""
+        return self.more if self.names is None else self.names
+
+
+_FLAGS: Final = {
+    "-s": ("statistics", True),
+    "--statistics": ("statistics", True),
+    "--clear": ("clear", True),
+    "--may-create": ("may_create", True),
+    "-m": ("more", True),
+    "--more": ("more", True),
+    "--names": ("names", True),
+    "--no-names": ("names", False),
+}
+
+
+def take_options(args: Sequence[str]) -> tuple[Options, list[str]]:
+    """The options among `args`, and what is left. CommandError."""
+    options = Options()
+    rest: list[str] = []
+    for n, arg in enumerate(args):
+        if arg == "--":
+            rest += args[n + 1 :]
+            break
+        if arg in _FLAGS:
+            name, value = _FLAGS[arg]
+            setattr(options, name, value)
+        elif arg in ("--read-only", "-"):
+            rest += [arg] if arg == "-" else []
+        elif arg.startswith("-"):
+            raise CommandError(f"Unrecognized option {arg}")
+        else:
+            rest.append(arg)
+    return options, rest
+
+
+@final
+class Datapaths:
+    """Finds and opens datapaths by the names that commands have for them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def split(self, name: str) -> tuple[str, str]:
+        """(type, name) of "TYPE@NAME". A name alone is that of the one datapath which has it, else of
+        the kernel's."""
+        type, at, rest = name.partition("@")
+        if at:
+            return type or DEFAULT_TYPE, rest
+        owners = [type for type, known in self.all() if known == name]
+        return (owners[0] if owners else DEFAULT_TYPE), name
+
+    def all(self) -> list[tuple[str, str]]:
+        """(type, name) of every datapath there is."""
+        found: list[tuple[str, str]] = []
+        for type in dpif_types():
+            # A machine without a kind of datapath has none of them.
+            with suppress(DpifError):
+                found += [(type, name) for name in enumerate_datapaths(type)]
+        return found
+
+    def open(self, name: str, what: str = "opening datapath") -> Dpif:
+        """Open "[TYPE@]NAME". CommandError says that `what` failed."""
+        type, short = self.split(name)
+        try:
+            return dpif_open(short, type, self.clock)
+        except DpifError as e:
+            raise failed(what, e.errno or 0) from e
+
+    def exists(self, name: str) -> bool:
+        """Whether `name` is a datapath's."""
+        return self.split(name) in self.all()
+
+    def the_one(self) -> str:
+        """The name, with its type, of the only datapath. CommandError if there are more, or none."""
+        found = self.all()
+        if len(found) == 1:
+            return "@".join(found[0])
+        more = f"{PROGRAM}: multiple datapaths, specify one\n" if found else ""
+        raise CommandError(f"{more}{PROGRAM}: datapath not found (Invalid argument)")
+
+    def open_optional(self, args: list[str], n_others: int) -> tuple[Dpif, list[str]]:
+        """The datapath that the first of `args` names, or the only one if none of them does; and the
+        other arguments, `n_others` at most. CommandError."""
+        if args and self.exists(args[0]):
+            return self.open(args[0]), args[1:]
+        if len(args) > n_others:
+            raise failed("datapath not found", errno.EINVAL)
+        return self.open(self.the_one()), args
+
+
+Run: TypeAlias = Callable[[Datapaths, Options, list[str]], str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command: `usage` describes its arguments, of which there are `least` to `most` besides
+    options."""
+
+    name: str
+    usage: str
+    least: int
+    most: int
+    run: Run
+
+
+def port_numbers(dpif: Dpif) -> dict[str, int]:
+    """Port name -> number."""
+    return {port.name: port.port_no for port in dpif.port_dump()}
+
+
+def port_names(dpif: Dpif) -> dict[int, str]:
+    """Port number -> name."""
+    return {port.port_no: port.name for port in dpif.port_dump()}
+
+
+def _listing(entries: Sequence[Entry]) -> str:
+    lines = [f"  dpctl/{entry.name:<23} {entry.usage}\n" for entry in entries]
+    return "The available commands are:\n" + "".join(lines)
+
+
+def register(commands: Commands, clock: Clock) -> None:
+    """Register all of `dpctl/...`."""
+    from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ports
+
+    datapaths = Datapaths(clock)
+    entries = [*dpctl_ports.ENTRIES, *dpctl_flows.ENTRIES, *dpctl_ct.ENTRIES, *dpctl_flows.TEXT_ENTRIES]
+    entries.append(Entry("list-commands", "", 0, ANY, lambda _d, _o, _args: _listing(entries)))
+    for entry in entries:
+        commands.register(f"dpctl/{entry.name}", entry.usage, 0, ANY, _handler(entry, datapaths))
+
+
+def _handler(entry: Entry, datapaths: Datapaths) -> Callable[[list[str]], str]:
+    def handle(args: list[str]) -> str:
+        options, rest = take_options(args)
+        if len(rest) < entry.least:
+            raise CommandError(f'"dpctl/{entry.name}" command requires at least {entry.least} arguments')
+        if len(rest) > entry.most:
+            raise CommandError(f'"dpctl/{entry.name}" command takes at most {entry.most} arguments')
+        return entry.run(datapaths, options, rest)
+
+    return handle

@@ -1,0 +1,286 @@
+"""`dpctl/dump-conntrack`, `ct-get-limits` and their like: the connections that a datapath tracks."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from vswitch.dpif.dpctl import Datapaths, Entry, Options, failed
+from vswitch.dpif.provider import Dpif
+from vswitch.dpif.types import CtEntry, CtLimit, DpifError
+
+ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+PROTOCOLS: Final = {
+    ICMP: "icmp", 2: "igmp", TCP: "tcp", UDP: "udp", 33: "dccp", ICMPV6: "icmpv6", 132: "sctp",
+    136: "udplite",
+}  # fmt: skip
+_STATUS: Final = (
+    "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "SRC_NAT", "DST_NAT", "SEQ_ADJUST", "SRC_NAT_DONE",
+    "DST_NAT_DONE", "DYING", "FIXED_TIMEOUT", "TEMPLATE", "UNTRACKED",
+)  # fmt: skip
+"""Bits of `enum ip_conntrack_status`, from the lowest."""
+_STATES: Final = {"FIN_WAIT": "FIN_WAIT_1", "CLOSE": "CLOSED", "NONE": "CLOSED", "SYN_SENT2": "LISTEN"}
+"""Linux's states that have another name here."""
+
+
+def _tuple(proto: int, t: tuple[str, str, int, int]) -> str:
+    source, destination, a, b = t
+    text = f"src={source},dst={destination}"
+    if proto in (ICMP, ICMPV6):
+        return f"{text},id={a},type={b >> 8},code={b & 0xFF}"
+    return f"{text},sport={a},dport={b}"
+
+
+def _protocol(proto: int) -> str:
+    return PROTOCOLS.get(proto, str(proto))
+
+
+def _status(bits: int) -> str:
+    names = [name for n, name in enumerate(_STATUS) if bits >> n & 1]
+    rest = bits >> len(_STATUS) << len(_STATUS)
+    return "|".join(names + ([f"{rest:#x}"] if rest else [])) or "0"
+
+
+def format_connection(c: CtEntry, more: bool, statistics: bool) -> str:
+    """One connection as `dpctl/dump-conntrack` prints it."""
+    text = f"{_protocol(c.proto)},orig=({_tuple(c.proto, c.orig)}),reply=({_tuple(c.proto, c.reply)})"
+    if more:
+        text += f",id={c.id}"
+    if c.zone:
+        text += f",zone={c.zone}"
+    if more:
+        text += f",status={_status(c.status)}"
+    if statistics:
+        text += f",timeout={c.timeout}"
+    if c.mark:
+        text += f",mark={c.mark}"
+    if c.labels:
+        text += f",labels={c.labels:#x}"
+    if c.state:
+        state = _STATES.get(c.state, c.state)
+        text += f",protoinfo=({f'state_orig={state},state_reply' if more else 'state'}={state})"
+    if c.helper:
+        text += f",helper={c.helper}"
+    return text
+
+
+def _zone_option(args: list[str]) -> tuple[int | None, list[str]]:
+    """A last argument "zone=N", and the others."""
+    if args and args[-1].startswith("zone=") and args[-1][5:].isdigit():
+        return int(args[-1][5:]), args[:-1]
+    return None, args
+
+
+def _dump_conntrack(datapaths: Datapaths, options: Options, args: list[str]) -> str:
+    zone, rest = _zone_option(args)
+    dpif, _rest = datapaths.open_optional(rest, 0)
+    try:
+        lines = [format_connection(c, options.more, options.statistics) for c in dpif.ct_dump(zone)]
+    except DpifError as e:
+        raise failed("dumping conntrack entry", e.errno or 0) from e
+    finally:
+        dpif.close()
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _ct_stats_show(datapaths: Datapaths, options: Options, args: list[str]) -> str:
+    zone, rest = _zone_option(args)
+    dpif, _rest = datapaths.open_optional(rest, 0)
+    try:
+        connections = list(dpif.ct_dump(zone))
+    except DpifError as e:
+        raise failed("dumping conntrack entry", e.errno or 0) from e
+    finally:
+        dpif.close()
+    lines = ["Connections Stats:", f"    Total: {len(connections)}"]
+    for proto in (TCP, UDP, 132, ICMP):
+        these = [c for c in connections if c.proto == proto]
+        if not these:
+            continue
+        lines.append(f"  {_protocol(proto).upper()}: {len(these)}")
+        if proto == TCP and options.more:
+            lines.append("    Conn per TCP states:")
+            states = [_STATES.get(c.state, c.state) for c in these]
+            lines += [f"\t  [{state}]={states.count(state)}" for state in sorted(set(states))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+# Flushing by tuple.
+
+Wanted = Callable[[tuple[str, str, int, int], int], bool]
+
+
+def _address(text: str, version: int) -> str:
+    address = ipaddress.ip_address(text)
+    if address.version != version:
+        raise ValueError
+    return str(address)
+
+
+def _sixteen(text: str) -> int:
+    value = int(text, 0)
+    if not 0 <= value <= 0xFFFF:
+        raise ValueError
+    return value
+
+
+def parse_tuple(text: str) -> Wanted:
+    """Whether a connection's tuple fits "ct_nw_src=...,ct_nw_proto=6,ct_tp_src=..." (ovs-vswitchd(8),
+    flush-conntrack). CommandError."""
+    wanted: dict[str, str | int] = {}
+    for word in text.split(","):
+        name, equals, value = word.partition("=")
+        if not word:
+            continue
+        if not equals:
+            raise failed(f"field {name} missing value", errno.EINVAL)
+        try:
+            match name:
+                case "ct_nw_src" | "ct_nw_dst":
+                    wanted[name[-3:]] = _address(value, 4)
+                case "ct_ipv6_src" | "ct_ipv6_dst":
+                    wanted[name[-3:]] = _address(value, 6)
+                case "ct_nw_proto":
+                    wanted["proto"] = _sixteen(value)
+                case "ct_tp_src" | "ct_tp_dst" | "icmp_type" | "icmp_code" | "icmp_id":
+                    wanted[name] = _sixteen(value)
+                case _:
+                    raise failed(f"invalid conntrack tuple field: {name}", errno.EINVAL)
+        except ValueError:
+            raise failed(f"failed to parse field {name}", errno.EINVAL) from None
+    return lambda t, proto: _fits(wanted, t, proto)
+
+
+def _fits(wanted: dict[str, str | int], t: tuple[str, str, int, int], proto: int) -> bool:
+    has: dict[str, str | int] = {"src": t[0], "dst": t[1], "proto": proto}
+    if proto in (ICMP, ICMPV6):
+        has |= {"icmp_id": t[2], "icmp_type": t[3] >> 8, "icmp_code": t[3] & 0xFF}
+    else:
+        has |= {"ct_tp_src": t[2], "ct_tp_dst": t[3]}
+    return all(has.get(name) == value for name, value in wanted.items())
+
+
+def _flush_conntrack(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    dpif, rest = _open_with(datapaths, args)
+    try:
+        zone: int | None = None
+        if rest and rest[0].startswith("zone="):
+            try:
+                zone = _sixteen(rest[0][5:])
+            except ValueError:
+                raise failed("failed to parse zone", errno.EINVAL) from None
+            rest = rest[1:]
+        if len(rest) > 2:
+            raise failed("invalid arguments", errno.EINVAL)
+        wanted: Callable[[CtEntry], bool] | None = None
+        if rest:
+            orig = parse_tuple(rest[0])
+            reply = parse_tuple(rest[1] if len(rest) > 1 else "")
+            zone = zone or 0
+            wanted = lambda c: orig(c.orig, c.proto) and reply(c.reply, c.proto)  # noqa: E731
+        dpif.ct_flush(zone, wanted)
+    except DpifError as e:
+        raise failed("flushing conntrack entries", e.errno or 0) from e
+    finally:
+        dpif.close()
+    return ""
+
+
+def _open_with(datapaths: Datapaths, args: list[str]) -> tuple[Dpif, list[str]]:
+    """The datapath that the first argument names, else the only one, with any number of others."""
+    return datapaths.open_optional(args, len(args))
+
+
+# Limits.
+
+
+def _zone_limit(text: str) -> CtLimit:
+    """"default=N" or "zone=N,limit=N". CommandError."""
+    name, equals, value = text.partition("=")
+    if name == "default" and equals:
+        if not value.isdigit():
+            raise failed("invalid default limit", errno.EINVAL)
+        return CtLimit(None, int(value))
+    found: dict[str, int] = {}
+    for word in text.split(","):
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise failed(f"field {name} missing value", errno.EINVAL)
+        if name not in ("zone", "limit"):
+            raise failed(f"invalid zone limit field: {name}", errno.EINVAL)
+        if not value.isdigit() or (name == "zone" and int(value) > 0xFFFF) or int(value) > 0xFFFFFFFF:
+            raise failed(f"failed to parse field {name}", errno.EINVAL)
+        found[name] = int(value)
+    if len(found) < 2:
+        raise failed("failed to parse zone limit", errno.EINVAL)
+    return CtLimit(found["zone"], found["limit"])
+
+
+def _zones(text: str) -> list[int]:
+    """"zone=N[,N]...". CommandError."""
+    if not text.startswith("zone="):
+        raise failed(f"invalid argument {text}", errno.EINVAL)
+    zones: list[int] = []
+    for word in text[5:].split(","):
+        try:
+            zones.append(_sixteen(word))
+        except ValueError:
+            raise failed("invalid zone", errno.EINVAL) from None
+    return zones
+
+
+def _limits(what: str, datapaths: Datapaths, args: list[str], do: Callable[[Dpif, list[str]], str]) -> str:
+    dpif, rest = _open_with(datapaths, args)
+    try:
+        return do(dpif, rest)
+    except DpifError as e:
+        raise failed(what, e.errno or 0) from e
+    finally:
+        dpif.close()
+
+
+def _ct_set_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    def do(dpif: Dpif, rest: Sequence[str]) -> str:
+        limits = [_zone_limit(text) for text in rest]
+        if not limits:
+            raise failed("no limits given", errno.EINVAL)
+        # The default comes first, as the datapath wants it.
+        dpif.ct_set_limits(sorted(limits, key=lambda limit: limit.zone is not None))
+        return ""
+
+    return _limits("failed to set conntrack limit", datapaths, args, do)
+
+
+def _ct_del_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    def do(dpif: Dpif, rest: Sequence[str]) -> str:
+        if len(rest) != 1:
+            raise failed("zones to delete are missing", errno.EINVAL)
+        dpif.ct_del_limits(_zones(rest[0]))
+        return ""
+
+    return _limits("failed to delete conntrack limit", datapaths, args, do)
+
+
+def _ct_get_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    def do(dpif: Dpif, rest: Sequence[str]) -> str:
+        lines = []
+        for limit in dpif.ct_get_limits(_zones(rest[0]) if rest else []):
+            if limit.zone is None:
+                lines.append(f"default limit={limit.limit}\n")
+            else:
+                lines.append(f"zone={limit.zone},limit={limit.limit},count={limit.count}\n")
+        return "".join(lines)
+
+    return _limits("failed to get conntrack limit", datapaths, args, do)
+
+
+ENTRIES: Final = (
+    Entry("dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 2, _dump_conntrack),
+    Entry("flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, _flush_conntrack),
+    Entry("ct-stats-show", "[dp] [zone=N]", 0, 2, _ct_stats_show),
+    Entry("ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1, 1000, _ct_set_limits),
+    Entry("ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, _ct_del_limits),
+    Entry("ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, _ct_get_limits),
+)
