@@ -43,6 +43,10 @@ VALID: Final[dict[int, int]] = {
 """The reasons that OpenFlow 1.4 has for each kind of message."""
 
 
+VALID13: Final[dict[int, int]] = {**VALID, s.OFPACPT_PACKET_IN: PACKET_IN10 | _bits(c.OFPR_INVALID_TTL)}
+"""The reasons of OpenFlow 1.3 and before, as Open vSwitch sees them."""
+
+
 def default_masks(version: int) -> list[int]:
     """What a connection of `version` gets before it asks for anything."""
     masks = [0] * N_KINDS

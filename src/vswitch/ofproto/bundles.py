@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from vswitch.base import coverage
 from vswitch.flow.fields import by_name
-from vswitch.ofproto.handlers_flow import DELETES, NO_BUFFER, check_flow_mod, check_references
+from vswitch.ofproto.handlers_flow import DELETES, check_flow_mod, check_references
 from vswitch.ofproto.handlers_group import apply_group_mod
 from vswitch.ofproto.handlers_port import apply_port_mod, check_packet_out, check_port_mod
 from vswitch.openflow.errors import OfpError
@@ -43,7 +43,7 @@ class BundleError(Exception):
 
 @final
 class Entry:
-    """One message of a bundle: as it came, and what it says."""
+    """One message of a bundle: what it says, and the message that added it."""
 
     __slots__ = ("body", "data", "version")
 
@@ -67,15 +67,16 @@ class Bundle:
         self.entries: list[Entry] = []
 
 
-def read_entry(ofproto: Ofproto, data: bytes, flow_mod_table_id: bool) -> Entry:
-    """Decode a message that goes into a bundle, and check what does not depend on the tables. OfpError."""
-    message: Message = decode(data, flow_mod_table_id)
+def read_entry(ofproto: Ofproto, inner: bytes, outer: bytes, flow_mod_table_id: bool) -> Entry:
+    """Decode the message `inner` that `outer` puts into a bundle, and check what does not depend on
+    the tables. OfpError."""
+    message: Message = decode(inner, flow_mod_table_id)
     body = message.body
     if isinstance(body, FlowMod):
         check_flow_mod(ofproto, body, message.version, message.form)
     elif not isinstance(body, GroupMod | PortMod | PacketOut):
         raise OfpError("OFPBFC_MSG_UNSUP", type(body).__name__)
-    return Entry(body, data, message.version)
+    return Entry(body, outer, message.version)
 
 
 def commit(ofproto: Ofproto, bundle: Bundle, now: int) -> None:
@@ -125,8 +126,6 @@ class _Commit:
         if isinstance(body, FlowMod):
             check_references(ofproto, body)
             ofproto.flow_mod(body)
-            if body.buffer_id != NO_BUFFER:
-                raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {body.buffer_id}")
         elif isinstance(body, GroupMod):
             # A group's undo puts back the flows that went with it.
             ofproto.tables.journal = None

@@ -16,8 +16,6 @@ from vswitch.ofproto.async_config import NOT_SECONDARY
 from vswitch.ofproto.handlers_table import describe
 from vswitch.ofproto.ofconn import ConnKind, OfConn, Peer
 from vswitch.openflow.constants import (
-    OFPFF_NO_BYT_COUNTS,
-    OFPFF_NO_PKT_COUNTS,
     OFPFF_SEND_FLOW_REM,
     OFPR_ACTION,
     OFPR_PACKET_OUT,
@@ -26,7 +24,7 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import flow as f
 from vswitch.openflow.messages import session as s
 from vswitch.openflow.messages.bundle import RequestForward
-from vswitch.openflow.messages.flow import COUNT_UNKNOWN, FlowRemoved
+from vswitch.openflow.messages.flow import FlowRemoved
 from vswitch.openflow.messages.group import GroupMod
 from vswitch.openflow.messages.meter import MeterMod
 from vswitch.openflow.messages.packet import PacketIn
@@ -294,9 +292,7 @@ class ConnMgr:
         seconds, rest = divmod(self.ofproto.now() - rule.created, 1000)
         removed = FlowRemoved(
             rule.match, rule.priority, rule.cookie, reason, rule.table_id, seconds, rest * 1_000_000,
-            rule.idle_timeout, rule.hard_timeout,
-            COUNT_UNKNOWN if rule.flags & OFPFF_NO_PKT_COUNTS else rule.n_packets,
-            COUNT_UNKNOWN if rule.flags & OFPFF_NO_BYT_COUNTS else rule.n_bytes,
+            rule.idle_timeout, rule.hard_timeout, rule.n_packets, rule.n_bytes,
         )  # fmt: skip
         for conn in wanted:
             conn.send_async(removed)

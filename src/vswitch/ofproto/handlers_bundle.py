@@ -71,13 +71,13 @@ def control(ofconn: OfConn, message: Message, now: int) -> Replies:
     if action is None:
         raise OfpError("OFPBFC_BAD_TYPE", f"bundle control {request.type}")
     action(ofconn, request, now)
-    return (b.BundleControl(request.bundle_id, request.type + 1, request.flags),)
+    return (b.BundleControl(request.bundle_id, request.type + 1),)
 
 
 def add(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Put a message into a bundle, which is opened if it is not yet."""
     request: b.BundleAdd = message.body
-    entry = read_entry(ofconn.connmgr.ofproto, request.message, ofconn.flow_mod_table_id)
+    entry = read_entry(ofconn.connmgr.ofproto, request.message, ofconn.request, ofconn.flow_mod_table_id)
     bundle = ofconn.bundles.get(request.bundle_id)
     if bundle is None:
         bundle = Bundle(request.bundle_id, request.flags, ofconn.request, now)

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.ofproto.multipart import Multipart
 from vswitch.openflow.action_check import check_actions
-from vswitch.openflow.constants import OFPFF_NO_BYT_COUNTS, OFPFF_NO_PKT_COUNTS, OFPTT_ALL
+from vswitch.openflow.constants import OFPTT_ALL
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.messages import flow as f
+from vswitch.openflow.wire.buffer import Reader, Writer
+from vswitch.openflow.wire.match import fits_match, get_match, put_match
 from vswitch.openflow.wire.messages_base import Form
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP15
 
 if TYPE_CHECKING:
+    from vswitch.flow.match import Match
     from vswitch.ofproto.ofconn import Handler, OfConn, Replies
     from vswitch.ofproto.ofproto import Ofproto
     from vswitch.ofproto.rule import Rule
@@ -33,6 +36,8 @@ def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> N
         raise OfpError("OFPFMFC_BAD_TABLE_ID", "every table")
     if fm.command in DELETES:
         return
+    if fm.buffer_id != NO_BUFFER:
+        raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {fm.buffer_id}: nothing is buffered")
     ofproto.tlv.check(fm.match)
     if fm.actions:
         check_actions(fm.actions, fm.match, ofproto.max_ports, fm.table_id, strict=version != OFP10)
@@ -54,9 +59,6 @@ def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     if fm.command in DELETES and ofproto.connmgr.n_tell_removed:
         ofproto.push_stats()
     ofproto.flow_mod(fm)
-    if fm.buffer_id != NO_BUFFER:
-        # The flow is there, but the packet that should go through it isn't: nothing is buffered.
-        raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {fm.buffer_id}")
     return ()
 
 
@@ -68,23 +70,32 @@ def _selected(ofproto: Ofproto, request: f.FlowStatsRequest | f.AggregateStatsRe
     )  # fmt: skip
 
 
+def _sayable(match: Match) -> Match:
+    """As much of `match` as OpenFlow 1.0's own form can say."""
+    if fits_match(match, OFP10):
+        return match
+    w = Writer()
+    put_match(w, match, OFP10)
+    return get_match(Reader(w.getvalue()), OFP10)
+
+
 def flow_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
-    """List flows. Ages need Nicira's form or OpenFlow 1.5."""
+    """List flows. Ages need Nicira's form or OpenFlow 1.5; OpenFlow 1.0's own form tells only as much
+    of a match as it can say. Packets are counted for flows with OFPFF_NO_PKT_COUNTS too."""
     ofproto = ofconn.connmgr.ofproto
     rules = _selected(ofproto, message.body)
+    plain10 = message.version == OFP10 and message.form is Form.OPENFLOW
     ages = message.form is Form.EXTENSION or message.version >= OFP15
 
     def entry(rule: Rule) -> f.FlowStats:
         seconds, rest = divmod(now - rule.created, 1000)
-        flags = rule.flags
         return f.FlowStats(
-            rule.match, rule.actions, rule.priority, rule.table_id, rule.cookie, seconds, rest * 1_000_000,
+            _sayable(rule.match) if plain10 else rule.match,
+            rule.actions, rule.priority, rule.table_id, rule.cookie, seconds, rest * 1_000_000,
             rule.idle_timeout, rule.hard_timeout,
             (now - rule.used) // 1000 if ages else None,
             (now - rule.modified) // 1000 if ages else None,
-            rule.importance, flags,
-            f.COUNT_UNKNOWN if flags & OFPFF_NO_PKT_COUNTS else rule.n_packets,
-            f.COUNT_UNKNOWN if flags & OFPFF_NO_BYT_COUNTS else rule.n_bytes,
+            rule.importance, rule.flags, rule.n_packets, rule.n_bytes,
         )  # fmt: skip
 
     return (Multipart(rules, f.FlowStatsReply, entry),)
@@ -93,8 +104,8 @@ def flow_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
 def aggregate(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Sum flows up."""
     rules = _selected(ofconn.connmgr.ofproto, message.body)
-    packets = sum(rule.n_packets for rule in rules if not rule.flags & OFPFF_NO_PKT_COUNTS)
-    n_bytes = sum(rule.n_bytes for rule in rules if not rule.flags & OFPFF_NO_BYT_COUNTS)
+    packets = sum(rule.n_packets for rule in rules)
+    n_bytes = sum(rule.n_bytes for rule in rules)
     return (f.AggregateStatsReply(packets, n_bytes, len(rules)),)
 
 

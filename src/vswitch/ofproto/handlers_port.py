@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from vswitch.flow.fields import by_name
+from vswitch.flow.fields import FIELDS, by_name
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import W_TUN_METADATA_PRESENT
 from vswitch.ofproto.multipart import Multipart
 from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.constants import (
@@ -33,6 +35,16 @@ CONFIG: Final = OFPPC_PORT_DOWN | OFPPC_NO_RECV | OFPPC_NO_FLOOD | OFPPC_NO_FWD 
 CONFIG10: Final = CONFIG | OFPPC_NO_STP | OFPPC_NO_RECV_STP
 """The OFPPC_* bits that a controller sets; those about the spanning tree need OpenFlow 1.0."""
 
+
+PIPELINE: Final = Flow()
+"""All bits of the fields that a packet-out of 1.5 may set: those that are not in the packet."""
+for _field in FIELDS:
+    if _field.name.startswith(("tun_", "reg", "xreg", "xxreg")) or _field.name in (
+        "in_port", "in_port_oxm", "metadata", "actset_output", "packet_type",
+    ):  # fmt: skip
+        PIPELINE.set(_field, _field.ones)
+for _word in range(W_TUN_METADATA_PRESENT + 1):
+    PIPELINE.words[_word] = -1
 
 # Ports.
 
@@ -109,14 +121,11 @@ def queue_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 
 def queue_config(ofconn: OfConn, message: Message, now: int) -> Replies:
-    """The queues of a port, from 1.4 on of all ports; their rates."""
+    """The queues of a port, or (not in 1.0) of all ports; their rates."""
     request: q.QueueGetConfigRequest = message.body
     ofproto = ofconn.connmgr.ofproto
-    every = request.port_no == OFPP_ANY and message.version >= OFP14
-    ports = ofproto.ofp_ports() if every else _ports(ofproto, request.port_no)
-    if request.port_no == OFPP_ANY and not every:
-        ports = []
-    if not ports:
+    ports = _ports(ofproto, request.port_no)
+    if not ports or (request.port_no == OFPP_ANY and message.version == OFP10):
         raise OfpError("OFPQOFC_BAD_PORT", f"port {request.port_no}")
     found = [
         config
@@ -141,6 +150,8 @@ def check_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> None:
     """OfpError: `out` can't be sent."""
     if out.buffer_id is not None:
         raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {out.buffer_id}")
+    if not PIPELINE.covers(out.metadata.mask):
+        raise OfpError("OFPBRC_PIPELINE_FIELDS_ONLY", f"packet-out with {out.metadata}")
     check_actions(out.actions, out.metadata, ofproto.max_ports, strict=version != OFP10)
     ofproto.groups.check(out.actions)
     ofproto.meters.check(out.actions)

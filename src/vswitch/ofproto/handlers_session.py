@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.ofproto.async_config import N_KINDS, VALID
+from vswitch.ofproto.async_config import N_KINDS, VALID, VALID13
 from vswitch.ofproto.ofconn import DEFAULT_MISS_SEND_LEN, ConnKind
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import nicira as n
@@ -21,18 +21,11 @@ FRAGMENTS: Final = {
     s.OFPC_FRAG_NORMAL: "normal", s.OFPC_FRAG_DROP: "drop", s.OFPC_FRAG_NX_MATCH: "nx-match",
 }  # fmt: skip
 """By OFPC_FRAG_*: how the switch treats IP fragments. It doesn't reassemble them."""
+FLAGS13: Final = s.OFPC_FRAG_MASK
+FLAGS10: Final = FLAGS13 | s.OFPC_INVALID_TTL_TO_CONTROLLER
+"""The flags of a configuration: OpenFlow 1.3 took one away."""
 ACTIONS10: Final = 0xFFF
 """OpenFlow 1.0's action types, all of which there are."""
-
-
-def hello(ofconn: OfConn, message: Message, now: int) -> Replies:
-    """A late hello says nothing: the version is negotiated already."""
-    return ()
-
-
-def error(ofconn: OfConn, message: Message, now: int) -> Replies:
-    """A peer that complains about what we sent is heard, and that is all."""
-    return ()
 
 
 def echo(ofconn: OfConn, message: Message, now: int) -> Replies:
@@ -71,6 +64,8 @@ def get_config(ofconn: OfConn, message: Message, now: int) -> Replies:
 def set_config(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Fragments concern the switch, and are not a secondary's to decide; the rest this connection."""
     config: s.SetConfig = message.body
+    if config.flags & ~(FLAGS13 if message.version >= OFP13 else FLAGS10):
+        raise OfpError("OFPSCFC_BAD_FLAGS", f"switch configuration flags {config.flags:#x}")
     ofproto = ofconn.connmgr.ofproto
     if ofconn.kind is not ConnKind.PRIMARY or ofconn.role != s.ROLE_SECONDARY:
         wanted = FRAGMENTS.get(config.flags & s.OFPC_FRAG_MASK)
@@ -118,14 +113,15 @@ def role(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 
 def set_async(ofconn: OfConn, message: Message, now: int) -> Replies:
-    """Which messages the connection wants. Before 1.4 unknown reasons are taken as they are."""
+    """Which messages the connection wants. Before 1.4 unknown reasons are passed over."""
     request: s.SetAsync = message.body
     masks = list(ofconn.async_masks)
-    strict = ofconn.version >= OFP14 or message.form is Form.EXTENSION2
+    valid = VALID if ofconn.version >= OFP14 else VALID13
+    strict = message.form is Form.EXTENSION2 or (ofconn.version >= OFP14 and message.form is Form.OPENFLOW)
     for kind, mask in request.properties:
         if strict and mask & ~VALID[kind & ~1]:
             raise OfpError("OFPACFC_INVALID", f"asynchronous configuration {kind}: {mask:#x}")
-        masks[kind] = mask & VALID[kind & ~1]
+        masks[kind] = mask & valid[kind & ~1]
     ofconn.async_masks = masks
     if ofconn.kind is ConnKind.SERVICE and not ofconn.miss_send_len:
         ofconn.miss_send_len = DEFAULT_MISS_SEND_LEN
@@ -173,8 +169,6 @@ def flow_age(ofconn: OfConn, message: Message, now: int) -> Replies:
     return ()
 
 HANDLERS: Final[dict[type, Handler]] = {
-    s.Hello: hello,
-    s.Error: error,
     s.EchoRequest: echo,
     s.EchoReply: echo_reply,
     s.FeaturesRequest: features,

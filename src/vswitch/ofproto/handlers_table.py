@@ -10,7 +10,7 @@ from vswitch.ofproto.table import EVICTION_OPENFLOW, MISS_DEFAULT, Table
 from vswitch.openflow.constants import OFPTT_ALL
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import table as t
-from vswitch.openflow.wire.version import OFP13, OFP14
+from vswitch.openflow.wire.version import OFP11, OFP13, OFP14
 
 if TYPE_CHECKING:
     from vswitch.ofproto.ofconn import Handler, OfConn, Replies
@@ -28,7 +28,10 @@ def _visible(ofproto: Ofproto) -> list[Table]:
 def config_of(table: Table, version: int) -> int:
     """The OFPTC_* of a table as `version` tells them."""
     if version < OFP14:
-        return 0 if table.miss_config == MISS_DEFAULT or version >= OFP13 else table.miss_config
+        if table.miss_config == MISS_DEFAULT or version >= OFP13:
+            return 0
+        # Open vSwitch tells 1.1 its own numbers, in which 0 is what nobody has configured.
+        return table.miss_config + 1 if version == OFP11 else table.miss_config
     config = t.OFPTC_EVICTION if table.eviction & EVICTION_OPENFLOW else 0
     return config | (t.OFPTC_VACANCY_EVENTS if table.vacancy_event else 0)
 
@@ -48,7 +51,7 @@ def table_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     if config.table_id != OFPTT_ALL and config.table_id >= len(ofproto.tables):
         raise OfpError("OFPTMFC_BAD_TABLE", f"table {config.table_id}")
     if config.eviction is not None and config.eviction != EVICTION_FLAGS:
-        raise OfpError("OFPTMFC_BAD_CONFIG", f"eviction flags {config.eviction:#x}")
+        return ()  # passed over, as Open vSwitch does: the flags only inform
     if config.table_id == OFPTT_ALL:
         for table in _visible(ofproto):
             _configure(ofproto, table, config, message.version)
@@ -96,9 +99,10 @@ def table_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
     ofproto = ofconn.connmgr.ofproto
     ofproto.push_stats()
     version = message.version
+    last = len(_visible(ofproto)) - 1
     return (Multipart(
         _visible(ofproto), t.TableStatsReply,
-        lambda table: table_features.stats(table, version, config_of(table, version)),
+        lambda table: table_features.stats(table, last, version, config_of(table, version)),
     ),)  # fmt: skip
 
 
@@ -111,8 +115,7 @@ def features(ofconn: OfConn, message: Message, now: int) -> Replies:
     last = len(tables) - 1
 
     def entry(table: Table) -> t.TableFeatures:
-        capabilities = config_of(table, version) if version >= OFP14 else 0
-        return table_features.features(table, last, version, capabilities)
+        return table_features.features(table, last, version)
 
     return (Multipart(tables, t.TableFeaturesReply, entry),)
 

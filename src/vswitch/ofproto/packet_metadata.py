@@ -21,7 +21,9 @@ _NAMES: Final = (
 )  # fmt: skip
 _CT_TUPLE: Final = tuple(
     by_name(name)
-    for name in ("ct_nw_proto", "ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_tp_src", "ct_tp_dst")
+    for name in (
+        "ct_nw_proto", "ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_tp_src", "ct_tp_dst",
+    )
 )
 _CT_NW_PROTO: Final = _CT_TUPLE[0]
 

@@ -32,32 +32,34 @@ METER: Final = 6
 ACTIONS: Final = (0, *range(15, 26))
 """Output, then from copy-TTL-out's neighbour set-MPLS-TTL on: those of 1.3 that a flow may have."""
 
-# Table statistics of 1.0 to 1.2: OFPFW10_ALL; OFPFMF11_*; bits by number of OpenFlow's own fields and actions.
+# Table statistics of 1.0 to 1.2: OFPFW10_ALL; OFPFMF11_*; bits by number of OpenFlow's fields and actions.
 WILDCARDS10: Final = 0x3FFFFF
 FIELDS11: Final = 0xFBFF
 ACTIONS11: Final = 0x1FFE7FF
 FIELDS12: Final = 0x101FFFFFFFFD
 ACTIONS12: Final = 0x3FF8001
-SETFIELDS12: Final = 0xFFFFFFFFD
+SETFIELDS12: Final = 0xFFFFFFBDD
 INSTRUCTIONS11: Final = 0x3E
 """Bits 1 to 5."""
+GOTO_TABLE: Final = 1 << 1
 
 
-def stats(table: Table, version: int, config: int) -> t.TableStats:
-    """A table's counters and, up to 1.2, abilities."""
+def stats(table: Table, last: int, version: int, config: int) -> t.TableStats:
+    """A table's counters and, up to 1.2, abilities; `last` is the highest table number of all."""
+    instructions = INSTRUCTIONS11 if table.table_id < last else INSTRUCTIONS11 & ~GOTO_TABLE
     base = (table.table_id, len(table), table.n_lookup, table.n_matched, table.name, limit(table))
     if version == OFP10:
         return t.TableStats(*base, wildcards=WILDCARDS10)
     if version == OFP11:
         return t.TableStats(
             *base, match=FIELDS11, wildcards=FIELDS11, write_actions=ACTIONS11, apply_actions=ACTIONS11,
-            instructions=INSTRUCTIONS11, config=config,
+            instructions=instructions, config=config,
         )  # fmt: skip
     if version == OFP12:
         return t.TableStats(
             *base, match=FIELDS12, wildcards=FIELDS12, write_actions=ACTIONS12, apply_actions=ACTIONS12,
             write_setfields=SETFIELDS12, apply_setfields=SETFIELDS12, metadata_match=ALL64,
-            metadata_write=ALL64, instructions=INSTRUCTIONS11, config=config,
+            metadata_write=ALL64, instructions=instructions, config=config,
         )  # fmt: skip
     return t.TableStats(table.table_id, len(table), table.n_lookup, table.n_matched)
 
@@ -67,7 +69,7 @@ def limit(table: Table) -> int:
     return MAX_ENTRIES if table.max_flows is None else table.max_flows
 
 
-def features(table: Table, last: int, version: int, capabilities: int) -> t.TableFeatures:
+def features(table: Table, last: int, version: int) -> t.TableFeatures:
     """What a table can do; `last` is the highest table number that flows can go on to."""
     following = tuple(range(table.table_id + 1, last + 1))
     both: list[t.TableProperty] = []
@@ -81,7 +83,7 @@ def features(table: Table, last: int, version: int, capabilities: int) -> t.Tabl
     both.append(t.TableProperty(t.OFPTFPT_MATCH, _matched(version)))
     both.append(t.TableProperty(t.OFPTFPT_WILDCARDS, _wildcarded(version)))
     return t.TableFeatures(
-        table.table_id, table.name, ALL64, ALL64, capabilities, limit(table), properties=tuple(both)
+        table.table_id, table.name, ALL64, ALL64, max_entries=limit(table), properties=tuple(both)
     )
 
 

@@ -121,11 +121,12 @@ class Tables:
 
     def flow_mod(self, fm: FlowMod, now: int) -> FlowModResult:
         """Carry out `fm` at clock ms `now`. OfpError: it is refused, and nothing changed."""
-        self._writable(fm)
         result = FlowModResult()
         if fm.command == FlowModCommand.ADD:
             self._add(fm, now, result)
             return result
+        if fm.command in (FlowModCommand.MODIFY, FlowModCommand.MODIFY_STRICT):
+            self._check_writable(fm)
         strict = fm.command in (FlowModCommand.MODIFY_STRICT, FlowModCommand.DELETE_STRICT)
         deletes = fm.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
         rules = self.select(fm, strict)
@@ -163,7 +164,7 @@ class Tables:
             else:
                 candidates = table.find_loosely(fm.match)
             for rule in candidates:
-                if not self._is_wanted(rule, fm):
+                if not self._is_wanted(rule, fm, table.hidden):
                     continue
                 if (rule.readonly or table.readonly) and not fm.flags & OFPFF_NO_READONLY:
                     protected = True
@@ -229,15 +230,15 @@ class Tables:
             raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
         return [self.tables[table_id]]
 
-    def _writable(self, fm: FlowMod) -> None:
+    def _check_writable(self, fm: FlowMod) -> None:
         if fm.table_id < len(self.tables) and self.tables[fm.table_id].readonly \
                 and not fm.flags & OFPFF_NO_READONLY:
             raise OfpError("OFPBRC_EPERM", f"table {fm.table_id} is read-only")
 
     @staticmethod
-    def _is_wanted(rule: Rule, fm: FlowMod) -> bool:
+    def _is_wanted(rule: Rule, fm: FlowMod, hidden: bool) -> bool:
         return (
-            not rule.hidden
+            (hidden or not rule.hidden)
             and (rule.cookie ^ fm.cookie) & fm.cookie_mask == 0
             and (fm.out_port == OFPP_ANY or outputs_to_port(rule.actions, fm.out_port))
             and (fm.out_group == OFPG_ANY or uses_group(rule.actions, fm.out_group))
@@ -247,6 +248,7 @@ class Tables:
         table_id = 0 if fm.table_id == OFPTT_ALL else fm.table_id
         if table_id >= len(self.tables):
             raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
+        self._check_writable(fm)
         table = self.tables[table_id]
         old = table.find_exactly(fm.match, fm.priority)
         if old is not None and old.readonly and not fm.flags & OFPFF_NO_READONLY:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.dpif.types import DpifError
+from vswitch.netdev.dummy import DummyNetdev
+from vswitch.netdev.registry import netdev_from_name
 from vswitch.ofproto.packet_metadata import metadata_of
 from vswitch.openflow.messages.packet import PacketIn
 from vswitch.openflow.messages.port import RFC2819, UNKNOWN, PortStats
@@ -47,7 +49,7 @@ def port_stats(ofproto: OfprotoDpif, number: int) -> PortStats | None:
 def queues(ofproto: OfprotoDpif, number: int) -> list[QueueConfig]:
     """The queues of a port: a dummy device has one, other devices without QoS have none."""
     port = ofproto.ports.get(number)
-    if port is None or not _is_dummy(port.type, ofproto):
+    if port is None or not isinstance(netdev_from_name(port.name), DummyNetdev):
         return []
     return [QueueConfig(number, 0)]
 
@@ -58,10 +60,6 @@ def queue_stats(ofproto: OfprotoDpif, number: int) -> list[QueueStats]:
         QueueStats(number, config.queue_id, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN_TIME, UNKNOWN_TIME)
         for config in queues(ofproto, number)
     ]
-
-
-def _is_dummy(type: str, ofproto: OfprotoDpif) -> bool:
-    return type == "dummy" or (type == "internal" and ofproto.type == "dummy")
 
 
 def send_packet_in(ofproto: OfprotoDpif, packet_in: SendPacketIn) -> bool:

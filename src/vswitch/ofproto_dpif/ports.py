@@ -210,7 +210,7 @@ def _update(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
         up.mac = info.mac
         up.mtu = info.mtu
         changed = True
-    state = port.state & ~OFPPS_LINK_DOWN | (0 if info.carrier else OFPPS_LINK_DOWN)
+    state = port.state & ~OFPPS_LINK_DOWN | (0 if info.carrier and info.up else OFPPS_LINK_DOWN)
     config = port.config & ~OFPPC_PORT_DOWN | (0 if info.up else OFPPC_PORT_DOWN)
     if (port.state, port.config) != (state, config):
         port.state = state

@@ -27,7 +27,7 @@ _EVENTS: Final = (f.OFPFME_ADDED, f.OFPFME_REMOVED, f.OFPFME_MODIFIED, f.OFPFME_
 
 
 def _check_flags(flags: int, valid: int) -> int:
-    if not flags & (f.OFPFMF_INITIAL | f.OFPFMF_ADD | f.OFPFMF_REMOVED | f.OFPFMF_MODIFY) or flags & ~valid:
+    if not flags & (f.OFPFMF_ADD | f.OFPFMF_REMOVED | f.OFPFMF_MODIFY) or flags & ~valid:
         raise OfpError("OFPMOFC_BAD_FLAGS", f"flow monitor flags {flags:#x}")
     return flags
 

@@ -213,7 +213,7 @@ def _get_async14(r: Reader) -> tuple[tuple[int, int], ...]:
     found = []
     for kind, body in get_properties(r):
         if kind > s.OFPACPT_REQUESTFORWARD + 1:
-            raise OfpError("OFPBPC_BAD_TYPE", f"asynchronous configuration property {kind}")
+            raise OfpError("OFPACFC_UNSUPPORTED", f"asynchronous configuration property {kind}")
         found.append((kind, int(body.u32())))
         done(body)
     return tuple(found)
