@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final, final
+from uuid import UUID
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig, PortConfig
@@ -190,6 +191,17 @@ class Bridge:
                                  f"there are no bonds, only {names[0]} is used")
                 names = names[:1]
             self._bundle(bundle_settings(port, names))
+
+    def qos_wanted(self) -> list[tuple[str, str, UUID | None, int]]:
+        """(interface, its type, row of QoS, MTU) for those of the interfaces that are there and have one."""
+        there = self.ofproto.ports_by_name
+        return [
+            (config.name, config.type, port.qos, device_info(config.name, config.type).mtu)
+            for port in self.wanted.values()
+            if port.qos is not None
+            for config in port.interfaces
+            if config.name in there
+        ]
 
     # Address and datapath id.
 

@@ -18,10 +18,12 @@ from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.bridge import Bridge
 from vswitch.bridge.columns import boolean
+from vswitch.bridge.commands import register
 from vswitch.bridge.config import ConfigCache, PortConfig
 from vswitch.bridge.controllers import configure_tls, default_rundir
 from vswitch.bridge.datapaths import Choice
 from vswitch.bridge.idl import Idl, Row
+from vswitch.bridge.qos import Qos
 from vswitch.bridge.report import Report
 from vswitch.bridge.settings import configure_backer, configure_switch
 from vswitch.bridge.status import Status
@@ -51,6 +53,7 @@ class Bridges:
         """The bridges that there are, by name."""
         self.report = Report(idl, clock)
         self.unsupported = Unsupported()
+        self.qos = Qos()
         self._cache = ConfigCache(idl)
         self._choice = Choice()
         self._status = Status(self)
@@ -59,6 +62,8 @@ class Bridges:
         self._carried_out = False
         self._again = False
         self._contended_rl = RateLimit(1, 1)
+        if commands is not None:
+            register(self, commands)
 
     # The main loop.
 
@@ -148,6 +153,8 @@ class Bridges:
             configure_backer(backer, root, self.unsupported)
         for bridge in self.bridges.values():
             bridge.configure(self.idl, root, restoring, self.unsupported)
+        wanted = [w for bridge in self.bridges.values() for w in bridge.qos_wanted()]
+        self.qos.configure(self.idl, wanted, self.unsupported)
         self._status.reconfigured(now)
         if root is not None:
             self.report.put(root, cur_cfg=root.next_cfg)

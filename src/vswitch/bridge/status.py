@@ -12,11 +12,12 @@ from uuid import UUID
 
 from vswitch.base import coverage
 from vswitch.bridge.bridge import Bridge
-from vswitch.bridge.columns import integer
+from vswitch.bridge.capabilities import capabilities
+from vswitch.bridge.columns import boolean, integer
 from vswitch.bridge.idl import Row
 from vswitch.bridge.interface_status import CLEARED, InterfaceStatus
 from vswitch.bridge.interfaces import known_types
-from vswitch.bridge.system import ovs_version, system
+from vswitch.bridge.system import ovs_version, statistics, system
 from vswitch.dpif.open import dpif_types
 from vswitch.netdev.links import LinkWatch
 
@@ -201,6 +202,10 @@ class Status:
                 row = idl.row("Mirror", uuid)
                 if row is not None:
                     self._bridges.report.put(row, statistics=counters)
+        root = idl.root()
+        if root is not None:
+            wanted = boolean(root.other_config, "enable-statistics")
+            self._bridges.report.put(root, statistics=statistics(self._bridges.rundir) if wanted else {})
 
     def _controllers(self, everything: bool) -> None:
         """How controllers fare: at once when that changes, and how long it has been so now and then."""
@@ -229,9 +234,13 @@ class Status:
             "dpdk_initialized": False,
             "dpdk_version": "none",
         }
+        for type, datapath in root.datapaths.items():
+            backer = self._bridges.ofprotos.backers.get(type)
+            if backer is not None and datapath is not None:
+                self._bridges.report.put(datapath, capabilities=capabilities(backer.support))
         # ovs-ctl(8) fills these in where it starts the daemon; what it wrote stays.
-        type, version = system()
+        name, version = system()
         ours = {"ovs_version": ovs_version(), "db_version": self._bridges.idl.schema_version,
-                "system_type": type, "system_version": version}  # fmt: skip
+                "system_type": name, "system_version": version}  # fmt: skip
         columns.update({column: value for column, value in ours.items() if not getattr(root, column)})
         self._bridges.report.put(root, **columns)
