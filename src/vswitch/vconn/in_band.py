@@ -56,12 +56,16 @@ class Neighbours(Protocol):
 
 @final
 class HostNeighbours:
-    """The host's own routes and ARP table."""
+    """The host's own routes and ARP table, proc(5)."""
+
+    def __init__(self, routes: str = "/proc/net/route", arp: str = "/proc/net/arp") -> None:
+        self._routes = routes
+        self._arp = arp
 
     def next_hop(self, address: str) -> str:
         """As `Neighbours` says."""
-        hop = _route(address)
-        with open("/proc/net/arp", encoding="ascii") as f:
+        hop = _route(address, self._routes)
+        with open(self._arp, encoding="ascii") as f:
             for line in f.readlines()[1:]:
                 fields = line.split()
                 # Flag 2: the entry is complete.
@@ -70,11 +74,11 @@ class HostNeighbours:
         return ""
 
 
-def _route(address: str) -> str:
+def _route(address: str, routes: str) -> str:
     """The gateway to `address`, or itself if it is on a link. OSError: no route."""
     wanted = int(ipaddress.IPv4Address(address))
     best = (-1, "")
-    with open("/proc/net/route", encoding="ascii") as f:
+    with open(routes, encoding="ascii") as f:
         for line in f.readlines()[1:]:
             fields = line.split()
             if len(fields) < 8 or not int(fields[3], 16) & 1:  # RTF_UP
