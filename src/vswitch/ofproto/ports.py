@@ -120,6 +120,12 @@ class PortNumbers:
                 return self._give(number)
         return None
 
+    def take_back(self, number: int) -> None:
+        """The port that `number` was given out for never came to be: it is as good as never used."""
+        self._given.pop(number, None)
+        if self.last == number:
+            self.last -= 1
+
     def _give(self, number: int) -> int:
         self._given.pop(number, None)
         self._given[number] = None

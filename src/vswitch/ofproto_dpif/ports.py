@@ -70,7 +70,11 @@ def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: in
         number = allocated
     odp_port = ODPP_NONE
     if type != "patch":
-        odp_port = _attach(ofproto, name, type or "system", options)
+        try:
+            odp_port = _attach(ofproto, name, type or "system", options)
+        except OSError:
+            ofproto.port_numbers.take_back(number)
+            raise
     spec = PortSpec(name, type or "system", number, options)
     port = OfportDpif(OfPort(number, name), ofproto, name, number, odp_port, spec.type)
     ofproto.port_specs[name] = spec
