@@ -1,0 +1,130 @@
+"""Reads `scenarios.txt`, runs a command of it on a switch, and says which differences don't matter."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.oracle.real import RealSwitch
+
+VERSIONS: Final = ("OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15")
+
+# What differs between two runs of one switch: times, addresses of the devices, how long a ping took.
+FREE: Final = (
+    (re.compile(r"\bduration([=:])[0-9.]+s"), r"duration\1T"),
+    (re.compile(r"\b(idle|hard)_age=\d+(, )?"), ""),
+    (re.compile(r"dpid:[0-9a-f]{16}"), "dpid:D"),
+    (re.compile(r"(?<=addr:)[0-9a-f:]{17}"), "MAC"),
+    (re.compile(r"time=[0-9.]+ ms"), "time=T"),
+    (re.compile(r"^\d{4}-\d\d-\d\dT\S+\|\d+\|", re.MULTILINE), "LOG|"),
+    (re.compile(r"\(xid=0x[0-9a-f]+\)"), "(xid=X)"),
+)
+
+
+# Lists whose order is that of a hash table.
+UNORDERED: Final = ("dump-flows", "dump-groups", "dump-group-stats", "dump-meters", "meter-stats")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line: the words for ovs-ofctl and its standard input."""
+
+    words: tuple[str, ...]
+    stdin: str = ""
+
+    def __str__(self) -> str:
+        return shlex.join(self.words)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command said, without what is free to differ."""
+
+    status: int
+    out: str
+    err: str
+
+    def __str__(self) -> str:
+        return f"exit status {self.status}\n{self.out}{self.err}"
+
+
+def read_scenarios(path: Path) -> dict[str, list[Command]]:
+    """Scenario name -> its commands."""
+    found: dict[str, list[Command]] = {}
+    name = ""
+    for line in path.read_text().splitlines():
+        if line.startswith("["):
+            name = line.strip("[]")
+            found[name] = []
+        elif line.startswith("| "):
+            last = found[name].pop()
+            found[name].append(Command(last.words, f"{last.stdin}{line[2:]}\n"))
+        elif line and not line.startswith("#"):
+            found[name].append(Command(tuple(shlex.split(line))))
+    return found
+
+
+def normalised(text: str, directory: Path) -> str:
+    """`text` without what two runs of one switch would say differently."""
+    text = text.replace(str(directory), "RUNDIR")
+    for pattern, instead in FREE:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def run(switch: RealSwitch, version: str, command: Command) -> Result:
+    """Run ovs-ofctl in `version` against `switch`'s bridge."""
+    ran = subprocess.run(
+        ["ovs-ofctl", "-O", version, *command.words],
+        env=switch.environment,
+        input=command.stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    out, err = (normalised(text, switch.directory) for text in (ran.stdout, ran.stderr))
+    if any(word in UNORDERED for word in command.words) and not command.words[0].startswith(
+        ("--sort", "--rsort")
+    ):
+        out = "\n".join(sorted(out.splitlines()))
+    return Result(ran.returncode, out, err)
+
+
+def prepare(switch: RealSwitch) -> None:
+    """Bridge br0 anew, with ports p1 to p4 that have the numbers 1 to 4."""
+    switch.run(
+        "ovs-vsctl",
+        "--if-exists",
+        "del-br",
+        "br0",
+        "--",
+        "add-br",
+        "br0",
+        "--",
+        "set",
+        "bridge",
+        "br0",
+        "datapath_type=dummy",
+        "fail_mode=secure",
+        f"protocols={','.join(VERSIONS)}",
+        "other_config:datapath-id=00000000000000a1",
+    )
+    # One port a transaction: FLOOD then outputs to them in the same order everywhere.
+    for number in range(1, 5):
+        switch.run(
+            "ovs-vsctl",
+            "add-port",
+            "br0",
+            f"p{number}",
+            "--",
+            "set",
+            "interface",
+            f"p{number}",
+            "type=dummy",
+            f"ofport_request={number}",
+        )
