@@ -61,6 +61,13 @@ for _row in ROWS:
     for _version in range(_row.first, _row.last + 1):
         _BY_NUMBER[_version, _row.space, _row.number] = _row
         _BY_CLASS.setdefault((_version, _row.cls), []).append(_row)
+_PLAIN: Final[dict[int, tuple[Row, bool]]] = {
+    version << 8 | number: (row, row is _BY_CLASS[version, row.cls][0])
+    for (version, space, number), row in _BY_NUMBER.items()
+    if space is Space.OFPT
+}
+"""Version and type of a message that is neither statistics nor an extension -> its row, and whether that
+is the first of its class."""
 _ANY_VERSION: Final = 4
 """Message types below this one are decoded in any version: they open the connection."""
 
@@ -102,7 +109,13 @@ def _decode(data: bytes, flow_mod_table_id: bool) -> Message:
         if kind >= _ANY_VERSION or not version:
             raise OfpError("OFPBRC_BAD_VERSION", f"version {version_name(version)}")
         known = OFP15
-    row, more = _row_of(r, known, kind)
+    more = False
+    plain = _PLAIN.get(known << 8 | kind)
+    if plain is not None:
+        row, only = plain
+    else:
+        row, more = _row_of(r, known, kind)
+        only = row is _BY_CLASS[known, row.cls][0]
     body = row.get(r, known)
     if r.left:
         raise OfpError("OFPBRC_BAD_LEN", f"{r.left} bytes after {row.cls.__name__}")
@@ -113,7 +126,6 @@ def _decode(data: bytes, flow_mod_table_id: bool) -> Message:
             body.table_id = TABLE_ID_NONE
     elif more and hasattr(body, "more"):
         body = replace(body, more=True)
-    only = row is _BY_CLASS[known, row.cls][0]
     return Message(version, xid, body, Form.OPENFLOW if only else row.form)
 
 

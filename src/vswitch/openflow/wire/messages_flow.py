@@ -22,10 +22,14 @@ _DELETES: Final = (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
 _OFPFF10_EMERG: Final = 1 << 2
 
 
+_COMMANDS: Final = tuple(FlowModCommand)
+"""By number."""
+
+
 def _command(number: int) -> FlowModCommand:
-    if number > FlowModCommand.DELETE_STRICT:
+    if number >= len(_COMMANDS):
         raise OfpError("OFPFMFC_BAD_COMMAND", f"flow mod command {number}")
-    return FlowModCommand(number)
+    return _COMMANDS[number]
 
 
 def _flags(raw: int, command: FlowModCommand, version: int) -> int:
@@ -107,28 +111,36 @@ def _put_mod11(w: Writer, fm: FlowMod, version: int) -> None:
 def _get_mod11(r: Reader, version: int) -> FlowMod:
     cookie = r.u64()
     cookie_mask = r.u64()
-    fm = FlowMod(table_id=int(r.u8()))
-    fm.command = _command(int(r.u8()))
-    if _cookie_is_new(fm.command, cookie_mask, version):
-        fm.new_cookie = cookie
-    else:
-        fm.cookie = cookie
-        fm.cookie_mask = cookie_mask
-        fm.new_cookie = COOKIE_NONE
-    fm.idle_timeout = int(r.u16())
-    fm.hard_timeout = int(r.u16())
-    fm.priority = int(r.u16())
-    fm.buffer_id = int(r.u32())
-    fm.out_port = get_port(r, version)
+    table_id = int(r.u8())
+    command = _command(int(r.u8()))
+    idle_timeout = int(r.u16())
+    hard_timeout = int(r.u16())
+    priority = int(r.u16())
+    buffer_id = int(r.u32())
+    out_port = get_port(r, version)
     out_group = int(r.u32())
-    fm.out_group = out_group if fm.command in _DELETES else c.OFPG_ANY
-    raw_flags = int(r.u16())
+    flags = _flags(int(r.u16()), command, version)
     importance = int(r.u16())
-    fm.importance = importance if version >= OFP14 else 0
-    fm.flags = _flags(raw_flags, fm.command, version)
-    fm.match = get_match(r, version)
-    fm.actions = get_instructions(r, r.left, version)
-    return fm
+    new = _cookie_is_new(command, cookie_mask, version)
+    match = get_match(r, version)
+    return FlowMod(
+        match,
+        priority,
+        command,
+        table_id,
+        get_instructions(r, r.left, version),
+        0 if new else cookie,
+        0 if new else cookie_mask,
+        cookie if new else COOKIE_NONE,
+        False,
+        idle_timeout,
+        hard_timeout,
+        importance if version >= OFP14 else 0,
+        flags,
+        out_port,
+        out_group if command in _DELETES else c.OFPG_ANY,
+        buffer_id,
+    )
 
 
 def _put_nx_mod(w: Writer, fm: FlowMod, version: int) -> None:
