@@ -7,7 +7,6 @@ switch says once what happened, and each connection gets it or not, by its role 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
 from vswitch.base import coverage
@@ -17,8 +16,6 @@ from vswitch.ofproto.handlers_table import describe
 from vswitch.ofproto.ofconn import ConnKind, OfConn, Peer
 from vswitch.openflow.constants import (
     OFPFF_SEND_FLOW_REM,
-    OFPR_ACTION,
-    OFPR_PACKET_OUT,
 )
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import flow as f
@@ -159,8 +156,11 @@ class ConnMgr:
     # What happened.
 
     def send_packet_in(self, pin: PacketIn, max_len: int, controller_id: int, now: int) -> bool:
-        """A packet for controllers of `controller_id`; `pin.packet` is all of it, `max_len` how much of
-        it the action wants told. Whether anybody wanted it."""
+        """A packet for controllers of `controller_id`; whether anybody wanted it.
+
+        `pin.packet` is all of it, and is sent so: neither the action's `max_len` nor a connection's
+        miss_send_len cuts a packet that is not buffered (OpenFlow 1.3, 7.4.1), and none is.
+        """
         wanted = False
         for conn in self.conns:
             if conn.controller_id != controller_id:
@@ -169,10 +169,7 @@ class ConnMgr:
             if not conn.wants(s.OFPACPT_PACKET_IN, reason):
                 continue
             wanted = True
-            # A packet that no action sent is as long as the controller likes it.
-            limit = max_len if reason in (OFPR_ACTION, OFPR_PACKET_OUT) else conn.miss_send_len
-            cut = pin if len(pin.packet) <= limit else replace(pin, packet=pin.packet[:limit])
-            conn.queue_packet_in(cut, now)
+            conn.queue_packet_in(pin, now)
         if not wanted:
             packet_in_unwanted.inc()
         return wanted

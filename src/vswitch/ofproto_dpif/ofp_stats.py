@@ -24,6 +24,8 @@ NAMES: Final = {
     "rx_frame_err": "rx_frame_errors", "rx_over_err": "rx_over_errors", "rx_crc_err": "rx_crc_errors",
 }  # fmt: skip
 """OpenFlow's name of each counter -> a device's."""
+NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
+"""The cookie of a packet that no flow sent."""
 UNKNOWN_TIME: Final = 0xFFFFFFFF
 N_RFC2819: Final = 24
 _UNTOLD: Final = RFC2819((UNKNOWN,) * N_RFC2819)
@@ -66,7 +68,7 @@ def send_packet_in(ofproto: OfprotoDpif, packet_in: SendPacketIn) -> bool:
     """Give a packet to the controllers that want it; whether any did."""
     message = PacketIn(
         packet_in.packet, len(packet_in.packet), packet_in.reason, metadata_of(packet_in.flow),
-        packet_in.table_id, packet_in.cookie, userdata=packet_in.userdata,
+        packet_in.table_id, None if packet_in.cookie == NO_COOKIE else packet_in.cookie, userdata=packet_in.userdata,
         continuation=packet_in.continuation,
     )  # fmt: skip
     return ofproto.connmgr.send_packet_in(
