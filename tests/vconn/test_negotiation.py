@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.oracle.real import RealSwitch
-from tests.vconn.peer import ECHO_REPLY, ECHO_REQUEST, FEATURES_REQUEST, HELLO, message
+from tests.vconn.peer import ECHO_REPLY, ECHO_REQUEST, ERROR, FEATURES_REQUEST, HELLO, message
 from tests.vconn.running import Running
 
 
@@ -90,7 +90,12 @@ AFTERWARDS = {
     "a length below 8": message(4, HELLO) + message(4, ECHO_REQUEST, length=7),
     "half a message": message(4, HELLO) + message(4, ECHO_REQUEST, length=2000),
     "another version": message(4, HELLO) + message(1, FEATURES_REQUEST, xid=8) + message(4, ECHO_REQUEST),
+    "another version's echo": message(4, HELLO) + message(1, ECHO_REQUEST) + message(9, ECHO_REQUEST, b"x"),
     "another version's echo reply": message(4, HELLO) + message(1, ECHO_REPLY) + message(6, ECHO_REPLY, b"x"),
+    "an error": message(4, HELLO) + message(4, ERROR, bytes(4)) + message(1, ERROR, bytes(4)),
+    "another hello": message(4, HELLO) + message(4, HELLO) + message(1, HELLO),
+    "an error of an unknown version": message(4, HELLO) + message(9, ERROR, bytes(4)),
+    "an unknown version's request": message(4, HELLO) + message(9, FEATURES_REQUEST),
     "an echo reply": message(4, HELLO) + message(4, ECHO_REPLY),
     "the longest echo": message(4, HELLO) + message(4, ECHO_REQUEST, bytes(range(256)) * 255 + bytes(247)),
     "many at once": message(4, HELLO) + b"".join(message(4, ECHO_REQUEST, xid=n) for n in range(300)),

@@ -24,7 +24,7 @@ from vswitch.openflow.messages import session as s
 from vswitch.openflow.messages.packet import PacketIn
 from vswitch.openflow.wire.codec import Message, decode, encodable, encode
 from vswitch.openflow.wire.messages_base import Form, NotInVersion
-from vswitch.openflow.wire.version import OFP10
+from vswitch.openflow.wire.version import OFP10, VERSIONS
 
 if TYPE_CHECKING:
     from vswitch.ofproto.bundles import Bundle
@@ -185,7 +185,11 @@ class OfConn:
                     message.body, s.Hello | s.Error | s.EchoRequest | s.EchoReply):
                 raise OfpError("OFPBRC_BAD_VERSION", f"version {message.version}")
             for body in self.connmgr.handle(self, message, now):
-                self.send_reply(body, xid, message.form)
+                if message.version == self.version:
+                    self.send_reply(body, xid, message.form)
+                else:
+                    # An echo is answered in the version that it came in, as in Open vSwitch.
+                    self.send(encode(body, message.version, xid))
         except OfpError as error:
             bad_message.inc()
             self.send_error(error, xid, data)
@@ -220,7 +224,8 @@ class OfConn:
         """Refuse the request whose first bytes are `data`."""
         error_sent.inc()
         log.info("%s: sending %s error reply", self.peer.name, error)
-        self.send(encode(s.Error(error.name, data[:MAX_ERROR_DATA]), self.version, xid))
+        version = data[0] if data[0] in VERSIONS else OFP10
+        self.send(encode(s.Error(error.name, data[:MAX_ERROR_DATA]), version, xid))
 
     def send(self, data: bytes) -> None:
         """Send what must arrive: a reply. A peer with too many of them waiting is disconnected."""

@@ -21,7 +21,7 @@ from vswitch.openflow.messages.session import Error, Hello
 from vswitch.openflow.print import format_bytes
 from vswitch.openflow.wire.codec import decode, encode
 from vswitch.openflow.wire.framing import Framing
-from vswitch.openflow.wire.version import OFP10, OFP15, VERSIONS, versions_from_bitmap, versions_to_bitmap
+from vswitch.openflow.wire.version import OFP10, VERSIONS, versions_from_bitmap, versions_to_bitmap
 from vswitch.vconn.poller import READ, WRITE
 from vswitch.vconn.retval import EAGAIN, EOF, EPROTO, error_of, retval_to_string
 from vswitch.vconn.stream import Stream
@@ -219,7 +219,7 @@ class Vconn:
                 self.name, data[0], self.version,
             )  # fmt: skip
             xid = int.from_bytes(data[4:8], "big")
-            version = min(max(data[0], OFP10), OFP15)
+            version = data[0] if data[0] in VERSIONS else OFP10
             self._put(encode(Error("OFPBRC_BAD_VERSION", data[:64]), version, xid))
         return None
 
