@@ -22,7 +22,7 @@ from vswitch.openflow.wire.version import OFP10, OFP11, OFP13, OFP14, VERSIONS
 
 pytestmark = pytest.mark.system
 
-UDP = "udp,dl_src=50:54:00:00:00:09,dl_dst=50:54:00:00:00:0a,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl={},udp_dst=9"
+UDP = "udp,dl_src=50:54:00:00:00:09,dl_dst=50:54:00:00:00:0a,nw_src=10.0.0.1,nw_ttl={},udp_dst=9"
 
 Flow = tuple[int, str, int]
 """(first version that has it, flow, TTL of the packet)."""
@@ -38,7 +38,7 @@ FLOWS: list[Flow] = [
     (OFP11, "priority=5,udp,actions=push_vlan:0x8100,set_field:4102->vlan_vid,CONTROLLER", 64),
     (OFP11, "priority=5,udp,actions=group:1", 64),
 ]  # fmt: skip
-GROUP = g.GroupMod(g.OFPGC_ADD, g.OFPGT_INDIRECT, 1, (g.Bucket(parse_actions("CONTROLLER")),))
+GROUP = g.GroupMod(g.OFPGC_ADD, g.OFPGT_INDIRECT, 1, (g.Bucket(parse_actions("CONTROLLER"), bucket_id=0),))
 
 
 @pytest.fixture(scope="module")

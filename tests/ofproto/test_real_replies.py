@@ -260,7 +260,7 @@ NICIRA: list[Step] = [
 ]  # fmt: skip
 
 GROUPS: list[Step] = [
-    g.GroupMod(g.OFPGC_ADD, g.OFPGT_ALL, 1, (g.Bucket(parse_actions("output:1")),)),
+    g.GroupMod(g.OFPGC_ADD, g.OFPGT_ALL, 1, (g.Bucket(parse_actions("output:1"), bucket_id=0),)),
     g.GroupMod(g.OFPGC_ADD, g.OFPGT_ALL, 1), g.GroupMod(g.OFPGC_MODIFY, g.OFPGT_ALL, 9),
     flow("table=0,priority=1,actions=group:1"), flow("table=0,priority=2,actions=group:2"),
     g.GroupDescRequest(), g.GroupStatsRequest(1), f.FlowStatsRequest(out_group=1),
@@ -323,7 +323,7 @@ BUNDLES: list[Step] = [
     b.BundleControl(6, b.OFPBCT_OPEN_REQUEST), bundled(6, s.EchoRequest()), bundled(6, s.BarrierRequest()),
     bundled(6, flow("table=3,ip,actions=drop", "goto_table:2")),
     bundled(6, flow("table=4,ip,actions=drop", "goto_table:5")),
-    bundled(6, g.GroupMod(g.OFPGC_ADD, g.OFPGT_ALL, 5, (g.Bucket(parse_actions("output:1")),))),
+    bundled(6, g.GroupMod(g.OFPGC_ADD, g.OFPGT_ALL, 5, (g.Bucket(parse_actions("output:1"), bucket_id=0),))),
     bundled(6, flow("table=4,arp,actions=group:5")), b.BundleControl(6, b.OFPBCT_COMMIT_REQUEST),
     f.FlowStatsRequest(), g.GroupDescRequest(),
     b.BundleControl(7, b.OFPBCT_OPEN_REQUEST), bundled(7, g.GroupMod(g.OFPGC_DELETE, 0, 5)),

@@ -68,8 +68,8 @@ def send_packet_in(ofproto: OfprotoDpif, packet_in: SendPacketIn) -> bool:
     """Give a packet to the controllers that want it; whether any did."""
     message = PacketIn(
         packet_in.packet, len(packet_in.packet), packet_in.reason, metadata_of(packet_in.flow),
-        packet_in.table_id, None if packet_in.cookie == NO_COOKIE else packet_in.cookie, userdata=packet_in.userdata,
-        continuation=packet_in.continuation,
+        packet_in.table_id, None if packet_in.cookie == NO_COOKIE else packet_in.cookie,
+        userdata=packet_in.userdata, continuation=packet_in.continuation,
     )  # fmt: skip
     return ofproto.connmgr.send_packet_in(
         message, packet_in.max_len, packet_in.controller_id, ofproto.now()
