@@ -53,7 +53,8 @@ class _Commands:
         now = self._bridges.clock.now()
         ofproto.backer.settle(now)
         rules = sorted(
-            (rule for table in ofproto.tables for rule in table), key=lambda r: (r.table_id, -r.priority)
+            (rule for table in ofproto.tables for rule in table),
+            key=lambda rule: (rule.table_id, -rule.priority, str(rule.match)),
         )
         return "".join(format_rule(ofproto, rule, now, offload) for rule in rules)
 

@@ -8,11 +8,15 @@ columns that only the switch writes (`STATUS_COLUMNS`) don't count.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from collections import deque
 from typing import Any, Final, TypeAlias, final
 from uuid import UUID
 
 from vswitch.base.clock import Clock
+from vswitch.base.json_framing import FramingError, JsonFramer
 from vswitch.base.vlog import Level, Vlog
 from vswitch.bridge.columns import STATUS_COLUMNS
 from vswitch.ovsdb.vswitch_schema import VSWITCH
@@ -36,8 +40,10 @@ Row: TypeAlias = Any
 """An `ovs.db.idl.Row`: one attribute a column; a reference is a Row."""
 Transaction = ovs.db.idl.Transaction
 
-log = Vlog("ovsdb_idl")
+jsonrpc_log = Vlog("jsonrpc")
 
+MAX_MESSAGE: Final = 256 << 20
+READ_SIZE: Final = 1 << 16
 DATABASE: Final = "Open_vSwitch"
 LOCK: Final = "ovs_open_vswitch"
 
@@ -60,6 +66,55 @@ class _LibraryLog:
 for _module, _name in ((ovs.db.idl, "ovsdb_idl"), (ovs.jsonrpc, "jsonrpc"), (ovs.reconnect, "reconnect"),
                        (ovs.stream, "stream")):  # fmt: skip
     _module.vlog = _LibraryLog(_name)
+
+
+class _Connection(ovs.jsonrpc.Connection):  # type: ignore[misc]
+    """The library's connection, which parses what it receives with the standard library's JSON instead
+    of character by character: what hundreds of ports send is read in milliseconds."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._framer = JsonFramer(MAX_MESSAGE)
+        self._complete: deque[Any] = deque()
+
+    def recv(self) -> tuple[int, Any]:
+        """(0, message), or (errno or EOF, None)."""
+        while not self._complete:
+            if self.status:
+                return self.status, None
+            error, data = self.stream.recv(READ_SIZE)
+            if error == errno.EAGAIN:
+                return error, None
+            if error:
+                jsonrpc_log.warn("%s: receive error: %s", self.name, os.strerror(error))
+                self.error(error)
+            elif not data:
+                self.error(ovs.jsonrpc.EOF)
+            else:
+                self.received_bytes += len(data)
+                self._take(data)
+        return 0, self._complete.popleft()
+
+    def _take(self, data: bytes) -> None:
+        try:
+            for value in self._framer.feed(data):
+                message = ovs.jsonrpc.Message.from_json(value)
+                if not isinstance(message, ovs.jsonrpc.Message):
+                    raise FramingError(f"received bad JSON-RPC message: {message}")
+                self._complete.append(message)
+        except FramingError as e:
+            jsonrpc_log.warn("%s: %s", self.name, e)
+            self.error(errno.EPROTO)
+
+    def recv_wait(self, poller: _Wanted) -> None:
+        """Wait for what comes, or not at all if something is here."""
+        if self.status or self._complete:
+            poller.immediate_wake()
+        else:
+            self.stream.recv_wait(poller)
+
+
+ovs.jsonrpc.Connection = _Connection
 
 
 @final

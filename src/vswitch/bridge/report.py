@@ -44,6 +44,8 @@ class Report:
         self._clock = clock
         self._wanted: dict[UUID, tuple[str, dict[str, Datum]]] = {}
         """Row -> its table, and what its columns should be."""
+        self._values: dict[UUID, dict[str, Any]] = {}
+        """The same as it was given: most of what is given is what was given before."""
         self._dirty: dict[UUID, None] = {}
         self._sent: list[UUID] = []
         self._transaction: Any = None
@@ -53,12 +55,13 @@ class Report:
 
     def put(self, row: Row, **columns: Any) -> None:
         """Let these columns of `row` have these values: None or [] for none, a set, a map."""
-        known = self._wanted.get(row.uuid)
-        if known is None:
-            known = self._wanted[row.uuid] = (row._table.name, {})
-        wanted = known[1]
-        data = row._data
+        values = self._values.get(row.uuid)
+        if values is None:
+            values = self._values[row.uuid] = {}
+            self._wanted[row.uuid] = (row._table.name, {})
         for name, value in columns.items():
+            if name in values and values[name] == value:
+                continue
             column = row._table.columns.get(name)
             if column is None:
                 # An older database, which knows nothing of it.
@@ -68,9 +71,9 @@ class Report:
             except ovs.db.error.Error as e:
                 log.err("%s.%s: %s", row._table.name, name, e)
                 continue
-            wanted[name] = datum
-            if data[name] != datum or row.uuid in self._dirty or self._transaction is not None:
-                self._dirty[row.uuid] = None
+            values[name] = value
+            self._wanted[row.uuid][1][name] = datum
+            self._dirty[row.uuid] = None
 
     def forget(self, gone: set[UUID]) -> None:
         """These rows may be gone; those that are need no status any more."""
@@ -78,6 +81,7 @@ class Report:
             known = self._wanted.get(uuid)
             if known is not None and self._idl.row(known[0], uuid) is None:
                 del self._wanted[uuid]
+                del self._values[uuid]
                 self._dirty.pop(uuid, None)
 
     def restore(self, changed: set[UUID]) -> None:
