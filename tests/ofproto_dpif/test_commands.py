@@ -106,7 +106,8 @@ def test_dpctl_show_tells_of_the_kernels_masks(two: Lab, monkeypatch: pytest.Mon
 
 def test_ofproto_list_and_dump_dps(two: Lab) -> None:
     assert shown(two, "ofproto/list") == "br0\nbr1\n"
-    assert shown(two, "dpctl/dump-dps") == shown(two, "dpif/dump-dps") == "netdev@ovs-netdev\n"
+    assert shown(two, "dpctl/dump-dps") == "netdev@ovs-netdev\n"
+    assert shown(two, "dpif/dump-dps") == "netdev@br0\nnetdev@br1\n"
 
 
 def test_fdb_show_and_flush(two: Lab) -> None:

@@ -132,7 +132,8 @@ class Daemon:
                 gc.freeze()
                 gc.set_threshold(50_000, 20, 50)
                 await self._stopping.wait()
-                log.info("ending (%s)", self._why)
+                if not self.signal:
+                    log.info("ending (%s)", self._why)
             finally:
                 self._finish()
                 if server is not None:

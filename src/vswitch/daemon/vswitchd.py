@@ -17,8 +17,8 @@ from vswitch.daemon.daemon import Daemon
 from vswitch.daemon.mainloop import Part
 from vswitch.daemon.memory_log import MemoryLog
 from vswitch.dpif import open as dpif_open
-from vswitch.flow.compose import flow_compose
-from vswitch.flow.match_text import parse_exact_flow
+from vswitch.dpif.odp_text import parse_key
+from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.netdev import devices, dummy, registry
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
 from vswitch.ofproto_dpif.usage import usage
@@ -47,7 +47,8 @@ class Settings:
 
 
 def _compose(text: str) -> bytes:
-    return flow_compose(parse_exact_flow(text, {}))
+    """A packet of a datapath flow, as `netdev-dummy/receive` takes it."""
+    return flow_compose(parse_key(text)[0], DEFAULT_PAYLOAD)
 
 
 @final

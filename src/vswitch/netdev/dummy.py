@@ -8,6 +8,7 @@ option `offload=true` asks for frames as they are.
 from __future__ import annotations
 
 import errno
+import ipaddress
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -21,6 +22,8 @@ from vswitch.netdev.provider import NetdevError
 if TYPE_CHECKING:
     from vswitch.base.unixctl import Commands
 
+MIN_PACKET = 14
+"""A packet has an Ethernet header."""
 TX_KEPT = 10000
 """Transmitted frames that are kept for `transmitted`; older ones are forgotten."""
 
@@ -35,6 +38,8 @@ class DummyNetdev(MemoryNetdev):
         self.frames: deque[Frame] = deque(maxlen=TX_KEPT)
         self.on_transmit: Callable[[Frame], None] | None = None
         """Called, if set, with each transmitted frame instead of keeping it."""
+        self.addresses: list[ipaddress.IPv4Interface | ipaddress.IPv6Interface] = []
+        """IP addresses that `netdev-dummy/ip4addr` and `ip6addr` gave it."""
         self._offload = False
 
     def inject(self, packet: bytes) -> bool:
@@ -93,14 +98,17 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
 
     def packet(text: str) -> bytes:
         try:
-            return bytes.fromhex(text)
+            data = bytes.fromhex(text)
         except ValueError:
-            if compose is None:
-                raise CommandError(f"{text}: bad packet or flow syntax") from None
+            data = b""
+        if len(data) >= MIN_PACKET:
+            return data
+        if compose is None:
+            raise CommandError(f"{text}: bad packet or flow syntax")
         try:
             return compose(text)
         except ValueError as e:
-            raise CommandError(f"bad packet or flow syntax: {e}") from None
+            raise CommandError(str(e)) from None
 
     def dummies() -> list[DummyNetdev]:
         return [netdev for netdev in registry.opened() if isinstance(netdev, DummyNetdev)]
@@ -109,6 +117,8 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
         netdev = dummy(args[0])
         rest = args[1:]
         if rest[:1] == ["--qid"]:
+            if rest[1:2] != ["0"]:
+                raise CommandError("bad rx queue id.")
             rest = rest[2:]
         packets: list[bytes] = []
         while rest:
@@ -129,19 +139,43 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
         state = args[-1]
         if state not in ("up", "down"):
             raise CommandError("Invalid Admin State")
-        targets = [dummy(args[0])] if len(args) == 2 else dummies()
+        targets = [known(args[0])] if len(args) == 2 else dummies()
         for netdev in targets:
             netdev.set_up(state == "up")
         return "OK"
 
     def conn_state(args: list[str]) -> str:
-        targets = [dummy(args[0])] if args else dummies()
-        return "".join(f"{d.name}: {'connected' if d.carrier() else 'disconnected'}\n" for d in targets)
+        # No dummy here is a stream to another process, of which there would be something to tell.
+        return "".join(f"{name}: unknown\n" for name in args)
+
+    def known(name: str) -> DummyNetdev:
+        try:
+            return find(name)
+        except NetdevError:
+            raise CommandError("Unknown Dummy Interface") from None
+
+    def ip4addr(args: list[str]) -> str:
+        netdev = known(args[0])
+        try:
+            netdev.addresses.append(ipaddress.IPv4Interface(args[1]))
+        except ValueError:
+            raise CommandError(f"{args[1]}: invalid IP address") from None
+        return "OK"
+
+    def ip6addr(args: list[str]) -> str:
+        netdev = known(args[0])
+        try:
+            netdev.addresses.append(ipaddress.IPv6Interface(args[1]))
+        except ValueError:
+            raise CommandError(f"{args[1]}: invalid IPv6 address") from None
+        return "OK"
 
     commands.register("netdev-dummy/receive", "name [--qid queue_id] packet|flow [--len packet_len]",
                       2, 1000, receive)
     commands.register("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, set_admin_state)
     commands.register("netdev-dummy/conn-state", "[netdev]", 0, 1, conn_state)
+    commands.register("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, ip4addr)
+    commands.register("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, ip6addr)
 
 
 registry.register("dummy", DummyNetdev)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, final
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.dpif import dpctl
 from vswitch.dpif.types import DpifError, DpifFlow
-from vswitch.ofproto_dpif import show
+from vswitch.ofproto_dpif import fdb_commands, feature_commands, show
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
@@ -31,21 +31,19 @@ def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
          2, 6, c.ofproto_trace_packet_out),
         ("ofproto/clog", "", 0, 0, c.ofproto_clog),
         ("ofproto/unclog", "", 0, 0, c.ofproto_unclog),
-        ("fdb/show", "bridge", 1, 1, c.fdb_show),
-        ("fdb/flush", "[bridge]", 0, 1, c.fdb_flush),
-        ("fdb/stats-show", "bridge", 1, 1, c.fdb_stats_show),
-        ("fdb/stats-clear", "[bridge]", 0, 1, c.fdb_stats_clear),
         ("dpif/dump-dps", "", 0, 0, c.dpif_dump_dps),
         ("dpif/show", "", 0, 0, c.dpif_show),
         ("dpif/show-channels", "[dp]", 0, 1, c.dpif_show_channels),
         ("dpif/show-facets", "bridge", 1, 1, c.dpif_show_facets),
-        ("dpif/show-dp-features", "bridge", 1, 1, c.dpif_show_dp_features),
         ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 3, c.dpif_dump_flows),
         ("upcall/show", "", 0, 0, c.upcall_show),
+        ("upcall/set-flow-limit", "flow-limit-number", 1, 1, c.upcall_set_flow_limit),
         ("revalidator/wait", "", 0, 0, c.revalidator_wait),
         ("revalidator/purge", "", 0, 0, c.revalidator_purge),
     ):
         commands.register(name, usage, least, most, fn)
+    fdb_commands.register(ofprotos, commands)
+    feature_commands.register(ofprotos, commands)
     dpctl.register(commands, ofprotos.clock)
 
 
@@ -102,34 +100,11 @@ class _Commands:
         self.ofprotos.clog.clogged = False
         return ""
 
-    # fdb/...
-
-    def fdb_show(self, args: list[str]) -> str:
-        ofproto = self._bridge(args[0])
-        return show.mac_table(ofproto, self.ofprotos.clock.now())
-
-    def fdb_flush(self, args: list[str]) -> str:
-        for ofproto in self._these(args):
-            ofproto.flush_mac_table()
-        return "table successfully flushed"
-
-    def fdb_stats_show(self, args: list[str]) -> str:
-        return show.mac_stats(self._bridge(args[0]))
-
-    def fdb_stats_clear(self, args: list[str]) -> str:
-        for ofproto in self._these(args):
-            ofproto.mac_learning.clear_statistics()
-        return "statistics successfully cleared"
-
-    def _these(self, args: list[str]) -> list[OfprotoDpif]:
-        if args:
-            return [self._bridge(args[0])]
-        return list(self.ofprotos.all_ofproto_dpifs.values())
-
     # dpif/...
 
     def dpif_dump_dps(self, _args: list[str]) -> str:
-        return "".join(f"{show.dp_name(backer)}\n" for backer in self._backers())
+        ofprotos = self.ofprotos.all_ofproto_dpifs
+        return "".join(f"{ofprotos[name].type}@{name}\n" for name in sorted(ofprotos))
 
     def dpif_show(self, _args: list[str]) -> str:
         return "".join(show.backer(backer) for backer in self._backers())
@@ -140,9 +115,6 @@ class _Commands:
 
     def dpif_show_facets(self, args: list[str]) -> str:
         return show.facets(self._bridge(args[0]), self.ofprotos.clock.now())
-
-    def dpif_show_dp_features(self, args: list[str]) -> str:
-        return show.features(self._bridge(args[0]).backer.support)
 
     def dpif_dump_flows(self, args: list[str]) -> str:
         verbose, names, rest = _dump_options(args)
@@ -167,6 +139,12 @@ class _Commands:
 
     def upcall_show(self, _args: list[str]) -> str:
         return "\n".join(show.upcalls(backer) for backer in self._backers())
+
+    def upcall_set_flow_limit(self, args: list[str]) -> str:
+        limit = int(args[0]) if args[0].isdigit() else 0
+        for backer in self._backers():
+            backer.flow_eviction_threshold = limit
+        return f"set flow_limit to {limit}"
 
     def revalidator_wait(self, _args: list[str]) -> str:
         now = self.ofprotos.clock.now()
@@ -193,8 +171,6 @@ def _dump_options(args: list[str]) -> tuple[bool, bool, list[str]]:
             names = True
         elif arg == "--no-names":
             names = False
-        elif arg.startswith("-"):
-            raise CommandError(f"unknown option {arg}")
-        else:
+        elif not arg.startswith("-"):
             rest.append(arg)
     return verbose, verbose if names is None else names, rest

@@ -11,10 +11,8 @@ from vswitch.netdev.registry import netdev_from_name
 from vswitch.ofproto_dpif.bundle import ODPP_NONE, OfportDpif
 from vswitch.ofproto_dpif.facet import PATH_NAMES
 from vswitch.ofproto_dpif.ports import peer_name
-from vswitch.openflow.constants import OFPP_LOCAL
 
 if TYPE_CHECKING:
-    from vswitch.dpif.probe import Support
     from vswitch.ofproto_dpif.backer import Backer
     from vswitch.ofproto_dpif.facet import Facet
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
@@ -23,11 +21,6 @@ if TYPE_CHECKING:
 def dp_name(b: Backer) -> str:
     """The datapath's name with its type: "netdev@ovs-netdev"."""
     return f"{b.dpif.type}@{b.name}"
-
-
-def mac_text(mac: int) -> str:
-    """A 48-bit address as xx:xx:xx:xx:xx:xx."""
-    return ":".join(f"{mac >> shift & 0xFF:02x}" for shift in range(40, -1, -8))
 
 
 # dpif/show.
@@ -77,40 +70,6 @@ def flow(b: Backer, f: DpifFlow, verbose: bool, names: bool, dpctl: bool) -> str
 def channels(b: Backer) -> str:
     """`dpif/show-channels`: what came through each upcall channel, and what was lost there."""
     return b.dpif.show_channels()
-
-
-def features(support: Support) -> str:
-    """`dpif/show-dp-features`."""
-    return support.show()
-
-
-# MAC tables.
-
-
-def mac_table(ofproto: OfprotoDpif, now: int) -> str:
-    """`fdb/show`: port, VLAN, address, seconds since it was seen; least recently seen first."""
-    lines = [" port  VLAN  MAC                Age"]
-    for entry in ofproto.mac_learning.entries():
-        ports = entry.port.ports
-        number = ports[0].ofp_port if ports else 0
-        port = "LOCAL" if number == OFPP_LOCAL else str(number)
-        age = ofproto.mac_learning.age(entry, now)
-        lines.append(f"{port:>5}  {entry.vlan:4d}  {mac_text(entry.mac)}  {age:3d}")
-    return "".join(f"{line}\n" for line in lines)
-
-
-def mac_stats(ofproto: OfprotoDpif) -> str:
-    """`fdb/stats-show`."""
-    ml = ofproto.mac_learning
-    return (
-        f'Statistics for bridge "{ofproto.name}":\n'
-        f"  Current/maximum MAC entries in the table: {len(ml)}/{ml.max_entries}\n"
-        f"  Current static MAC entries in the table : {ml.n_static}\n"
-        f"  Total number of learned MAC entries     : {ml.total_learned}\n"
-        f"  Total number of expired MAC entries     : {ml.total_expired}\n"
-        f"  Total number of evicted MAC entries     : {ml.total_evicted}\n"
-        f"  Total number of port moved MAC entries  : {ml.total_moved}\n"
-    )
 
 
 # Facets.

@@ -1,0 +1,133 @@
+"""`fdb/...`: the MAC learning table of a bridge, shown, changed and counted (ovs-vswitchd(8))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from vswitch.base.unixctl import CommandError, Commands
+from vswitch.flow.values import parse_mac
+from vswitch.openflow.constants import OFPP_LOCAL
+
+if TYPE_CHECKING:
+    from vswitch.base.tags import Tag
+    from vswitch.l2.mac_learning import MacEntry
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+
+NO_SUCH_BRIDGE: Final = "no such bridge"
+
+
+def register(ofprotos: Ofprotos, commands: Commands) -> None:
+    """Register the commands for `ofprotos`."""
+    fdb = _Fdb(ofprotos)
+    for name, usage, least, most, fn in (
+        ("fdb/add", "bridge port vlan mac", 4, 4, fdb.add),
+        ("fdb/del", "bridge vlan mac", 3, 3, fdb.delete),
+        ("fdb/flush", "[bridge]", 0, 1, fdb.flush),
+        ("fdb/show", "bridge", 1, 1, fdb.show),
+        ("fdb/stats-clear", "[bridge]", 0, 1, fdb.stats_clear),
+        ("fdb/stats-show", "bridge", 1, 1, fdb.stats_show),
+    ):
+        commands.register(name, usage, least, most, fn)
+
+
+def _vlan(text: str) -> int:
+    """A VLAN as C's strtol reads it: what is no number is 0."""
+    return int(text) if text.isdigit() else 0
+
+
+def _mac(text: str) -> int:
+    mac = parse_mac(text)
+    if mac is None:
+        raise CommandError("bad MAC address")
+    return mac
+
+
+def _port_number(entry: MacEntry) -> str:
+    ports = entry.port.ports
+    number = ports[0].ofp_port if ports else 0
+    return "LOCAL" if number == OFPP_LOCAL else str(number)
+
+
+@final
+class _Fdb:
+    def __init__(self, ofprotos: Ofprotos) -> None:
+        self.ofprotos = ofprotos
+
+    def _bridge(self, name: str) -> OfprotoDpif:
+        ofproto = self.ofprotos.all_ofproto_dpifs.get(name)
+        if ofproto is None:
+            raise CommandError(NO_SUCH_BRIDGE)
+        return ofproto
+
+    def _these(self, args: list[str]) -> list[OfprotoDpif]:
+        if args:
+            return [self._bridge(args[0])]
+        return list(self.ofprotos.all_ofproto_dpifs.values())
+
+    @staticmethod
+    def _changed(ofproto: OfprotoDpif, tag: Tag) -> None:
+        """What was decided by the entry with `tag` is decided anew."""
+        ofproto.backer.revalidate_set.add(tag)
+
+    def add(self, args: list[str]) -> str:
+        ofproto = self._bridge(args[0])
+        mac = _mac(args[3])
+        vlan = _vlan(args[2])
+        port = ofproto.ports_by_name.get(args[1])
+        if port is None or port.bundle is None:
+            raise CommandError("software error, odp port is present but no ofp port")
+        table = ofproto.mac_learning
+        known = next((e for e in table.entries() if (e.mac, e.vlan) == (mac, vlan)), None)
+        said = ""
+        if known is not None:
+            if known.static and known.port is port.bundle:
+                return ""
+            kind = "static" if known.static else "dynamic"
+            said = f"Overriding already existing {kind} entry on {_port_number(known)}"
+            self._changed(ofproto, table.remove(mac, vlan))
+        self._changed(ofproto, table.add_static(mac, vlan, port.bundle, self.ofprotos.clock.now()))
+        return said
+
+    def delete(self, args: list[str]) -> str:
+        ofproto = self._bridge(args[0])
+        mac = _mac(args[2])
+        vlan = _vlan(args[1])
+        table = ofproto.mac_learning
+        if not any(e.static and (e.mac, e.vlan) == (mac, vlan) for e in table.entries()):
+            raise CommandError("could not find static mac entry")
+        self._changed(ofproto, table.remove(mac, vlan))
+        return ""
+
+    def flush(self, args: list[str]) -> str:
+        for ofproto in self._these(args):
+            ofproto.flush_mac_table()
+        return "table successfully flushed"
+
+    def show(self, args: list[str]) -> str:
+        """Port, VLAN, address, seconds since it was seen; least recently seen first."""
+        ofproto = self._bridge(args[0])
+        now = self.ofprotos.clock.now()
+        lines = [" port  VLAN  MAC                Age\n"]
+        for entry in ofproto.mac_learning.entries():
+            mac = ":".join(f"{entry.mac >> shift & 0xFF:02x}" for shift in range(40, -1, -8))
+            age = "static" if entry.static else f"{ofproto.mac_learning.age(entry, now):3d}"
+            lines.append(f"{_port_number(entry):>5}  {entry.vlan:4d}  {mac}  {age}\n")
+        return "".join(lines)
+
+    def stats_show(self, args: list[str]) -> str:
+        ofproto = self._bridge(args[0])
+        ml = ofproto.mac_learning
+        return (
+            f'Statistics for bridge "{ofproto.name}":\n'
+            f"  Current/maximum MAC entries in the table: {len(ml)}/{ml.max_entries}\n"
+            f"  Current static MAC entries in the table : {ml.n_static}\n"
+            f"  Total number of learned MAC entries     : {ml.total_learned}\n"
+            f"  Total number of expired MAC entries     : {ml.total_expired}\n"
+            f"  Total number of evicted MAC entries     : {ml.total_evicted}\n"
+            f"  Total number of port moved MAC entries  : {ml.total_moved}\n"
+        )
+
+    def stats_clear(self, args: list[str]) -> str:
+        for ofproto in self._these(args):
+            ofproto.mac_learning.clear_statistics()
+        return "statistics successfully cleared"
