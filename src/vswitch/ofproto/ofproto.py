@@ -55,6 +55,8 @@ class Ofproto(ABC):
     """The OpenFlow connections."""
     frag_handling: str
     """"normal", "drop" or "nx-match"."""
+    has_in_band: bool = False
+    """Whether a controller is reached in-band, through the switch itself."""
     datapath_id: int = 0
     """Who the switch is to its controllers; 64 bits."""
     mfr_desc: str = "Nicira, Inc."
