@@ -22,6 +22,7 @@ from vswitch.openflow.action_text import format_actions
 from vswitch.openflow.flow_text import parse_flow
 from vswitch.openflow.messages.session import ROLE_PRIMARY, RoleRequest
 from vswitch.openflow.wire.codec import encode
+from vswitch.switch import Switch
 from vswitch.vconn.in_band import HostNeighbours
 from vswitch.vconn.settings import ControllerSettings
 
@@ -205,6 +206,26 @@ def test_in_band_flows(tmp_path: Path) -> None:
         assert flows(switch, hidden=True) == []
     finally:
         switch.close()
+
+
+def test_dhcp_replies_reach_the_bridges_own_port_in_band() -> None:
+    """As `ofproto/trace` of ovs-vswitchd 3.1 has it; the port where other packets differ is matched too,
+    so that no reply is taken for one of them."""
+    with Switch(ports=["p1"]) as switch:
+        wanted = {
+            "udp,in_port=1,udp_src=67,udp_dst=68": ("tp_src=67,tp_dst=68", "1"),
+            "udp,in_port=1,udp_src=67,udp_dst=69": ("tp_dst=0x1/0x1", "drop"),
+            "udp,in_port=1,udp_src=1024,udp_dst=68": ("tp_src=0x400/0x400,tp_dst=68", "drop"),
+            "udp,in_port=1,udp_src=50000,udp_dst=68": ("tp_src=0x8000/0x8000,tp_dst=68", "drop"),
+            "tcp,in_port=1": ("nw_frag=no", "drop"),
+        }
+        assert "Datapath actions: drop" in switch.trace(next(iter(wanted)))
+        switch.ofproto.controllers.set_controllers([ControllerSettings("tcp:127.0.0.1:1")])
+        for flow, (mask, actions) in wanted.items():
+            said = switch.trace(flow)
+            assert f"{mask}\nDatapath actions: {actions}\n" in said + "\n", said
+        switch.ofproto.controllers.set_controllers([])
+        assert "Datapath actions: drop" in switch.trace(next(iter(wanted)))
 
 
 ROUTES = """\

@@ -48,7 +48,14 @@ from vswitch.flow.layout import (
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
-from vswitch.ofproto_dpif import xlate_actions, xlate_freeze, xlate_normal, xlate_output, xlate_tables
+from vswitch.ofproto_dpif import (
+    xlate_actions,
+    xlate_freeze,
+    xlate_in_band,
+    xlate_normal,
+    xlate_output,
+    xlate_tables,
+)
 from vswitch.ofproto_dpif.effects import CreditRule
 from vswitch.ofproto_dpif.xlate_ctx import (
     IPPROTO_ICMP,
@@ -160,6 +167,8 @@ def _run(ctx: Ctx) -> None:
         return
     if not ctx.freezing:
         xlate_output.run_action_set(ctx)
+        if ctx.ofproto.has_in_band:
+            xlate_in_band.output_dhcp_reply(ctx)
     if ctx.freezing:
         xlate_freeze.finish(ctx)
 

@@ -110,12 +110,6 @@ class InBand:
         self._complete = True
         self._rl = RateLimit(60, 5)
 
-    @property
-    def active(self) -> bool:
-        """Whether a controller is reached in-band. Then DHCP replies to the bridge's own port must get
-        there whatever the flows say."""
-        return bool(self._remotes)
-
     def configure(self, enabled: bool, queue: int | None, now: int) -> None:
         """`disable-in-band` and `in-band-queue`."""
         if queue != self._queue:
@@ -133,6 +127,7 @@ class InBand:
                 if settings.in_band and not settings.passive:
                     remotes.update(_remote(settings.target))
         self._remotes = tuple(sorted(remotes))
+        self._controllers.ofproto.has_in_band = bool(remotes)
         self._next = now if remotes or self._rules else NEVER
         self.run(now)
 
@@ -166,6 +161,7 @@ class InBand:
     def close(self) -> None:
         """Remove the flows."""
         self._remotes = ()
+        self._controllers.ofproto.has_in_band = False
         self._next = NEVER
         self._remove_all()
 
