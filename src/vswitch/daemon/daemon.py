@@ -132,8 +132,7 @@ class Daemon:
                 gc.freeze()
                 gc.set_threshold(50_000, 20, 50)
                 await self._stopping.wait()
-                if not self.signal:
-                    log.info("ending (%s)", self._why)
+                log.info("ending (%s)", self._why)
             finally:
                 self._finish()
                 if server is not None:

@@ -75,6 +75,7 @@ class Vswitchd:
             dummy.register_commands(daemon.commands, _compose)
         ofprotos = Ofprotos(self._clock, daemon.commands)
         daemon.memory.register(lambda: usage(ofprotos))
+        ofprotos.tls.configure(settings.tls)
         _use_for_database(settings.tls)
         idl = Idl(settings.remote, self._clock)
         self._bridges = Bridges(ofprotos, idl, self._clock, daemon.commands)

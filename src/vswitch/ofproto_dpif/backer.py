@@ -160,10 +160,11 @@ class Backer:
             self.dpif.flow_flush()
 
     def close(self, destroy: bool = False) -> None:
-        """Take our flows out and let go of the datapath, deleting it if `destroy`."""
-        for ofproto in list(self.ofprotos.values()):
-            self.installer.flush(ofproto, self.clock.now())
+        """Let go of the datapath, which goes on forwarding by the flows in it; or (`destroy`) take our
+        flows out and delete it."""
         if destroy:
+            for ofproto in list(self.ofprotos.values()):
+                self.installer.flush(ofproto, self.clock.now())
             self.dpif.destroy()
         self.dpif.close()
 

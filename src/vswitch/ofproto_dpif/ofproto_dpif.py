@@ -18,6 +18,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.tags import TagSet, tag_deterministic
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
+from vswitch.dpif.open import is_kernel
 from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.ofproto.ofproto import Ofproto
@@ -503,7 +504,8 @@ class Ofprotos:
             ofproto.controllers.close()
         self.poller.close()
         for backer in list(self.backers.values()):
-            backer.close()
+            # A datapath in this process ends with it.
+            backer.close(destroy=not is_kernel(backer.type))
         self.backers.clear()
 
     def run(self, now: int) -> bool:
