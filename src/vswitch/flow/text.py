@@ -351,7 +351,8 @@ def packet_mask(flow: Flow) -> Flow:
     for field in _SHOWN_IF_NONZERO:
         if flow.bits(field):
             mask.set_ones(field)
-    mask.in_port = 0xFFFF
+    if flow.in_port:
+        mask.in_port = 0xFFFF
     mask.packet_type = 0xFFFFFFFF
     if flow.tun_dst or flow.get(by_name("tun_ipv6_dst")):
         for field in _TUNNEL_FIELDS:

@@ -235,7 +235,7 @@ def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> bool:
         port = came_in
     to = ctx.ofproto.ports.get(port)
     if to is None or to.odp_port == 0xFFFFFFFF:
-        report_error(ctx, "output_trunc does not support patch port")
+        report_error(ctx, f"output_trunc does not support patch port {port}")
         return False
     xlate_output.output(ctx, port, a.max_len, last)
     return False

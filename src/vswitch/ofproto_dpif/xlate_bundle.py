@@ -33,8 +33,10 @@ def choose_member(ctx: Ctx, a: of.Bundle) -> int:
             if _is_live(ctx, port):
                 return port
         return OFPP_NONE
-    mask_hash_fields(ctx.flow, ctx.wc, a.fields)
-    of_packet = hash_fields(ctx.flow, a.fields, a.basis)
+    of_packet = 0
+    if len(a.members) > 1:
+        mask_hash_fields(ctx.flow, ctx.wc, a.fields)
+        of_packet = hash_fields(ctx.flow, a.fields, a.basis)
     best = OFPP_NONE
     best_weight = -1
     for i, port in enumerate(a.members):

@@ -325,8 +325,8 @@ def _nl_frag(words: vec[i64]) -> i64:
 
 def _nd(ctx: Ctx) -> None:
     new = ctx.flow.words
-    kind = (new[W_TP_SRC] >> S_TP_SRC) & 0xFFFF
-    if (new[W_NW_PROTO] >> S_NW_PROTO) & 0xFF != IPPROTO_ICMPV6 or kind not in (135, 136):
+    # The message may by now be of another type: what was changed before that is committed, too.
+    if (new[W_NW_PROTO] >> S_NW_PROTO) & 0xFF != IPPROTO_ICMPV6:
         return
     a = _Attr(ctx, True)
     a.address6(W_ND_TARGET)

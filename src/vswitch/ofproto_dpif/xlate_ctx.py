@@ -214,7 +214,8 @@ def push_vlan(ctx: Ctx, tpid: i64) -> None:
         set_qtag(ctx.wc, 0, 0xFFFFFFFF)
         if n > 1:
             set_qtag(ctx.wc, 1, 0xFFFFFFFF)
-        set_qtag(flow, 1, qtag(flow, 0))
+    # Also what is no tag, for lack of the CFI bit: a load may have put it there.
+    set_qtag(flow, 1, qtag(flow, 0))
     set_qtag(flow, 0, (tpid << 16) | VLAN_CFI)
 
 

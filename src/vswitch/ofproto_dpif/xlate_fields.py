@@ -16,6 +16,7 @@ from vswitch.flow.layout import (
 from vswitch.flow.prereq import prereqs_ok
 from vswitch.flow.values import c_hex, format_value
 from vswitch.ofproto_dpif.xlate_ctx import (
+    ETH_TYPE_VLAN,
     OFT_DETAIL,
     OFT_WARN,
     Ctx,
@@ -24,8 +25,11 @@ from vswitch.ofproto_dpif.xlate_ctx import (
 )
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_subfield
+from vswitch.openflow.constants import OFPP_MAX, OFPP_NONE
 
 PROTO_BITS: Final = 0xFF << S_NW_PROTO
+PORT32: Final = 1
+"""`Field.special` of a port number in 32 bits (OpenFlow 1.1, A.2.1), kept in 16."""
 
 
 def read_subfield(flow: Flow, sf: of.MfSubfield) -> int:
@@ -36,7 +40,17 @@ def read_subfield(flow: Flow, sf: of.MfSubfield) -> int:
 def write_subfield(flow: Flow, sf: of.MfSubfield, value: int) -> None:
     """Set the subfield to `value`."""
     mask = sf.mask
-    flow.set(sf.field, (flow.get(sf.field) & ~mask) | ((value << sf.ofs) & mask))
+    write_field(flow, sf.field, (flow.get(sf.field) & ~mask) | ((value << sf.ofs) & mask))
+
+
+def write_field(flow: Flow, field: Any, value: int) -> None:
+    """Set `field` to `value`. What becomes a VLAN tag by that is one of 802.1Q; a 32-bit port number that
+    is none is OFPP_NONE."""
+    if field.special == PORT32 and OFPP_MAX <= value < 0xFFFFFF00:
+        value = OFPP_NONE
+    flow.set(field, value)
+    if field.word == W_VLAN_TCI and flow.vlan_tci and not flow.vlan_tpid:
+        flow.vlan_tpid = ETH_TYPE_VLAN
 
 
 def mask_subfield(wc: Flow, sf: of.MfSubfield) -> None:
@@ -53,8 +67,10 @@ def mask_field(wc: Flow, field: Any, bits: int) -> None:
 
 def _report_subfield(ctx: Ctx, sf: of.MfSubfield) -> None:
     if ctx.trace is not None:
-        value = read_subfield(ctx.flow, sf)
-        text = format_value(sf.field, value) if sf.whole else c_hex(value)
+        if sf.whole:
+            text = format_value(sf.field, ctx.flow.get(sf.field))
+        else:
+            text = c_hex(read_subfield(ctx.flow, sf))
         report(ctx, OFT_DETAIL, f"{format_subfield(sf)} is now {text}")
 
 
@@ -78,9 +94,9 @@ def set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
     mask = a.mask
     mask_field(ctx.wc, field, mask)
     if mask == field.ones:
-        flow.set(field, a.value)
+        write_field(flow, field, a.value)
     else:
-        flow.set(field, (flow.get(field) & ~mask) | (a.value & mask))
+        write_field(flow, field, (flow.get(field) & ~mask) | (a.value & mask))
     return False
 
 
@@ -97,13 +113,12 @@ def reg_move(ctx: Ctx, a: of.RegMove, last: bool) -> bool:
     wc = ctx.wc
     src = a.src
     dst = a.dst
-    mask_subfield(wc, src)
-    mask_subfield(wc, dst)
-    src_ok = prereqs_ok(src.field, flow, None, wc)
-    dst_ok = prereqs_ok(dst.field, flow, None, wc)
-    if src_ok and dst_ok:
+    # A flow's packets may be fragments, without the fields that it matches on otherwise.
+    if prereqs_ok(dst.field, flow, None, wc) and prereqs_ok(src.field, flow, None, wc):
+        mask_subfield(wc, src)
+        mask_subfield(wc, dst)
         write_subfield(flow, dst, read_subfield(flow, src))
-        _report_subfield(ctx, dst)
+    _report_subfield(ctx, dst)
     return False
 
 

@@ -41,7 +41,8 @@ OFPM_MAX: Final = 0xFFFF0000
 MPLS: Final = (0x8847, 0x8848)
 IP: Final = (0x0800, 0x86DD)
 NAT_TYPES: Final = {4: 0x0800, 6: 0x86DD}
-TRANSPORTS: Final = (6, 17, 132)
+TCP: Final = 6
+TRANSPORTS: Final = (TCP, 17, 132)
 VLAN_CFI: Final = 0x1000
 ALG_FTP: Final = 21
 ALG_TFTP: Final = 69
@@ -188,6 +189,8 @@ class _Check:
             self._soft(dl_type in IP, action)
         elif isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):
             self._soft(dl_type in IP and flow.nw_proto in TRANSPORTS, action)
+        elif isinstance(action, a.FinTimeout):
+            self._soft(flow.nw_proto == TCP, action)
         elif isinstance(action, a.SetMplsLabel | a.SetMplsTc | a.SetMplsTtl | a.DecMplsTtl):
             self._soft(dl_type in MPLS, action)
 
