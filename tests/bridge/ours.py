@@ -1,7 +1,7 @@
 """Our switches following a database, as a process of their own: `python -m tests.bridge.ours DIRECTORY`.
 
 What `vswitchd` does, without its command line: the database is DIRECTORY/db.sock, runtime commands
-come by DIRECTORY/vswitchd.ctl. Options: --dummy[=override|system].
+come by --unixctl=SOCKET. Options: --dummy[=override|system], -vLEVELS.
 """
 
 from __future__ import annotations
@@ -50,14 +50,17 @@ def main(directory: Path, options: list[str]) -> None:
     vlog.init("ovs-vswitchd", clock.wall)
     vlog_commands.set_levels_from_string("console:info")
     assert devices.TYPES
+    control = ""
     for option in options:
         name, _, value = option.partition("=")
-        if name == "--dummy":
+        if name == "--unixctl":
+            control = value
+        elif name == "--dummy":
             registry.enable_dummy(value)
             enable_dummy()
         else:
             vlog_commands.set_levels_from_string(option.removeprefix("-v"))
-    daemon = Daemon(version="test", clock=clock, unixctl_path=str(directory / "vswitchd.ctl"))
+    daemon = Daemon(version="test", clock=clock, unixctl_path=control)
     ours = Ours(directory, clock)
     daemon.run(ours.start, ours.close)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -28,6 +29,16 @@ DIFFER = {
 """Columns that say who runs, not what is configured; addresses follow from UUIDs."""
 
 
+def accepts(path: Path) -> bool:
+    """Whether somebody serves the Unix socket `path`."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
 class Side:
     """A database server and a switch that follows it. `directory` is its run directory."""
 
@@ -39,6 +50,8 @@ class Side:
             PYTHONPATH=os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)]),
         )  # fmt: skip
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.control = "vswitchd.ctl"
+        """The socket for the switch's runtime commands."""
 
     # Processes.
 
@@ -54,7 +67,7 @@ class Side:
         remote = self.directory / "db.sock"
         self.spawn("ovsdb-server", "ovsdb-server", f"--remote=punix:{remote}",
                    f"--unixctl={self.directory}/db.ctl", str(self.directory / "conf.db"))  # fmt: skip
-        self.wait(remote.exists, "the database's socket")
+        self.wait(lambda: accepts(remote), "the database's socket")
 
     def start_switch(self) -> None:
         """Start the switch and wait until it answers."""
@@ -129,7 +142,7 @@ class Side:
 
     def appctl(self, command: str, *args: str) -> str:
         """A runtime command of the switch."""
-        client = UnixctlClient(str(self.directory / "vswitchd.ctl"))
+        client = UnixctlClient(str(self.directory / self.control))
         try:
             return client.call(command, *args)
         finally:
@@ -181,11 +194,10 @@ class Real(Side):
     options = ("--enable-dummy=override", "--disable-system")
 
     def start_switch(self) -> None:
-        control = self.directory / "vswitchd.ctl"
-        control.unlink(missing_ok=True)
+        control = self.directory / self.control
         self.spawn("ovs-vswitchd", "ovs-vswitchd", *self.options, f"--unixctl={control}",
                    f"unix:{self.directory}/db.sock")  # fmt: skip
-        self.wait(control.exists, "ovs-vswitchd")
+        self.wait(lambda: accepts(control), "ovs-vswitchd")
 
 
 class Ours(Side):
@@ -194,8 +206,7 @@ class Ours(Side):
     options: tuple[str, ...] = ("--dummy=override",)
 
     def start_switch(self) -> None:
-        control = self.directory / "vswitchd.ctl"
-        control.unlink(missing_ok=True)
+        control = self.directory / self.control
         self.spawn("ovs-vswitchd", sys.executable, "-m", "tests.bridge.ours", str(self.directory),
-                   *self.options)  # fmt: skip
-        self.wait(control.exists, "our switch")
+                   f"--unixctl={control}", *self.options)  # fmt: skip
+        self.wait(lambda: accepts(control), "our switch")

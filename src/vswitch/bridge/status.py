@@ -52,6 +52,7 @@ class Status:
         self._controllers_told: dict[UUID, Any] = {}
         self._to_read: deque[tuple[str, str]] = deque()
         self._stale = True
+        self._statistics = False
         self._watch: LinkWatch | None = None
         self._awaited: set[str] = set()
 
@@ -202,9 +203,14 @@ class Status:
                 row = idl.row("Mirror", uuid)
                 if row is not None:
                     self._bridges.report.put(row, statistics=counters)
-        root = idl.root()
+        self._machine()
+
+    def _machine(self) -> None:
+        """Open_vSwitch.statistics, if they are wanted."""
+        root = self._bridges.idl.root()
         if root is not None:
             wanted = boolean(root.other_config, "enable-statistics")
+            self._statistics = wanted
             self._bridges.report.put(root, statistics=statistics(self._bridges.rundir) if wanted else {})
 
     def _controllers(self, everything: bool) -> None:
@@ -238,6 +244,8 @@ class Status:
             backer = self._bridges.ofprotos.backers.get(type)
             if backer is not None and datapath is not None:
                 self._bridges.report.put(datapath, capabilities=capabilities(backer.support))
+        if self._statistics != boolean(root.other_config, "enable-statistics"):
+            self._machine()
         # ovs-ctl(8) fills these in where it starts the daemon; what it wrote stays.
         name, version = system()
         ours = {"ovs_version": ovs_version(), "db_version": self._bridges.idl.schema_version,
