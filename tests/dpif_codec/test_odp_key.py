@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vswitch.dpif.key_struct import SIZES, struct_bytes, struct_fields, struct_into
 from vswitch.dpif.odp_key import (
+    KEY_CT_IF_SET,
     KEY_NO_CT,
     KEY_ONE_VLAN,
     KEY_USERSPACE,
@@ -249,3 +250,13 @@ def test_no_damaged_key_breaks_the_decoders(text: str, damage: list[tuple[int, i
         encode_key(flow)
         encode_mask(flow, flow)
     decode_mask(bytes(data), mask, flow)
+
+
+def test_connection_attributes_are_in_the_key_wherever_they_are_in_the_mask() -> None:
+    flow, mask = Flow(), Flow()
+    mask.ct_state = 0x20
+    mask.ct_mark = 0xF
+    assert key.CT_STATE not in parse(encode_key(flow, KEY_CT_IF_SET))
+    for attrs in (parse(encode_key(flow, KEY_CT_IF_SET, mask)), parse(encode_mask(mask, flow, KEY_CT_IF_SET))):
+        assert {key.CT_STATE, key.CT_MARK} < set(attrs)
+        assert not {key.CT_ZONE, key.CT_LABELS} & set(attrs)

@@ -41,8 +41,8 @@ KEY_NO_RECIRC: Final = 8
 KEY_ONE_VLAN: Final = 16
 """At most one VLAN tag; what is behind it is an Ethernet type only."""
 KEY_CT_IF_SET: Final = 32
-"""CT_STATE, CT_ZONE, CT_MARK and CT_LABELS only where they aren't 0: a kernel refuses what it was
-built without, and takes an attribute's absence for 0."""
+"""CT_STATE, CT_ZONE, CT_MARK and CT_LABELS only where key or mask isn't 0: a kernel refuses what it was
+built without, and takes an attribute's absence for 0; but a mask only where there is a key."""
 
 NO_DL_TYPE: Final = 0x05FF
 """`dl_type` of an 802.2 frame, which has none."""
@@ -359,20 +359,22 @@ def _patch_length(out: BytesWriter, position: i64) -> None:
         out[position + 1] = low
 
 
-def encode_key(flow: Flow, flags: int = KEY_ALL) -> bytes:
-    """The key attributes of `flow`, as in OVS_FLOW_ATTR_KEY or OVS_PACKET_ATTR_KEY."""
-    return _encode(flow.words, flow.words, False, flags)
+def encode_key(flow: Flow, flags: int = KEY_ALL, mask: Flow | None = None) -> bytes:
+    """The key attributes of `flow`, as in OVS_FLOW_ATTR_KEY or OVS_PACKET_ATTR_KEY.
+
+    With KEY_CT_IF_SET, `mask` is the one that goes with them, if there is one."""
+    return _encode(flow.words, flow.words, flow.words if mask is None else mask.words, False, flags)
 
 
 def encode_mask(mask: Flow, flow: Flow, flags: int = KEY_ALL) -> bytes:
     """The mask attributes to go with `encode_key(flow)`: `flow` says which attributes there are."""
-    return _encode(mask.words, flow.words, True, flags)
+    return _encode(mask.words, flow.words, flow.words, True, flags)
 
 
-def _encode(words: vec[i64], flow: vec[i64], is_mask: bool, flags: i64) -> bytes:
+def _encode(words: vec[i64], flow: vec[i64], other: vec[i64], is_mask: bool, flags: i64) -> bytes:
     out = _ENCODER.out
     out.truncate(0)
-    _encode_metadata(out, words, flow, is_mask, flags)
+    _encode_metadata(out, words, flow, other, is_mask, flags)
     packet_type = flow[at.W_PACKET_TYPE] & 0xFFFFFFFF
     if packet_type == 0:
         _put(out, key.ETHERNET, words, is_mask)
@@ -407,7 +409,9 @@ def _tpid(words: vec[i64], w: i64, shift: i64, is_mask: bool) -> i64:
     return 0xFFFF if is_mask else (tpid if tpid else 0x8100)
 
 
-def _encode_metadata(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask: bool, flags: i64) -> None:
+def _encode_metadata(
+    out: BytesWriter, words: vec[i64], flow: vec[i64], other: vec[i64], is_mask: bool, flags: i64
+) -> None:
     _put(out, key.PRIORITY, words, is_mask)
     if flow[at.W_TUN_DST] & 0xFFFFFFFF or flow[at.W_TUN_IPV6_DST] or flow[at.W_TUN_IPV6_DST + 1]:
         position: i64 = len(out)
@@ -417,13 +421,15 @@ def _encode_metadata(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask:
     _put(out, key.SKB_MARK, words, is_mask)
     if not flags & KEY_NO_CT:
         always = not flags & KEY_CT_IF_SET
-        if always or (words[at.W_CT_STATE] >> at.S_CT_STATE) & 0xFF:
+        tracked = words[at.W_CT_STATE] | other[at.W_CT_STATE]
+        if always or (tracked >> at.S_CT_STATE) & 0xFF:
             _put(out, key.CT_STATE, words, is_mask)
-        if always or (words[at.W_CT_ZONE] >> at.S_CT_ZONE) & 0xFFFF:
+        if always or (tracked >> at.S_CT_ZONE) & 0xFFFF:
             _put(out, key.CT_ZONE, words, is_mask)
-        if always or (words[at.W_CT_MARK] >> at.S_CT_MARK) & 0xFFFFFFFF:
+        if always or (tracked >> at.S_CT_MARK) & 0xFFFFFFFF:
             _put(out, key.CT_MARK, words, is_mask)
-        if always or words[at.W_CT_LABEL] or words[at.W_CT_LABEL + 1]:
+        labelled = words[at.W_CT_LABEL] | other[at.W_CT_LABEL]
+        if always or labelled | words[at.W_CT_LABEL + 1] | other[at.W_CT_LABEL + 1]:
             _put(out, key.CT_LABELS, words, is_mask)
         if not flags & KEY_NO_CT_TUPLE and (flow[at.W_CT_NW_PROTO] >> at.S_CT_NW_PROTO) & 0xFF:
             if flow[at.W_CT_NW_SRC] != 0:

@@ -61,7 +61,7 @@ def compose_put(
     _begin(b, cmd, dp_ifindex)
     if ufid:
         b.raw(OVS_FLOW_ATTR_UFID, ufid)
-    b.raw(OVS_FLOW_ATTR_KEY, encode_key(key, KEY_CT_IF_SET))
+    b.raw(OVS_FLOW_ATTR_KEY, encode_key(key, KEY_CT_IF_SET, mask))
     b.raw(OVS_FLOW_ATTR_MASK, encode_mask(mask, key, KEY_CT_IF_SET))
     nest = b.begin(OVS_FLOW_ATTR_ACTIONS)
     put_actions(b, actions)

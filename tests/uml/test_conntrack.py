@@ -1,0 +1,13 @@
+"""Connection tracking by a real kernel, told by our flows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.uml.conftest import Uml
+
+pytestmark = pytest.mark.system
+
+
+def test_connections_are_tracked_by_the_kernel(uml: Uml) -> None:
+    uml.pytest("tests/uml/inside/test_conntrack.py", timeout=120.0)
