@@ -88,6 +88,7 @@ def test_a_signal_ends_it_cleanly(
     assert lines == [
         f"vlog|INFO|opened log file {tmp_path}/test.log",
         f"vswitchd|INFO|listening for ovs-appctl on {tmp_path}/test.ctl (pid {daemon.pid})",
+        f"fatal_signal|WARN|terminating with signal {number.value} ({signal.strsignal(number)})",
         f"vswitchd|INFO|ending ({number.name})",
     ]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["test.log"]
