@@ -52,6 +52,8 @@ class Side:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.control = "vswitchd.ctl"
         """The socket for the switch's runtime commands."""
+        self.namespace = ""
+        """The network namespace that the switch runs in."""
 
     # Processes.
 
@@ -75,6 +77,8 @@ class Side:
 
     def spawn(self, name: str, *args: str) -> None:
         """Start a process, its output in NAME.out."""
+        if self.namespace and name == "ovs-vswitchd":
+            args = ("ip", "netns", "exec", self.namespace, *args)
         path = shutil.which(args[0], path=self.environment["PATH"])
         assert path is not None, f"no {args[0]}"
         with (self.directory / f"{name}.out").open("ab") as out:

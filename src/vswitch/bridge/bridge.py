@@ -249,17 +249,22 @@ class Bridge:
 
     # MTU.
 
+    def _is_internal(self, name: str) -> bool:
+        """Whether hosts see the interface: one that the datapath made. Its own are taps in userspace."""
+        type = self.interfaces[name].config.type
+        return type == "internal" or name == self.name or (type == "tap" and self.type == "netdev")
+
     def update_mtu(self) -> None:
         """Internal ports have the smallest MTU of the others, unless their rows or somebody else say
         otherwise: hosts behind them must not send what would not fit."""
         mtus = {name: device_info(name, "").mtu for name, i in self.interfaces.items()
                 if name in self.ofproto.ports_by_name and i.config.type != "patch"}  # fmt: skip
-        outside = [mtu for name, mtu in mtus.items() if self.interfaces[name].config.type != "internal"]
+        outside = [mtu for name, mtu in mtus.items() if not self._is_internal(name)]
         smallest = min(outside, default=DEFAULT_MTU)
         before, self._min_mtu = self._min_mtu, smallest
         for name, mtu in mtus.items():
             config = self.interfaces[name].config
-            if (config.type == "internal" or name == self.name) and config.mtu_request is None:
+            if self._is_internal(name) and config.mtu_request is None:
                 if mtu > smallest or (mtu == before and mtu != smallest):
                     set_mtu(name, smallest)
 

@@ -118,7 +118,7 @@ class Qos:
             counters = tc.class_stats(socket.if_nametoindex(name))
         except OSError:
             counters = {}
-        text = f"QoS: {name} linux-htb\nmax-rate: {settings.max_rate}\n\n"
+        text = f"QoS: {name} linux-htb\nmax-rate: {settings.max_rate}\n"
         for number in sorted(settings.queues):
             queue = settings.queues[number]
             n_packets, n_bytes, n_errors = counters.get(number, (0, 0, 0))
@@ -127,7 +127,7 @@ class Qos:
                 lines.append(f"  priority: {queue.priority}")
             lines += [f"  min-rate: {queue.min_rate}", f"  max-rate: {queue.max_rate}",
                       f"  tx_packets: {n_packets}", f"  tx_bytes: {n_bytes}", f"  tx_errors: {n_errors}"]
-            text += "".join(f"{line}\n" for line in lines) + "\n"
+            text += "\n" + "".join(f"{line}\n" for line in lines)
         return text
 
     def show_types(self, name: str) -> str:

@@ -1,0 +1,126 @@
+"""Real interfaces, in two namespaces that are alike: the database says the same of them for both switches."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.bridge.pair import Ours, Real, Side
+
+pytestmark = pytest.mark.system
+
+MAC = "00:00:5e:00:53:01"
+"""Of v0: an address that is not locally administered, so that the bridge takes it."""
+
+OURS = {"tx_refused", "tx_ring_full", "rx_ring_full", "rx_truncated"}
+"""Drops that only our switch counts, by reason."""
+
+
+def _ip(namespace: str, *words: str) -> None:
+    subprocess.run(["ip", "-n", namespace, *words], check=True)
+
+
+@pytest.fixture
+def pair(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Side]]:
+    """The real switch and ours, each in a namespace with the ends v0 and v1 of a veth pair."""
+    require("root", "netns", "tun", "packet-socket", "command:ovs-vswitchd", "command:ip")
+    sides: list[Side] = [
+        Real(tmp_path_factory.mktemp("real")),
+        Ours(tmp_path_factory.mktemp("ours")),
+    ]
+    sides[0].options = ("--enable-dummy", "--disable-system")
+    sides[1].options = ("--dummy",)
+    try:
+        for n, side in enumerate(sides):
+            side.namespace = f"vsb{os.getpid()}-{n}"
+            subprocess.run(["ip", "netns", "add", side.namespace], check=True)
+            _ip(side.namespace, "link", "add", "v0", "address", MAC, "type", "veth", "peer", "name", "v1")
+            for device in ("v0", "v1"):
+                _ip(side.namespace, "link", "set", device, "up")
+            side.start()
+        yield sides
+    finally:
+        for side in sides:
+            side.close()
+            subprocess.run(["ip", "netns", "del", side.namespace], check=False)
+
+
+def _interfaces(side: Side) -> dict[str, Any]:
+    """What the database says of interfaces; of counters only which there are, but for those of our own."""
+    contents = side.contents()
+    for interface in contents["Interface"].values():
+        interface["statistics"] = sorted(set(interface["statistics"]) - OURS)
+        interface["ifindex"] = interface["ifindex"] != [] and interface["ifindex"] > 0
+    return contents["Interface"] | {name: b["datapath_id"] for name, b in contents["Bridge"].items()}
+
+
+def _alike(pair: list[Side], seconds: float = 8.0) -> None:
+    """Both say the same within `seconds`."""
+    end = time.monotonic() + seconds
+    while (real := _interfaces(pair[0])) != (ours := _interfaces(pair[1])):
+        different = {
+            f"{name}.{column}": (ours[name].get(column), value)
+            for name, row in real.items()
+            if isinstance(row, dict)
+            for column, value in row.items()
+            if ours[name].get(column) != value
+        }
+        assert time.monotonic() < end, f"ours, the real one's: {different or (ours, real)}"
+        time.sleep(0.1)
+
+
+def _both(pair: list[Side], command: str) -> None:
+    assert pair[1].vsctl(command) == pair[0].vsctl(command)
+
+
+def test_devices_are_described_alike(pair: list[Side]) -> None:
+    _both(
+        pair,
+        "add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 v0 -- set interface v0"
+        " ofport_request=1 -- add-port br0 i1 -- set interface i1 type=internal ofport_request=2 --"
+        " add-port br0 t1 -- set interface t1 type=tap ofport_request=3 -- add-port br0 late",
+    )
+    _alike(pair)
+    assert pair[1].get("Bridge", "br0", "datapath_id") == '"000000005e005301"'
+    for side in pair:
+        _ip(side.namespace, "link", "set", "br0", "up")
+        _ip(side.namespace, "link", "set", "v1", "down")
+    _alike(pair)
+    assert pair[1].get("Interface", "v0", "link_state") == "down"
+    for side in pair:
+        _ip(side.namespace, "link", "set", "v0", "mtu", "1300")
+    _alike(pair)
+    assert pair[1].get("Interface", "i1", "mtu") == "1300"
+    _both(pair, "set interface v0 mtu_request=1350 -- set interface i1 mac=\"00:00:5e:00:53:07\"")
+    _alike(pair)
+    for side in pair:
+        _ip(side.namespace, "link", "add", "late", "type", "veth", "peer", "name", "later")
+    _alike(pair)
+    assert int(pair[1].get("Interface", "late", "ofport")) == 4
+    for side in pair:
+        _ip(side.namespace, "link", "del", "late")
+    # The real one says so only over the kernel's datapath; over its own it goes on with a dead device.
+    pair[1].wait(lambda: pair[1].get("Interface", "late", "ofport") == "-1", "the device's end")
+    assert "No such device" in pair[1].get("Interface", "late", "error")
+    _both(pair, "del-br br0")
+    for side in pair:
+        assert "br0" not in side.run("ip", "-n", side.namespace, "link")
+
+
+def test_queues_are_traffic_control_s_classes(pair: list[Side]) -> None:
+    _both(pair, "add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 v0")
+    for side in pair:
+        side.vsctl(
+            "-- set port v0 qos=@q -- --id=@q create qos type=linux-htb other_config:max-rate=1000000000"
+            " queues:0=@q0 queues:1=@q1 -- --id=@q0 create queue other_config:min-rate=100000000"
+            " other_config:max-rate=200000000 -- --id=@q1 create queue other_config:priority=3"
+            " other_config:min-rate=50000000 other_config:burst=10000"
+        )
+    assert pair[1].appctl("qos/show", "v0") == pair[0].appctl("qos/show", "v0")
+    _both(pair, "clear port v0 qos")
+    assert pair[1].appctl("qos/show", "v0") == pair[0].appctl("qos/show", "v0")
