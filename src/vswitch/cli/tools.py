@@ -8,6 +8,8 @@ from typing import Final
 
 TOOLS: Final = {
     "vsctl": "vswitch.cli.vsctl.main",
+    "ofctl": "vswitch.cli.ofctl.main",
+    "appctl": "vswitch.cli.appctl",
     "ovsdb-server": "vswitch.cli.dbserver",
     "vswitchd": "vswitch.cli.vswitchd",
 }

@@ -1,0 +1,342 @@
+"""The commands on flows: dump-flows, add-flow and its kin, replace-flows, diff-flows, bundle."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+from rich.progress import track
+
+from vswitch.cli.ofctl.packets import packet_out_from
+from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError, find_target
+from vswitch.flow.fields import by_name
+from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.openflow import constants as c
+from vswitch.openflow.action_text import format_actions
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
+from vswitch.openflow.flow_text import FLAGS, parse_flow, parse_flow_line
+from vswitch.openflow.group_text import parse_group
+from vswitch.openflow.messages import bundle as b
+from vswitch.openflow.messages.flow import AggregateStatsRequest, FlowStats, FlowStatsRequest
+from vswitch.openflow.messages.nicira import FlowAge
+from vswitch.openflow.print import format_bytes
+from vswitch.openflow.print_flow import format_flow_line
+from vswitch.openflow.wire.codec import decode
+from vswitch.openflow.wire.messages_base import Form
+from vswitch.openflow.wire.version import OFP10, OFP14
+
+BUNDLE_ID: Final = 0
+MANY: Final = 5000
+"""From so many flows on, progress is shown."""
+
+Args: TypeAlias = Sequence[str]
+
+
+# Reading.
+
+
+def said(error: FlowSyntaxError) -> str:
+    """What is wrong with flow text; on a terminal with a pointer to the word."""
+    return error.pointed() if sys.stderr.isatty() else error.message
+
+
+def read_lines(path: str) -> Iterator[tuple[str, str]]:
+    """(where it stands, text) of the lines of a file that say something; "-" is standard input."""
+    try:
+        if path == "-":
+            text = sys.stdin.read()
+        else:
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+    except UnicodeDecodeError as error:
+        raise OfctlError(f"{path}: {error}") from error
+    except OSError as error:
+        raise OfctlError(f"{path}: open failed ({error.strerror})") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        content = line.partition("#")[0].strip()
+        if content:
+            yield f"{path}:{number}", content
+
+
+def selection(switch: Switch, text: str) -> FlowMod:
+    """The flows that `text` selects, as a deletion of them. OfctlError."""
+    try:
+        return parse_flow(text, FlowModCommand.DELETE, switch.port_names)
+    except FlowSyntaxError as error:
+        raise OfctlError(said(error)) from error
+
+
+def stats_request(switch: Switch, text: str, cls: Callable[..., Any] = FlowStatsRequest) -> Any:
+    """A request for the flows that `text` selects."""
+    mod = selection(switch, text)
+    return cls(
+        match=mod.match, table_id=mod.table_id, out_port=mod.out_port, out_group=mod.out_group,
+        cookie=mod.cookie, cookie_mask=mod.cookie_mask,
+    )  # fmt: skip
+
+
+def fetch(switch: Switch, text: str = "") -> list[FlowStats]:
+    """The flows of the switch."""
+    request = stats_request(switch, text)
+    switch.use_nxm()
+    return [flow for m in switch.ask(request, switch.extended) for flow in m.body.flows]
+
+
+def dump_flows(switch: Switch, args: Args) -> None:
+    """`dump-flows SWITCH [FLOW]`"""
+    settings = switch.settings
+    text = args[0] if args else ""
+    if settings.stats and not settings.sort and not settings.names:
+        request = stats_request(switch, text)
+        switch.use_nxm()
+        if switch.version == OFP10:
+            switch.do([(FlowAge(), Form.OPENFLOW)])
+        switch.show(request, switch.extended)
+        return
+    flows = fetch(switch, text)
+    if settings.sort:
+        flows.sort(key=lambda flow: -flow.priority)
+    for name, descending in reversed(settings.sort):
+        flows.sort(key=_order(name, -1 if descending else 1))
+    names = switch.number_names() if settings.names else None
+    out = [
+        format_flow_line(replace(f, idle_age=None, hard_age=None), names, stats=settings.stats) for f in flows
+    ]
+    sys.stdout.write("".join(f"{line}\n" for line in out))
+
+
+def _order(name: str, sign: int) -> Callable[[FlowStats], tuple[int, int]]:
+    """What `--sort=NAME` compares: flows without the field come last, either way."""
+    if name in ("", "priority"):
+        return lambda f: (0, sign * f.priority)
+    if name == "table":
+        return lambda f: (0, sign * f.table_id)
+    try:
+        wanted = by_name(name)
+    except KeyError:
+        raise OfctlError(f"{name}: unknown field name") from None
+
+    def key(flow: FlowStats) -> tuple[int, int]:
+        return (0 if flow.match.mask.get(wanted) else 1, sign * flow.match.flow.get(wanted))
+
+    return key
+
+
+def dump_aggregate(switch: Switch, args: Args) -> None:
+    """`dump-aggregate SWITCH [FLOW]`"""
+    request = stats_request(switch, args[0] if args else "", AggregateStatsRequest)
+    switch.use_nxm()
+    switch.show(request, switch.extended)
+
+
+# Changing.
+
+
+def _parse(switch: Switch, text: str, command: FlowModCommand) -> FlowMod:
+    try:
+        return parse_flow_line(text, command, switch.port_names)
+    except FlowSyntaxError as error:
+        raise OfctlError(said(error)) from error
+
+
+def _from_file(switch: Switch, path: str, command: FlowModCommand) -> list[FlowMod]:
+    found = []
+    for where, text in read_lines(path):
+        try:
+            found.append(parse_flow_line(text, command, switch.port_names))
+        except FlowSyntaxError as error:
+            raise OfctlError(f"{where}: {said(error)}") from error
+    return found
+
+
+def change(switch: Switch, mods: Sequence[FlowMod]) -> None:
+    """Send flow mods, in a bundle if that is asked for. SwitchError."""
+    if switch.settings.bundle:
+        run_bundle(switch, [(mod, Form.OPENFLOW) for mod in mods])
+        return
+    switch.use_table_ids()
+    switch.do([(mod, switch.extended) for mod in _shown(mods)])
+
+
+def _shown(mods: Sequence[FlowMod]) -> Iterable[FlowMod]:
+    """`mods`, with a bar on a terminal if there are many."""
+    if len(mods) < MANY or not sys.stderr.isatty():
+        return mods
+    from rich.console import Console
+
+    return track(mods, description="sending flows", console=Console(stderr=True), transient=True)
+
+
+def _modify(kind: str) -> Callable[[Switch, Args], None]:
+    def run(switch: Switch, args: Args) -> None:
+        strict = switch.settings.strict
+        command = {
+            "add": FlowModCommand.ADD,
+            "mod": FlowModCommand.MODIFY_STRICT if strict else FlowModCommand.MODIFY,
+            "del": FlowModCommand.DELETE_STRICT if strict else FlowModCommand.DELETE,
+        }[kind]
+        text = args[0] if args else ""
+        if text == "-":
+            change(switch, _from_file(switch, "-", command))
+        else:
+            change(switch, [_parse(switch, text, command)])
+
+    return run
+
+
+add_flow: Final = _modify("add")
+mod_flows: Final = _modify("mod")
+del_flows: Final = _modify("del")
+
+
+def add_flows(switch: Switch, args: Args) -> None:
+    """`add-flows SWITCH FILE`"""
+    change(switch, _from_file(switch, args[0], FlowModCommand.ADD))
+
+
+# Bundles.
+
+
+def run_bundle(switch: Switch, bodies: Sequence[tuple[Any, Form]], flags: int = b.OFPBF_ORDERED) -> None:
+    """Carry out requests together or not at all. SwitchError has all that was refused."""
+    if switch.version < OFP14:
+        raise OfctlError("bundles need OpenFlow 1.4 or later ('-O OpenFlow14')")
+    flags |= b.OFPBF_ATOMIC
+    switch.ask(b.BundleControl(BUNDLE_ID, b.OFPBCT_OPEN_REQUEST, flags))
+    for body, form in bodies:
+        switch.send_in_bundle(BUNDLE_ID, body, form, flags)
+    refused = switch.collect_errors(b.BundleControl(BUNDLE_ID, b.OFPBCT_COMMIT_REQUEST, flags))
+    if refused:
+        text = "".join(f"Error {e.name} for: {format_bytes(_refused(e.data))}" for e in refused)
+        raise SwitchError(f"{text}vswitch ofctl: talking to {switch.client.target} (Protocol error)\n")
+
+
+def _refused(data: bytes) -> bytes:
+    """The request that an error is about: the one in the bundle, if that is where it was."""
+    try:
+        body = decode(data).body
+    except OfpError:
+        return data
+    return body.message if isinstance(body, b.BundleAdd) else data
+
+
+def bundle(switch: Switch, args: Args) -> None:
+    """`bundle SWITCH FILE`"""
+    bodies: list[tuple[Any, Form]] = []
+    for where, line in read_lines(args[0]):
+        kind, _, rest = line.partition(" ")
+        try:
+            if kind == "flow":
+                bodies.append(
+                    (parse_flow_line(rest.strip(), FlowModCommand.ADD, switch.port_names), Form.OPENFLOW)
+                )
+            elif kind == "group":
+                bodies.append((parse_group(rest.strip(), ports=switch.port_names), Form.OPENFLOW))
+            elif kind == "packet-out":
+                bodies.append((packet_out_from(rest.strip(), switch.port_names), Form.OPENFLOW))
+            else:
+                word = line.partition(",")[0].partition(" ")[0]
+                raise OfctlError(f"{where}: Unsupported bundle message type: {word}")
+        except FlowSyntaxError as error:
+            raise OfctlError(f"{where}: {said(error)}") from error
+    run_bundle(switch, bodies)
+
+
+# Comparing.
+
+Key: TypeAlias = "tuple[int, int, str]"
+
+
+def _mods_by_key(mods: Iterable[FlowMod]) -> dict[Key, FlowMod]:
+    """Flows to add by what tells them apart: table, priority, match."""
+    found: dict[Key, FlowMod] = {}
+    for mod in mods:
+        table = 0 if mod.table_id == c.OFPTT_ALL else mod.table_id
+        found[table, mod.priority, str(mod.match)] = mod
+    return found
+
+
+def _as_mod(flow: FlowStats) -> FlowMod:
+    return FlowMod(
+        match=flow.match, priority=flow.priority, command=FlowModCommand.ADD, table_id=flow.table_id,
+        actions=flow.actions, new_cookie=flow.cookie, idle_timeout=flow.idle_timeout,
+        hard_timeout=flow.hard_timeout, importance=flow.importance, flags=flow.flags,
+    )  # fmt: skip
+
+
+def _same(a: FlowMod, b: FlowMod) -> bool:
+    quiet = c.OFPFF_CHECK_OVERLAP | c.OFPFF_RESET_COUNTS
+    return (
+        a.actions == b.actions
+        and a.new_cookie == b.new_cookie
+        and a.idle_timeout == b.idle_timeout
+        and a.hard_timeout == b.hard_timeout
+        and a.importance == b.importance
+        and a.flags & ~quiet == b.flags & ~quiet
+    )
+
+
+def replace_flows(switch: Switch, args: Args) -> None:
+    """`replace-flows SWITCH FILE`"""
+    wanted = _mods_by_key(_from_file(switch, args[0], FlowModCommand.ADD))
+    have = _mods_by_key(_as_mod(flow) for flow in fetch(switch))
+    mods = [
+        replace(mod, command=FlowModCommand.DELETE_STRICT, actions=(), flags=0, new_cookie=0)
+        for key, mod in have.items()
+        if key not in wanted
+    ]
+    mods += [
+        mod
+        for key, mod in wanted.items()
+        if key not in have or switch.settings.readd or not _same(have[key], mod)
+    ]
+    change(switch, mods)
+
+
+def diff_flows(settings: Settings, args: Args) -> int:
+    """`diff-flows SOURCE1 SOURCE2`; the exit status: 2 if they differ."""
+    one, other = (_source(settings, name) for name in args)
+    differ = False
+    for key in sorted({*one, *other}):
+        a, z = one.get(key), other.get(key)
+        if a is not None and z is not None and _same(a, z):
+            continue
+        differ = True
+        for sign, mod in (("-", a), ("+", z)):
+            if mod is not None:
+                print(sign + _line(key, mod))
+    return 2 if differ else 0
+
+
+def _line(key: Key, mod: FlowMod) -> str:
+    words = [f"table={key[0]}"] if key[0] else []
+    words += [mod.match.format(mod.priority)] if mod.match.format(mod.priority) else []
+    for name, value, text in (
+        ("cookie", mod.new_cookie, f"0x{mod.new_cookie:x}"),
+        ("idle_timeout", mod.idle_timeout, str(mod.idle_timeout)),
+        ("hard_timeout", mod.hard_timeout, str(mod.hard_timeout)),
+        ("importance", mod.importance, str(mod.importance)),
+    ):
+        if value:
+            words.append(f"{name}={text}")
+    words += [name for name, bit in FLAGS.items() if mod.flags & ~c.OFPFF_RESET_COUNTS & bit]
+    return " ".join([*words, f"actions={format_actions(mod.actions)}"])
+
+
+def _source(settings: Settings, name: str) -> dict[Key, FlowMod]:
+    """The flows of a switch, or of a file."""
+    try:
+        find_target(name)
+    except OfctlError:
+        found = []
+        for where, text in read_lines(name):
+            try:
+                found.append(parse_flow_line(text, FlowModCommand.ADD, {}))
+            except FlowSyntaxError as error:
+                raise OfctlError(f"{where}: {said(error)}") from error
+        return _mods_by_key(found)
+    with Switch(name, settings) as switch:
+        return _mods_by_key(_as_mod(flow) for flow in fetch(switch))
