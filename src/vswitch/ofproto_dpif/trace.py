@@ -295,7 +295,7 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
     before.actset_output = PORT_UNSET
     final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names)
     odp_actions = format_actions(out.actions, odp_names) if out.actions else "drop"
-    mask = shown_mask(flow, out.wc, bool(out.error))
+    mask = shown_mask(flow, out.wc, out.cut_short)
     text = (
         f"Flow: {format_flow(flow, ofp_names)}\n{trace}\nFinal flow: {final}\n"
         f"Megaflow: {format_megaflow(flow, mask, ofp_names)}\nDatapath actions: {odp_actions}"

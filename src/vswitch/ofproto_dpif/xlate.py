@@ -108,13 +108,14 @@ def xlate(xin: XlateIn) -> XlateOut:
     elif (words[W_RECIRC_ID] >> 32) & 0xFFFFFFFF != 0:
         report_error(ctx, f"no recirculation data for recirc_id {out.flow.recirc_id:#x}")
         ctx.error = XLATE_NO_RECIRCULATION_CONTEXT
+        out.cut_short = True
     if ctx.error == XLATE_OK:
         _run(ctx)
     if ctx.error != XLATE_OK:
         ctx.odp.clear()
     elif ctx.n_outputs > MAX_OUTPUTS:
         out.slow |= SLOW_ACTION
-    if ctx.error == XLATE_OK:
+    if not out.cut_short:
         _finish_wildcards(ctx)
     if ctx.odp:
         # After the last action nothing is left to be shielded from its changes.
@@ -164,6 +165,7 @@ def _run(ctx: Ctx) -> None:
         xlate_normal.mirror_ingress(ctx)
     xlate_actions.run(ctx, actions, True)
     if ctx.error != XLATE_OK:
+        ctx.out.cut_short = True
         return
     if not ctx.freezing:
         xlate_output.run_action_set(ctx)

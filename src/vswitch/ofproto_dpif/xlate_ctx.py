@@ -183,11 +183,11 @@ def n_vlans(flow: Flow) -> i64:
 
 
 def look_at_tags(ctx: Ctx) -> i64:
-    """How many tags the packet has. That there are no more is noted in `wc`; those that there are
-    will be when they change."""
+    """How many tags the packet has. That there are no more is noted in `wc`, unless that is because
+    they were taken off; those that there are will be when they change."""
     n = n_vlans(ctx.flow)
     wc = ctx.wc.words
-    if n == 0:
+    if n == 0 and ctx.xin.flow.words[W_VLAN_TCI] & VLAN_CFI == 0:
         wc[W_VLAN_TCI] |= VLAN_CFI
     elif n == 1:
         wc[W_VLAN_TPID] |= VLAN_CFI << S_VLAN_TCI1

@@ -139,6 +139,8 @@ class XlateOut:
         self.slow: int = 0
         self.tags: int = 0
         self.error: int = XLATE_OK
+        self.cut_short: bool = False
+        """Whether an error came before the action set: then `wc` is as it was at that moment."""
         self.effects: list[Effect] = []
         self.recircs: list[int] = []
         self.rule: Rule | None = None
