@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vswitch.flow.fields import by_name
 from vswitch.flow.match_text import parse_exact_flow, parse_match
 from vswitch.ofproto.ports import PortNumbers
 from vswitch.ofproto.rule import Rule
@@ -202,6 +203,44 @@ def test_a_full_table_refuses_or_evicts_the_least_important_mortal_flow() -> Non
     lab.tables[0].configure_eviction(EVICTION_CLIENT, ())
     lab.mod("udp,actions=drop")
     assert lab.heard == [f"deleted tcp ({OFPRR_EVICTION})", "inserted udp"]
+
+
+def test_the_largest_eviction_group_loses_a_flow() -> None:
+    lab = Lab(*(f"priority={i},idle_timeout={10 + i},in_port={port},actions=drop"
+                for i, port in enumerate((1, 2, 2, 2, 1))))
+    lab.tables[0].max_flows = 5
+    lab.tables[0].configure_eviction(EVICTION_CLIENT, (by_name("in_port"),))
+    # in_port=2 has three flows: the one that would expire first goes, then each group has two.
+    lab.mod("priority=9,arp,actions=drop")
+    assert lab.heard == [f"deleted in_port=2 ({OFPRR_EVICTION})", "inserted arp"]
+    assert sorted(r.priority for r in lab.tables[0]) == [0, 2, 3, 4, 9]
+
+
+def test_packets_put_an_eviction_off() -> None:
+    lab = Lab("priority=1,idle_timeout=10,actions=drop", "priority=2,idle_timeout=20,actions=drop")
+    lab.tables[0].max_flows = 2
+    lab.tables[0].configure_eviction(EVICTION_CLIENT, ())
+    (first,) = [r for r in lab.tables[0] if r.priority == 1]
+    first.credit(1, 64, 15_000)
+    lab.mod("priority=3,actions=drop")
+    assert sorted(r.priority for r in lab.tables[0]) == [1, 3]
+
+
+def test_a_lowered_limit_evicts_what_may_go() -> None:
+    lab = Lab(*(f"priority={i},hard_timeout={i},actions=drop" for i in range(5)))
+    lab.tables[0].max_flows = 1
+    lab.tables.shrink(lab.tables[0])
+    assert len(lab.tables[0]) == 5
+    lab.tables[0].configure_eviction(EVICTION_CLIENT, ())
+    lab.tables.shrink(lab.tables[0])
+    assert [r.priority for r in lab.tables[0]] == [0]
+
+
+def test_other_timeouts_count_at_once() -> None:
+    lab = Lab("ip,actions=drop")
+    lab.tables.set_timeouts(lab.rule("ip"), 5, 0)
+    assert lab.tables.expire(4_000) == []
+    assert len(lab.tables.expire(5_001)) == 1
 
 
 def test_port_numbers_return_as_late_as_possible() -> None:

@@ -97,4 +97,4 @@ HANDLERS: Final[dict[type, Handler]] = {
     b.BundleControl: control,
     b.BundleAdd: add,
 }
-SECONDARY_REFUSED: Final = (b.BundleControl, b.BundleAdd)
+SECONDARY_REFUSED: Final[tuple[type, ...]] = (b.BundleControl, b.BundleAdd)

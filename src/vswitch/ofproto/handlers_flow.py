@@ -114,4 +114,4 @@ HANDLERS: Final[dict[type, Handler]] = {
     f.FlowStatsRequest: flow_stats,
     f.AggregateStatsRequest: aggregate,
 }
-SECONDARY_REFUSED: Final = (FlowMod,)
+SECONDARY_REFUSED: Final[tuple[type, ...]] = (FlowMod,)

@@ -91,4 +91,4 @@ HANDLERS: Final[dict[type, Handler]] = {
     m.MeterStatsRequest: meter_stats,
     m.MeterFeaturesRequest: meter_features,
 }
-SECONDARY_REFUSED: Final = (g.GroupMod, m.MeterMod)
+SECONDARY_REFUSED: Final[tuple[type, ...]] = (g.GroupMod, m.MeterMod)

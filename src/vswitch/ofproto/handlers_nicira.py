@@ -54,4 +54,4 @@ HANDLERS: Final[dict[type, Handler]] = {
     n.IpfixBridgeStatsRequest: ipfix_bridge,
     n.IpfixFlowStatsRequest: ipfix_flow,
 }
-SECONDARY_REFUSED: Final = (n.TlvTableMod,)
+SECONDARY_REFUSED: Final[tuple[type, ...]] = (n.TlvTableMod,)

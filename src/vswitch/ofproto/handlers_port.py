@@ -181,4 +181,4 @@ HANDLERS: Final[dict[type, Handler]] = {
     PacketOut: packet_out,
     Resume: resume,
 }
-SECONDARY_REFUSED: Final = (p.PortMod, PacketOut)
+SECONDARY_REFUSED: Final[tuple[type, ...]] = (p.PortMod, PacketOut)

@@ -126,4 +126,4 @@ HANDLERS: Final[dict[type, Handler]] = {
     t.TableStatsRequest: table_stats,
     t.TableFeaturesRequest: features,
 }
-SECONDARY_REFUSED: Final = (t.TableMod,)
+SECONDARY_REFUSED: Final[tuple[type, ...]] = (t.TableMod,)

@@ -330,6 +330,13 @@ class Tables:
             gone.append(rule)
         return gone
 
+    def set_timeouts(self, rule: Rule, idle: int, hard: int) -> None:
+        """Give a rule in a table other timeouts (s, 0 for never)."""
+        self._forget(rule)
+        rule.idle_timeout = idle
+        rule.hard_timeout = hard
+        self._note(rule)
+
     # Within.
 
     def _remove(self, rule: Rule, reason: int) -> None:
@@ -342,18 +349,26 @@ class Tables:
 
     def _leave(self, rule: Rule) -> None:
         rule.removed = True
+        self._forget(rule)
+
+    def _forget(self, rule: Rule) -> None:
+        """`rule`, mortal or not, expires no more."""
         if rule.idle_timeout or rule.hard_timeout:
             self.expirable.pop(id(rule), None)
             evictor = self.tables[rule.table_id].evictor
             if evictor is not None:
                 evictor.remove(rule)
 
-    def _told_inserted(self, rule: Rule, replaced: Rule | None) -> None:
+    def _note(self, rule: Rule) -> None:
+        """`rule` expires and can be evicted if it is mortal."""
         if rule.idle_timeout or rule.hard_timeout:
             self.expirable[id(rule)] = rule
             evictor = self.tables[rule.table_id].evictor
             if evictor is not None:
                 evictor.add(rule)
+
+    def _told_inserted(self, rule: Rule, replaced: Rule | None) -> None:
+        self._note(rule)
         for listener in self.listeners:
             listener.rule_inserted(rule, replaced)
 

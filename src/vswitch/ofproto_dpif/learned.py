@@ -64,10 +64,9 @@ def reduce_timeouts(effect: ReduceTimeouts) -> None:
         rule = rule.successor
     if rule.removed or rule.hidden:
         return
-    rule.idle_timeout = shorter(rule.idle_timeout, effect.idle)
-    rule.hard_timeout = shorter(rule.hard_timeout, effect.hard)
-    if rule.idle_timeout or rule.hard_timeout:
-        effect.ofproto.tables.expirable[id(rule)] = rule
+    idle = shorter(rule.idle_timeout, effect.idle)
+    hard = shorter(rule.hard_timeout, effect.hard)
+    effect.ofproto.tables.set_timeouts(rule, idle, hard)
 
 
 def shorter(timeout: int, limit: int) -> int:
