@@ -70,7 +70,7 @@ def packet(query: Query) -> tuple[int, bytes] | None:
         flow = parse_exact_flow(query.flow)
     except FlowSyntaxError:
         return None
-    if query.packet:
+    if query.packet and query.packet != "-generate":
         return flow.in_port, bytes.fromhex(query.packet)
     return flow.in_port, flow_compose(flow, DEFAULT_PAYLOAD)
 
