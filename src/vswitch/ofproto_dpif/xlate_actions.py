@@ -398,6 +398,7 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.SetL4DstPort: headers.set_l4_dst_port,
     of.SetField: fields.set_field,
     of.RegMove: fields.reg_move,
+    of.DeleteField: fields.delete_field,
     of.StackPush: fields.stack_push,
     of.StackPop: fields.stack_pop,
     of.DecTtl: headers.dec_ttl,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from vswitch.flow.field import Prereq
-from vswitch.flow.fields import FIELDS
+from vswitch.flow.fields import FIELDS, PART_BY_NAME
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     S_NW_PROTO,
     VLAN_CFI,
     W_NW_PROTO,
+    W_TUN_METADATA,
+    W_TUN_METADATA_PRESENT,
     W_VLAN_TCI,
 )
 from vswitch.flow.prereq import prereqs_ok
@@ -27,6 +29,7 @@ from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_subfield
 from vswitch.openflow.constants import OFPP_MAX, OFPP_NONE
 
+_PRESENT: Final = PART_BY_NAME["tun_metadata_present"]
 PROTO_BITS: Final = 0xFF << S_NW_PROTO
 PORT32: Final = 1
 """`Field.special` of a port number in 32 bits (OpenFlow 1.1, A.2.1), kept in 16."""
@@ -49,8 +52,25 @@ def write_field(flow: Flow, field: Any, value: int) -> None:
     if field.special == PORT32 and OFPP_MAX <= value < 0xFFFFFF00:
         value = OFPP_NONE
     flow.set(field, value)
-    if field.word == W_VLAN_TCI and flow.vlan_tci and not flow.vlan_tpid:
+    if W_TUN_METADATA <= field.word < W_TUN_METADATA_PRESENT:
+        _set_present(flow, field, True)
+    elif field.word == W_VLAN_TCI and flow.vlan_tci and not flow.vlan_tpid:
         flow.vlan_tpid = ETH_TYPE_VLAN
+
+
+def _set_present(flow: Flow, field: Any, present: bool) -> None:
+    """Say that the packet has tunnel option `field`, or not."""
+    bit = 1 << (2 * (field.word - W_TUN_METADATA) + (field.shift == 0))
+    options = flow.get(_PRESENT)
+    flow.set(_PRESENT, options | bit if present else options & ~bit)
+
+
+def delete_field(ctx: Ctx, a: of.DeleteField, last: bool) -> bool:
+    """Take a tunnel option off: it will not be sent, though its value can still be read."""
+    _set_present(ctx.flow, a.field, False)
+    if ctx.trace is not None:
+        report(ctx, OFT_DETAIL, f"delete {a.field.name}")
+    return False
 
 
 def mask_subfield(wc: Flow, sf: of.MfSubfield) -> None:
