@@ -1,4 +1,4 @@
-"""Tunnel options set and deleted (set_field and delete_field of tun_metadata): traces as the real switch's."""
+"""Tunnel options, set and deleted (set_field, delete_field): traces as the real switch prints them."""
 
 from __future__ import annotations
 

@@ -72,6 +72,8 @@ class Bridge:
         self.frag_handling = "normal"
         self.forward_bpdu = False
         self.wants_packet_in_on_miss = False
+        self.has_in_band = False
+        self.ipfix = None
         self.vlandev_map: dict[int, tuple[int, int]] = {}
         self.realdev_vid_map: dict[tuple[int, int], int] = {}
         self.no_packet_in_rule = Rule(Match(), 0)
