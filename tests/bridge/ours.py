@@ -57,7 +57,7 @@ def main(directory: Path, options: list[str]) -> None:
             control = value
         elif name == "--dummy":
             registry.enable_dummy(value)
-            enable_dummy()
+            enable_dummy(value)
         else:
             vlog_commands.set_levels_from_string(option.removeprefix("-v"))
     daemon = Daemon(version="test", clock=clock, unixctl_path=control)

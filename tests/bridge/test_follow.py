@@ -98,6 +98,24 @@ def test_what_somebody_else_writes_into_status_is_written_over(ours: Side) -> No
     ours.wait(lambda: ours.get("Interface", "br0", "mac_in_use") != "[]", "the address")
 
 
+def test_an_older_database_will_do(own: Ours) -> None:
+    schema = json.loads(Path(SCHEMA).read_text())
+    del schema["cksum"]
+    tables = schema["tables"]
+    del tables["Datapath"], tables["CT_Zone"], tables["CT_Timeout_Policy"]
+    del tables["Open_vSwitch"]["columns"]["datapaths"], tables["Open_vSwitch"]["columns"]["iface_types"]
+    del tables["Interface"]["columns"]["mtu_request"], tables["Interface"]["columns"]["link_resets"]
+    del tables["Controller"]["columns"]["type"]
+    older = own.directory / "older.ovsschema"
+    older.write_text(json.dumps(schema))
+    own.run("ovsdb-tool", "create", str(own.directory / "conf.db"), str(older))
+    own.start_server()
+    own.run("ovs-vsctl", "--no-wait", "init")
+    own.start_switch()
+    assert own.vsctl(f"{BR0} -- {_ports('br0', 'p1')} -- set-controller br0 punix:/no/where") == ""
+    assert own.get("Interface", "p1", "ofport") == "1"
+
+
 def test_a_second_switch_waits_for_the_first_to_end(own: Ours) -> None:
     own.start()
     own.vsctl(BR0)

@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, final
 from uuid import UUID
 
@@ -40,6 +41,7 @@ Row: TypeAlias = Any
 """An `ovs.db.idl.Row`: one attribute a column; a reference is a Row."""
 Transaction = ovs.db.idl.Transaction
 
+log = Vlog("ovsdb_idl")
 jsonrpc_log = Vlog("jsonrpc")
 
 MAX_MESSAGE: Final = 256 << 20
@@ -173,6 +175,62 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         self.config_seqno += 1
 
 
+def _helper(served: Mapping[str, Any]) -> Any:
+    """What to ask a server for whose schema has the tables `served`. Columns that it lacks are there, with
+    their defaults, but not asked for; tables that it lacks are not."""
+    helper = ovs.db.idl.SchemaHelper(schema_json=VSWITCH)
+    for name, table in VSWITCH["tables"].items():
+        if name in served:
+            known = served[name].get("columns", {})
+            lacking = [column for column in table["columns"] if column not in known]
+            helper.register_columns(name, list(table["columns"]), lacking)
+    return helper
+
+
+class _SchemaRequest:
+    """A connection that asks a server for the schema of its database, which may be older than ours."""
+
+    def __init__(self, remote: str) -> None:
+        self.session = ovs.jsonrpc.Session.open_multiple(_remotes(remote))
+        self._seqno = -1
+        self._id: Any = None
+
+    def run(self) -> Mapping[str, Any] | None:
+        """The schema's tables, once they have come."""
+        session = self.session
+        session.run()
+        if session.is_connected() and session.get_seqno() != self._seqno:
+            self._seqno = session.get_seqno()
+            request = ovs.jsonrpc.Message.create_request("get_schema", [DATABASE])
+            self._id = request.id
+            session.send(request)
+        message = session.recv()
+        if message is None or message.id != self._id:
+            return None
+        if message.type == ovs.jsonrpc.Message.T_REPLY and isinstance(message.result, dict):
+            tables = message.result.get("tables")
+            return tables if isinstance(tables, dict) else {}
+        log.warn("%s: server has no %s database (%s)", session.get_name(), DATABASE, message.error)
+        session.force_reconnect()
+        return None
+
+    def wait(self, wanted: _Wanted) -> None:
+        """Note what to wait for."""
+        self.session.wait(wanted)
+        self.session.recv_wait(wanted)
+
+
+def _remotes(remote: str) -> list[str]:
+    """The remotes that commas separate; a comma may also be part of a file's name."""
+    found: list[str] = []
+    for part in remote.split(","):
+        if found and ":" not in part:
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return found
+
+
 @final
 class Idl:
     """A client of the database server at `remote` ("unix:FILE", "tcp:IP:PORT", "ssl:IP:PORT", or
@@ -181,10 +239,9 @@ class Idl:
     def __init__(self, remote: str, clock: Clock, lock: str = LOCK) -> None:
         self.remote: str = remote
         self._clock = clock
-        helper = ovs.db.idl.SchemaHelper(schema_json=VSWITCH)
-        helper.register_all()
-        self._idl = _Replica(remote, helper)
-        self._idl.set_lock(lock)
+        self._lock = lock
+        self._request: _SchemaRequest | None = _SchemaRequest(remote)
+        self._idl: Any = None
         self._seen: tuple[int, bool, bool] = (-1, False, False)
         self._loaded = False
         self._wanted: _Wanted | None = None
@@ -195,6 +252,11 @@ class Idl:
         """Talk with the server, without waiting. Whether the configuration, or who holds the lock,
         may have changed."""
         self._wanted = None
+        if self._request is not None:
+            tables = self._request.run()
+            if tables is None:
+                return False
+            self._begin(tables)
         self._idl.run()
         # The library says that it has connected as soon as it has the lock.
         self._loaded = self._loaded or self._idl.state == self._idl.IDL_S_MONITORING
@@ -203,10 +265,18 @@ class Idl:
         self._seen = seen
         return changed
 
+    def _begin(self, tables: Mapping[str, Any]) -> None:
+        """The server's schema has come: have a copy of the database from now on."""
+        assert self._request is not None
+        self._request.session.close()
+        self._request = None
+        self._idl = _Replica(self.remote, _helper(tables))
+        self._idl.set_lock(self._lock)
+
     def _want(self) -> _Wanted:
         if self._wanted is None:
             self._wanted = _Wanted()
-            self._idl.wait(self._wanted)
+            (self._request or self._idl).wait(self._wanted)
         return self._wanted
 
     def wakeup(self, now: int) -> int:
@@ -224,19 +294,22 @@ class Idl:
 
     def close(self) -> None:
         """Let go of the connection, and with it of the lock."""
-        self._idl.close()
+        if self._request is not None:
+            self._request.session.close()
+        if self._idl is not None:
+            self._idl.close()
 
     # What is known.
 
     @property
     def has_lock(self) -> bool:
         """Whether this process is the one that may act on the database."""
-        return bool(self._idl.has_lock)
+        return self._idl is not None and bool(self._idl.has_lock)
 
     @property
     def is_lock_contended(self) -> bool:
         """Whether another process is."""
-        return bool(self._idl.is_lock_contended)
+        return self._idl is not None and bool(self._idl.is_lock_contended)
 
     @property
     def has_ever_connected(self) -> bool:
@@ -266,17 +339,21 @@ class Idl:
     def refs(self, row: Row, column: str) -> list[Row]:
         """The rows that a set of references names; quicker than the attribute."""
         uuids = [atom.value for atom in row._data[column].values]
+        if not uuids:
+            return []
         found = self._idl.tables[row._table.columns[column].type.key.ref_table.name].rows
         return [found[uuid] for uuid in uuids if uuid in found]
 
     def take_configured(self) -> set[UUID]:
         """The rows whose configuration changed, came or went since the last call."""
-        taken, self._idl.configured = self._idl.configured, set()
+        taken: set[UUID] = self._idl.configured
+        self._idl.configured = set()
         return taken
 
     def take_reported(self) -> set[UUID]:
         """The rows whose status columns changed since the last call."""
-        taken, self._idl.reported = self._idl.reported, set()
+        taken: set[UUID] = self._idl.reported
+        self._idl.reported = set()
         return taken
 
     @property
@@ -289,10 +366,9 @@ class Idl:
         """Changes whenever a connection is made or lost: what was written may not have arrived."""
         return int(self._idl._session.get_seqno())
 
-    def has_column(self, table: str, column: str) -> bool:
-        """Whether the database has `column`."""
-        found = self._idl.tables.get(table)
-        return found is not None and column in found.columns
+    def may_write(self, table: str, column: str) -> bool:
+        """Whether the server's database has the column."""
+        return column not in self._idl.readonly.get(table, ())
 
     def transaction(self) -> Any:
         """A new transaction; commit it before the next `run`."""

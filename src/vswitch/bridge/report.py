@@ -63,7 +63,7 @@ class Report:
             if name in values and values[name] == value:
                 continue
             column = row._table.columns.get(name)
-            if column is None:
+            if column is None or not self._idl.may_write(row._table.name, name):
                 # An older database, which knows nothing of it.
                 continue
             try:
