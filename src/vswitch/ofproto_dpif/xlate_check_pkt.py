@@ -36,10 +36,10 @@ def check_pkt_larger(ctx: Ctx, a: of.CheckPktLarger, rest: tuple[Any, ...]) -> b
     old_conntracked = ctx.conntracked
     outside = ctx.odp
     branches: list[tuple[OdpAction, ...]] = []
-    for larger in (1, 0):
+    for answer in (1, 0):
         ctx.odp = []
         ctx.exit = False
-        fields.write_subfield(ctx.flow, a.dst, larger)
+        fields.write_subfield(ctx.flow, a.dst, answer)
         xlate_actions.run(ctx, rest, True)
         if not ctx.freezing:
             xlate_output.run_action_set(ctx)
