@@ -63,7 +63,71 @@ def down(
     take_down(wipe)
 
 
+Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+Target = Annotated[
+    str, typer.Option("--target", "-t", metavar="NAME", help="The switch's process: its name, or its socket.")
+]
+
+
+def status(as_json: Json = False) -> None:
+    """Whether switch and database run, and what is on the bridges; exit status 3 if they don't."""
+    from vswitch.cli.look import status as tell
+
+    raise typer.Exit(tell(as_json))
+
+
+def top(
+    interval: Annotated[float, typer.Option("--interval", "-i", min=0.1, help="Seconds.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="One picture, after one interval.")] = False,
+    as_json: Json = False,
+    target: Target = "ovs-vswitchd",
+) -> None:
+    """Live: ports with their rates, the busiest flows, misses, upcalls and what was lost of them."""
+    from vswitch.cli.look import top as watch
+
+    watch(target, interval, once or (as_json and once), as_json)
+
+
+def trace(
+    bridge: Annotated[str, typer.Argument(metavar="BRIDGE")],
+    flow: Annotated[str, typer.Argument(metavar="FLOW", help="As for ovs-appctl ofproto/trace.")],
+    rest: Annotated[Names, typer.Argument(metavar="[PACKET|-generate]...")] = None,
+    as_json: Json = False,
+    target: Target = "ovs-vswitchd",
+) -> None:
+    """What the switch would do with a packet, table by table."""
+    from vswitch.cli.look import trace as follow
+
+    follow(target, bridge, flow, tuple(rest or ()), as_json)
+
+
 def register(app: typer.Typer) -> None:
     """Add the subcommands to `app`."""
-    for command in (up, down):
+    for command in (up, down, status, top):
         app.command()(command)
+    app.command(context_settings={"ignore_unknown_options": True})(trace)
+    for name, what in (
+        ("vsctl", "Configure the switch, in the words of ovs-vsctl."),
+        ("ofctl", "Look at and change an OpenFlow switch, in the words of ovs-ofctl."),
+        ("appctl", "Ask and tell a running switch, in the words of ovs-appctl."),
+        ("ovsdb-server", "Be the embedded database server."),
+    ):
+        # Carried out before it comes to this (`tools.py`): here so that --help lists it.
+        app.command(name, help=what, add_help_option=False)(_elsewhere)
+
+    @app.command()
+    def completion(
+        shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish")] = "bash",
+    ) -> None:
+        """Text that makes a shell complete vswitch's command lines: eval "$(vswitch completion)"."""
+        from vswitch.cli.completion import SHELLS, script
+        from vswitch.cli.errors import CliError
+
+        if shell not in SHELLS:
+            raise CliError(f"{shell}: completion is there for {', '.join(SHELLS)}")
+        names = [c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands]
+        print(script(shell, [name for name in names if name]), end="")
+
+
+def _elsewhere() -> None:
+    """Never called."""
