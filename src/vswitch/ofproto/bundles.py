@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from vswitch.base import coverage
 from vswitch.flow.fields import by_name
-from vswitch.ofproto.handlers_flow import DELETES, check_flow_mod, check_references
+from vswitch.ofproto.handlers_flow import DELETES, check_flow_mod
 from vswitch.ofproto.handlers_group import apply_group_mod
 from vswitch.ofproto.handlers_port import apply_port_mod, check_packet_out, check_port_mod
 from vswitch.openflow.errors import OfpError
@@ -124,7 +124,6 @@ class _Commit:
         body = entry.body
         ofproto = self.ofproto
         if isinstance(body, FlowMod):
-            check_references(ofproto, body)
             ofproto.flow_mod(body)
         elif isinstance(body, GroupMod):
             # A group's undo puts back the flows that went with it.

@@ -43,19 +43,11 @@ def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> N
         check_actions(fm.actions, fm.match, ofproto.max_ports, fm.table_id, strict=version != OFP10)
 
 
-def check_references(ofproto: Ofproto, fm: FlowMod) -> None:
-    """OfpError: `fm`'s actions use a group or a meter that is not there."""
-    if fm.actions and fm.command not in DELETES:
-        ofproto.groups.check(fm.actions)
-        ofproto.meters.check(fm.actions)
-
-
 def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Add, modify or delete flows."""
     fm: FlowMod = message.body
     ofproto = ofconn.connmgr.ofproto
     check_flow_mod(ofproto, fm, message.version, message.form)
-    check_references(ofproto, fm)
     if fm.command in DELETES and ofproto.connmgr.n_tell_removed:
         ofproto.push_stats()
     ofproto.flow_mod(fm)

@@ -153,8 +153,7 @@ def check_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> None:
     if not PIPELINE.covers(out.metadata.mask):
         raise OfpError("OFPBRC_PIPELINE_FIELDS_ONLY", f"packet-out with {out.metadata}")
     check_actions(out.actions, out.metadata, ofproto.max_ports, strict=version != OFP10)
-    ofproto.groups.check(out.actions)
-    ofproto.meters.check(out.actions)
+    ofproto.check_references(out.actions)
 
 
 def packet_out(ofconn: OfConn, message: Message, now: int) -> Replies:

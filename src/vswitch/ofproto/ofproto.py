@@ -15,7 +15,7 @@ import vswitch
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
 from vswitch.ofproto.connmgr import ConnMgr
-from vswitch.ofproto.group_refs import ActionRefs
+from vswitch.ofproto.group_refs import ActionRefs, check_used
 from vswitch.ofproto.groups import Groups
 from vswitch.ofproto.meters import MeterCounts, MeterLimits, Meters
 from vswitch.ofproto.ports import PortNumbers
@@ -96,6 +96,7 @@ class Ofproto(ABC):
         self.tables.listeners.append(refs)
         self.groups = Groups(self.tables, refs, self)
         self.meters = Meters(self.tables, refs, self)
+        self.tables.check = self
         self.tlv = TlvTable()
         self.connmgr = ConnMgr(self)
         self.tables.listeners.append(self.connmgr)
@@ -168,6 +169,11 @@ class Ofproto(ABC):
     @abstractmethod
     def tables_reconfigured(self) -> None:
         """What a table does with packets that match no flow has changed, or what tun_metadata means."""
+
+    def check_references(self, actions: Actions) -> None:
+        """OfpError: `actions` use a group (OFPBAC_BAD_OUT_GROUP) or a meter (OFPMMFC_INVALID_METER) that
+        there is not."""
+        check_used(actions, self.groups.by_id, self.meters.by_id)
 
     def credit_table(self, table_id: int, n_packets: int, hit: bool) -> None:
         """Count `n_packets` lookups in a table, which found something if `hit`."""

@@ -53,6 +53,13 @@ class RuleListener(Protocol):
         """`rule` has other actions, or another cookie, than it had."""
 
 
+class ActionCheck(Protocol):
+    """Whether what actions refer to is there."""
+
+    def check_references(self, actions: Actions) -> None:
+        """OfpError: `actions` use a group or a meter that there is not."""
+
+
 @final
 class RuleChange:
     """What one flow mod did to one rule, so that it can be undone.
@@ -93,6 +100,8 @@ class Tables:
             self.tables[TBL_INTERNAL].readonly = True
             self.tables[TBL_INTERNAL].name = "internal"
         self.listeners: list[RuleListener] = []
+        self.check: ActionCheck | None = None
+        """Asked about the actions that a flow mod brings into a table."""
         self.expirable: dict[int, Rule] = {}
         """By id(): the rules that have a timeout."""
         self.cookie_changed: bool = False
@@ -135,6 +144,8 @@ class Tables:
                 self._remove(rule, OFPRR_DELETE)
             result.deleted = rules
         elif rules:
+            if self.check is not None and fm.actions:
+                self.check.check_references(fm.actions)
             self._modify(fm, rules, now, result)
         elif fm.cookie_mask == 0 and fm.new_cookie != COOKIE_NONE:
             self._add(fm, now, result)
@@ -249,6 +260,8 @@ class Tables:
         if table_id >= len(self.tables):
             raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
         self._check_writable(fm)
+        if self.check is not None and fm.actions:
+            self.check.check_references(fm.actions)
         table = self.tables[table_id]
         old = table.find_exactly(fm.match, fm.priority)
         if old is not None and old.readonly and not fm.flags & OFPFF_NO_READONLY:
