@@ -20,7 +20,7 @@ def _destination(word: str) -> Destination | None:
 def set_levels_from_string(spec: str) -> str:
     """Carry out one argument of `vlog/set`; returns what is wrong with it, or ""."""
     kind, colon, rest = spec.partition(":")
-    if colon and kind.upper() == "PATTERN":
+    if kind.upper() == "PATTERN":
         name, colon, pattern = rest.partition(":")
         where = _destination(name)
         if where is None and name.lower() != "any":
@@ -29,7 +29,7 @@ def set_levels_from_string(spec: str) -> str:
             for d in Destination if where is None else [where]:
                 vlog.set_pattern(d, pattern)
         return ""
-    if colon and kind.upper() == "FACILITY":
+    if kind.upper() == "FACILITY":
         try:
             vlog.set_facility(rest)
         except ValueError as e:

@@ -58,10 +58,10 @@ def _long(word: str, rest: list[str], long: Mapping[str, Takes], parsed: Parsed)
     if given not in long:
         fits = [known for known in long if known.startswith(given)]
         if not fits:
-            raise OptionError(f"unrecognized option '--{given}'")
+            raise OptionError(f"unrecognized option '{word}'")
         if len(fits) > 1:
             choice = " ".join(f"'--{known}'" for known in fits)
-            raise OptionError(f"option '--{given}' is ambiguous; possibilities: {choice}")
+            raise OptionError(f"option '{word}' is ambiguous; possibilities: {choice}")
         name = fits[0]
     takes = long[name]
     if equals:

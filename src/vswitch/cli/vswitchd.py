@@ -235,13 +235,18 @@ def _serve(options: Options) -> int:
     background.start()
     if options.mlockall:
         _lock_memory()
-    if options.user:
-        from vswitch.daemon.user import become
-
-        become(options.user)
-
     from vswitch.daemon.vswitchd import Settings, serve
     from vswitch.vconn.tls import TlsSettings
+
+    if options.user:
+        # The other user may not be able to read where Python's modules are.
+        import vswitch.daemon.preload  # noqa: F401
+        from vswitch.daemon.user import UserError, become
+
+        try:
+            become(options.user)
+        except UserError as e:
+            raise Fatal(str(e)) from e
 
     tls = options.tls
     settings = Settings(
@@ -269,7 +274,8 @@ def _serve(options: Options) -> int:
     except BlockingIOError as e:
         raise Fatal(f"{e.strerror}, aborting") from e
     except OSError as e:
-        raise Fatal(f"{e.strerror or e}") from e
+        where = f"{e.filename}: " if e.filename else ""
+        raise Fatal(f"{where}{e.strerror or e}") from e
 
 
 def main(args: Sequence[str] | None = None) -> None:

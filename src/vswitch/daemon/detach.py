@@ -103,12 +103,12 @@ class Background:
 
     def complete(self) -> None:
         """The daemon serves: let whoever waits for that go on, and let go of the terminal. Idempotent."""
-        self._tell()
         if self._detach:
             self._detach = False
             _leave_terminal()
             if self._chdir:
                 os.chdir("/")
+        self._tell()
 
     def _tell(self) -> None:
         if self._notify >= 0:
@@ -146,9 +146,9 @@ class Background:
         self._notify = notify
         with contextlib.suppress(OSError):
             os.chdir("/")
-        self._tell()
         if self._detach:
             _leave_terminal()
+        self._tell()
         crashes = 0
         last_start = time.monotonic()
         problem = ""

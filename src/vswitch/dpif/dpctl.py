@@ -167,8 +167,13 @@ def register(commands: Commands, clock: Clock) -> None:
     from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ports
 
     datapaths = Datapaths(clock)
-    entries = [*dpctl_ports.ENTRIES, *dpctl_flows.ENTRIES, *dpctl_ct.ENTRIES, *dpctl_flows.TEXT_ENTRIES]
-    entries.append(Entry("list-commands", "", 0, ANY, lambda _d, _o, _args: _listing(entries)))
+    entries = [
+        *dpctl_ports.ENTRIES,
+        *dpctl_flows.ENTRIES,
+        *dpctl_ct.ENTRIES,
+        Entry("list-commands", "", 0, ANY, lambda _d, _o, _args: _listing(entries)),
+        *dpctl_flows.TEXT_ENTRIES,
+    ]
     for entry in entries:
         commands.register(f"dpctl/{entry.name}", entry.usage, 0, ANY, _handler(entry, datapaths))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from vswitch.dpif.dpctl import Datapaths, Entry, Options, failed
+from vswitch.dpif.dpctl_ports import CACHE_ENTRIES
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import CtEntry, CtLimit, DpifError
 
@@ -279,6 +280,7 @@ def _ct_get_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> 
 ENTRIES: Final = (
     Entry("dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 2, _dump_conntrack),
     Entry("flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, _flush_conntrack),
+    *CACHE_ENTRIES,
     Entry("ct-stats-show", "[dp] [zone=N]", 0, 2, _ct_stats_show),
     Entry("ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1, 1000, _ct_set_limits),
     Entry("ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, _ct_del_limits),

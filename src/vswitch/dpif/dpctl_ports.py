@@ -259,6 +259,8 @@ ENTRIES: Final = (
     Entry("set-if", "dp iface...", 2, ANY, _set_if),
     Entry("dump-dps", "", 0, 0, _dump_dps),
     Entry("show", "[-s] [dp...]", 0, ANY, _show),
+)
+CACHE_ENTRIES: Final = (
     Entry("cache-get-size", "[dp]", 0, 1, _cache_get_size),
     Entry("cache-set-size", "dp cache <size>", 3, 3, _cache_set_size),
 )

@@ -77,7 +77,7 @@ class _Fdb:
         if port is None or port.bundle is None:
             raise CommandError("software error, odp port is present but no ofp port")
         table = ofproto.mac_learning
-        known = next((e for e in table.entries() if (e.mac, e.vlan) == (mac, vlan)), None)
+        known = table.lookup(mac, vlan)
         said = ""
         if known is not None:
             if known.static and known.port is port.bundle:
@@ -93,7 +93,8 @@ class _Fdb:
         mac = _mac(args[2])
         vlan = _vlan(args[1])
         table = ofproto.mac_learning
-        if not any(e.static and (e.mac, e.vlan) == (mac, vlan) for e in table.entries()):
+        known = table.lookup(mac, vlan)
+        if known is None or not known.static:
             raise CommandError("could not find static mac entry")
         self._changed(ofproto, table.remove(mac, vlan))
         return ""

@@ -1,0 +1,15 @@
+"""Imports what is otherwise imported when it is first needed.
+
+A process that is about to become another user does so beforehand: that user may not be able to read
+the modules.
+"""
+
+from __future__ import annotations
+
+from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ports
+from vswitch.dpif.kernel import provider as kernel
+from vswitch.dpif.userspace import provider as userspace
+from vswitch.netdev import devices
+from vswitch.ofproto_dpif import commands, trace
+
+MODULES = (commands, devices, dpctl_ct, dpctl_flows, dpctl_ports, kernel, trace, userspace)

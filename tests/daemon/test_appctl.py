@@ -1,0 +1,288 @@
+"""`ovs-appctl` gets from our daemon what it gets from the real one: the same commands, on the same bridge,
+in the same order, at both; their replies are compared, errors and all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.vswitchd import Stack, words
+from tests.oracle.real import OracleError, RealSwitch, UnixctlClient
+
+pytestmark = pytest.mark.system
+
+ARP = "in_port(1),eth(),eth_type(0x0806),arp()"
+FRAME = "'in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),eth_type(0x1234)'"
+
+DATAPATHS = """
+dpctl/dump-dps
+dpctl/show
+dpctl/show -s
+dpctl/show dummy@nosuch
+dpctl/show zzz@foo
+dpctl/show -z
+dpctl/add-dp dummy@dp1
+dpctl/add-dp dummy@dp1
+dpctl/add-dp netdev@dp2 foo
+dpctl/add-dp zzz@dp3
+dpctl/add-dp dp4
+dpctl/add-dp
+dpctl/dump-dps
+dpctl/show netdev@dp2
+dpctl/add-if dummy@dp1 q1,type=dummy q2,type=dummy,port_no=7
+dpctl/add-if dummy@dp1 q1,type=dummy
+dpctl/add-if dummy@dp1 q3,type=dummy,port_no=7
+dpctl/add-if dummy@dp1 q4,type=zzz
+dpctl/add-if dummy@nosuch q8
+dpctl/add-if dummy@dp1
+dpctl/show dummy@dp1
+dpctl/set-if dummy@dp1 q1,port_no=3
+dpctl/set-if dummy@dp1 q1,type=internal
+dpctl/set-if dummy@dp1 q1,type=dummy,port_no=1
+dpctl/set-if dummy@dp1 nosuch
+dpctl/del-if dummy@dp1 q1
+dpctl/del-if dummy@dp1 q1
+dpctl/del-if dummy@dp1 7
+dpctl/del-if dummy@dp1 77
+dpctl/del-if dummy@dp1 dp1
+dpctl/show dummy@dp1
+dpctl/dump-flows
+dpctl/cache-get-size dummy@dp1
+dpctl/del-dp dummy@dp1
+dpctl/del-dp dummy@dp1
+dpctl/del-dp
+dpctl/del-dp netdev@dp2
+dpctl/del-dp dp4
+dpctl/dump-dps
+dpctl/dump-dps foo
+dpif/dump-dps
+dpif/show
+ofproto/list
+"""
+
+FLOWS = f"""
+dpctl/add-dp dummy@dp1
+dpctl/add-if dummy@dp1 q1,type=dummy q2,type=dummy
+dpctl/add-flow dummy@dp1 {ARP} 2
+dpctl/add-flow dummy@dp1 {ARP} 2
+dpctl/add-flow dummy@dp1 in_port(2),eth(),eth_type(0x800),ipv4(src=172.31.110.5,dst=172.31.110.4) 1
+dpctl/add-flow dummy@dp1 in_port(2),foo 1
+dpctl/add-flow dummy@dp1 in_port(nosuch) 1
+dpctl/add-flow dummy@dp1 'ufid:00000000-0000-0000-0000-000000000002, in_port(1),eth(),eth_type(0x1235)' 2
+dpctl/add-flow dummy@dp1
+dpctl/dump-flows dummy@dp1
+dpctl/dump-flows --names dummy@dp1
+dpctl/dump-flows dummy@dp1 filter=dl_type=0x0800
+dpctl/mod-flow dummy@dp1 {ARP} 1
+dpctl/mod-flow dummy@dp1 in_port(1),eth(),eth_type(0x0807) 1
+dpctl/get-flow dummy@dp1 ufid:00000000-0000-0000-0000-000000000002
+dpctl/del-flow dummy@dp1 in_port(1),eth(),eth_type(0x0807)
+dpctl/del-flow dummy@dp1 {ARP}
+dpctl/dump-flows dummy@dp1
+dpctl/add-flows dummy@dp1 FILE
+dpctl/dump-flows dummy@dp1
+dpctl/mod-flows dummy@dp1 FILE
+dpctl/del-flows dummy@dp1 FILE
+dpctl/add-flows dummy@dp1 /nonexistent/flows
+dpctl/del-flows dummy@dp1
+dpctl/dump-flows dummy@dp1
+dpctl/parse-actions '1,2,push_vlan(vid=5,pcp=0),set(eth(src=00:00:00:00:00:01))'
+dpctl/parse-actions bogus
+dpctl/del-dp dummy@dp1
+"""
+
+FILE = """\
+add in_port(1),eth(),eth_type(0x9001) 2
+# a comment
+modify in_port(1),eth(),eth_type(0x9001) 1
+
+delete in_port(1),eth(),eth_type(0x9001)
+in_port(1),eth(),eth_type(0x9002) 2
+add in_port(1),eth(),eth_type(0x9003)  1,2
+delete   in_port(1),eth(),eth_type(0x9002)
+"""
+
+FDB = """
+fdb/show br0
+fdb/show nosuch
+fdb/add br0 p1 0 50:54:00:00:00:01
+fdb/add br0 p1 0 50:54:00:00:00:01
+fdb/add br0 p2 5 50:54:00:00:00:02
+fdb/add br0 br0 7 50:54:00:00:00:03
+fdb/add br0 nosuch 5 50:54:00:00:00:02
+fdb/add nosuch p1 5 50:54:00:00:00:02
+fdb/add br0 p1 x 50:54:00:00:00:02
+fdb/add br0 p1 0 bad
+fdb/add br0 p1 0 ff:ff:ff:ff:ff:ff
+fdb/add br0 p1
+fdb/show br0
+fdb/stats-show br0
+fdb/add br0 p2 0 50:54:00:00:00:01
+fdb/show br0
+fdb/del br0 5 50:54:00:00:00:02
+fdb/del br0 5 50:54:00:00:00:02
+fdb/del br0 5 bad
+fdb/del nosuch 5 50:54:00:00:00:02
+fdb/flush br0
+fdb/flush nosuch
+fdb/show br0
+fdb/flush
+fdb/stats-show nosuch
+fdb/stats-clear br0
+fdb/stats-clear nosuch
+fdb/stats-show br0
+fdb/stats-clear
+fdb/del br0 7 50:54:00:00:00:03
+fdb/del br0 0 50:54:00:00:00:02
+fdb/del br0 0 ff:ff:ff:ff:ff:ff
+fdb/del br0 0 50:54:00:00:00:01
+fdb/show br0
+"""
+
+DUMMIES = f"""
+netdev-dummy/receive p1
+netdev-dummy/receive nosuch aa
+netdev-dummy/receive p1 zz
+netdev-dummy/receive p1 50
+netdev-dummy/receive p1 {FRAME}
+netdev-dummy/receive p1 {FRAME} --len 64
+netdev-dummy/receive p1 {FRAME} --len 10
+netdev-dummy/receive p1 --qid 0 {FRAME}
+netdev-dummy/receive p1 --qid 9 {FRAME}
+revalidator/wait
+fdb/add br0 p2 0 50:54:00:00:00:05
+fdb/del br0 0 50:54:00:00:00:05
+netdev-dummy/set-admin-state p1 down
+netdev-dummy/set-admin-state p1 foo
+netdev-dummy/set-admin-state up
+netdev-dummy/set-admin-state nosuch up
+netdev-dummy/conn-state
+netdev-dummy/conn-state p1
+netdev-dummy/conn-state nosuch
+netdev-dummy/ip4addr p1 1.2.3.4/24
+netdev-dummy/ip4addr nosuch 1.2.3.4/24
+netdev-dummy/ip4addr p1 bad
+netdev-dummy/ip6addr p1 fe80::1
+netdev-dummy/ip6addr p1 bad
+"""
+
+PROCESS = """
+vlog/set foo
+vlog/set dpif:bar
+vlog/set dpif:file:dbg
+vlog/set ANY:syslog:warn
+vlog/set PATTERN:console:%m
+vlog/set PATTERN:bogus:%m
+vlog/set FACILITY:bogus
+vlog/set FACILITY:local3
+vlog/list-pattern
+vlog/disable-rate-limit dpif
+vlog/disable-rate-limit bogus
+vlog/enable-rate-limit any
+coverage/read-counter nosuch
+upcall/set-flow-limit 5000
+upcall/set-flow-limit x
+revalidator/purge
+dpif/show-dp-features nosuch
+dpif/set-dp-features br0 clone
+dpif/set-dp-features br0 clone false
+dpif/set-dp-features br0 clone
+dpif/set-dp-features br0 clone true
+dpif/set-dp-features br0 bogus true
+dpif/set-dp-features br0 clone maybe
+dpif/set-dp-features br0 max_vlan_headers 9
+dpif/set-dp-features br0 max_vlan_headers x
+dpif/dump-flows
+dpif/dump-flows nosuch
+dpif/dump-flows br0
+time/stop
+time/warp 1000 100
+time/warp x
+exit foo bar
+list-commands foo
+version foo
+nosuch
+"""
+
+
+def call(client: UnixctlClient, line: str) -> str:
+    """The reply to one command line, an error with "error: " in front."""
+    command, *args = words(line)
+    try:
+        return client.call(command, *args)
+    except OracleError as e:
+        return f"error: {e}"
+
+
+def normalised(command: str, reply: str) -> str:
+    """Without what need not be the same: order where the real one goes by its hash tables, times."""
+    reply = re.sub(r"duration : \d+ms", "duration : ?", reply)
+    lines = reply.strip().splitlines()
+    if "dump" in command:
+        lines.sort()
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def both(
+    require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[UnixctlClient, UnixctlClient]]:
+    """The real daemon and ours, each with bridge br0 and its ports p1 and p2."""
+    require("command:ovs-vswitchd", "command:ovsdb-server", "command:ovs-vsctl")
+    real = RealSwitch(tmp_path_factory.mktemp("real"))
+    ours = Stack(tmp_path_factory.mktemp("ours"))
+    setup = ["ovs-vsctl", "-t", "15", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy"]
+    for n in "12":
+        setup += f"-- add-port br0 p{n} -- set interface p{n} type=dummy ofport_request={n}".split()
+    try:
+        real.start()
+        real.run(*setup)
+        ours.environment["OVS_SYSLOG_METHOD"] = "libc"
+        ours.start_database()
+        ours.detach()
+        ours.run(*setup)
+        assert real.client is not None
+        client = ours.client()
+        yield real.client, client
+        client.close()
+    finally:
+        ours.close()
+        real.close()
+
+
+@pytest.mark.parametrize("script", [DATAPATHS, FLOWS, FDB, DUMMIES, PROCESS],
+                         ids=["datapaths", "flows", "fdb", "dummies", "process"])  # fmt: skip
+def test_replies_are_the_real_ones(
+    script: str, both: tuple[UnixctlClient, UnixctlClient], tmp_path: Path
+) -> None:
+    real, ours = both
+    path = tmp_path / "flows"
+    path.write_text(FILE)
+    lines = script.replace("FILE", str(path)).strip().splitlines()
+    wanted = [f"$ {line}\n{normalised(line, call(real, line))}" for line in lines]
+    got = [f"$ {line}\n{normalised(line, call(ours, line))}" for line in lines]
+    assert "\n".join(got) == "\n".join(wanted)
+
+
+def test_listed_commands_have_the_real_ones_usage(both: tuple[UnixctlClient, UnixctlClient]) -> None:
+    real, ours = (client.call("list-commands").splitlines() for client in both)
+    assert ours[0] == real[0]
+    names = {line.split()[0] for line in real[1:]}
+    shared = [line for line in ours[1:] if line.split()[0] in names]
+    assert [line for line in shared if line.rstrip() not in {r.rstrip() for r in real}] == []
+    assert len(shared) > 60
+
+
+def test_dpctl_lists_its_commands(both: tuple[UnixctlClient, UnixctlClient]) -> None:
+    real, ours = (client.call("dpctl/list-commands").splitlines() for client in both)
+    assert set(ours) <= set(real)
+    assert [line for line in real if line in ours] == ours
+
+
+def test_the_module_list_has_the_real_ones_modules(both: tuple[UnixctlClient, UnixctlClient]) -> None:
+    real, ours = (client.call("vlog/list").splitlines() for client in both)
+    assert ours[:2] == real[:2]
+    assert {line.split()[0] for line in real[2:]} <= {line.split()[0] for line in ours[2:]}
