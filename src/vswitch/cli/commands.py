@@ -85,7 +85,7 @@ def top(
     """Live: ports with their rates, the busiest flows, misses, upcalls and what was lost of them."""
     from vswitch.cli.look import top as watch
 
-    watch(target, interval, once or (as_json and once), as_json)
+    watch(target, interval, once, as_json)
 
 
 def trace(

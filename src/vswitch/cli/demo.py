@@ -25,9 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from vswitch.base.unixctl import CommandError
-from vswitch.cli.appctl import ask
+from vswitch.cli.appctl import TargetError, ask, control_socket
 from vswitch.cli.datapath import choose
 from vswitch.cli.errors import CliError
+from vswitch.cli.processes import SWITCH
 from vswitch.cli.version import version_text
 
 N_HOSTS: Final = 3
@@ -158,19 +159,20 @@ class Demo:
         subprocess.run(host.command("sh", "-c", setting), capture_output=True, check=False)
 
     def start_switch(self) -> None:
-        """Start `vswitch run` on the hosts' ports and wait until it answers."""
+        """Bring up switch and database with the hosts' ports in a bridge, and wait until all is done."""
         log = self._dir / "log"
-        args = ["run", "--datapath", self._datapath, "--bridge", "br0", "--name", "demo", "--pidfile", "none",
-                "--unixctl", str(self._ctl)]  # fmt: skip
+        args = ["up", "--foreground", "--bridge", "br0", "--datapath", self._datapath]
         for host in self._hosts:
             args += ["--port", host.port]
+        for name in ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR"):
+            os.environ[name] = str(self._dir)
         with log.open("wb") as out:
             self._switch = subprocess.Popen([*_DIES_WITH_PARENT, *_SELF, *args], stderr=out)
         self._undo.callback(_end, self._switch)
         switch = self._switch
-        _wait_for(lambda: self._ctl.exists() or switch.poll() is not None, 20)
-        if switch.poll() is not None or not self._ctl.exists():
-            lines = log.read_text(errors="replace").strip().splitlines()
+        _wait_for(lambda: "vswitch is up" in log.read_text(errors="replace") or switch.poll() is not None, 30)
+        lines = log.read_text(errors="replace").strip().splitlines()
+        if switch.poll() is not None or not lines or "vswitch is up" not in lines[-1]:
             raise CliError(f"the switch did not start: {lines[-1] if lines else 'it said nothing'}")
         self._before = self._lookups()
 
@@ -246,22 +248,19 @@ class Demo:
         assert switch is not None
         switch.send_signal(signal.SIGTERM)
         try:
-            code = switch.wait(10)
+            code = switch.wait(20)
         except subprocess.TimeoutExpired:
-            raise CliError("the switch didn't end within 10 s of SIGTERM") from None
+            raise CliError("the switch didn't end within 20 s of SIGTERM") from None
         ours = {host.port for host in self._hosts} | {"lo"}
         devices = re.findall(r"^\d+: ([^:@]+)", _run("ip", "-o", "link"), re.MULTILINE)
         left = [d for d in devices if d not in ours and not d.startswith(_OTHER_DEVICES)]
-        if code or left or self._ctl.exists():
-            raise CliError(f"the switch ended with code {code} and left {left or 'its socket'}")
+        sockets = [p.name for p in self._dir.iterdir() if p.is_socket()]
+        if code or left or sockets:
+            raise CliError(f"the switch ended with code {code} and left {left or sockets or 'nothing'}")
         for host in self._hosts:
             _run("ip", "link", "del", host.port)
 
     # What they share.
-
-    @property
-    def _ctl(self) -> Path:
-        return self._dir / "demo.ctl"
 
     def _table(self, title: str) -> Table:
         return Table(title=title, title_justify="left", title_style="bold", box=self._box, pad_edge=False)
@@ -269,8 +268,8 @@ class Demo:
     def _ask(self, command: str, *args: str) -> str:
         """The answer to a runtime command, as ovs-appctl gets it."""
         try:
-            return ask(str(self._ctl), command, *args)
-        except (OSError, CommandError) as e:
+            return ask(control_socket(SWITCH), command, *args)
+        except (OSError, CommandError, TargetError) as e:
             raise CliError(f"the switch does not answer {command}: {e}") from e
 
     def _lookups(self) -> Lookups:

@@ -31,6 +31,12 @@ NOT_UP: Final = 3
 """The exit status of `status` for what does not run, as of init scripts (LSB)."""
 
 
+TRACED: Final = {
+    "flow": "Flow", "final_flow": "Final flow", "megaflow": "Megaflow", "actions": "Datapath actions",
+}  # fmt: skip
+"""The lines of `ofproto/trace` that have a name of their own in JSON."""
+
+
 def asker(target: str) -> sample.Ask:
     """What asks the switch called `target`. CliError if there is none."""
     try:
@@ -166,9 +172,8 @@ def top(target: str, interval: float, once: bool, as_json: bool) -> None:
                 if once:
                     return
                 before = after
-        with Live(
-            _picture(console, before, before), console=console, screen=True, auto_refresh=False
-        ) as live:
+        first = _picture(console, before, before)
+        with Live(first, console=console, screen=True, auto_refresh=False) as live:
             while True:
                 time.sleep(interval)
                 after = _sample(put)
@@ -229,7 +234,8 @@ def _picture(console: Console, before: Sample, after: Sample) -> Group:
         (f"{', '.join(after.datapaths) or 'no datapath'}", "bold"),
         f"  {human(now.packets)} packets/s, {human(now.missed)} misses/s",
         (f", {human(now.lost)} lost/s", "red" if now.lost else ""),
-        f"  ({after.hit:,} hit, {after.missed:,} missed, {after.lost:,} lost{share}; {after.n_flows:,} flows)",
+        f"  ({after.hit:,} hit, {after.missed:,} missed, {after.lost:,} lost{share};"
+        f" {after.n_flows:,} flows)",
     )
     ports = _table(
         console, "ports", "bridge", "port", "number", "rx packets/s", "rx bit/s", "tx packets/s", "tx bit/s",
@@ -265,13 +271,8 @@ def trace(target: str, bridge: str, flow: str, rest: Sequence[str], as_json: boo
     except CommandError as error:
         raise CliError(str(error)) from error
     if as_json:
-        found = {
-            key: next((line.partition(": ")[2] for line in text.splitlines() if line.startswith(f"{word}: ")), "")
-            for key, word in (
-                ("flow", "Flow"), ("final_flow", "Final flow"), ("megaflow", "Megaflow"),
-                ("actions", "Datapath actions"),
-            )
-        }  # fmt: skip
+        lines = dict(line.partition(": ")[::2] for line in reversed(text.splitlines()))
+        found = {name: lines.get(words, "") for name, words in TRACED.items()}
         print(json.dumps({"bridge": bridge, **found, "text": text}))
         return
     console = _console()
@@ -280,6 +281,6 @@ def trace(target: str, bridge: str, flow: str, rest: Sequence[str], as_json: boo
         return
     for line in text.splitlines():
         word, colon, _ = line.partition(": ")
-        known = colon and word in ("Flow", "Final flow", "Megaflow", "Datapath actions")
+        known = colon and word in TRACED.values()
         style = "bold green" if word == "Datapath actions" else "bold" if known else ""
         console.print(Text(line, style=style), soft_wrap=True)

@@ -121,7 +121,7 @@ def read_flows(sample: Sample, text: str) -> None:
     for line in text.splitlines():
         m = _USED.search(line)
         if m is not None:
-            match = line[: m.start()].removeprefix("recirc_id(0),")
+            match = line[: m.start()].removeprefix("recirc_id(0),").replace("packet_type(ns=0,id=0),", "")
             sample.flows[line[: m.start()]] = FlowSample(match, m[4], int(m[1]), int(m[2]), m[3])
     sample.n_flows += len(sample.flows)
 
@@ -188,8 +188,8 @@ def rates(before: Sample, after: Sample) -> Rates:
         )
     missed = per_second(after.missed, before.missed)
     return Rates(
-        seconds, per_second(after.hit, before.hit) + missed, missed, per_second(after.lost, before.lost), ports,
-        flows,
+        seconds, per_second(after.hit, before.hit) + missed, missed, per_second(after.lost, before.lost),
+        ports, flows,
     )  # fmt: skip
 
 

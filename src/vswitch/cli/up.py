@@ -110,7 +110,7 @@ def up(options: UpOptions) -> None:
     """Bring up what does not run yet, and make the bridges. CliError; then what was started is ended."""
     console = Console(highlight=False, emoji=False, stderr=True)
     if options.foreground:
-        _foreground(options, console)
+        _foreground(options)
         return
     started: list[str] = []
     try:
@@ -196,7 +196,7 @@ def _child(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
                 process.wait()
 
 
-def _foreground(options: UpOptions, console: Console) -> None:
+def _foreground(options: UpOptions) -> None:
     """Be there until SIGTERM or Ctrl-C; the processes are children of this one."""
     for program in (DATABASE, SWITCH):
         if pid := processes.running(program):
@@ -209,7 +209,8 @@ def _foreground(options: UpOptions, console: Console) -> None:
     with _child(_database_command(options)) as database, _child_switch(options, database) as switch:
         children = {DATABASE: database, SWITCH: switch}
         configure(options)
-        console.print(f"vswitch is up (database: {_database_path(options)}; sockets: {rundir()})")
+        what = f"vswitch is up (database: {_database_path(options)}; sockets: {rundir()})"
+        print(what, file=sys.stderr, flush=True)
         while not ended:
             for name, child in children.items():
                 if child.poll() is not None:
