@@ -21,6 +21,8 @@ from vswitch.netdev.registry import netdev_from_name
 from vswitch.ofproto_dpif.bundle import OfportDpif
 
 ETHTOOL_GDRVINFO: Final = 3
+INTERNAL_DRIVER: Final = "openvswitch"
+"""The driver of the kernel datapath's internal ports."""
 _DRVINFO: Final = struct.Struct("=I32s32s32s32s60x")
 """`struct ethtool_drvinfo` of <linux/ethtool.h>: cmd, driver, version, fw_version, bus_info, ..."""
 
@@ -52,6 +54,9 @@ def driver_info(name: str) -> dict[str, str]:
             return {}
     _, driver, version, firmware, _ = _DRVINFO.unpack(buffer.tobytes())
     words = [raw.split(b"\0")[0].decode(errors="replace") for raw in (driver, version, firmware)]
+    if words[0] == INTERNAL_DRIVER:
+        # It is the datapath's own, which is told of elsewhere.
+        return {"driver_name": INTERNAL_DRIVER}
     return dict(zip(("driver_name", "driver_version", "firmware_version"), words, strict=True))
 
 
