@@ -7,7 +7,6 @@ the tables before or after. What other connections and controllers hear of is he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
 from vswitch.base import coverage
@@ -33,19 +32,18 @@ bundle_committed = coverage.counter("ofproto_bundle_commit")
 bundle_failed = coverage.counter("ofproto_bundle_failed")
 
 
-@dataclass
 class BundleError(Exception):
     """A commit failed: which message, and why."""
 
-    entry: Entry
-    error: OfpError
+    def __init__(self, entry: Entry, error: OfpError) -> None:
+        super().__init__(str(error))
+        self.entry: Entry = entry
+        self.error: OfpError = error
 
 
 @final
 class Entry:
     """One message of a bundle: what it says, and the message that added it."""
-
-    __slots__ = ("body", "data", "version")
 
     def __init__(self, body: Any, data: bytes, version: int) -> None:
         self.body: Any = body

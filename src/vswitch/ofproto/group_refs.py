@@ -6,11 +6,12 @@ or meter come from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from vswitch.openflow.action_query import flattened
 from vswitch.openflow.actions import Clone, Ct, Group, Meter, WriteActions
+from vswitch.openflow.errors import OfpError
 
 if TYPE_CHECKING:
     from vswitch.ofproto.rule import Rule
@@ -38,6 +39,19 @@ def used_meters(actions: Actions) -> tuple[int, ...]:
         if type(action) in _NESTING:
             return tuple(dict.fromkeys(a.meter_id for a in flattened(actions) if isinstance(a, Meter)))
     return ()
+
+
+def check_used(actions: Actions, groups: Container[int], meters: Container[int]) -> None:
+    """OfpError if `actions`, of a flow or a packet-out, run a group (OFPBAC_BAD_OUT_GROUP) or a meter
+    (OFPMMFC_INVALID_METER) that is not there: whichever comes first."""
+    for action in actions:
+        if type(action) in _NESTING:
+            for each in flattened(actions):
+                if isinstance(each, Group) and each.group_id not in groups:
+                    raise OfpError("OFPBAC_BAD_OUT_GROUP", f"group {each.group_id}")
+                if isinstance(each, Meter) and each.meter_id not in meters:
+                    raise OfpError("OFPMMFC_INVALID_METER", f"meter {each.meter_id}")
+            return
 
 
 @final

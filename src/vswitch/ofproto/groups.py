@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
-from vswitch.ofproto.group_refs import ActionRefs, Undo, remove_rules, used_groups
+from vswitch.ofproto.group_refs import ActionRefs, Undo, remove_rules
 from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY, OFPRR_GROUP_DELETE
 from vswitch.openflow.errors import OfpError
-from vswitch.openflow.group_check import check_group, in_order
+from vswitch.openflow.group_check import check_group, check_selection, in_order
 from vswitch.openflow.messages import group as g
 
 if TYPE_CHECKING:
@@ -200,12 +200,6 @@ class Groups:
 
         return undo
 
-    def check(self, actions: Actions) -> None:
-        """OFPBAC_BAD_OUT_GROUP if `actions`, of a flow or a packet-out, run a group that is not there."""
-        for group_id in used_groups(actions):
-            if group_id not in self.by_id:
-                raise OfpError("OFPBAC_BAD_OUT_GROUP", f"group {group_id}")
-
     # Questions.
 
     def desc(self, group_id: int = g.OFPG_ALL) -> list[g.GroupDesc]:
@@ -238,7 +232,8 @@ def _check(mod: g.GroupMod) -> None:
     """What a whole group must be."""
     if mod.group_id > OFPG_MAX:
         raise OfpError("OFPGMFC_INVALID_GROUP", f"group {mod.group_id:#x}")
-    check_group(mod.type, mod.buckets, mod.selection)
+    check_selection(mod.type, mod.selection)
+    check_group(mod.type, mod.buckets)
 
 
 def _index(buckets: tuple[g.Bucket, ...], bucket_id: int) -> int:

@@ -7,10 +7,10 @@ meters like others; translation puts them before what goes to the slow path and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, final
 
-from vswitch.ofproto.group_refs import ActionRefs, remove_rules, used_meters
+from vswitch.ofproto.group_refs import ActionRefs, remove_rules
 from vswitch.openflow.constants import OFPRR_METER_DELETE
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import meter as m
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vswitch.ofproto.tables import Tables
-    from vswitch.openflow.actions import Actions
 
+OFPM_MAX: Final = 0xFFFF0000
+"""The highest number of a meter that is not virtual."""
 CAPABILITIES: Final = m.OFPMF_KBPS | m.OFPMF_PKTPS | m.OFPMF_BURST | m.OFPMF_STATS
 
 
@@ -111,7 +112,8 @@ class Meters:
         if mod.command not in (m.OFPMC_ADD, m.OFPMC_MODIFY):
             raise OfpError("OFPMMFC_BAD_COMMAND", f"meter command {mod.command}")
         limits = self.provider.meter_limits()
-        if config.meter_id == 0 or config.meter_id == m.OFPM_ALL or not limits.max_meters:
+        virtual = config.meter_id in (m.OFPM_CONTROLLER, m.OFPM_SLOWPATH)
+        if not limits.max_meters or not (0 < config.meter_id <= OFPM_MAX or virtual):
             raise OfpError("OFPMMFC_INVALID_METER", f"meter {config.meter_id}")
         if len(config.bands) > limits.max_bands:
             raise OfpError("OFPMMFC_OUT_OF_BANDS", f"{len(config.bands)} bands")
@@ -120,9 +122,16 @@ class Meters:
             raise OfpError("OFPMMFC_METER_EXISTS", f"meter {config.meter_id}")
         if mod.command == m.OFPMC_MODIFY and old is None:
             raise OfpError("OFPMMFC_UNKNOWN_METER", f"meter {config.meter_id}")
+        if config.flags & ~CAPABILITIES or not config.flags & (m.OFPMF_KBPS | m.OFPMF_PKTPS):
+            raise OfpError("OFPMMFC_BAD_FLAGS", "a meter counts kbps or pktps")
+        if not config.bands:
+            raise OfpError("OFPMMFC_OUT_OF_BANDS", "no bands")
         for band in config.bands:
             if not limits.band_types >> band.type & 1:
                 raise OfpError("OFPMMFC_BAD_BAND", f"band type {band.type}")
+        # A burst as long as a second's worth where none is given; it is listed so, too.
+        bands = tuple(replace(band, burst_size=band.burst_size or band.rate) for band in config.bands)
+        config = replace(config, bands=bands)
         if old is None:
             number = self.provider.meter_set(None, config)
             self.by_id[config.meter_id] = Meter(config, number, now)
@@ -144,12 +153,6 @@ class Meters:
         for meter in self.by_id.values():
             self.provider.meter_del(meter.number)
         self.by_id.clear()
-
-    def check(self, actions: Actions) -> None:
-        """OFPMMFC_INVALID_METER if `actions`, of a flow or a packet-out, run a meter that is not there."""
-        for meter_id in used_meters(actions):
-            if meter_id not in self.by_id:
-                raise OfpError("OFPMMFC_INVALID_METER", f"meter {meter_id}")
 
     # Questions.
 
