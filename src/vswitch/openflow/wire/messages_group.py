@@ -8,7 +8,7 @@ from typing import Any, Final
 from vswitch.flow.field import Field
 from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY
 from vswitch.openflow.errors import OfpError
-from vswitch.openflow.group_check import check_group
+from vswitch.openflow.group_check import check_group, check_selection
 from vswitch.openflow.messages import group as g
 from vswitch.openflow.wire.actions import get_actions, put_actions
 from vswitch.openflow.wire.buffer import Reader, Writer
@@ -125,10 +125,10 @@ def _get_buckets(r: Reader, group_type: int, version: int) -> tuple[g.Bucket, ..
         bucket = _get_bucket15(r, group_type, version)
         if bucket.bucket_id > g.OFPG_BUCKET_MAX:
             raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket {bucket.bucket_id:#x}")
-        if bucket.bucket_id in ids:
-            raise OfpError("OFPGMFC_BUCKET_EXISTS", f"bucket {bucket.bucket_id} twice")
         ids.add(bucket.bucket_id)
         found.append(bucket)
+    if ids and len(ids) < len(found):
+        raise OfpError("OFPGMFC_BAD_BUCKET", "a bucket number twice")
     return tuple(found)
 
 
@@ -209,30 +209,25 @@ def _get_mod(r: Reader, version: int) -> g.GroupMod:
         command_bucket_id = int(r.u32())
         if length > r.left:
             raise OfpError("OFPBRC_BAD_LEN", f"{length} bytes of buckets")
-        if command == g.OFPGC_REMOVE_BUCKET and length:
-            raise OfpError("OFPGMFC_BAD_BUCKET", "buckets to remove")
+        _check_place(command, command_bucket_id)
         buckets = _get_buckets(r.sub(length), group_type, version)
         selection = _get_group_properties(r, strict=True)
-    _check(command, group_type, buckets, command_bucket_id, selection, version)
+        check_selection(group_type, selection, command)
+    check_group(group_type, buckets, command)
+    if command == g.OFPGC_REMOVE_BUCKET and buckets:
+        raise OfpError("OFPGMFC_BAD_BUCKET", "buckets to remove")
     return g.GroupMod(command, group_type, group_id, buckets, command_bucket_id, selection)
 
 
-def _check(
-    command: int, group_type: int, buckets: tuple[g.Bucket, ...], bucket_id: int,
-    selection: g.SelectionMethod | None, version: int,
-) -> None:  # fmt: skip
-    """What OpenFlow 6.4 asks of a group modification by itself."""
-    if _is15(version):
-        if command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET):
-            only_insert = bucket_id in (g.OFPG_BUCKET_FIRST, g.OFPG_BUCKET_LAST)
-            if bucket_id == g.OFPG_BUCKET_ALL and command == g.OFPGC_INSERT_BUCKET:
-                raise OfpError("OFPGMFC_BAD_BUCKET", "insert at all buckets")
-            if g.OFPG_BUCKET_MAX < bucket_id < g.OFPG_BUCKET_FIRST and not only_insert:
-                raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket {bucket_id:#x}")
-        elif bucket_id != g.OFPG_BUCKET_ALL and command != g.OFPGC_DELETE:
-            raise OfpError("OFPGMFC_BAD_BUCKET", "a command bucket for a command about the group")
-    if command not in (g.OFPGC_DELETE, g.OFPGC_REMOVE_BUCKET):
-        check_group(group_type, buckets, selection, command)
+def _check_place(command: int, bucket_id: int) -> None:
+    """Whether the command has the bucket that it is about (OpenFlow 1.5, 7.3.4.3)."""
+    if command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET):
+        if bucket_id == g.OFPG_BUCKET_ALL and command == g.OFPGC_INSERT_BUCKET:
+            raise OfpError("OFPGMFC_BAD_BUCKET", "insert at all buckets")
+        if g.OFPG_BUCKET_MAX < bucket_id < g.OFPG_BUCKET_FIRST:
+            raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket {bucket_id:#x}")
+    elif bucket_id != g.OFPG_BUCKET_ALL:
+        raise OfpError("OFPGMFC_BAD_BUCKET", "a command bucket for a command about the group")
 
 
 _STATS: Final = "group_id:u32 ref_count:u32 pad4 packet_count:u64 byte_count:u64"
