@@ -28,6 +28,7 @@ from vswitch.openflow.messages import queue as q
 from vswitch.openflow.messages import session as s
 from vswitch.openflow.messages import table as t
 from vswitch.openflow.messages.switch import DescReply, DescRequest
+from vswitch.openflow.print import format_bytes
 from vswitch.openflow.wire.codec import ROWS, decode, encodable, encode
 from vswitch.openflow.wire.framing import Framing
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP13, OFP14, OFP15, VERSIONS, version_name
@@ -129,6 +130,10 @@ EXAMPLES: list[tuple[Any, int, int]] = [
     (n.SetPacketInFormat(1), OFP10, OFP15),
     (n.TlvTableReply(256, 64, (n.TlvMap(1, 2, 4, 3),)), OFP10, OFP15),
     (n.CtFlushZone(5), OFP10, OFP15),
+    (n.CtFlush(), OFP10, OFP15),
+    (n.CtFlush(6, n.CtTuple(0xFFFF0A000001, None, 1, 2), n.CtTuple(dst=0xFFFF0A000002), 5), OFP10, OFP15),
+    (n.CtFlush(58, n.CtTuple(0xFE80 << 112 | 1, icmp_id=9, icmp_type=8, icmp_code=1), n.CtTuple(icmp_id=0)),
+     OFP10, OFP15),
     (n.IpfixBridgeStatsReply(n.IpfixStats(1, 2, 3)), OFP10, OFP15),
     (n.IpfixFlowStatsReply((n.IpfixStats(1, 2, 3), n.IpfixStats(4))), OFP10, OFP15),
 ]  # fmt: skip
@@ -160,11 +165,13 @@ def ofctl(require: Callable[[str], None]) -> None:
 @pytest.mark.usefixtures("ofctl")
 @pytest.mark.system
 @pytest.mark.parametrize("example", READABLE, ids=lambda example: type(example[0]).__name__)
-def test_ovs_ofctl_reads_what_is_written(example: tuple[Any, int, int]) -> None:
+def test_ovs_ofctl_reads_what_is_written_and_prints_it_as_we_do(example: tuple[Any, int, int]) -> None:
     for version in _versions(example):
-        command = ["ovs-ofctl", "ofp-print", encode(example[0], version, 5).hex()]
+        data = encode(example[0], version, 5)
+        command = ["ovs-ofctl", "ofp-print", data.hex()]
         text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         assert "decode error" not in text, text
+        assert format_bytes(data) == text
 
 
 def test_there_is_an_example_of_every_class() -> None:

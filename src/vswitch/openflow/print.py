@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from vswitch.openflow import print_flow as pf
 from vswitch.openflow import print_group as pg
+from vswitch.openflow import print_nicira as pn
 from vswitch.openflow import print_port as pp
+from vswitch.openflow import print_table as pt
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.messages import (
@@ -84,8 +86,13 @@ def format_message(m: Message, verbosity: int = 1, ports: Ports = None) -> str:
     return out if out.endswith("\n") else out + "\n"
 
 
+HEADER_SIZE: Final = 8
+
+
 def format_bytes(data: bytes, verbosity: int = 1, ports: Ports = None) -> str:
     """The message that `data` is; if none, the error and the bytes, as ofp-print shows them."""
+    if len(data) < HEADER_SIZE:
+        return f"OpenFlow packet too short (only {len(data)} bytes):\n{hex_dump(data)}"
     try:
         return format_message(decode(data, flow_mod_table_id=True), verbosity, ports)
     except OfpError as error:
@@ -254,8 +261,8 @@ def _format(names: tuple[str, ...]) -> Callable[[Any, int, Ports], str]:
 _TEXTS: Final[dict[type, Callable[[Any, int, Ports], str]]] = {
     session.Hello: _hello,
     session.Error: _error,
-    session.EchoRequest: lambda m, v, p: f" {len(m.data)} bytes of payload\n",
-    session.EchoReply: lambda m, v, p: f" {len(m.data)} bytes of payload\n",
+    session.EchoRequest: lambda m, v, p: f" {len(m.data)} bytes of payload\n{hex_dump(m.data)}",
+    session.EchoReply: lambda m, v, p: f" {len(m.data)} bytes of payload\n{hex_dump(m.data)}",
     session.FeaturesReply: _features,
     session.SetConfig: _config,
     session.GetConfigReply: _config,
@@ -289,7 +296,9 @@ _TEXTS: Final[dict[type, Callable[[Any, int, Ports], str]]] = {
     table.TableMod: pp.format_table_mod,
     table.TableStatus: pp.format_table_status,
     table.TableDescReply: pp.format_table_desc,
-    table.TableStatsReply: pp.format_table_stats,
+    table.TableStatsReply: pt.format_table_stats,
+    table.TableFeaturesReply: pt.format_table_features,
+    table.TableFeaturesRequest: lambda m, v, p: pt.format_table_features(m, v, p) if m.tables else "\n",
     group.GroupMod: pg.format_group_mod,
     group.GroupStatsRequest: lambda m, v, p: f" group_id={pg.group_id_text(m.group_id)}\n",
     group.GroupStatsReply: pg.format_group_stats,
@@ -311,5 +320,8 @@ _TEXTS: Final[dict[type, Callable[[Any, int, Ports], str]]] = {
     nicira.SetControllerId: lambda m, v, p: f" id={m.controller_id}\n",
     nicira.TlvTableMod: _tlv_mod,
     nicira.TlvTableReply: _tlv_reply,
+    nicira.IpfixBridgeStatsReply: pn.format_ipfix_bridge,
+    nicira.IpfixFlowStatsReply: pn.format_ipfix_flow,
+    nicira.CtFlush: pn.format_ct_flush,
     nicira.CtFlushZone: lambda m, v, p: f" zone_id={m.zone_id}\n",
 }

@@ -21,10 +21,11 @@ def bits(value: int, names: Sequence[str], none: str = "0", between: str = " ") 
 
 
 def duration(seconds: int, nanoseconds: int) -> str:
-    """ "0.609s": at least three decimals, nine where it takes them, none for whole seconds."""
+    """ "0.609s": three decimals for milliseconds, as many as it takes for less, none for whole seconds."""
     text = f"{seconds}"
     if nanoseconds:
-        text += f".{nanoseconds:09d}".removesuffix("000000" if nanoseconds % 1000000 == 0 else "")
+        decimals = f"{nanoseconds:09d}"
+        text += "." + (decimals[:3] if nanoseconds % 1000000 == 0 else decimals.rstrip("0"))
     return text + "s"
 
 

@@ -160,8 +160,8 @@ def format_updates(m: f.FlowMonitorReply, version: int, ports: Ports) -> str:
             out += f" hard_timeout={update.hard_timeout}"
         out += f" cookie={f'0x{update.cookie:x}' if update.cookie else '0'} "
         shown = update.match.format(None, ports)
-        out += f"{shown} " if shown else ""
-        out += f"actions={format_actions(update.actions, ports)}" if update.actions else ""
+        actions = f"actions={format_actions(update.actions, ports)}" if update.actions else ""
+        out += " ".join(part for part in (shown, actions) if part)
     return out
 
 
@@ -199,8 +199,10 @@ def format_packet_in(m: p.PacketIn, version: int, ports: Ports, verbosity: int) 
         out += " (unbuffered)"
     else:
         out += f" buffer=0x{m.buffer_id:08x}"
-    if m.total_len < len(m.packet) or (m.total_len != len(m.packet) and m.buffer_id is None):
-        out += " (***data_len != total_len***)"
+    if m.buffer_id is None and m.total_len != len(m.packet):
+        out += " (***total_len != data_len***)"
+    elif m.total_len < len(m.packet):
+        out += " (***total_len < data_len***)"
     out += "\n"
     if m.userdata:
         out += f" userdata={'.'.join(f'{byte:02x}' for byte in m.userdata)}\n"
@@ -213,7 +215,7 @@ def format_packet_out(m: p.PacketOut, version: int, ports: Ports, verbosity: int
     rest = m.metadata.copy()
     rest.wildcard(_IN_PORT)
     more = rest.format(None, ports)
-    out = f" in_port={in_port}{',' + more if more else ''} actions={format_actions(m.actions, ports)}"
+    out = f" {more + ',' if more else ''}in_port={in_port} actions={format_actions(m.actions, ports)}"
     if m.buffer_id is not None:
         return f"{out} buffer=0x{m.buffer_id:08x}\n"
     out += f" data_len={len(m.packet)}"

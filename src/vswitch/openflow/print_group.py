@@ -166,7 +166,7 @@ def format_group_features(f: g.GroupFeaturesReply, version: int, ports: Ports) -
     for i, name in enumerate(("all", "select", "indirect", "fast failover")):
         if f.types >> i & 1:
             out += f"    {name} group:\n       max_groups={c_hash(f.max_groups[i])}\n"
-            out += f"       actions: {action_names(f.actions[i], version)}\n"
+            out += f"       actions: {action_names(f.actions[i], version).replace('(none)', '<none>')}\n"
     return out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from vswitch.flow.values import format_mac
@@ -10,7 +9,7 @@ from vswitch.openflow.messages import port as p
 from vswitch.openflow.messages import queue as q
 from vswitch.openflow.messages import table as t
 from vswitch.openflow.print_base import Ports, bits, counter, duration, port_text
-from vswitch.openflow.wire.version import OFP10, OFP14
+from vswitch.openflow.wire.version import OFP10, OFP13, OFP14
 
 FEATURES: Final = (
     "10MB-HD",
@@ -212,45 +211,6 @@ def _table(table_id: int, name: str = "") -> str:
     return f'{table_id} ("{name}")' if name else f"{table_id}"
 
 
-def format_table_stats(m: t.TableStatsReply, version: int, ports: Ports) -> str:
-    """Table statistics; runs of equal tables are printed once."""
-    out = "\n"
-    last: t.TableStats | None = None
-    first_same = -1
-    for table in (*m.tables, None):
-        if table is not None and last is not None and _same(table, last):
-            first_same = table.table_id if first_same < 0 else first_same
-            last = table
-            continue
-        if first_same >= 0 and last is not None:
-            out += (
-                f"  table {first_same}: ditto\n"
-                if first_same == last.table_id
-                else (f"  tables {first_same}...{last.table_id}: ditto\n")
-            )
-        first_same = -1
-        if table is not None:
-            out += (
-                f"  table {_table(table.table_id, '' if table.name.startswith('table') else table.name)}:\n"
-            )
-            out += f"    active={table.active_count}, lookup={table.lookup_count}, "
-            out += f"matched={table.matched_count}\n"
-            out += _table_features(table, version) + "\n"
-        last = table
-    return out
-
-
-def _same(one: t.TableStats, other: t.TableStats) -> bool:
-    def bare(table: t.TableStats) -> t.TableStats:
-        return replace(table, table_id=0, name="")
-
-    return bare(one) == bare(other)
-
-
-def _table_features(table: t.TableStats, version: int) -> str:
-    return f"    max_entries={table.max_entries}\n" if table.max_entries else ""
-
-
 def _vacancy(table: t.TableConfig) -> str:
     v = table.vacancy
     if v is None or not table.config & t.OFPTC_VACANCY_EVENTS:
@@ -287,6 +247,8 @@ def format_table_mod(m: t.TableMod, version: int, ports: Ports) -> str:
     out = f" table_id={'ALL' if table.table_id == 0xFF else table.table_id}"
     if version < OFP14:
         miss = table.config & t.OFPTC_TABLE_MISS_MASK
+        if version == OFP13:
+            return out
         return out + (f", flow_miss_config={_MISSES[miss]}" if miss < len(_MISSES) else "")
     if table.eviction is not None or table.vacancy is not None:
         eviction = "***error***"  # so does Open vSwitch 3.1 with any property

@@ -89,6 +89,32 @@ class CtFlushZone:
 
 
 @dataclass(frozen=True)
+class CtTuple:
+    """What is known of one direction of a connection; None: anything.
+
+    Addresses have 128 bits, those of IPv4 mapped into IPv6 (::ffff:a.b.c.d).
+    """
+
+    src: int | None = None
+    dst: int | None = None
+    src_port: int | None = None
+    dst_port: int | None = None
+    icmp_id: int | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+
+
+@dataclass(frozen=True)
+class CtFlush:
+    """Forget the connections that fit: of protocol `nw_proto` (0: any), with these tuples, in this zone."""
+
+    nw_proto: int = 0
+    orig: CtTuple = CtTuple()
+    reply: CtTuple = CtTuple()
+    zone_id: int | None = None
+
+
+@dataclass(frozen=True)
 class IpfixBridgeStatsRequest:
     """What did the bridge's IPFIX exporter count?"""
 

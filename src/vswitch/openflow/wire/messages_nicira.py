@@ -7,7 +7,18 @@ from typing import Final
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import nicira as n
 from vswitch.openflow.wire.buffer import Reader, Writer
-from vswitch.openflow.wire.messages_base import Form, Layout, Row, Space, get_array, plain, void
+from vswitch.openflow.wire.messages_base import (
+    Form,
+    Layout,
+    Row,
+    Space,
+    begin_property,
+    end_property,
+    get_array,
+    get_properties,
+    plain,
+    void,
+)
 from vswitch.openflow.wire.version import OFP10, OFP15
 
 
@@ -83,6 +94,62 @@ def _get_reply(r: Reader, version: int) -> n.TlvTableReply:
     return n.TlvTableReply(space, fields, _get_maps(r))
 
 
+_FLUSH_ORIG: Final = 0
+_FLUSH_REPLY: Final = 1
+_FLUSH_ZONE: Final = 2
+_TUPLE: Final = (
+    ("src", 16), ("dst", 16), ("src_port", 2), ("dst_port", 2), ("icmp_id", 2), ("icmp_type", 1), ("icmp_code", 1),
+)  # fmt: skip
+"""The properties of a connection's tuple by number: attribute and size."""
+
+
+def _put_flush(w: Writer, m: n.CtFlush, version: int) -> None:
+    w.u8(m.nw_proto)
+    w.pad(7)
+    for kind, known in ((_FLUSH_ORIG, m.orig), (_FLUSH_REPLY, m.reply)):
+        if known == n.CtTuple():
+            continue
+        start = begin_property(w, kind)
+        w.pad(4)
+        for number, (name, size) in enumerate(_TUPLE):
+            value = getattr(known, name)
+            if value is not None:
+                inner = begin_property(w, number)
+                w.uint(value, size)
+                end_property(w, inner)
+        end_property(w, start)
+    if m.zone_id is not None:
+        start = begin_property(w, _FLUSH_ZONE)
+        w.u16(m.zone_id)
+        end_property(w, start)
+
+
+def _get_tuple(r: Reader) -> n.CtTuple:
+    r.skip(4)
+    found: dict[str, int] = {}
+    for number, body in get_properties(r):
+        if number >= len(_TUPLE):
+            raise OfpError("OFPBPC_BAD_TYPE", f"property {number} of a connection's tuple")
+        name, size = _TUPLE[number]
+        found[name] = body.uint(size)
+    return n.CtTuple(**found)
+
+
+def _get_flush(r: Reader, version: int) -> n.CtFlush:
+    nw_proto = int(r.u8())
+    r.skip(7)
+    tuples = [n.CtTuple(), n.CtTuple()]
+    zone: int | None = None
+    for kind, body in get_properties(r):
+        if kind in (_FLUSH_ORIG, _FLUSH_REPLY):
+            tuples[kind] = _get_tuple(body)
+        elif kind == _FLUSH_ZONE:
+            zone = int(body.u16())
+        else:
+            raise OfpError("OFPBPC_BAD_TYPE", f"property {kind} of a connection flush")
+    return n.CtFlush(nw_proto, tuples[0], tuples[1], zone)
+
+
 _IPFIX: Final = Layout(
     "total_flows:u64 current_flows:u64 total_pkts:u64 ipv4_pkts:u64 ipv6_pkts:u64 "
     "error_pkts:u64 ipv4_error_pkts:u64 ipv6_error_pkts:u64 tx_pkts:u64 tx_errors:u64 "
@@ -112,6 +179,7 @@ ROWS: Final[tuple[Row, ...]] = (
     void(_T, OFP10, OFP15, 25, n.TlvTableRequest, _X),
     Row(_T, OFP10, OFP15, 26, n.TlvTableReply, _get_reply, _put_reply, _X),
     plain(_T, OFP10, OFP15, 29, n.CtFlushZone, "pad6 zone_id:u16", _X),
+    Row(_T, OFP10, OFP15, 32, n.CtFlush, _get_flush, _put_flush, _X),
     void(_Q, OFP10, OFP15, 3, n.IpfixBridgeStatsRequest, _X),
     Row(
         _A,
