@@ -27,9 +27,10 @@ from vswitch.ofproto_dpif import continuation
 from vswitch.ofproto_dpif.apply import credit
 from vswitch.ofproto_dpif.xlate import xlate
 from vswitch.ofproto_dpif.xlate_freeze import freeze_metadata
-from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION, XlateIn, XlateOut
+from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION, XLATE_ERRORS, XlateIn, XlateOut
 from vswitch.openflow.actions import Note, Output
 from vswitch.openflow.constants import OFPP_NONE
+from vswitch.openflow.errors import OfpError
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ _parser = Parser()
 def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions,
                metadata: Match | None = None) -> XlateOut:
     """Run OpenFlow `actions` on `packet` as if it came in at OpenFlow port `in_port` (`OFPP_NONE` for
-    none) with the pipeline fields of `metadata`. What the datapath refuses is counted and dropped."""
+    none) with the pipeline fields of `metadata`. What the datapath refuses is counted and dropped.
+
+    OfpError: the actions can't be carried out (recursion too deep...); then nothing was.
+    """
     now = ofproto.clock.now()
     flow = Flow()
     extract(packet, flow, _parser)
@@ -61,6 +65,10 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
             if mask:
                 flow.words[word] = flow.words[word] & ~mask | metadata.flow.words[word]
     out = xlate(XlateIn(ofproto, flow, packet, flow.tcp_flags, actions=actions, now=now))
+    if out.error:
+        _give_back(ofproto, out, now)
+        # The real switch has no better name for it.
+        raise OfpError("OFPFMFC_UNKNOWN", XLATE_ERRORS[out.error])
     credit(out.effects, 1, len(packet), now, flow.tcp_flags)
     _execute(ofproto, packet, flow, out, now)
     return out
@@ -125,8 +133,13 @@ def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now
             packet_out_executed.inc()
     else:
         packet_out_no_actions.inc()
+    _give_back(ofproto, out, now)
+
+
+def _give_back(ofproto: OfprotoDpif, out: XlateOut, now: int) -> None:
+    """Let go of what translation `out` holds."""
     for recirc_id in out.recircs:
-        backer.recirc_ids.unref(recirc_id, now)
+        ofproto.backer.recirc_ids.unref(recirc_id, now)
 
 
 def send_packet(ofproto: OfprotoDpif, port: OfportDpif, packet: bytes) -> XlateOut:
