@@ -42,6 +42,7 @@ MATCHES = (
     "in_port=1,ip",
     "ipv6",
 )
+# Not FLOOD: the order in which it outputs is that of a hash table.
 ACTIONS = (
     "drop",
     "output:2",
@@ -61,7 +62,6 @@ ACTIONS = (
     "push_vlan:0x8100,output:2",
     "set_field:5->metadata,resubmit(,2)",
     "set_field:10.1.1.1->ip_dst,output:3",
-    "FLOOD",
     "controller",
     "meter:1,output:2",
     "write_actions(output:3,group:2)",
@@ -132,8 +132,10 @@ class Sequences:
         command = rng.choices(list(FlowModCommand), (12, 2, 2, 1, 2))[0]
         deletes = command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
         parts = [f"table={rng.choice((0, 0, 0, 1, 1, 2))}"] if self.version > 1 else []
+        # No two matches have a priority in common: which of two such flows wins is not defined.
+        match = rng.randrange(len(MATCHES))
         if command in (FlowModCommand.ADD, FlowModCommand.MODIFY_STRICT, FlowModCommand.DELETE_STRICT):
-            parts.append(f"priority={rng.choice((1, 5, 5, 9, 32768))}")
+            parts.append(f"priority={rng.choice((10, 10, 10, 200, 3000)) + match}")
         if rng.random() < 0.3:
             if command == FlowModCommand.ADD:
                 parts.append(f"cookie={rng.choice((1, 2, 0xFFFF0000))}")
@@ -147,7 +149,7 @@ class Sequences:
             parts.append("out_port=2")
         if deletes and self.version > 1 and rng.random() < 0.1:
             parts.append("out_group=1")
-        parts.append(rng.choice(MATCHES))
+        parts.append(MATCHES[match])
         if deletes:
             return parse_flow(",".join(p for p in parts if p), command)
         actions = rng.choice(ACTIONS)

@@ -6,6 +6,7 @@ counters, the groups and meters with theirs, and what traces say.
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import replace
 from typing import Any
@@ -108,7 +109,9 @@ def state(controller: Controller) -> list[str]:
 
 def trace(switch: RealSwitch, flow: str) -> str:
     try:
-        return switch.appctl("ofproto/trace", "br0", flow)
+        said = switch.appctl("ofproto/trace", "br0", flow)
+        # Numbers that a switch chooses.
+        return re.sub(r"(pid=|recirc_id=|recirc_id\(|recirc\(|meter\()(?!0,eth)(0x)?[0-9a-f]+", r"\1N", said)
     except OracleError as error:
         return f"error: {error}"
 
