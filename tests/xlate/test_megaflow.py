@@ -6,10 +6,13 @@ import random
 
 import pytest
 
+from tests.oracle.action_generator import random_action_setup
 from tests.oracle.generator import random_setup
+from tests.oracle.setup import Setup
 from tests.xlate.lab import Bridge
+from vswitch.dpif.actions import Drop
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import N_WORDS, VLAN_CFI, W_SKB_PRIORITY
+from vswitch.flow.layout import N_WORDS, VLAN_CFI, W_MPLS_LSE, W_SKB_PRIORITY
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.ofproto_dpif.xlate import xlate
 from vswitch.ofproto_dpif.xlate_types import XlateIn
@@ -29,16 +32,36 @@ def other_packet(flow: Flow, wc: Flow, rng: random.Random) -> Flow:
         other.vlan_tci = other.vlan_tpid = other.vlan_tci1 = 0
     if not other.vlan_tci1 & VLAN_CFI:
         other.vlan_tci1 = other.vlan_tpid1 = 0
+    # Fragments have two bits, types and codes of ICMP eight.
+    other.nw_frag &= 3
+    if other.nw_proto in (1, 58):
+        other.tp_src &= 0xFF
+        other.tp_dst &= 0xFF
+    if not flow.words[W_MPLS_LSE] >> 32 & 0x100:  # how many labels there are is known of whole stacks only
+        other.words[W_MPLS_LSE] = flow.words[W_MPLS_LSE]
+        other.words[W_MPLS_LSE + 1] = flow.words[W_MPLS_LSE + 1]
     return other
 
 
-@pytest.mark.parametrize("seed", range(1000, 1012))
-def test_packets_that_agree_on_the_megaflow_get_the_same_actions(seed: int) -> None:
-    setup = random_setup(seed)
+SETUPS = [random_setup(seed) for seed in range(1000, 1012)]
+SETUPS += [random_action_setup(seed) for seed in range(1000, 1012)]
+
+
+def trusts_the_megaflow(text: str, kind: str) -> bool:
+    """Whether the flow `text` looks at all that it depends on. As in Open vSwitch, a hash of IP
+    addresses that finds none takes Ethernet's and does not say so."""
+    return kind.startswith(IP) or "symmetric_l3" not in text
+
+
+IP = ("ip", "tcp", "udp", "sctp", "icmp")
+
+
+@pytest.mark.parametrize("setup", SETUPS, ids=lambda setup: setup.name)
+def test_packets_that_agree_on_the_megaflow_get_the_same_actions(setup: Setup) -> None:
     bridge = setup.bridges[0]
     br0 = Bridge("br0", tuple(range(1, len(bridge.ports) + 1)))
     br0.add_flows(*(text.replace(" actions", ",actions") for text in bridge.flows))
-    rng = random.Random(seed)
+    rng = random.Random(setup.name)
     for query in setup.queries:
         flow = parse_exact_flow(query.flow)
         first = xlate(XlateIn(br0, flow))  # type: ignore[arg-type]
@@ -46,9 +69,12 @@ def test_packets_that_agree_on_the_megaflow_get_the_same_actions(seed: int) -> N
             continue
         for _ in range(5):
             other = other_packet(flow, first.wc, rng)
+            if any(not trusts_the_megaflow(text, query.flow.split(",")[1]) for text in bridge.flows):
+                continue
             again = xlate(XlateIn(br0, other))  # type: ignore[arg-type]
             assert again.actions == first.actions, f"{query.flow}\n{br0.trace(query.flow)}"
-            assert again.wc == first.wc
+            if not isinstance(first.actions[0], Drop):
+                assert again.wc == first.wc
             assert again.slow == first.slow
 
 
