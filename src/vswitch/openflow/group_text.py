@@ -18,7 +18,7 @@ from vswitch.openflow.action_text import parse_actions
 from vswitch.openflow.action_words import bounded, u32, u64
 from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY
 from vswitch.openflow.errors import OfpError
-from vswitch.openflow.group_check import check_group
+from vswitch.openflow.group_check import check_group, check_selection
 from vswitch.openflow.messages import group as g
 from vswitch.openflow.messages import meter as m
 
@@ -61,7 +61,10 @@ def parse_group(text: str, command: int = g.OFPGC_ADD, ports: Mapping[str, int] 
     fields: tuple[tuple[Field, int], ...] = ()
     for word in split_words(head[1]):
         if word.key == "fields":
-            fields = _fields(word)
+            try:
+                fields = _fields(word)
+            except FlowSyntaxError as error:
+                raise error.within(text, word.value_at) from None
         elif word.key in _WORDS:
             found[word.key] = word.value
         else:
@@ -85,7 +88,8 @@ def parse_group(text: str, command: int = g.OFPGC_ADD, ports: Mapping[str, int] 
         selection = g.SelectionMethod(found["selection_method"], param, fields)
     if not by_bucket:
         try:
-            check_group(type, buckets, selection, command)
+            check_selection(type, selection)
+            check_group(type, buckets)
         except OfpError as error:
             raise FlowSyntaxError(f"invalid group ({error.name}: {error.detail})", text, text, 0) from error
     return g.GroupMod(command, type, group_id, buckets, where, selection)

@@ -52,7 +52,7 @@ def _get_mod(r: Reader, version: int) -> m.MeterMod:
     if command == m.OFPMC_DELETE:
         r.rest()
         return m.MeterMod(command, m.MeterConfig(meter_id))
-    if (flags & m.OFPMF_KBPS and flags & m.OFPMF_PKTPS) or flags > 0xF:
+    if flags & m.OFPMF_KBPS and flags & m.OFPMF_PKTPS:
         raise OfpError("OFPMMFC_BAD_FLAGS", f"meter flags {flags:#x}")
     return m.MeterMod(command, m.MeterConfig(meter_id, flags, _get_bands(r)))
 
