@@ -144,6 +144,21 @@ def test_a_conjunction_of_64_clauses_needs_all_of_them():
     assert cls.lookup(Flow()) is by_id
 
 
+def test_a_clause_that_is_missing_is_missed_however_many_there_are():
+    cls = Classifier([])
+    for n in range(41):
+        # Of 40 clauses the 34th is missing; the second and the fourth are there twice.
+        clause = {33: 1, 40: 3}.get(n, n)
+        name = ("reg0", "dl_src", "nw_src", "nw_dst")[n // 11]
+        cls.insert(soft({name: (0, 1 << n % 11)}, (9, clause, 40)))
+    by_id = ClsRule(match_of({}), 5)
+    by_id.match.set(fields.by_name("conj_id"), 9)
+    cls.insert(by_id)
+    assert cls.lookup(Flow()) is None
+    cls.insert(soft({"tp_src": (0, 1)}, (9, 33, 40)))
+    assert cls.lookup(Flow()) is by_id
+
+
 def test_what_a_rule_contributes_may_change_where_it_is():
     cls = Classifier()
     one, other = soft({"in_port": (1, 0xFFFF)}, (4, 0, 2)), soft({"nw_src": (7, 0xFFFFFFFF)}, (4, 0, 2))

@@ -15,6 +15,8 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
+from vswitch.flow.flow import signed64
+
 ALL: Final = -1
 """Every clause of a conjunction: 64 ones."""
 
@@ -34,13 +36,13 @@ class Conjunctions:
         """For each, how many clauses the conjunction has."""
         self.fewest: i64 = 64
         """The least of `counts`."""
-        one: i64 = 1
-        ones: i64 = ALL
+        self.absent: vec[i64] = vec[i64]()
+        """For each, the bits of the clauses that its conjunction doesn't have."""
         for conj_id, clause, n_clauses in clauses:
-            place: i64 = clause
             n: i64 = n_clauses
             self.ids = append(self.ids, i64(conj_id))
-            self.bits = append(self.bits, ones << place if place == 63 else one << place)
+            self.bits = append(self.bits, i64(signed64(1 << clause)))
+            self.absent = append(self.absent, i64(signed64(-1 << n_clauses)))
             self.counts = append(self.counts, n)
             if n < self.fewest:
                 self.fewest = n
@@ -56,17 +58,16 @@ class Conjunctions:
         ids = self.ids
         bits = self.bits
         counts = self.counts
-        ones: i64 = ALL
+        absent = self.absent
         j: i64 = 0
         n: i64 = len(ids)
         while j < n:
             count = counts[j]
             if count <= n_soft:
                 conj_id = ids[j]
-                absent: i64 = 0 if count >= 64 else ones << count
-                known: i64 = satisfied.get(int(conj_id), int(absent))
+                known: i64 = satisfied.get(int(conj_id), int(absent[j]))
                 known |= bits[j]
-                if known == ones:
+                if known == ALL:
                     return conj_id
                 satisfied[int(conj_id)] = int(known)
             j += 1
