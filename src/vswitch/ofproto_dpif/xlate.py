@@ -82,6 +82,8 @@ if TYPE_CHECKING:
 MAX_OUTPUTS: Final = 4096
 """More outputs than this and the flow's packets are forwarded here, one action at a time."""
 PORT_UNSET: Final = 0xFFF7
+TUNNEL_FLAGS: Final = (TUN_F_DF | TUN_F_CSUM | TUN_F_KEY) << S_TUN_FLAGS
+"""The flags of a tunnel that every megaflow of packets out of it matches on."""
 ICMP_BITS: Final = 0x00FF00FFFFFFFFFF
 """ICMP's type and code have 8 bits each where ports have 16."""
 _FRAMES_A_RESUBMIT: Final = 8
@@ -213,8 +215,7 @@ def _start_wildcards(ctx: Ctx) -> None:
         while i < W_TUN_FLAGS:
             wc[i] = -1 if words[i] != 0 or i == W_TUN_ID else 0
             i += 1
-        flags: i64 = TUN_F_DF | TUN_F_CSUM | TUN_F_KEY
-        wc[W_TUN_FLAGS] |= flags << S_TUN_FLAGS | 0xFF << S_TUN_TOS
+        wc[W_TUN_FLAGS] |= TUNNEL_FLAGS | 0xFF << S_TUN_TOS
 
 
 def _is_tunneled(words: vec[i64]) -> bool:

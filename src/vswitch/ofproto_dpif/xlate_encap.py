@@ -48,6 +48,7 @@ NEXT_PROTOCOLS: Final = {1: 0x10800, 2: 0x186DD, 3: PT_ETH, 4: PT_NSH}
 """NSH's next protocol (RFC 8300 section 2.2) -> packet type."""
 NEXT_PROTOCOL_OF: Final = {packet_type: np for np, packet_type in NEXT_PROTOCOLS.items()}
 NSH_TTL: Final = 63
+NSH_TTL_BITS: Final = NSH_TTL << S_NSH_TTL
 NSH_SI: Final = 255
 NSH_TLVS_MAX: Final = 248
 """The most context that an NSH header has room for."""
@@ -131,8 +132,7 @@ def _encap_nsh(ctx: Ctx, a: of.Encap) -> bytes:
     _set_packet_type(ctx, PT_NSH)
     words[W_ETH_TYPE] = ETH_TYPE_NSH
     next_protocol: i64 = np
-    ttl: i64 = NSH_TTL
-    words[W_NSH_BASE] = ttl << S_NSH_TTL | mdtype << 40 | next_protocol << S_NSH_NP | NSH_SI
+    words[W_NSH_BASE] = NSH_TTL_BITS | mdtype << 40 | next_protocol << S_NSH_NP | NSH_SI
     return tlvs if mdtype == 2 and len(tlvs) <= NSH_TLVS_MAX else b""
 
 
