@@ -476,6 +476,22 @@ def test_who_listens_in_sees_both_directions(switch: Running, controller: Contro
     deaf.close()
 
 
+def test_who_listens_in_goes_with_the_connection(switch: Running, controller: Controller) -> None:
+    set_controllers(switch, out_of_band(controller))
+    peer = controller.accept().hello()
+    for _ in range(3):
+        spy = Peer.unix(switch.snoop).hello()
+        switch.until(lambda: any(x.vconn.connected for x in switch.bridge.controllers._listeners))
+        set_controllers(switch)
+        assert spy.recv() is None
+        assert peer.recv() is None
+        assert switch.do(lambda: len(switch.ofprotos.poller)) == 2, "mgmt and snoop"
+        set_controllers(switch, out_of_band(controller))
+        peer = controller.accept().hello()
+        switch.until(lambda: switch.bridge.connmgr.conns)
+    peer.close()
+
+
 def test_with_no_controller_there_is_nothing_to_listen_in_on(switch: Running) -> None:
     spy = Peer.unix(switch.snoop)
     assert spy.recv() is None

@@ -62,7 +62,7 @@ def parse_active(target: str, default_port: int = OFP_PORT) -> Address:
     method, colon, rest = target.partition(":")
     if method == "unix" and rest:
         return Address("unix", rest)
-    if method not in ("tcp", "ssl", "unix") or not colon:
+    if method not in ("tcp", "ssl") or not colon:
         raise AddressError(f"{target}: unknown connection method")
     found = _ACTIVE.fullmatch(rest)
     if found is None:
@@ -78,7 +78,7 @@ def parse_passive(target: str, default_port: int = OFP_PORT) -> Address:
     method, colon, rest = target.partition(":")
     if method == "punix" and rest:
         return Address("unix", rest)
-    if method not in ("ptcp", "pssl", "punix") or not colon:
+    if method not in ("ptcp", "pssl") or not colon:
         raise AddressError(f"{target}: unknown connection method")
     found = _PASSIVE.fullmatch(rest)
     host = "" if found is None else found[2] or found[3] or "0.0.0.0"

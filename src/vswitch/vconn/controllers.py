@@ -234,7 +234,7 @@ class Controllers:
         self.in_band.close()
         self._fail_open = None
         for listener in list(self._listeners):
-            self.snoop_gone(listener, now)
+            self.snoop_gone(listener)
         for target in (*self._connections, *self._services):
             self._close(target, now)
         for path in list(self._snoops):
@@ -351,16 +351,19 @@ class Controllers:
         self._listeners[listener] = None
         self.wake(listener)
 
-    def snoop_gone(self, listener: SnoopListener, now: int) -> None:
+    def snoop_gone(self, listener: SnoopListener) -> None:
         """One less does."""
         self._listeners.pop(listener, None)
         self._ready.pop(listener, None)
         listener.close()
 
     def _forget(self, connection: Connection) -> None:
+        """Stop serving it, and whoever listens in on it."""
         self._ready.pop(connection, None)
         self._dirty.pop(connection, None)
         self._paused.pop(connection, None)
+        for listener in [x for x in self._listeners if x.rconn is connection.rconn]:
+            self.snoop_gone(listener)
 
     def run(self, now: int) -> bool:
         """Serve whoever needs it; the poller has been asked. True if there is more to do at once."""
@@ -394,13 +397,11 @@ class Controllers:
 
     def _remove(self, connection: Connection, now: int) -> None:
         """A client has gone."""
-        connection.close(now)
         self._forget(connection)
+        connection.close(now)
         service = self._services.get(connection.settings.target)
         if service is not None:
             service.connections.pop(connection, None)
-        for listener in [x for x in self._listeners if x.rconn is connection.rconn]:
-            self.snoop_gone(listener, now)
 
     def _flush(self, now: int) -> None:
         if self._dirty:

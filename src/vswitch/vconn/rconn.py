@@ -176,8 +176,6 @@ class Rconn:
             if self.is_connected:
                 self.last_disconnected = now
             self._enter(State.VOID, now)
-        for monitor in self.monitors:
-            monitor.close()
 
     def reconnect(self, now: int) -> None:
         """Try at once, whether connected or waiting (`ovs-appctl bridge/reconnect`)."""

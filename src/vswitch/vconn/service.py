@@ -139,7 +139,7 @@ class SnoopListener:
             if vconn.recv(now) is None:
                 break
         if vconn.error or not self.rconn.is_alive:
-            self._controllers.snoop_gone(self, now)
+            self._controllers.snoop_gone(self)
             return False
         events = vconn.events()
         if events:
