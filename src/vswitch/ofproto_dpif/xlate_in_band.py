@@ -20,6 +20,9 @@ ETH_TYPE_IP: Final = 0x0800
 IPPROTO_UDP: Final = 17
 DHCP_SERVER_PORT: Final = 67
 DHCP_CLIENT_PORT: Final = 68
+NW_PROTO_BITS: Final = 0xFF << S_NW_PROTO
+TP_SRC_BITS: Final = -1 << S_TP_SRC
+TP_DST_BITS: Final = 0xFFFF << S_TP_DST
 
 
 def output_dhcp_reply(ctx: Ctx) -> None:
@@ -29,7 +32,7 @@ def output_dhcp_reply(ctx: Ctx) -> None:
     if words[W_ETH_TYPE] & 0xFFFF != ETH_TYPE_IP:
         return
     wc = ctx.wc.words
-    wc[W_NW_PROTO] |= 0xFF << S_NW_PROTO
+    wc[W_NW_PROTO] |= NW_PROTO_BITS
     if (words[W_NW_PROTO] >> S_NW_PROTO) & 0xFF != IPPROTO_UDP:
         return
     # One bit that differs is enough to tell another packet, and keeps its megaflow wide.
@@ -38,13 +41,13 @@ def output_dhcp_reply(ctx: Ctx) -> None:
     if differs != 0:
         wc[W_TP_SRC] |= _highest_bit(differs) << S_TP_DST
         return
-    wc[W_TP_SRC] |= 0xFFFF << S_TP_DST
+    wc[W_TP_SRC] |= TP_DST_BITS
     differs = ((ports >> S_TP_SRC) & 0xFFFF) ^ DHCP_SERVER_PORT
     if differs != 0:
         # The topmost bit of the word is its sign.
         wc[W_TP_SRC] |= ((_highest_bit(differs) ^ 0x8000) - 0x8000) << S_TP_SRC
         return
-    wc[W_TP_SRC] |= -1 << S_TP_SRC
+    wc[W_TP_SRC] |= TP_SRC_BITS
     local = ctx.ofproto.ports.get(OFPP_LOCAL)
     if local is None or Output(local.odp_port) in ctx.odp:
         return
