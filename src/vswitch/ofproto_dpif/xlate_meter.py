@@ -27,11 +27,15 @@ def meter(ctx: Ctx, a: of.Meter, last: bool) -> bool:
 
 
 def to_controller(ctx: Ctx, meter_id: int | None, action: OdpAction) -> OdpAction:
-    """`action`, which sends the packet up for controllers, behind meter `meter_id` (None: OFPM_CONTROLLER)
-    if there is one; what that drops is only the copy."""
-    wanted = OFPM_CONTROLLER if meter_id is None else meter_id
-    ctx.out.tags |= ctx.ofproto.meter_tag(wanted)
-    return _behind(ctx.ofproto, wanted, action)
+    """`action`, which sends the packet up for controllers, behind meter `meter_id`, or without that
+    behind OFPM_CONTROLLER, if there is one; what that drops is only the copy."""
+    ofproto = ctx.ofproto
+    if meter_id is not None:
+        ctx.out.tags |= ofproto.meter_tag(meter_id)
+        if ofproto.meters.number(meter_id) is not None:
+            return _behind(ofproto, meter_id, action)
+    ctx.out.tags |= ofproto.meter_tag(OFPM_CONTROLLER)
+    return _behind(ofproto, OFPM_CONTROLLER, action)
 
 
 def to_slow_path(ofproto: OfprotoDpif, action: OdpAction) -> OdpAction:

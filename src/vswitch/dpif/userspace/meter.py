@@ -13,7 +13,7 @@ from mypy_extensions import i64
 
 from vswitch.dpif.types import MeterBand, MeterConfig, MeterFeatures, MeterStats
 
-MAX_METERS: Final = 200_000
+MAX_METERS: Final = 1 << 18
 MAX_BANDS: Final = 8
 FEATURES: Final = MeterFeatures(MAX_METERS, ("drop", "dscp_remark"), MAX_BANDS)
 
