@@ -124,6 +124,35 @@ def _ping(box: Sandbox) -> bool:
     return box.run("ping", "-c", "1", "-W", "1", "10.9.0.2").returncode == 0
 
 
+def test_a_controller_is_reached_through_the_bridge_itself(
+    sandbox: Sandbox, tmp_path: Path, require: Callable[..., None]
+) -> None:
+    """In band: the only way to the controller is the bridge, which has no flows for it but hidden ones."""
+    require("command:ovs-testcontroller", "command:ping")
+    other = Sandbox(outer=sandbox)
+    sandbox.sh(f"ip link set q1 netns {other.holder.pid}")
+    other.sh("ip addr add 10.9.0.2/24 dev q1; ip link set q1 up; ip link set lo up")
+    args = ("--port", "p1", "--controller", "tcp:10.9.0.2", "--fail-mode", "secure")
+    switch = run(sandbox, tmp_path, *args)
+    tester = None
+    try:
+        sandbox.sh("ip addr add 10.9.0.1/24 dev br0; ip link set br0 up")
+        tester = Started(
+            other, tmp_path, "ovs-testcontroller", "ptcp:6653:10.9.0.2", f"--unixctl={tmp_path}/tc.ctl"
+        )
+        assert wait_until(lambda: "tcp:10.9.0.2: connected" in switch.log, 30), switch.log
+        assert wait_until(lambda: _ping(sandbox), 30)
+        for line in switch.ofctl("dump-flows", "br0").splitlines():
+            assert "nw_dst=10.9.0.2,tp_dst=6653" not in line, "hidden"
+    finally:
+        if tester is not None:
+            tester.end()
+        code = switch.end()
+        other.close()
+    assert code == 0, switch.log
+    assert "Traceback" not in switch.log
+
+
 @pytest.mark.parametrize(
     ("args", "error"),
     [
