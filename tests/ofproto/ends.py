@@ -59,7 +59,7 @@ def encoded(request: Request, version: int, xid: int = XID) -> bytes:
     if isinstance(request, bytes):
         return request
     if isinstance(request, tuple):
-        return encode(request[0], version, xid, request[1])
+        return encode(request[0], version, xid, Form(request[1]))
     return encode(request, version, xid)
 
 
