@@ -90,6 +90,7 @@ def table(
     return name, made
 
 
-def schema(name: str, version: str, *tables: tuple[str, Json]) -> Json:
-    """The schema as JSON."""
-    return {"name": name, "version": version, "tables": dict(tables)}
+def schema(name: str, version: str, *tables: tuple[str, Json], cksum: str = "") -> Json:
+    """The schema as JSON. `cksum` is that of the text which tools compare by (ovsdb-tool(1), "db-cksum")."""
+    told = {"cksum": cksum} if cksum else {}
+    return {"name": name, "version": version, **told, "tables": dict(tables)}

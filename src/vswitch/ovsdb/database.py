@@ -77,7 +77,8 @@ class Database:
     def __init__(self, schema: Json) -> None:
         with library_errors():
             self.schema: DbSchema = DbSchema.from_json(schema)
-        self.schema_json: Json = self.schema.to_json()
+        self.schema_json: Json = schema
+        """As it was given: it may say more than the library keeps (a checksum)."""
         self.name: str = self.schema.name
         self.tables: dict[str, dict[UUID, Row]] = {name: {} for name in self.schema.tables}
         self.strong: dict[UUID, int] = {}

@@ -306,4 +306,5 @@ VSWITCH = schema(
         system_description=STRING,
         system_name=STRING,
     ),
+    cksum="3012963480 26720",
 )
