@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from vswitch import Switch
 from vswitch.flow.fields import by_name
-from vswitch.flow.layout import W_ETH_DST
-from vswitch.flow.match import Match
+from vswitch.ofproto.packet_metadata import metadata_of
 from vswitch.ofproto_dpif import continuation
 from vswitch.ofproto_dpif.effects import SendPacketIn
 from vswitch.ofproto_dpif.recirc import FrozenState
@@ -33,9 +32,7 @@ def sw() -> Iterator[Switch]:
 
 def as_message(sent: SendPacketIn) -> PacketIn:
     """What a controller gets."""
-    metadata = Match()
-    for w in range(W_ETH_DST):
-        metadata.set_flow_word(w, sent.flow.words[w], -1)
+    metadata = metadata_of(sent.flow)
     return PacketIn(sent.packet, len(sent.packet), sent.reason, metadata, sent.table_id, sent.cookie,
                     userdata=sent.userdata, continuation=sent.continuation)  # fmt: skip
 

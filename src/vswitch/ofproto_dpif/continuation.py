@@ -2,7 +2,7 @@
 
 They go out in NXT_PACKET_IN2 and come back in NXT_RESUME. Controllers take them for opaque; the
 layout, a list of properties, is the one that Open vSwitch 3.1's tools print (found by pausing a
-packet in the real switch and looking at what it sent). The actions in it are in OpenFlow 1.5's
+packet in the real switch and looking at what it sent), with four zeros before it. The actions in it are in OpenFlow 1.5's
 form, whatever the connection speaks.
 """
 
@@ -42,10 +42,16 @@ def bridge_uuid(name: str) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, name)
 
 
+def _swapped(data: bytes) -> bytes:
+    """`data` with the bytes of each 32-bit word exchanged: the tools take a UUID for host words."""
+    return b"".join(data[at : at + 4][::-1] for at in range(0, len(data), 4))
+
+
 def encode(state: FrozenState, odp_port: int) -> bytes:
     """`state` as a continuation; `odp_port` is the datapath port where the packet came in."""
     w = Writer()
-    _put_bytes(w, NXCPT_BRIDGE, bridge_uuid(state.bridge).bytes)
+    w.pad(4)
+    _put_bytes(w, NXCPT_BRIDGE, _swapped(bridge_uuid(state.bridge).bytes))
     for value, n_bits in state.stack:
         n_bytes = max((n_bits + 7) // 8, 1)
         _put_bytes(w, NXCPT_STACK, value.to_bytes(n_bytes, "big"))
@@ -100,9 +106,11 @@ def decode(data: bytes, bridges: dict[uuid.UUID, str]) -> FrozenState:
     action_set: Actions = ()
     mirrors = table_id = cookie = 0
     conntracked = moved = False
-    for kind, body in get_properties(Reader(data)):
+    if len(data) < 4:
+        raise OfpError("NXR_STALE", "there is no continuation")
+    for kind, body in get_properties(Reader(data, 4)):
         if kind == NXCPT_BRIDGE:
-            bridge = uuid.UUID(bytes=_exactly(body, 16))
+            bridge = uuid.UUID(bytes=_swapped(_exactly(body, 16)))
         elif kind == NXCPT_STACK:
             value = body.rest()
             stack.append((int.from_bytes(value, "big"), 8 * len(value)))
