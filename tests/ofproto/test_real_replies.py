@@ -128,6 +128,7 @@ DESCRIBING: list[Step] = [
     f.FlowStatsRequest(table_id=7), f.AggregateStatsRequest(table_id=7),
     s.EchoReply(b"x"), s.Hello(), s.BarrierReply(), s.FeaturesReply(1), s.GetConfigReply(),
     f.FlowStatsReply(), p.PortStatus(0, p.Port(1)), n.FlowAge(), n.CtFlushZone(5),
+    n.CtFlush(6, n.CtTuple(src=0xFFFF0A000001, dst_port=80), zone_id=5), n.CtFlush(),
     s.Error("OFPBRC_BAD_TYPE", b"12345678"),
 ]  # fmt: skip
 

@@ -27,7 +27,13 @@ def tlv_table(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 def ct_flush_zone(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Forget the connections of a zone."""
-    ofconn.connmgr.ofproto.ct_flush(message.body.zone_id)
+    ofconn.connmgr.ofproto.ct_flush(n.CtFlush(zone_id=message.body.zone_id))
+    return ()
+
+
+def ct_flush(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Forget connections by what is known of them."""
+    ofconn.connmgr.ofproto.ct_flush(message.body)
     return ()
 
 
@@ -51,6 +57,7 @@ HANDLERS: Final[dict[type, Handler]] = {
     n.TlvTableMod: tlv_table_mod,
     n.TlvTableRequest: tlv_table,
     n.CtFlushZone: ct_flush_zone,
+    n.CtFlush: ct_flush,
     n.IpfixBridgeStatsRequest: ipfix_bridge,
     n.IpfixFlowStatsRequest: ipfix_flow,
 }

@@ -27,7 +27,7 @@ from vswitch.openflow.constants import OFPP_MAX
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.messages.meter import MeterConfig
-from vswitch.openflow.messages.nicira import IpfixStats
+from vswitch.openflow.messages.nicira import CtFlush, IpfixStats
 from vswitch.openflow.messages.packet import PacketIn
 from vswitch.openflow.messages.port import Port, PortStats
 from vswitch.openflow.messages.queue import QueueConfig, QueueStats
@@ -223,8 +223,8 @@ class Ofproto(ABC):
         """
         raise OfpError("NXR_NOT_SUPPORTED", "no pipeline was paused")
 
-    def ct_flush(self, zone: int) -> None:
-        """Forget the tracked connections of a zone. OfpError: there is no connection tracking."""
+    def ct_flush(self, request: CtFlush) -> None:
+        """Forget the tracked connections that `request` means. OfpError: there is no connection tracking."""
         raise OfpError("OFPBRC_BAD_TYPE", "no connection tracking")
 
     # Monitoring.

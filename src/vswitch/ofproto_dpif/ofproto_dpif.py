@@ -23,7 +23,7 @@ from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto_dpif import bundles as bundle_ops
-from vswitch.ofproto_dpif import ofp_stats
+from vswitch.ofproto_dpif import ct_flush, ofp_stats
 from vswitch.ofproto_dpif import ports as port_ops
 from vswitch.ofproto_dpif import rules as rule_ops
 from vswitch.ofproto_dpif.backer import Backer
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from vswitch.openflow.messages.packet import PacketIn
     from vswitch.openflow.flow_mod import FlowMod
     from vswitch.openflow.messages.meter import MeterConfig
+    from vswitch.openflow.messages.nicira import CtFlush
     from vswitch.openflow.messages.port import Port, PortStats
     from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
@@ -359,12 +360,12 @@ class OfprotoDpif(Ofproto):
         """Misses, or tunnel options, mean something else from now on."""
         self.backer.need(RevReason.RECONFIGURE)
 
-    def ct_flush(self, zone: int) -> None:
-        """Forget the tracked connections of a zone."""
+    def ct_flush(self, request: CtFlush) -> None:
+        """Forget tracked connections."""
         try:
-            self.backer.dpif.ct_flush(zone)
+            self.backer.dpif.ct_flush(request.zone_id, ct_flush.wanted(request))
         except DpifError as error:
-            log.warn("%s: ct_flush of zone %d: %s", self.name, zone, error)
+            log.warn("%s: flushing connections: %s", self.name, error)
 
     def set_frag_handling(self, handling: str) -> None:
         """Treat IP fragments as `handling` says."""
