@@ -31,6 +31,7 @@ from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
 from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file
+from vswitch.openflow.group_text import parse_group, parse_meter
 
 MAX_TURNS: Final = 1000
 """Turns of the main loop after which a switch that does not come to rest is an error."""
@@ -164,6 +165,26 @@ class Switch:
         with add, modify, modify_strict, delete or delete_strict."""
         names, _ = self._names(bridge)
         self._flow_mods([as_openflow10(fm) for fm in parse_flow_file(text, ports=names)], bridge)
+
+    def add_group(self, text: str, bridge: str = "") -> None:
+        """Add a group, in ovs-ofctl's syntax: "group_id=1,type=select,bucket=output:p1,bucket=output:p2".
+
+        A first word `modify`, `add_or_mod`, `delete`, `insert_bucket` or `remove_bucket` does that
+        instead. FlowSyntaxError points at a bad word; OfpError is OpenFlow's refusal.
+        """
+        names, _ = self._names(bridge)
+        with self._scope:
+            self._bridge(bridge).groups.mod(parse_group(text, ports=names), self.clock.now())
+            self._settle()
+
+    def add_meter(self, text: str, bridge: str = "") -> None:
+        """Add a meter, in ovs-ofctl's syntax: "meter=1,kbps,bands=type=drop,rate=1000".
+
+        FlowSyntaxError points at a bad word; OfpError is OpenFlow's refusal.
+        """
+        with self._scope:
+            self._bridge(bridge).meters.mod(parse_meter(text), self.clock.now())
+            self._settle()
 
     def mod_flows(self, text: str, strict: bool = False, bridge: str = "") -> None:
         """Change the actions of flows, all narrower ones or (`strict`) just the one."""

@@ -23,8 +23,7 @@ def sw() -> Iterator[Switch]:
 
 
 def mod(sw: Switch, text: str, command: str = "add") -> None:
-    sw.ofproto.groups.mod(parse_group(text, COMMANDS[command], sw.ports), sw.clock.now())
-    sw.flows()  # what the group changed is translated anew
+    sw.add_group(f"{command} {text}")
 
 
 def counted(sw: Switch, group_id: int) -> tuple[int, list[int]]:

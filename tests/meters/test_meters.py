@@ -22,6 +22,9 @@ def sw() -> Iterator[Switch]:
 
 
 def meter(sw: Switch, text: str, command: int = m.OFPMC_ADD) -> None:
+    if command == m.OFPMC_ADD:
+        sw.add_meter(text)
+        return
     sw.ofproto.meters.mod(parse_meter(text, command), sw.clock.now())
     sw.flows()  # what the meter changed is translated anew
 
