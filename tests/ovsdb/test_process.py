@@ -151,7 +151,7 @@ def test_ovsdb_client_knows_the_schema_and_converts(server: Process) -> None:
         unaware.receive()
     aware.close()
     dump = [*client, "-f", "csv", "dump", server.target, "Open_vSwitch", "Bridge", "name", "colour"]
-    assert server.out(*dump) == 'Bridge table\nname,colour\nbr0,""""""\n'
+    assert server.out(*dump) == 'Bridge table\ncolour,name\n"""""",br0\n'
     server.appctl("exit")
     assert eventually(lambda: not Path(server.sock).exists())
     file = DatabaseFile.open(server.path)
