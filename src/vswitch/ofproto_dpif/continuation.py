@@ -1,9 +1,9 @@
 """Continuations: a paused translation as bytes, for a controller to keep and to send back.
 
 They go out in NXT_PACKET_IN2 and come back in NXT_RESUME. Controllers take them for opaque; the
-layout, a list of properties, is the one that Open vSwitch 3.1's tools print (found by pausing a
-packet in the real switch and looking at what it sent), with four zeros before it. The actions in it are in OpenFlow 1.5's
-form, whatever the connection speaks.
+layout, four zeros and a list of properties, is the one that Open vSwitch 3.1's tools print (found
+by pausing a packet in the real switch and looking at what it sent). The actions in it are in
+OpenFlow 1.5's form, whatever the connection speaks.
 """
 
 from __future__ import annotations
