@@ -32,7 +32,7 @@ from vswitch.openflow.messages.table import (
     TableConfig,
     TableStatus,
 )
-from vswitch.openflow.wire.codec import Message, encode
+from vswitch.openflow.wire.codec import Message, class_of, encode
 from vswitch.openflow.wire.messages_packet import wire_reason
 from vswitch.openflow.wire.version import OFP13, OFP14
 
@@ -112,6 +112,11 @@ class ConnMgr:
             if self.n_monitors:
                 self.flush_monitors()
             self.acting = None
+
+    @staticmethod
+    def is_refused_to_secondary(data: bytes) -> bool:
+        """Whether a secondary connection may not make the request that `data` is, or should be."""
+        return class_of(data) in handlers.SECONDARY_REFUSED
 
     def has_controllers(self) -> bool:
         """Whether a primary connection is there."""

@@ -36,11 +36,11 @@ def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> N
         raise OfpError("OFPFMFC_BAD_TABLE_ID", "every table")
     if fm.command in DELETES:
         return
-    if fm.buffer_id != NO_BUFFER:
-        raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {fm.buffer_id}: nothing is buffered")
     ofproto.tlv.check(fm.match)
     if fm.actions:
         check_actions(fm.actions, fm.match, ofproto.max_ports, fm.table_id, strict=version != OFP10)
+    if fm.buffer_id != NO_BUFFER:
+        raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {fm.buffer_id}: nothing is buffered")
 
 
 def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:

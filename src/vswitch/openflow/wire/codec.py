@@ -129,6 +129,18 @@ def _decode(data: bytes, flow_mod_table_id: bool) -> Message:
     return Message(version, xid, body, Form.OPENFLOW if only else row.form)
 
 
+def class_of(data: bytes) -> type | None:
+    """The class of a message by its header alone; None: there is no such message."""
+    try:
+        r = Reader(data)
+        version = int(r.u8())
+        kind = int(r.u8())
+        r.skip(6)
+        return _row_of(r, version, kind)[0].cls
+    except OfpError:
+        return None
+
+
 def _vendor_space(vendor: int, spaces: tuple[Space, Space]) -> Space:
     if vendor == NX_VENDOR_ID:
         return spaces[0]

@@ -16,7 +16,6 @@ from vswitch.openflow.wire.messages_base import (
     end_property,
     get_array,
     get_properties,
-    plain,
     void,
 )
 from vswitch.openflow.wire.version import OFP10, OFP15
@@ -31,6 +30,19 @@ def _get_table_id(r: Reader, version: int) -> n.FlowModTableId:
     enable = r.u8()
     r.skip(7)
     return n.FlowModTableId(enable != 0)
+
+
+def _put_last16(w: Writer, value: int) -> None:
+    """16 bits behind 6 bytes that must be zero."""
+    w.pad(6)
+    w.u16(value)
+
+
+def _get_last16(r: Reader) -> int:
+    """And back. OfpError NXBRC_MUST_BE_ZERO."""
+    if not r.zeros(6):
+        raise OfpError("NXBRC_MUST_BE_ZERO", "padding")
+    return int(r.u16())
 
 
 def _get_format(r: Reader, version: int) -> n.SetFlowFormat:
@@ -98,7 +110,8 @@ _FLUSH_ORIG: Final = 0
 _FLUSH_REPLY: Final = 1
 _FLUSH_ZONE: Final = 2
 _TUPLE: Final = (
-    ("src", 16), ("dst", 16), ("src_port", 2), ("dst_port", 2), ("icmp_id", 2), ("icmp_type", 1), ("icmp_code", 1),
+    ("src", 16), ("dst", 16), ("src_port", 2), ("dst_port", 2), ("icmp_id", 2), ("icmp_type", 1),
+    ("icmp_code", 1),
 )  # fmt: skip
 """The properties of a connection's tuple by number: attribute and size."""
 
@@ -174,11 +187,13 @@ ROWS: Final[tuple[Row, ...]] = (
         _T, OFP10, OFP15, 16, n.SetPacketInFormat, _get_packet_in_format, lambda w, m, v: w.u32(m.format), _X
     ),
     void(_T, OFP10, OFP15, 18, n.FlowAge, _X),
-    plain(_T, OFP10, OFP15, 20, n.SetControllerId, "pad6 controller_id:u16", _X),
+    Row(_T, OFP10, OFP15, 20, n.SetControllerId, lambda r, v: n.SetControllerId(_get_last16(r)),
+        lambda w, m, v: _put_last16(w, m.controller_id), _X),
     Row(_T, OFP10, OFP15, 24, n.TlvTableMod, _get_mod, _put_mod, _X),
     void(_T, OFP10, OFP15, 25, n.TlvTableRequest, _X),
     Row(_T, OFP10, OFP15, 26, n.TlvTableReply, _get_reply, _put_reply, _X),
-    plain(_T, OFP10, OFP15, 29, n.CtFlushZone, "pad6 zone_id:u16", _X),
+    Row(_T, OFP10, OFP15, 29, n.CtFlushZone, lambda r, v: n.CtFlushZone(_get_last16(r)),
+        lambda w, m, v: _put_last16(w, m.zone_id), _X),
     Row(_T, OFP10, OFP15, 32, n.CtFlush, _get_flush, _put_flush, _X),
     void(_Q, OFP10, OFP15, 3, n.IpfixBridgeStatsRequest, _X),
     Row(
