@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -45,6 +46,10 @@ def switch(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def port(switch: Running) -> int:
     return switch.do(lambda: switch.bridge.controllers.listening_port(TARGET))
+
+
+def der(path: str) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(Path(path).read_text())
 
 
 def tls(settings: TlsSettings) -> Tls:
@@ -104,6 +109,26 @@ def test_the_real_ovs_ofctl(switch: Running, authority: Authority, require: Call
     assert "priority=3 actions=drop" in switch.ofctl(*keys, "dump-flows", target).stdout
     without = switch.ofctl("-C", s.ca_cert, "dump-flows", target, check=False)
     assert without.returncode != 0
+
+
+def test_the_real_ovs_testcontroller(
+    switch: Running, authority: Authority, require: Callable[..., None]
+) -> None:
+    require("command:ovs-testcontroller")
+    s = authority.sign("testcontroller")
+    ctl = switch.directory / "tc.ctl"
+    tester = subprocess.Popen(
+        ["ovs-testcontroller", "-p", s.private_key, "-c", s.certificate, "-C", s.ca_cert,
+         f"ssl:127.0.0.1:{port(switch)}", f"--unixctl={ctl}", "-O", "OpenFlow13"],
+        env=switch.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        # It adds the flow that sends what matches no other to it.
+        switch.until(lambda: [rule for rule in switch.bridge.tables.rules() if rule.is_table_miss()])
+    finally:
+        tester.terminate()
+        tester.wait(10)
+    switch.until(lambda: not switch.bridge.connmgr.conns)
 
 
 def test_a_controller_with_tls(switch: Running, authority: Authority) -> None:
@@ -192,9 +217,6 @@ def test_a_peer_without_a_ca_certificate_in_its_chain_is_not_trusted(
 
 
 def test_what_is_self_signed(authority: Authority) -> None:
-    def der(path: str) -> bytes:
-        return ssl.PEM_cert_to_DER_cert(Path(path).read_text())
-
     certificate = der(str(authority.certificate))
     assert self_signed(certificate)
     assert not self_signed(der(authority.sign("somebody").certificate))
