@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Hash
+from vswitch.flow.flow import signed64
 from vswitch.flow.hash import hash_2words, hash_add, hash_add64, hash_finish, word_at
 from vswitch.flow.hash_fields import hash_fields, mask_hash_fields
 from vswitch.flow.layout import VLAN_CFI
@@ -195,7 +196,7 @@ def _hash_of_fields(ctx: Ctx, group: Group) -> int:
     """The hash of the fields that the group names, as far as the packet has them."""
     selection = group.selection
     assert selection is not None
-    basis = int(hash_finish(hash_add64(0, selection.param), 8))
+    basis = int(hash_finish(hash_add64(0, signed64(selection.param)), 8))
     flow = ctx.flow
     for field, bits in selection.fields:
         if not prereqs_ok(field, flow, None, ctx.wc):

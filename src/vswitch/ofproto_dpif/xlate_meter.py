@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vswitch.dpif.actions import Action as OdpAction
 from vswitch.dpif.actions import Meter, Sample
@@ -13,7 +13,7 @@ from vswitch.openflow.messages.meter import OFPM_CONTROLLER, OFPM_SLOWPATH
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
-ALWAYS = 0xFFFFFFFF
+ALWAYS: Final = 0xFFFFFFFF
 """The probability of a sample that takes every packet: what all datapaths have for a clone."""
 
 
