@@ -257,6 +257,7 @@ def test_connection_attributes_are_in_the_key_wherever_they_are_in_the_mask() ->
     mask.ct_state = 0x20
     mask.ct_mark = 0xF
     assert key.CT_STATE not in parse(encode_key(flow, KEY_CT_IF_SET))
-    for attrs in (parse(encode_key(flow, KEY_CT_IF_SET, mask)), parse(encode_mask(mask, flow, KEY_CT_IF_SET))):
+    for data in (encode_key(flow, KEY_CT_IF_SET, mask), encode_mask(mask, flow, KEY_CT_IF_SET)):
+        attrs = parse(data)
         assert {key.CT_STATE, key.CT_MARK} < set(attrs)
         assert not {key.CT_ZONE, key.CT_LABELS} & set(attrs)

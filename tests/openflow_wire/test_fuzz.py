@@ -1,4 +1,4 @@
-"""500,000 arbitrary and mutated messages (compiled): each is understood, or refused by an error of OpenFlow."""
+"""500,000 arbitrary and mutated messages (compiled): understood, or refused by an error of OpenFlow."""
 
 from __future__ import annotations
 

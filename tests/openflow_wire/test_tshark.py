@@ -33,7 +33,8 @@ LINK_TYPE_ETHERNET = 1
 COMPLAINT = re.compile(r"(?i)malformed|unknown|undecoded|not dissected|unsupported")
 DISSECTOR = (
     # Extensions of OpenFlow that it has no reader for.
-    r"\[(?:Expert Info \((?:Note|Warning)/Undecoded\): )?(?:Message data|Action) not dissected yet\]|\[Group: Undecoded\]",
+    r"\[(?:Expert Info \((?:Note|Warning)/Undecoded\): )?(?:Message data|Action) not dissected yet\]",
+    r"\[Group: Undecoded\]",
     r"\[Expert Info \(Note/Undecoded\): Experimenter [^\]]*\]",
     r"(?s)Experimenter multipart reply body\..*\[Malformed Packet: openflow_v\d\]",
     r"\[?(?:Expert Info \(Note/Undecoded\): )?Unknown OXM body\.\]?",
@@ -51,7 +52,8 @@ DISSECTOR = (
 
 def frame(message: bytes, number: int) -> bytes:
     """A TCP segment of a connection of its own, with one message in it."""
-    tcp = struct.pack("!HHIIBBHHH", 50000 + number % 10000, OFPTCP_PORT, 1, 1, 0x50, 0x18, 8192, 0, 0) + message
+    port = 50000 + number % 10000
+    tcp = struct.pack("!HHIIBBHHH", port, OFPTCP_PORT, 1, 1, 0x50, 0x18, 8192, 0, 0) + message
     head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), number & 0xFFFF, 0, 64, 6, 0)
     return bytes(12) + b"\x08\0" + head + bytes((10, 0, number // 10000, 1, 10, 0, 0, 2)) + tcp
 

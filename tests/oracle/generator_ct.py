@@ -69,7 +69,8 @@ class CtGenerator(Generator):
             self.ethernet,
             self.stack,
             lambda: "ct_clear",
-            lambda: f"check_pkt_larger({rng.choice([64, 1000, 1500])})->reg{rng.randrange(3)}[{rng.randrange(4)}]",
+            lambda: (f"check_pkt_larger({rng.choice([64, 1000, 1500])})->"
+                     f"reg{rng.randrange(3)}[{rng.randrange(4)}]"),
             lambda: f"clone({self.ethernet()},{self.out()})",
             lambda: self.l3(kind, match),
         ]
@@ -90,7 +91,9 @@ class CtGenerator(Generator):
 
     def onward(self, table: int) -> str:
         """A resubmit to a later table."""
-        return f"resubmit(,{self.random.randrange(table + 1, N_TABLES)})" if table < N_TABLES - 1 else self.out()
+        if table >= N_TABLES - 1:
+            return self.out()
+        return f"resubmit(,{self.random.randrange(table + 1, N_TABLES)})"
 
     def ct(self, table: int, kind: Kind, state: str) -> str:
         """A ct action with some of its parts."""

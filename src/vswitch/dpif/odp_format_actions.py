@@ -207,7 +207,7 @@ def _ct(action: Ct) -> str:
         words.append(f"mark={c_hex(action.mark[0])}/{c_hex(action.mark[1])}")
     if action.label is not None:
         value, mask = action.label
-        words.append(f"label={c_hex(value)}" if mask == ALL_LABEL_BITS else f"label={c_hex(value)}/{c_hex(mask)}")
+        words.append(f"label={c_hex(value)}" + ("" if mask == ALL_LABEL_BITS else f"/{c_hex(mask)}"))
     if action.helper:
         words.append(f"helper={action.helper}")
     if action.timeout:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vswitch.base.unixctl import CommandError
-from vswitch.flow.flags import CT_STATE_NAMES, format_flags
 from vswitch.flow.fields import by_name
+from vswitch.flow.flags import CT_STATE_NAMES, format_flags
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     CS_ESTABLISHED,

@@ -18,10 +18,18 @@ from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP14
 Ports = Mapping[int, str] | None
 
 INSTRUCTIONS: Final = {
-    6: "meter", 4: "apply_actions", 5: "clear_actions", 3: "write_actions", 2: "write_metadata", 1: "goto_table",
+    6: "meter", 4: "apply_actions", 5: "clear_actions", 3: "write_actions", 2: "write_metadata",
+    1: "goto_table",
 }  # fmt: skip
 """Instruction types in the order in which they are printed."""
 MISSES: Final = ("controller", "continue", "drop")
+
+
+_MOVED: Final = (
+    ("metadata", "in_port"), ("nsh_ttl", "tcp_src"), ("ct_nw_proto", "ct_nw_src"), ("nw_tos", "nw_ttl"),
+    ("ip_dscp", "nw_ttl"), ("nw_ecn", "nw_ttl"), ("ip_frag", "arp_op"),
+)  # fmt: skip
+"""Fields that lists print elsewhere than in the manual's order: before which other."""
 
 
 def _order() -> dict[str, int]:
@@ -33,9 +41,7 @@ def _order() -> dict[str, int]:
     rest = [n for n in rest if n not in tunnel]
     tunnel.remove("tun_erspan_ver")
     tunnel.insert(tunnel.index("tun_erspan_idx") + 1, "tun_erspan_ver")
-    for name, before in (("metadata", "in_port"), ("nsh_ttl", "tcp_src"), ("ct_nw_proto", "ct_nw_src"),
-                         ("nw_tos", "nw_ttl"), ("ip_dscp", "nw_ttl"), ("nw_ecn", "nw_ttl"), ("ip_frag", "arp_op"),
-                         ):  # fmt: skip
+    for name, before in _MOVED:
         rest.remove(name)
         rest.insert(rest.index(before), name)
     nsh = [n for n in rest if n.startswith("nsh_")]
@@ -134,7 +140,8 @@ class Described:
 
 
 def _oxm_field(header: int) -> tuple[str, bool]:
-    """The field of an OXM header (of 8 bytes for an experimenter's) and whether it may have a mask; "" if unknown."""
+    """The field of an OXM header (of 8 bytes for an experimenter's), "" if unknown, and whether it may have
+    a mask."""
     experimenter = 0
     head = header
     if header >> 32:
@@ -180,8 +187,8 @@ def of_features(table: t.TableFeatures, version: int) -> Described:
 
 _WILDCARDS10: Final = (
     (1 << 0, "in_port"), (1 << 1, "vlan_vid"), (1 << 2, "eth_src"), (1 << 3, "eth_dst"), (1 << 4, "eth_type"),
-    (1 << 5, "nw_proto"), (1 << 6, "tcp_src"), (1 << 7, "tcp_dst"), (0x3F << 8, "ip_src"), (0x3F << 14, "ip_dst"),
-    (1 << 20, "vlan_pcp"), (1 << 21, "nw_tos"),
+    (1 << 5, "nw_proto"), (1 << 6, "tcp_src"), (1 << 7, "tcp_dst"), (0x3F << 8, "ip_src"),
+    (0x3F << 14, "ip_dst"), (1 << 20, "vlan_pcp"), (1 << 21, "nw_tos"),
 )  # fmt: skip
 """Bits of OFPFW10_*, all of which stand for the field."""
 _MATCH11: Final = (
@@ -212,18 +219,16 @@ def of_stats(table: t.TableStats, version: int) -> Described:
         wild = frozenset(n for bit, names in _MATCH11 if table.wildcards & bit for n in names)
         matched = frozenset(n for bit, names in _MATCH11 if table.match & bit for n in names)
         write, apply = Actions(table.write_actions), Actions(table.apply_actions)
-        metadata = ()
     else:
         wild, matched = _bits12(table.wildcards), _bits12(table.match)
         write = Actions(table.write_actions, _bits12(table.write_setfields))
         apply = Actions(table.apply_actions, _bits12(table.apply_setfields))
-        metadata = (table.metadata_match, table.metadata_write)
     types = frozenset(n for n in INSTRUCTIONS if table.instructions >> n & 1)
     rules = Instructions(frozenset(), types, write, apply)
     miss = table.config & t.OFPTC_TABLE_MISS_MASK
     can = Abilities(
-        *(metadata or (0, 0)), config=MISSES[miss] if miss < len(MISSES) else "", max_entries=table.max_entries,
-        entries=rules, miss=rules, wild=wild, matched=matched,
+        table.metadata_match, table.metadata_write, MISSES[miss] if miss < len(MISSES) else "",
+        max_entries=table.max_entries, entries=rules, miss=rules, wild=wild, matched=matched,
     )  # fmt: skip
     return Described(table.table_id, table.name, counted, can)
 
@@ -279,26 +284,30 @@ def _abilities_text(can: Abilities, before: Abilities | None, version: int) -> s
             out += f"    {name}: {'' if told else 'not '}supported\n"
     if can.max_entries:
         out += f"    max_entries={can.max_entries}\n"
-    if before is not None and (before.entries, before.miss) == (can.entries, can.miss):
+    entries_before = None if before is None else before.entries
+    miss_before = None if before is None else before.miss
+    if (entries_before, miss_before) == (can.entries, can.miss):
         if can.entries != Instructions():
             out += "    (same instructions)\n"
     elif can.entries != can.miss:
         out += "    instructions (other than table miss):\n"
-        out += _instructions_text(can.entries, before and before.entries, version)
+        out += _instructions_text(can.entries, entries_before, version)
         out += "    instructions (table miss):\n"
-        out += _instructions_text(can.miss, before and before.miss, version)
+        out += _instructions_text(can.miss, miss_before, version)
     elif can.entries != Instructions():
         out += "    instructions (table miss and others):\n"
-        out += _instructions_text(can.entries, before and before.entries, version)
+        out += _instructions_text(can.entries, entries_before, version)
     if can.matched or can.wild:
         if before is not None and _matching(before) == _matching(can):
             return out + "    (same matching)\n"
         out += "    matching:\n"
-        for name, names in zip(("arbitrary mask", "exact match or wildcard", "must exact match"), _matching(can),
-                               strict=True):
+        for name, names in zip(_MATCHING, _matching(can), strict=True):
             if names:
                 out += f"      {name}: {field_names(names)}\n"
     return out
+
+
+_MATCHING: Final = ("arbitrary mask", "exact match or wildcard", "must exact match")
 
 
 def _matching(can: Abilities) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
@@ -353,6 +362,8 @@ def format_table_stats(m: t.TableStatsReply, version: int, ports: Ports) -> str:
     return format_tables([of_stats(table, version) for table in m.tables], version)
 
 
-def format_table_features(m: t.TableFeaturesReply | t.TableFeaturesRequest, version: int, ports: Ports) -> str:
+def format_table_features(
+    m: t.TableFeaturesReply | t.TableFeaturesRequest, version: int, ports: Ports
+) -> str:
     """A table features message's text."""
     return format_tables([of_features(table, version) for table in m.tables], version)
