@@ -40,7 +40,7 @@ def real_switch(home: Path) -> Iterator[Path]:
     env = dict(os.environ, OVS_RUNDIR=str(home), OVS_LOGDIR=str(home), OVS_DBDIR=str(home))
     with real_server(home / "conf.db", VSWITCH) as sock:
         command = ["ovs-vswitchd", "--enable-dummy", "--no-chdir", "-vconsole:off", f"unix:{sock}"]
-        process = subprocess.Popen([*command, f"--unixctl={home}/ctl"], env=env)
+        process = subprocess.Popen([*command, "--pidfile"], env=env)
         try:
             setup = ["ovs-vsctl", f"--db=unix:{sock}", "-t", "20"]
             ports: list[str] = []
@@ -85,7 +85,7 @@ def comparable(line: str, text: str) -> Any:
     text = re.sub(r"(idle|hard)_age=\d+, ", "", text)
     text = re.sub(r"/[ab]/br0.mgmt", "/br0.mgmt", text)
     text = text.replace("ovs-ofctl: ", "").replace("vswitch ofctl: ", "")
-    if "sort" not in line and ("dump-flows" in line or "diff-flows" in line):
+    if "sort" not in line and any(w in line for w in ("dump-flows", "diff-flows", "dump-group")):
         return sorted(text.splitlines())
     return text
 

@@ -99,7 +99,7 @@ def _carry_out(argv: Sequence[str]) -> int:
         reply = ask(path, *rest, timeout=None if seconds is None else int(seconds))
     except CommandError as error:
         print(error, file=sys.stderr)
-        print(f"{PROGRAM}: {path}: server returned an error", file=sys.stderr)
+        print(f"{PROGRAM}: {target}: server returned an error", file=sys.stderr)
         return 2
     except TimeoutError as error:
         raise TargetError(f"{path}: no reply within {seconds} s") from error
