@@ -40,6 +40,7 @@ def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> N
     if fm.actions:
         check_actions(fm.actions, fm.match, ofproto.max_ports, fm.table_id, strict=version != OFP10)
     if fm.buffer_id != NO_BUFFER:
+        ofproto.tables.check_writable(fm)
         raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {fm.buffer_id}: nothing is buffered")
 
 

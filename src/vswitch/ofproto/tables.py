@@ -135,7 +135,7 @@ class Tables:
             self._add(fm, now, result)
             return result
         if fm.command in (FlowModCommand.MODIFY, FlowModCommand.MODIFY_STRICT):
-            self._check_writable(fm)
+            self.check_writable(fm)
         strict = fm.command in (FlowModCommand.MODIFY_STRICT, FlowModCommand.DELETE_STRICT)
         deletes = fm.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
         rules = self.select(fm, strict)
@@ -241,7 +241,8 @@ class Tables:
             raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
         return [self.tables[table_id]]
 
-    def _check_writable(self, fm: FlowMod) -> None:
+    def check_writable(self, fm: FlowMod) -> None:
+        """OfpError OFPBRC_EPERM: `fm` is about one table, which is read-only."""
         if fm.table_id < len(self.tables) and self.tables[fm.table_id].readonly \
                 and not fm.flags & OFPFF_NO_READONLY:
             raise OfpError("OFPBRC_EPERM", f"table {fm.table_id} is read-only")
@@ -259,7 +260,7 @@ class Tables:
         table_id = 0 if fm.table_id == OFPTT_ALL else fm.table_id
         if table_id >= len(self.tables):
             raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {table_id}")
-        self._check_writable(fm)
+        self.check_writable(fm)
         if self.check is not None and fm.actions:
             self.check.check_references(fm.actions)
         table = self.tables[table_id]

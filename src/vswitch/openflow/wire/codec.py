@@ -17,6 +17,13 @@ from typing import Any, Final
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.messages import flow as f
+from vswitch.openflow.messages.bundle import BundleControl
+from vswitch.openflow.messages.group import GroupMod
+from vswitch.openflow.messages.meter import MeterMod
+from vswitch.openflow.messages.nicira import CtFlush, FlowModTableId, TlvTableMod
+from vswitch.openflow.messages.packet import Resume
+from vswitch.openflow.messages.session import SetAsync
+from vswitch.openflow.messages.table import TableFeaturesRequest
 from vswitch.openflow.wire import (
     messages_bundle,
     messages_flow,
@@ -68,6 +75,12 @@ _PLAIN: Final[dict[int, tuple[Row, bool]]] = {
 }
 """Version and type of a message that is neither statistics nor an extension -> its row, and whether that
 is the first of its class."""
+_IN_EIGHTS: Final = frozenset((
+    FlowMod, GroupMod, MeterMod, FlowModTableId, TlvTableMod, BundleControl, SetAsync, TableFeaturesRequest,
+    Resume, CtFlush, f.FlowStatsRequest, f.AggregateStatsRequest, f.FlowMonitorRequest,
+))  # fmt: skip
+"""Requests whose parts all are as long as 8 bytes or some times that: another length is refused at once."""
+OFPT10_FLOW_MOD: Final = 14
 _ANY_VERSION: Final = 4
 """Message types below this one are decoded in any version: they open the connection."""
 
@@ -116,6 +129,8 @@ def _decode(data: bytes, flow_mod_table_id: bool) -> Message:
     else:
         row, more = _row_of(r, known, kind)
         only = row is _BY_CLASS[known, row.cls][0]
+    if length & 7 and row.cls in _IN_EIGHTS and (known > OFP10 or row.form or kind == OFPT10_FLOW_MOD):
+        raise OfpError("OFPBRC_BAD_LEN", f"{row.cls.__name__} of {length} bytes")
     body = row.get(r, known)
     if r.left:
         raise OfpError("OFPBRC_BAD_LEN", f"{r.left} bytes after {row.cls.__name__}")

@@ -32,7 +32,7 @@ def _get_control(r: Reader, version: int) -> b.BundleControl:
     bundle_id, kind, flags = int(r.u32()), int(r.u16()), int(r.u16())
     for _ in get_properties(r):
         pass
-    return b.BundleControl(bundle_id, kind, _flags(flags))
+    return b.BundleControl(bundle_id, kind, flags)
 
 
 def _put_add(w: Writer, m: b.BundleAdd, version: int) -> None:
