@@ -25,10 +25,10 @@ def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
     for name, usage, least, most, fn in (
         ("ofproto/list", "", 0, 0, c.ofproto_list),
         ("ofproto/trace", "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
-         1, 5, c.ofproto_trace),
+         1, 2**31 - 1, c.ofproto_trace),
         ("ofproto/trace-packet-out",
          "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions",
-         2, 6, c.ofproto_trace_packet_out),
+         2, 2**31 - 1, c.ofproto_trace_packet_out),
         ("ofproto/clog", "", 0, 0, c.ofproto_clog),
         ("ofproto/unclog", "", 0, 0, c.ofproto_unclog),
         ("dpif/dump-dps", "", 0, 0, c.dpif_dump_dps),
