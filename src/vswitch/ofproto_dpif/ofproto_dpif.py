@@ -56,10 +56,10 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.mirror import Mirror
     from vswitch.ofproto_dpif.xlate_types import XlateOut
     from vswitch.openflow.actions import Actions
-    from vswitch.openflow.messages.packet import PacketIn
     from vswitch.openflow.flow_mod import FlowMod
     from vswitch.openflow.messages.meter import MeterConfig
     from vswitch.openflow.messages.nicira import CtFlush
+    from vswitch.openflow.messages.packet import PacketIn
     from vswitch.openflow.messages.port import Port, PortStats
     from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
