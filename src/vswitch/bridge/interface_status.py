@@ -27,10 +27,10 @@ _DRVINFO: Final = struct.Struct("=I32s32s32s32s60x")
 """`struct ethtool_drvinfo` of <linux/ethtool.h>: cmd, driver, version, fw_version, bus_info, ..."""
 
 CLEARED: Final[dict[str, Any]] = {
-    "admin_state": None, "duplex": None, "ifindex": None, "lacp_current": None, "link_resets": None,
+    "admin_state": None, "duplex": None, "ifindex": None, "lacp_current": None,
     "link_speed": None, "link_state": None, "mac_in_use": None, "mtu": None, "statistics": {}, "status": {},
 }  # fmt: skip
-"""The columns of an interface that is not there."""
+"""The columns of an interface that is not there; what it counted of its link stays."""
 
 _STATS: Final = (
     ("collisions", "collisions"), ("rx_bytes", "rx_bytes"), ("rx_crc_err", "rx_crc_errors"),

@@ -197,13 +197,15 @@ class Status:
 
     def _others(self) -> None:
         """The counters that are not of interfaces."""
-        idl = self._bridges.idl
         for bridge in self._bridges.bridges.values():
-            for uuid, counters in bridge.mirrors.statistics().items():
-                row = idl.row("Mirror", uuid)
-                if row is not None:
-                    self._bridges.report.put(row, statistics=counters)
+            self._mirrors(bridge)
         self._machine()
+
+    def _mirrors(self, bridge: Bridge) -> None:
+        for uuid, counters in bridge.mirrors.statistics().items():
+            row = self._bridges.idl.row("Mirror", uuid)
+            if row is not None:
+                self._bridges.report.put(row, statistics=counters)
 
     def _machine(self) -> None:
         """Open_vSwitch.statistics, if they are wanted."""

@@ -34,8 +34,8 @@ def hosts() -> Iterator[None]:
     try:
         for n in (1, 2):
             _ip("netns", "add", f"h{n}")
-            _ip("link", "add", f"p{n}", "address", f"00:00:5e:00:53:0{n}", "type", "veth", "peer", "name", "eth0",
-                "netns", f"h{n}")  # fmt: skip
+            _ip("link", "add", f"p{n}", "address", f"00:00:5e:00:53:0{n}", "type", "veth",
+                "peer", "name", "eth0", "netns", f"h{n}")  # fmt: skip
             _ip("-n", f"h{n}", "addr", "add", f"10.0.0.{n}/24", "dev", "eth0")
             _ip("-n", f"h{n}", "link", "set", "eth0", "up")
             _ip("link", "set", f"p{n}", "up")
