@@ -322,6 +322,25 @@ REQUESTS = [
 ]  # fmt: skip
 
 
+def test_a_request_in_parts_is_answered_when_it_is_whole(sw: Switch) -> None:
+    end = controller(sw, OFP14)
+    table = t.TableFeatures(0, properties=(t.TableProperty(t.OFPTFPT_INSTRUCTIONS, (1,)),))
+    first = encode(t.TableFeaturesRequest((table,), more=True), OFP14, 7)
+    last = encode(t.TableFeaturesRequest((table,)), OFP14, 7)
+    assert end.ask(first) == []
+    assert end.ask(s.EchoRequest(b"between")) == [s.EchoReply(b"between")]
+    (error,) = end.ask(last)
+    assert error.name == "OFPTFFC_EPERM"
+    assert end.ask(first) == []
+    (error,) = end.ask(f.FlowStatsRequest())
+    assert error.name == "OFPBRC_BAD_STAT"
+    assert end.ask(f.FlowStatsRequest()) == [f.FlowStatsReply()]
+    assert end.ask(first) == []
+    sw.advance(2)
+    (error,) = heard(end)
+    assert error.name == "OFPBRC_MULTIPART_REQUEST_TIMEOUT"
+
+
 def test_a_connection_that_ends_leaves_nothing(sw: Switch) -> None:
     end = OurEnd(sw, OFP14)
     end.ask(f.FlowMonitorRequest((f.FlowMonitor(1, flags=0x1F),)))

@@ -16,6 +16,7 @@ from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.ofproto.async_config import NOT_SECONDARY, default_masks
 from vswitch.ofproto.multipart import Multipart
+from vswitch.ofproto.partial_requests import OFPT_MULTIPART_REQUEST, TIMEOUT, PartialRequests
 from vswitch.ofproto.pinsched import PacketInQueues
 from vswitch.openflow.constants import OFPP_MAX, OFPR_INVALID_TTL
 from vswitch.openflow.errors import OfpError
@@ -116,6 +117,7 @@ class OfConn:
         self.bundles: dict[int, Bundle] = {}
         self.monitors: Monitors | None = None
         """Its flow monitors, once it has some."""
+        self.partial_requests: PartialRequests = PartialRequests()
         self.packet_in_queues: PacketInQueues = PacketInQueues(now)
         self.n_async_dropped: int = 0
         self.closed: bool = False
@@ -159,6 +161,10 @@ class OfConn:
             self.monitors.run(now)
         if self.bundles:
             self._expire_bundles(now)
+        if self.partial_requests.begun:
+            for data in self.partial_requests.expire(now):
+                error = OfpError("OFPBRC_MULTIPART_REQUEST_TIMEOUT", "the rest did not come")
+                self.send_error(error, int.from_bytes(data[4:8], "big"), data)
 
     def _expire_bundles(self, now: int) -> None:
         """Discard the bundles that nothing has been put in for too long, and say so."""
@@ -172,6 +178,8 @@ class OfConn:
     def wakeup(self, now: int) -> int:
         """Clock ms at which `run` has something to do that no event announces."""
         when = self.packet_in_queues.wakeup(now)
+        for _, since in self.partial_requests.begun.values():
+            when = min(when, since + TIMEOUT)
         for bundle in self.bundles.values():
             when = min(when, bundle.used + self.connmgr.ofproto.bundle_idle_timeout * 1000)
         return when
@@ -180,7 +188,13 @@ class OfConn:
         xid = int.from_bytes(data[4:8], "big")
         self.request = data
         try:
-            message = decode(data, self.flow_mod_table_id)
+            whole = data
+            if data[1] == OFPT_MULTIPART_REQUEST:
+                taken = self.partial_requests.take(data, now)
+                if taken is None:
+                    return
+                whole = taken
+            message = decode(whole, self.flow_mod_table_id)
             if message.version != self.version and not isinstance(
                     message.body, s.Hello | s.Error | s.EchoRequest | s.EchoReply):
                 raise OfpError("OFPBRC_BAD_VERSION", f"version {message.version}")
