@@ -150,7 +150,8 @@ def _get_tuple(r: Reader) -> n.CtTuple:
 
 def _get_flush(r: Reader, version: int) -> n.CtFlush:
     nw_proto = int(r.u8())
-    r.skip(7)
+    if not r.zeros(7):
+        raise OfpError("NXBRC_MUST_BE_ZERO", "padding")
     tuples = [n.CtTuple(), n.CtTuple()]
     zone: int | None = None
     for kind, body in get_properties(r):
