@@ -9,21 +9,24 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 import ovs.json
+from ovs.db.schema import DbSchema
 
+from vswitch.cli.alarm import set_alarm
 from vswitch.cli.tables import DATA, FORMATS, Style
 from vswitch.cli.version import version_text
 from vswitch.cli.vsctl.commands import COMMANDS
 from vswitch.cli.vsctl.errors import Exit, TryLater, VsctlError
-from vswitch.cli.vsctl.line import Context, Line, Symbols, parse
-from vswitch.cli.vsctl.replica import DATABASE, ROOT, Edit, Replica
+from vswitch.cli.vsctl.line import Context, Invocation, Line, Symbols, parse
+from vswitch.cli.vsctl.records import OWNERS
+from vswitch.cli.vsctl.replica import DATABASE, ROOT, Edit, Replica, table_named
 from vswitch.daemon.process import rundir
 from vswitch.ovsdb.client import Client, TlsFiles
 from vswitch.ovsdb.errors import Json, OvsdbError
@@ -77,13 +80,7 @@ def set_timeout(line: Line) -> None:
     elif not text.isdigit() or int(text) == 0:
         raise VsctlError(f"value {text} on -t or --timeout is invalid")
 
-    def expire(number: int, _frame: object) -> None:
-        warn("terminating with signal 14 (Alarm clock)")
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    signal.signal(signal.SIGALRM, expire)
-    signal.alarm(int(text))
+    set_alarm(int(text), PROGRAM)
 
 
 def open_database(line: Line) -> Client:
@@ -105,6 +102,35 @@ def open_database(line: Line) -> Client:
             time.sleep(RETRY_S)
 
 
+OVERVIEW: Final[Mapping[str, tuple[str, ...]]] = {
+    ROOT: ("bridges", "manager_options", "ssl", "datapaths", "ovs_version", "next_cfg", "cur_cfg"),
+    "Bridge": ("name", "ports", "controller", "fail_mode", "datapath_type", "external_ids", "auto_attach"),
+    "Port": ("name", "interfaces", "tag", "trunks", "fake_bridge", "external_ids"),
+    "Interface": ("name", "type", "options", "ofport", "error"),
+}
+"""The columns that the commands on bridges and `show` look at: the others of the biggest tables are
+not fetched for them, which a switch with hundreds of ports makes worth it."""
+ON_RECORDS: Final = frozenset(
+    {"list", "find", "get", "set", "add", "remove", "clear", "wait-until", "destroy"}
+)
+
+
+def columns_for(commands: Sequence[Invocation], schema: DbSchema) -> dict[str, Iterable[str]]:
+    """What has to be fetched for `commands`: table -> columns."""
+    wanted: dict[str, Iterable[str]] = {name: table.columns for name, table in schema.tables.items()}
+    names = {invocation.syntax.name for invocation in commands}
+    if "emer-reset" in names or any(
+        "@" in word for i in commands for word in (*i.args, *i.options.values()) if word
+    ):
+        return wanted
+    whole: set[str] = set()
+    for invocation in commands:
+        if invocation.syntax.name in ON_RECORDS:
+            name = table_named(schema, invocation.args[0]).name
+            whole |= {name, OWNERS.get(name, (name,))[0]}
+    return {**wanted, **{table: columns for table, columns in OVERVIEW.items() if table not in whole}}
+
+
 class Session:
     """One command line at work."""
 
@@ -118,7 +144,7 @@ class Session:
 
     def run(self, client: Client) -> str:
         """Carry out the line; its output. VsctlError, OvsdbError, OSError, Exit."""
-        replica = Replica(client)
+        replica = Replica(client, partial(columns_for, self._line.commands))
         while True:
             edit = Edit(replica)
             self._warnings = []
@@ -266,7 +292,7 @@ def carry_out(argv: Sequence[str]) -> str:
         with contextlib.closing(open_database(line)) as client:
             return session.run(client)
     finally:
-        signal.alarm(0)
+        set_alarm(0, PROGRAM)
 
 
 def main(argv: Sequence[str]) -> int:

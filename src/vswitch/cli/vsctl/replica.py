@@ -8,7 +8,7 @@ through only if every column that it changes still has the value that the comman
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, final
 from uuid import UUID, uuid4
 
@@ -96,12 +96,20 @@ class Record:
 class Replica:
     """What the server has, kept up to date by `update`."""
 
-    def __init__(self, client: Client) -> None:
-        """Fetch schema and content. OvsdbError, OSError."""
+    def __init__(
+        self, client: Client, wanted: Callable[[DbSchema], Mapping[str, Iterable[str]]] | None = None
+    ):
+        """Fetch schema and content; of the tables and columns that `wanted` names, if it is given.
+        OvsdbError, OSError."""
         with library_errors():
             self.schema: DbSchema = DbSchema.from_json(client.call("get_schema", DATABASE))
         self.rows: dict[str, dict[UUID, Record]] = {name: {} for name in self.schema.tables}
-        requests = {name: {"columns": sorted(table.columns)} for name, table in self.schema.tables.items()}
+        chosen = self.schema.tables if wanted is None else wanted(self.schema)
+        requests = {
+            name: {"columns": sorted(table.columns if wanted is None else chosen[name])}
+            for name, table in self.schema.tables.items()
+            if name in chosen
+        }
         self.update(client.call("monitor", DATABASE, "vsctl", requests))
 
     def update(self, updates: Json) -> None:
