@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests.cli.sandbox import VSWITCH, Sandbox, wait_until
+from tests.ovsdb.pair import real_server
 from vswitch.cli import processes
+from vswitch.ovsdb.vswitch_schema import VSWITCH as SCHEMA
 
 pytestmark = pytest.mark.system
 
@@ -163,3 +165,17 @@ def test_completion_knows_the_commands(shell: str) -> None:
             ["bash", "-c", f"{ran.stdout}\n{typed}"], capture_output=True, text=True, check=True, timeout=30
         )
         assert done.stdout.split() == ["add-bond", "add-bond-iface", "add-br"]
+
+
+def test_another_switch_that_runs_here_is_left_alone(place: Place, require: Any) -> None:
+    require("command:ovsdb-server")
+
+    with real_server(place.home / "other.db", SCHEMA, ["--pidfile"]) as sock:
+        real = processes.running(processes.DATABASE, place.home)
+        assert real
+        for command in ("up", "down"):
+            ran = place.vswitch(command)
+            assert ran.returncode == 1
+            assert re.fullmatch(r"vswitch: .*ovsdb-server.*\(pid \d+.*\n", ran.stderr), ran.stderr
+        assert processes.running(processes.DATABASE, place.home) == real
+        assert Path(sock).is_socket()
