@@ -58,7 +58,9 @@ class Running:
                     fds = [*self.ofprotos.fds(), self._bell]
                     when = self.ofprotos.wakeup(now)
                 if not more:
-                    select.select(fds, [], [], min(max(when - now, 0) / 1000, 0.2))
+                    ready = select.select(fds, [], [], min(max(when - now, 0) / 1000, 0.2))[0]
+                    if self._bell in ready:
+                        os.eventfd_read(self._bell)
 
     def do(self, function: Callable[[], T]) -> T:
         """Call `function` between two turns."""

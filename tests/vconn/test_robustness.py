@@ -245,3 +245,14 @@ def test_packets_for_a_controller_that_does_not_read_are_dropped_and_counted(swi
     alert.close()
     controller.close()
     other.close()
+
+
+def test_idle_connections_cost_nothing(switch: Running) -> None:
+    peers = [Peer.unix(switch.mgmt).hello() for _ in range(20)]
+    for peer in peers:
+        peer.echo()
+    turn = switch.turns
+    time.sleep(0.5)
+    assert switch.turns - turn <= 10, "the loop sleeps"
+    for peer in peers:
+        peer.close()

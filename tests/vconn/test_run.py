@@ -42,7 +42,7 @@ class Started:
     def ofctl(self, *args: str) -> str:
         command = self._box.command("ovs-ofctl", *args)
         ran = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=20)
-        assert ran.returncode == 0, ran.stderr
+        assert ran.returncode == 0, f"{ran.stderr}\n{self.log}"
         return ran.stdout
 
     def end(self) -> int:
