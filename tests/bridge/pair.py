@@ -22,7 +22,7 @@ from tests.oracle.real import SCHEMA, UnixctlClient
 DIFFER = {
     "Open_vSwitch": {
         "db_version", "ovs_version", "system_type", "system_version", "iface_types", "statistics", "cur_cfg",
-        "datapath_types",
+        "next_cfg", "datapath_types",
     },
     "Interface": {"mac_in_use"},
 }  # fmt: skip

@@ -255,11 +255,15 @@ class Bridge:
         return type == "internal" or name == self.name or (type == "tap" and self.type == "netdev")
 
     def update_mtu(self) -> None:
-        """Internal ports have the smallest MTU of the others, unless their rows or somebody else say
-        otherwise: hosts behind them must not send what would not fit."""
+        """Internal ports whose rows ask for no MTU have the smallest of the others, unless somebody else
+        says otherwise: hosts behind them must not send what would not fit."""
         mtus = {name: device_info(name, "").mtu for name, i in self.interfaces.items()
                 if name in self.ofproto.ports_by_name and i.config.type != "patch"}  # fmt: skip
-        outside = [mtu for name, mtu in mtus.items() if not self._is_internal(name)]
+        outside = [
+            mtu
+            for name, mtu in mtus.items()
+            if not self._is_internal(name) or self.interfaces[name].config.mtu_request is not None
+        ]
         smallest = min(outside, default=DEFAULT_MTU)
         before, self._min_mtu = self._min_mtu, smallest
         for name, mtu in mtus.items():
