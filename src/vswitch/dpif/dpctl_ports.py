@@ -6,7 +6,7 @@ import errno
 from typing import Final
 
 from vswitch.base.unixctl import ANY, CommandError
-from vswitch.dpif.dpctl import DEFAULT_TYPE, PROGRAM, Datapaths, Entry, Options, failed
+from vswitch.dpif.dpctl import DEFAULT_TYPE, Datapaths, Entry, Options, failed
 from vswitch.dpif.open import dpif_create_and_open, is_kernel
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError, DpifPort
@@ -187,12 +187,18 @@ def show(dpif: Dpif, statistics: bool) -> str:
         lines.append(f"  masks: hit:{stats.n_mask_hit} total:{stats.n_masks} hit/pkt:{per_packet:.2f}")
         rate = 100 * stats.n_cache_hit / n_packets if n_packets else 0.0
         lines.append(f"  cache: hit:{stats.n_cache_hit} hit-rate:{rate:.2f}%")
+    lines += _caches(dpif)
     for port in dpif.port_dump():
         netdev = netdev_from_name(port.name)
         lines.append(f"  port {port.port_no}: {port.name}{_describe(port, netdev)}")
         if statistics:
             lines += _port_stats(dpif, port.port_no, netdev)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _caches(dpif: Dpif) -> list[str]:
+    caches = dpif.cache_sizes()
+    return ["  caches:", *(f"    {name}: size:{caches[name]}" for name in sorted(caches))] if caches else []
 
 
 def _describe(port: DpifPort, netdev: Netdev | None) -> str:
@@ -239,16 +245,35 @@ def _scaled(n_bytes: int) -> str:
 
 
 def _cache_get_size(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-    dpif, _rest = datapaths.open_optional(args, 0)
-    dpif.close()
-    return f"{dpif.type}@{dpif.name}:\n"
+    dpif, _rest = datapaths.open_optional(args, 1)
+    try:
+        lines = [f"{dpif.type}@{dpif.name}:", *_caches(dpif)]
+    except DpifError as e:
+        raise failed("Failed to get the caches", e.errno or 0) from e
+    finally:
+        dpif.close()
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _cache_set_size(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-    datapaths.open(args[0]).close()
-    if not args[2].isdigit():
-        raise CommandError(f"{PROGRAM}: size is malformed (Invalid argument)")
-    raise failed("Setting caches not supported", errno.EOPNOTSUPP)
+    dpif = datapaths.open(args[0])
+    try:
+        caches = dpif.cache_sizes()
+        if not caches:
+            raise failed("Setting caches not supported", errno.EOPNOTSUPP)
+        if not args[2].isdigit():
+            raise failed("size is malformed", errno.EINVAL)
+        if args[1] not in caches:
+            raise failed(f'Cache name "{args[1]}" not found on dpif', errno.EINVAL)
+        wanted = int(args[2])
+        # Caches are hash tables: sizes are powers of two.
+        size = 1 << (wanted - 1).bit_length() if wanted else 0
+        dpif.cache_set_size(args[1], size)
+    except DpifError as e:
+        raise failed("Setting cache size failed", e.errno or 0) from e
+    finally:
+        dpif.close()
+    return f"Setting cache size successful, new size {size}\n"
 
 
 ENTRIES: Final = (

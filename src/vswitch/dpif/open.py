@@ -313,6 +313,12 @@ class LoggedDpif(Dpif):
     def queue_to_priority(self, queue_id: int) -> int:
         return self.provider.queue_to_priority(queue_id)
 
+    def cache_sizes(self) -> dict[str, int]:
+        return self._do("cache_get_size", self.provider.cache_sizes)
+
+    def cache_set_size(self, name: str, size: int) -> None:
+        self._do(f"cache_set_size({name})", self.provider.cache_set_size, name, size)
+
     def meter_features(self) -> MeterFeatures:
         return self._do("meter_get_features", self.provider.meter_features)
 

@@ -13,12 +13,14 @@ wraps each provider's methods once.
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 
 from vswitch.dpif.types import (
     CtEntry,
     CtLimit,
+    DpifError,
     DpifFlow,
     DpifPort,
     DpifStats,
@@ -162,6 +164,14 @@ class Dpif(ABC):
     def queue_to_priority(self, queue_id: int) -> int:
         """The skb priority that puts packets into queue `queue_id` (TC handle 1:queue+1)."""
         return (1 << 16) | (queue_id + 1)
+
+    def cache_sizes(self) -> dict[str, int]:
+        """The caches in front of the flow table whose size can be set, by name."""
+        return {}
+
+    def cache_set_size(self, name: str, size: int) -> None:
+        """Make cache `name` hold `size` entries. EOPNOTSUPP: there is no such cache."""
+        raise DpifError(errno.EOPNOTSUPP, f"set size of cache {name}", f"{self.type}@{self.name}")
 
     @abstractmethod
     def meter_features(self) -> MeterFeatures:

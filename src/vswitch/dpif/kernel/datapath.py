@@ -117,6 +117,15 @@ def set_features(sock: NlSocket, family: int, dp_ifindex: int, features: int) ->
     return _transact(sock, family, NLM_F_ECHO, payload, "set datapath features")
 
 
+def set_masks_cache_size(sock: NlSocket, family: int, dp_ifindex: int, features: int, size: int) -> None:
+    """Let the cache of masks have `size` entries: a power of two, or 0 for none. NlError. The kernel
+    takes `features` anew with every setting, so they have to be those that it has."""
+    b = Builder()
+    b.append(_compose(OVS_DP_CMD_SET, dp_ifindex, None, features))
+    b.u32(OVS_DP_ATTR_MASKS_CACHE_SIZE, size)
+    _transact(sock, family, NLM_F_ECHO, b.getvalue(), "set size of the cache of masks")
+
+
 def delete(sock: NlSocket, family: int, dp_ifindex: int) -> None:
     """Delete a datapath with its ports and flows. NlError: ENODEV."""
     sock.transact(family, 0, _compose(OVS_DP_CMD_DEL, dp_ifindex, None), "delete datapath")

@@ -157,6 +157,22 @@ class DpifKernel(Dpif):
         self._keep_features(info)
         return info.stats
 
+    def _info(self) -> datapath.DatapathInfo:
+        return self._call(
+            "get datapath", datapath.get, self._sock, self._families.datapath, None, self.dp_ifindex
+        )
+
+    def cache_sizes(self) -> dict[str, int]:
+        return {"masks-cache": self._info().masks_cache_size}
+
+    def cache_set_size(self, name: str, size: int) -> None:
+        if name != "masks-cache":
+            super().cache_set_size(name, size)
+        self._call(
+            "set cache size", datapath.set_masks_cache_size, self._sock, self._families.datapath,
+            self.dp_ifindex, self._info().user_features, size,
+        )  # fmt: skip
+
     def _keep_features(self, info: datapath.DatapathInfo) -> None:
         """While upcalls come here, keep the datapath at per-vport dispatch.
 
