@@ -36,6 +36,13 @@ def _sent(side: Side, bridge: str, number: int) -> int:
     return int(found.group(1))
 
 
+def _turns(side: Side) -> int:
+    """How often the main loop has turned."""
+    found = re.search(r"^mainloop_turn .*total: (\d+)", side.appctl("coverage/show"), re.MULTILINE)
+    assert found is not None
+    return int(found.group(1))
+
+
 @pytest.fixture
 def own(require: Callable[..., None], tmp_path: Path) -> Iterator[Ours]:
     """A switch of the test's own, to be ill-treated; it is not started yet."""
@@ -126,6 +133,8 @@ def test_a_second_switch_waits_for_the_first_to_end(own: Ours) -> None:
     said = "another ovs-vswitchd process is running, disabling this process"
     own.wait(lambda: said in own.log("ovs-vswitchd"), "the second's complaint")
     assert own.appctl("ofproto/list") == ""
+    before = _turns(own)
+    assert _turns(own) < before + 50, "it is busy with waiting"
     own.end("first")
     own.wait(lambda: "br0" in own.appctl("ofproto/list"), "the second's bridge")
     assert own.vsctl(_ports("br0", "p1")) == ""
@@ -185,6 +194,20 @@ def test_fail_modes_and_controllers(ours: Side) -> None:
     assert ours.vsctl("set bridge br0 protocols=OpenFlow13") == ""
     code, _, err = ours.try_run("ovs-ofctl", "-O", "OpenFlow10", "show", "br0")
     assert (code, "version negotiation failed" in err) == (1, True)
+
+
+def test_a_controller_that_comes_and_goes(ours: Side, require: Callable[..., None], tmp_path: Path) -> None:
+    require("command:ovs-testcontroller")
+    socket = ours.directory / "controller"
+    ours.vsctl(f"{BR0} -- set-controller br0 unix:{socket}")
+    try:
+        ours.spawn("controller", "ovs-testcontroller", f"punix:{socket}", f"--unixctl={tmp_path}/ctl")
+        ours.wait(lambda: ours.get("Controller", "br0", "is_connected") == "true", "the controller")
+        assert "state=ACTIVE" in ours.get("Controller", "br0", "status")
+        assert ours.get("Controller", "br0", "role") == "other"
+    finally:
+        ours.end("controller")
+    ours.wait(lambda: ours.get("Controller", "br0", "is_connected") == "false", "its end")
 
 
 @pytest.mark.parametrize("target", ["unix:/tmp/x", "punix:/tmp/x", "punix:br0.x"])

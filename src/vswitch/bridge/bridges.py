@@ -88,7 +88,10 @@ class Bridges:
 
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
-        return min(self.idl.wakeup(now), self.report.wakeup(now), self._status.wakeup(now))
+        when = self.idl.wakeup(now)
+        if not self.idl.has_lock or not self.idl.has_ever_connected:
+            return when
+        return min(when, self.report.wakeup(now), self._status.wakeup(now))
 
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""

@@ -74,6 +74,8 @@ class Status:
         if now >= self._next_controllers:
             self._next_controllers = now + CONTROLLER_INTERVAL
             self._controllers(now >= self._next_stats)
+            if not self._controllers_told:
+                self._next_controllers = now + MIN_STATS_INTERVAL
         if now >= self._next_stats:
             self._next_stats = now + self._interval()
             self._to_read.extend((b.name, i) for b in self._bridges.bridges.values() for i in b.interfaces)
@@ -99,6 +101,7 @@ class Status:
 
     def reconfigured(self, now: int) -> None:
         """Everything may be different: look at all of it now."""
+        self._next_controllers = now
         bridges = self._bridges.bridges
         names = {name for bridge in bridges.values() for name in bridge.interfaces}
         for name in self._interfaces.keys() - names:

@@ -1,0 +1,24 @@
+"""A switch that has no database, or not yet, waits without being busy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vswitch.base.clock import Clock
+from vswitch.bridge.bridges import Bridges
+from vswitch.bridge.idl import Idl
+from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+
+
+def test_without_a_server_it_waits_for_the_next_attempt(tmp_path: Path) -> None:
+    clock = Clock()
+    idl = Idl(f"unix:{tmp_path}/none.sock", clock)
+    bridges = Bridges(Ofprotos(clock), idl, clock, rundir=str(tmp_path))
+    try:
+        for _ in range(5):
+            bridges.run(clock.now())
+        assert bridges.wakeup(clock.now()) > clock.now() + 100
+        assert bridges.fds() == []
+        assert not bridges.configured
+    finally:
+        bridges.exit(delete_datapaths=True)
