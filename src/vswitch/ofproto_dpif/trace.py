@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base.unixctl import CommandError
 from vswitch.dpif.odp_text import format_actions, parse_key
-from vswitch.flow.compose import flow_compose
+from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.flow.extract import extract
+from vswitch.flow.fields import N_WORDS
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import PORT_UNSET, VLAN_CFI
+from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.text import format_flow, format_megaflow
@@ -34,7 +36,9 @@ from vswitch.ofproto_dpif.xlate_ctx import (
 )
 from vswitch.ofproto_dpif.xlate_types import SLOW_EXPLANATIONS, XLATE_ERRORS, XlateIn
 from vswitch.openflow import actions as of
+from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.action_text import parse_actions
+from vswitch.openflow.errors import OfpError
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions, Nat
 
 INSTRUCTIONS: Final = (of.Meter, of.ClearActions, of.WriteActions, of.WriteMetadata, of.GotoTable)
+MAX_PAYLOAD: Final = 64000
+"""The longest payload that a generated packet can have, in bytes."""
+_CONSISTENT: Final = ("-consistent", "--consistent")
 _TERMINAL: Final = (OFT_DETAIL, OFT_WARN, OFT_ERROR, OFT_ACTION, OFT_BUCKET)
 
 
@@ -135,9 +142,10 @@ def trace_command(ofprotos: Ofprotos, args: list[str]) -> str:
 def trace_packet_out_command(ofprotos: Ofprotos, args: list[str]) -> str:
     """`ofproto/trace-packet-out [-consistent] {...} [OPTIONS...] [-generate|packet] actions`.
 
-    Actions and flow tables are always consistent here, with or without -consistent.
+    With -consistent, actions that don't fit the packet are refused, as OpenFlow 1.1 and later want it.
     """
-    args = [arg for arg in args if arg not in ("-consistent", "--consistent")]
+    consistent = any(arg in _CONSISTENT for arg in args)
+    args = [arg for arg in args if arg not in _CONSISTENT]
     text = args.pop()
     request = parse_request(ofprotos, args)
     try:
@@ -147,6 +155,14 @@ def trace_packet_out_command(ofprotos: Ofprotos, args: list[str]) -> str:
     for action in actions:
         if type(action) in INSTRUCTIONS:
             raise CommandError(f"{text.partition(':')[0]} instruction not allowed here")
+    if consistent:
+        try:
+            exact = Flow()
+            for word in range(N_WORDS):
+                exact.words[word] = -1
+            check_actions(actions, Match(request.flow.copy(), exact), strict=True)
+        except OfpError as error:
+            raise CommandError(f"Bad actions: {error.name}") from error
     request.actions = actions
     return run(request, ofprotos.clock.now())
 
@@ -157,6 +173,7 @@ def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
     names = False
     ct_next: list[int] = []
     words: list[str] = []
+    payload = DEFAULT_PAYLOAD
     rest = iter(args)
     for arg in rest:
         if not arg.startswith("-"):
@@ -172,6 +189,11 @@ def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
             if state is None:
                 raise CommandError(f"Missing argument for option {arg}")
             ct_next.append(parse_ct_state(state))
+        elif arg in ("--l7", "--l7-len"):
+            value = next(rest, None)
+            if value is None:
+                raise CommandError(f"Missing argument for option {arg}")
+            payload = _hex(value) if arg == "--l7" else bytes(_payload_length(value))
         else:
             raise CommandError(f"{arg}: unknown option")
     if len(words) > 3:
@@ -183,9 +205,11 @@ def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
         raise CommandError("missing flow")
     ofproto, flow = _flow(ofprotos, words)
     if packet is not None:
+        if generate:
+            raise CommandError("Syntax error")
         extract(packet, flow, Parser())
     elif generate:
-        packet = flow_compose(flow)
+        packet = flow_compose(flow, payload)
     return TraceRequest(ofproto, flow, packet, names, (), ct_next)
 
 
@@ -234,14 +258,23 @@ def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[OfprotoDpi
     return port.ofproto, flow
 
 
-def _packet(text: str) -> bytes:
+def _hex(text: str) -> bytes:
     digits = "".join(text.split())
-    n = 0
-    while n < len(digits) and digits[n] in string.hexdigits:
-        n += 1
-    if n < len(digits) or n % 2:
+    if len(digits) % 2 or any(c not in string.hexdigits for c in digits):
         raise CommandError("Trailing garbage in packet data")
-    packet = bytes.fromhex(digits)
+    return bytes.fromhex(digits)
+
+
+def _payload_length(text: str) -> int:
+    """A length of payload; what is no number is 0."""
+    n = int(text) if text.lstrip("-").isdigit() else 0
+    if not 0 <= n <= MAX_PAYLOAD:
+        raise CommandError(f"{text}: too much L7 data")
+    return n
+
+
+def _packet(text: str) -> bytes:
+    packet = _hex(text)
     if len(packet) < 14:
         raise CommandError("Packet data too short for Ethernet")
     return packet
