@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from typing import Final
 
 from vswitch.base.vlog import Vlog
@@ -22,6 +23,11 @@ CANNOT_OPEN: Final = frozenset(
 """What goes wrong with a device before the datapath is asked to take it."""
 ONLY_INSIDE: Final = frozenset(("patch", "internal"))
 """Types that need no device of that type to be known to the registry."""
+
+
+MADE_HERE: Final = frozenset(("internal", "tap"))
+"""Types whose devices are made when they are opened."""
+IFF_LOOPBACK: Final = 0x8
 
 
 class Refused(Exception):
@@ -51,22 +57,35 @@ def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
         check_patch(config.name, config.options)
     elif config.type not in ONLY_INSIDE and config.type not in registry.types():
         raise Refused(_cannot_open(config.name, errno.EAFNOSUPPORT))
+    elif registry.open_type(config.type) == "system" and _is_loopback(config.name):
+        # What is sent there comes back.
+        raise Refused(_cannot_add(config.name, errno.EINVAL))
     try:
         # Of the types that there are only patch and dummy take options; a wrong one costs nothing.
         port = ofproto.port_add(config.name, config.type, config.ofport_request, dict(config.options))
     except OSError as e:
         code = e.errno or errno.EIO
-        if code in CANNOT_OPEN:
+        if code in CANNOT_OPEN or (config.type in MADE_HERE and code == errno.EINVAL):
             raise Refused(_cannot_open(config.name, code)) from e
-        raise Refused(
-            f"could not add network device {config.name} to ofproto ({os.strerror(code)})"
-        ) from e
+        raise Refused(_cannot_add(config.name, code)) from e
     set_device(config)
     return port.ofp_port
 
 
 def _cannot_open(name: str, code: int) -> str:
     return f"could not open network device {name} ({os.strerror(code)})"
+
+
+def _cannot_add(name: str, code: int) -> str:
+    return f"could not add network device {name} to ofproto ({os.strerror(code)})"
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        link, _ = links.query(socket.if_nametoindex(name))
+    except OSError:
+        return False
+    return bool(link.flags & IFF_LOOPBACK)
 
 
 def reconfigure_interface(ofproto: OfprotoDpif, config: InterfaceConfig, old: InterfaceConfig) -> None:
