@@ -222,3 +222,27 @@ def test_the_database_may_die_and_return(stack: Stack) -> None:
     stack.start_database()
     stack.run("ovs-vsctl", "-t", "15", "add-br", "br1", "--", "set", "bridge", "br1", "datapath_type=dummy")
     assert stack.run("ovs-appctl", "ofproto/list") == "br0\nbr1\n"
+
+
+def test_the_database_is_reached_over_tls(stack: Stack, require: Callable[..., None]) -> None:
+    require("command:openssl")
+    key, certificate = stack.directory / "key.pem", stack.directory / "cert.pem"
+    stack.run(
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
+        "-keyout", str(key), "-out", str(certificate),
+    )  # fmt: skip
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    control = str(stack.directory / "db.ctl")
+    stack.kill_database()
+    stack.start_database("-p", str(key), "-c", str(certificate), "-C", str(certificate))
+    stack.run("ovs-appctl", "-t", control, "ovsdb-server/add-remote", f"pssl:{port}:127.0.0.1")
+    lacking = stack.foreground("--enable-dummy", "--disable-system", f"ssl:127.0.0.1:{port}", "--log-file")
+    eventually("it says what it lacks", lambda: "Private key must be configured to use SSL" in stack.log())
+    lacking.kill()
+    lacking.wait()
+    stack.detach("-p", str(key), "-c", str(certificate), "-C", str(certificate), f"ssl:127.0.0.1:{port}")
+    assert f"reconnect|INFO|ssl:127.0.0.1:{port}: connected" in stack.logged()
+    stack.run("ovs-vsctl", "-t", "15", *DUMMY_BRIDGE)
+    assert stack.run("ovs-appctl", "ofproto/list") == "br0\n"

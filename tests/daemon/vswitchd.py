@@ -48,14 +48,15 @@ class Stack:
         self.pids: set[int] = set()
         self.database: subprocess.Popen[bytes] | None = None
 
-    def start_database(self) -> None:
+    def start_database(self, *options: str) -> None:
         """Start ovsdb-server on a database of its own, which goes on after a restart."""
         file = self.directory / "conf.db"
         if not file.exists():
             self.run("ovsdb-tool", "create", str(file), SCHEMA)
         remote = self.directory / "db.sock"
         self.database = subprocess.Popen(
-            ["ovsdb-server", f"--remote=punix:{remote}", f"--unixctl={self.directory}/db.ctl", str(file)],
+            ["ovsdb-server", f"--remote=punix:{remote}", f"--unixctl={self.directory}/db.ctl", str(file),
+             *options],
             env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.bridges import Bridges
 from vswitch.bridge.idl import Idl
+from vswitch.daemon import database_tls
 from vswitch.daemon.daemon import Daemon
 from vswitch.daemon.mainloop import Part
 from vswitch.daemon.memory_log import MemoryLog
@@ -76,7 +77,7 @@ class Vswitchd:
         ofprotos = Ofprotos(self._clock, daemon.commands)
         daemon.memory.register(lambda: usage(ofprotos))
         ofprotos.tls.configure(settings.tls)
-        _use_for_database(settings.tls)
+        database_tls.use(ofprotos.tls)
         idl = Idl(settings.remote, self._clock)
         self._bridges = Bridges(ofprotos, idl, self._clock, daemon.commands)
         assert daemon.mainloop is not None
@@ -115,18 +116,6 @@ class Vswitchd:
     def write_fds(self) -> list[int]:
         """Descriptors whose writability means that `run` has work."""
         return self._bridges.write_fds() if self._bridges is not None else []
-
-
-def _use_for_database(tls: TlsSettings) -> None:
-    """Give the database's client its key, certificate and CA."""
-    from ovs.stream import Stream
-
-    if tls.private_key:
-        Stream.ssl_set_private_key_file(tls.private_key)
-    if tls.certificate:
-        Stream.ssl_set_certificate_file(tls.certificate)
-    if tls.ca_cert:
-        Stream.ssl_set_ca_cert_file(tls.ca_cert)
 
 
 def serve(settings: Settings, serving: Callable[[], None]) -> int:
