@@ -22,6 +22,7 @@ from vswitch.netdev.provider import NetdevError, NetdevStats
 
 TUN_DEVICE = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
+TUNSETPERSIST = 0x400454CB
 TUNSETOFFLOAD = 0x400454D0
 TUNSETVNETHDRSZ = 0x400454D8
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
@@ -43,8 +44,7 @@ class TapNetdev(KernelNetdev):
     """A TUN/TAP interface; the carrier is up as long as it is open here."""
 
     def __init__(self, name: str) -> None:
-        if interface_index(name):
-            raise NetdevError(errno.EEXIST, f"{name}: an interface of that name exists")
+        there = interface_index(name)
         try:
             fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as e:
@@ -54,8 +54,13 @@ class TapNetdev(KernelNetdev):
             fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
             fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_HDR.size))
             fcntl.ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+            if there:
+                # A tap that an earlier process left behind; it is ours now, and goes with us.
+                fcntl.ioctl(fd, TUNSETPERSIST, 0)
         except OSError as e:
             os.close(fd)
+            if there and e.errno == errno.EINVAL:
+                raise NetdevError(errno.EEXIST, f"{name}: an interface of that name exists") from e
             raise _failed(e, name, "making a tap") from e
         self._fd = fd
         try:
