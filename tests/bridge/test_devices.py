@@ -137,3 +137,22 @@ def test_queues_are_traffic_control_s_classes(pair: list[Side]) -> None:
     assert pair[1].appctl("qos/show", "v0") == pair[0].appctl("qos/show", "v0")
     _both(pair, "clear port v0 qos")
     assert pair[1].appctl("qos/show", "v0") == pair[0].appctl("qos/show", "v0")
+
+
+def test_it_takes_the_place_of_the_real_switch(pair: list[Side]) -> None:
+    real = pair[0]
+    real.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 v0 -- set interface v0"
+               " ofport_request=9 -- add-port br0 i1 -- set interface i1 type=internal ofport_request=8")
+    # It leaves its internal ports behind.
+    real.end("ovs-vswitchd")
+    ours = Ours(real.directory)
+    ours.namespace, ours.options, ours.control = real.namespace, ("--dummy",), "ours.ctl"
+    try:
+        ours.start_switch()
+        assert ours.vsctl("add-port br0 v1") == ""
+        ports = ours.run("ovs-ofctl", "show", "br0")
+        assert all(f" {number}({name})" in ports for number, name in ((9, "v0"), (8, "i1")))
+        assert "LOCAL(br0)" in ports
+    finally:
+        ours.close()
+    assert "i1" not in ours.run("ip", "-n", real.namespace, "link")
