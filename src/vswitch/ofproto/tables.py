@@ -6,7 +6,6 @@ Whoever caches what lookups found registers a `RuleListener` and is told of ever
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final, Protocol, final
 
 from vswitch.flow.match import Match
@@ -78,15 +77,16 @@ class RuleChange:
         self.n_bytes: int = rule.n_bytes
 
 
-@dataclass
+@final
 class FlowModResult:
-    """What a flow mod did."""
+    """What a flow mod did. (A dataclass would be made by interpreted code.)"""
 
-    added: list[Rule] = field(default_factory=list)
-    replaced: list[Rule] = field(default_factory=list)
-    modified: list[Rule] = field(default_factory=list)
-    deleted: list[Rule] = field(default_factory=list)
-    evicted: list[Rule] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.added: list[Rule] = []
+        self.replaced: list[Rule] = []
+        self.modified: list[Rule] = []
+        self.deleted: list[Rule] = []
+        self.evicted: list[Rule] = []
 
 
 @final
