@@ -125,8 +125,9 @@ class Daemon:
                 if server is not None:
                     # Its socket is there before anything slow begins; it answers when the loop runs.
                     await server.start()
-                    log.info("listening for ovs-appctl on %s (pid %d)", server.path, os.getpid())
                 mainloop.add(start(self))
+                if server is not None:
+                    log.info("listening for ovs-appctl on %s (pid %d)", server.path, os.getpid())
                 # Facets and rules live long and hold no cycles: looking for cycles among them costs a
                 # third of a miss, so that is done rarely.
                 gc.freeze()
