@@ -18,6 +18,7 @@ SECTIONS = {
     "miss": "CPU of one miss: upcall to batch",
     "classifier": "lookups with 1, 10 and 50 masks",
     "facets": "memory of a facet",
+    "openflow": "flow mods, listings and packet-ins through the OpenFlow connection",
     "newflows": "new flows a second on the kernel datapath, in user-mode Linux",
 }
 
