@@ -24,6 +24,8 @@ NAMES: Final = {
     "rx_frame_err": "rx_frame_errors", "rx_over_err": "rx_over_errors", "rx_crc_err": "rx_crc_errors",
 }  # fmt: skip
 """OpenFlow's name of each counter -> a device's."""
+TRAFFIC: Final = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")
+"""All that a dummy device, the local port's too, tells of itself."""
 NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 """The cookie of a packet that no flow sent."""
 UNKNOWN_TIME: Final = 0xFFFFFFFF
@@ -42,7 +44,11 @@ def port_stats(ofproto: OfprotoDpif, number: int) -> PortStats | None:
     except DpifError:
         return None
     seconds, rest = divmod(max(ofproto.now() - port.up.created, 0), 1000)
-    known: dict[str, Any] = {told: counters.get(name, UNKNOWN) for told, name in NAMES.items()}
+    names = NAMES
+    if isinstance(netdev_from_name(port.name), DummyNetdev):
+        names = {name: name for name in TRAFFIC}
+    known: dict[str, Any] = dict.fromkeys(NAMES, UNKNOWN)
+    known |= {told: counters.get(name, UNKNOWN) for told, name in names.items()}
     return PortStats(
         number, **known, duration_sec=seconds, duration_nsec=rest * 1_000_000, rfc2819=_UNTOLD
     )
