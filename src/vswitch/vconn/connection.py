@@ -99,7 +99,13 @@ class Connection:
             left -= 1
             data = rconn.recv(now)
             if data is None:
-                break
+                # Whoever waits for each answer asks again the moment it is on the wire.
+                if not rconn.queued():
+                    break
+                rconn.flush()
+                data = None if rconn.queued() else rconn.recv(now)
+                if data is None:
+                    break
             try:
                 ofconn.receive(data, now)
             except Exception as e:
