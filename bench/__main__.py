@@ -19,6 +19,7 @@ SECTIONS = {
     "classifier": "lookups with 1, 10 and 50 masks",
     "facets": "memory of a facet",
     "openflow": "flow mods, listings and packet-ins through the OpenFlow connection",
+    "database": "configuration by ovs-vsctl, start-up time and memory at rest",
     "newflows": "new flows a second on the kernel datapath, in user-mode Linux",
 }
 

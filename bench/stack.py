@@ -1,4 +1,4 @@
-"""A switch with its database, in a directory of its own: ours or the real one, on dummy devices.
+"""A switch with its database, in a directory of its own: ours or the real one, mostly on dummy devices.
 
 Everything is asked and told with the real tools, `ovs-vsctl`, `ovs-ofctl` and `ovs-appctl`, so that the
 tools' own time is the same on both sides.
@@ -51,9 +51,11 @@ def memory_of(pid: int) -> int:
 class Stack:
     """One such switch. `start` brings it up, `close` ends it, whatever happened."""
 
-    def __init__(self, kind: str, directory: Path) -> None:
+    def __init__(self, kind: str, directory: Path, dummy: bool = True) -> None:
         self.kind = kind
         self.directory = directory
+        self.options: tuple[str, ...] = DUMMY if dummy else ("--disable-system",)
+        self.datapath = "dummy" if dummy else "netdev"
         self.environment = dict(os.environ, PATH=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
         for variable in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR"):
             self.environment[f"OVS_{variable}"] = str(directory)
@@ -92,7 +94,7 @@ class Stack:
     def start_switch(self) -> None:
         """The switch on a running database; returns when it has its pidfile."""
         command = ("ovs-vswitchd",) if self.kind == PEER else VSWITCHD
-        process = self._spawn(*command, *QUIET, *DUMMY, "--pidfile", f"unix:{self.directory}/db.sock")
+        process = self._spawn(*command, *QUIET, *self.options, "--pidfile", f"unix:{self.directory}/db.sock")
         pidfile = self.directory / "ovs-vswitchd.pid"
         until("the switch's pidfile", lambda: pidfile.exists() or process.poll() is not None)
         if process.poll() is not None:
@@ -101,7 +103,7 @@ class Stack:
     def start(self) -> None:
         """Database and switch; returns when both have said that they are there."""
         if self.kind == EMBEDDED:
-            options = [f"--switch-option={option}" for option in DUMMY]
+            options = [f"--switch-option={option}" for option in self.options]
             self.run(sys.executable, "-m", "vswitch", "up", *options)
         else:
             self.start_database()
@@ -128,8 +130,9 @@ class Stack:
         return memory_of(self.pid(program))
 
     def add_bridge(self, name: str = "br0", ports: Sequence[str] = (), *more: str) -> None:
-        """A bridge of dummies, without flows, and ports on it numbered from 1."""
-        words = ["add-br", name, "--", "set", "bridge", name, "datapath_type=dummy", "fail-mode=secure", *more]
+        """A bridge, without flows, and ports on it numbered from 1."""
+        words = ["add-br", name, "--", "set", "bridge", name, f"datapath_type={self.datapath}",
+                 "fail-mode=secure", *more]
         for n, port in enumerate(ports, 1):
             words += ["--", "add-port", name, port, "--", "set", "interface", port, f"ofport_request={n}"]
         self.vsctl(*words)
@@ -148,10 +151,10 @@ class Stack:
 
 
 @contextmanager
-def stack(kind: str, started: bool = True) -> Iterator[Stack]:
-    """A switch of `kind`, running if `started`; gone at the end."""
+def stack(kind: str, started: bool = True, dummy: bool = True) -> Iterator[Stack]:
+    """A switch of `kind`, running if `started`, on dummies or the userspace datapath; gone at the end."""
     with tempfile.TemporaryDirectory(prefix=f"vswitch-bench-{kind}-") as directory:
-        made = Stack(kind, Path(directory))
+        made = Stack(kind, Path(directory), dummy)
         try:
             if started:
                 made.start()
