@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+from vswitch.base.unixctl import CommandError
+from vswitch.cli.appctl import ask
+
 VSWITCH = (sys.executable, "-m", "vswitch")
 
 
@@ -79,3 +82,12 @@ def wait_until(condition: object, seconds: float = 15) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def answers(control: Path) -> bool:
+    """Whether the switch with that control socket is up. The socket is there earlier than that; then the
+    answer takes until the switch is up."""
+    try:
+        return bool(ask(str(control), "version"))
+    except (CommandError, OSError):
+        return False

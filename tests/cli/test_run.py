@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.sandbox import VSWITCH, Sandbox, wait_until
+from tests.cli.sandbox import VSWITCH, Sandbox, answers, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -58,7 +58,7 @@ class Running:
 
     def wait(self) -> None:
         """Until it answers; AssertionError with its log if it ended."""
-        wait_until(lambda: self.ctl.exists() or self.process.poll() is not None)
+        wait_until(lambda: answers(self.ctl) or self.process.poll() is not None)
         assert self.process.poll() is None, self.process.communicate()
 
     def appctl(self, *args: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.sandbox import VSWITCH, Sandbox, wait_until
+from tests.cli.sandbox import VSWITCH, Sandbox, answers, wait_until
 from tests.flood import FLOOD, FLOWS, RECEIVER, VICTIM
 
 pytestmark = pytest.mark.system
@@ -56,7 +56,7 @@ class Net:
         with log:
             self.process = subprocess.Popen(self.box.command(*VSWITCH, *words), stderr=log, text=True)
         process = self.process
-        wait_until(lambda: self.ctl.exists() or process.poll() is not None)
+        assert wait_until(lambda: answers(self.ctl) or process.poll() is not None), self.log()
         assert process.poll() is None, self.log()
 
     def log(self) -> str:

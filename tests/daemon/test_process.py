@@ -60,7 +60,8 @@ def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     for _ in range(400):
-        if (tmp_path / "test.ctl").exists() or process.poll() is not None:
+        log = tmp_path / "test.log"
+        if (log.exists() and "listening" in log.read_text()) or process.poll() is not None:
             break
         time.sleep(0.01)
     yield process

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.cli.sandbox import answers
 from tests.uml.inside.lab import ip
 
 
@@ -82,7 +83,7 @@ class Daemon:
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
         try:
-            wait_until("the daemon is up", lambda: self.ctl.exists() or self.process.poll() is not None)
+            wait_until("the daemon is up", lambda: answers(self.ctl) or self.process.poll() is not None)
             assert self.process.poll() is None, self.log()
         except BaseException:
             self.kill()
