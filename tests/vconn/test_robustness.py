@@ -16,6 +16,7 @@ from tests.vconn.running import Running
 from vswitch.base.clock import Clock
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
+from vswitch.ofproto.handlers import HANDLERS
 from vswitch.ofproto.ofconn import MAX_REPLIES, OfConn, async_dropped
 from vswitch.openflow.constants import OFPR_ACTION
 from vswitch.openflow.messages.packet import PacketIn
@@ -101,17 +102,19 @@ def test_a_flood_of_echo_requests_does_not_stall_another(switch: Running) -> Non
     other.close()
 
 
-def test_one_connection_is_served_a_bounded_number_a_turn(switch: Running) -> None:
+def test_one_connection_is_served_a_bounded_number_a_turn(
+    switch: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     peer = Peer.unix(switch.mgmt).hello()
     peer.echo()
-    handle = switch.bridge.connmgr.handle
+    handle = HANDLERS[EchoRequest]
     seen: list[int] = []
 
     def counting(*args: Any) -> Any:
         seen.append(switch.turns)
         return handle(*args)
 
-    switch.bridge.connmgr.handle = counting  # type: ignore[method-assign]
+    monkeypatch.setitem(HANDLERS, EchoRequest, counting)
     peer.send(*[message(4, ECHO_REQUEST)] * 500)
     switch.until(lambda: len(seen) == 500)
     assert max(seen.count(turn) for turn in set(seen)) <= MESSAGES_PER_RUN

@@ -302,6 +302,10 @@ class Classifier:
         found: list[ClsRule] = []
         mask = match.mask
         flow = match.flow
+        if mask.is_zero():
+            for subtable in self.order:
+                found.extend(subtable.rules())
+            return found
         for subtable in self.order:
             if not subtable.mask.covers(mask):
                 continue

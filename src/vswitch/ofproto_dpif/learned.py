@@ -14,7 +14,7 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.ofproto.rule import Rule
 from vswitch.openflow.action_query import flattened
-from vswitch.openflow.actions import Action, Actions, Learn
+from vswitch.openflow.actions import Action, Actions, Clone, Ct, Learn, WriteActions
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 
@@ -86,6 +86,12 @@ class LearnedCookies:
         """Keys whose last maker went, since the last `flush`."""
 
     def _count(self, actions: Iterable[Action], change: int) -> None:
+        for action in actions:
+            if isinstance(action, Learn | WriteActions | Clone | Ct):
+                self._count_all(actions, change)
+                return
+
+    def _count_all(self, actions: Iterable[Action], change: int) -> None:
         for action in flattened(actions):
             if isinstance(action, Learn) and action.delete_learned:
                 key = (action.table_id, action.cookie)

@@ -56,25 +56,60 @@ class AggregateStatsRequest:
     cookie_mask: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(init=False)
 class FlowStats:
     """One flow. `idle_age` and `hard_age` (s) need Nicira's form after NXT_FLOW_AGE, else None."""
 
     match: Match
-    actions: Actions = ()
-    priority: int = OFP_DEFAULT_PRIORITY
-    table_id: int = 0
-    cookie: int = 0
-    duration_sec: int = 0
-    duration_nsec: int = 0
-    idle_timeout: int = 0
-    hard_timeout: int = 0
-    idle_age: int | None = None
-    hard_age: int | None = None
-    importance: int = 0
-    flags: int = 0
-    packet_count: int = 0
-    byte_count: int = 0
+    actions: Actions
+    priority: int
+    table_id: int
+    cookie: int
+    duration_sec: int
+    duration_nsec: int
+    idle_timeout: int
+    hard_timeout: int
+    idle_age: int | None
+    hard_age: int | None
+    importance: int
+    flags: int
+    packet_count: int
+    byte_count: int
+
+    # Written out, since mypyc compiles it then: listings have them by the hundred thousand.
+    def __init__(
+        self,
+        match: Match,
+        actions: Actions = (),
+        priority: int = OFP_DEFAULT_PRIORITY,
+        table_id: int = 0,
+        cookie: int = 0,
+        duration_sec: int = 0,
+        duration_nsec: int = 0,
+        idle_timeout: int = 0,
+        hard_timeout: int = 0,
+        idle_age: int | None = None,
+        hard_age: int | None = None,
+        importance: int = 0,
+        flags: int = 0,
+        packet_count: int = 0,
+        byte_count: int = 0,
+    ) -> None:
+        self.match = match
+        self.actions = actions
+        self.priority = priority
+        self.table_id = table_id
+        self.cookie = cookie
+        self.duration_sec = duration_sec
+        self.duration_nsec = duration_nsec
+        self.idle_timeout = idle_timeout
+        self.hard_timeout = hard_timeout
+        self.idle_age = idle_age
+        self.hard_age = hard_age
+        self.importance = importance
+        self.flags = flags
+        self.packet_count = packet_count
+        self.byte_count = byte_count
 
 
 @dataclass(frozen=True)

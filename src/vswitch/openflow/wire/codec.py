@@ -85,14 +85,20 @@ _ANY_VERSION: Final = 4
 """Message types below this one are decoded in any version: they open the connection."""
 
 
-@dataclass(frozen=True)
+@dataclass(init=False)
 class Message:
     """A message as it came: who wrote it how (`version`, `xid`, `form`), and what it says (`body`)."""
 
     version: int
     xid: int
     body: Any
-    form: Form = Form.OPENFLOW
+    form: Form
+
+    def __init__(self, version: int, xid: int, body: Any, form: Form = Form.OPENFLOW) -> None:
+        self.version = version
+        self.xid = xid
+        self.body = body
+        self.form = form
 
 
 def decode(data: bytes, flow_mod_table_id: bool = False) -> Message:

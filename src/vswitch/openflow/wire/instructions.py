@@ -13,7 +13,7 @@ from vswitch.flow.match import Match
 from vswitch.openflow import actions as a
 from vswitch.openflow.actions import Action, Actions
 from vswitch.openflow.errors import OfpError
-from vswitch.openflow.wire.actions import check_list, get_action_list, get_actions, put_action_list
+from vswitch.openflow.wire.actions import check_list, get_action_list, put_action_list
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.put import Put
 from vswitch.openflow.wire.version import OFP10, OFP13, OFP14, OFP15
@@ -28,6 +28,12 @@ OFPIT_EXPERIMENTER: Final = 0xFFFF
 SIZES: Final = (0, 8, 24, -8, -8, 8, 8)
 """Instruction type -> its length (negative: the least that it may be)."""
 ORDER: Final = (OFPIT13_METER, 4, 5, 3, 2, 1)
+
+MAX_KNOWN: Final = 1024
+MAX_KNOWN_LEN: Final = 256
+_KNOWN: Final[tuple[dict[bytes, Actions], ...]] = ({}, {}, {}, {}, {}, {}, {})
+"""By version, what bytes that came lately say, up to `MAX_KNOWN`: flows by the thousand have the same few
+actions, which are then decoded once and kept once. (Actions never change.)"""
 
 
 def is_instruction(action: Action) -> bool:
@@ -97,10 +103,30 @@ def get_instructions(r: Reader, length: int, version: int) -> Actions:
     """The instructions in the next `length` bytes, in order of execution; in 1.0 the actions.
 
     OfpError: OFPBIC_BAD_LEN, OFPBIC_UNKNOWN_INST, OFPBIC_BAD_EXPERIMENTER, OFPBIC_DUP_INST, and those
-    of `get_actions`.
+    of `get_actions` and `check_list`.
     """
+    if length > MAX_KNOWN_LEN or length > r.end - r.pos:
+        return _get_instructions(r, length, version)
+    known = _KNOWN[version]
+    start = r.pos
+    data = r.raw(length)
+    actions = known.get(data)
+    if actions is None:
+        r.pos = start
+        actions = _get_instructions(r, length, version)
+        if len(known) >= MAX_KNOWN:
+            known.clear()
+        known[data] = actions
+    return actions
+
+
+def _get_instructions(r: Reader, length: int, version: int) -> Actions:
     if version == OFP10:
-        return get_actions(r, length, version)
+        if length & 7:
+            raise OfpError("OFPBRC_BAD_LEN", f"actions of {length} bytes")
+        in_flow = get_action_list(r.sub(length), version, 0)
+        check_list(in_flow, None, True)
+        return in_flow
     if length & 7:
         raise OfpError("OFPBIC_BAD_LEN", f"instructions of {length} bytes")
     body = r.sub(length, "OFPBIC_BAD_LEN")
