@@ -67,7 +67,8 @@ class Stack:
     def start_switch(self) -> subprocess.Popen[bytes]:
         """The switch alone; the process."""
         pidfile = self.directory / "ovs-vswitchd.pid"
-        switch = self.spawn(*self.vswitchd, f"--pidfile={pidfile}", f"unix:{self.directory}/db.sock")
+        arguments = (*self.vswitchd[1:], f"--pidfile={pidfile}", f"unix:{self.directory}/db.sock")
+        switch = self.spawn(self.vswitchd[0], *arguments, name="vswitchd")
         until("the switch's pidfile", lambda: pidfile.exists() or switch.poll() is not None)
         assert switch.poll() is None, self.log("vswitchd")
         return switch
@@ -76,10 +77,9 @@ class Stack:
         """The command line that runs `args` in the namespace."""
         return ["ip", "netns", "exec", self.name, *args]
 
-    def spawn(self, program: str, *args: str) -> subprocess.Popen[bytes]:
-        """Start a process in the namespace, its output in a file of `directory`."""
-        name = "vswitchd" if program == self.vswitchd[0] else Path(program).name
-        out = (self.directory / f"{name}.{len(self.processes)}.out").open("wb")
+    def spawn(self, program: str, *args: str, name: str = "") -> subprocess.Popen[bytes]:
+        """Start a process in the namespace, its output in a file that `log(name)` finds."""
+        out = (self.directory / f"{name or Path(program).name}.{len(self.processes)}.out").open("wb")
         process = subprocess.Popen(
             self.command(shutil.which(program, path=self.environment["PATH"]) or program, *args),
             env=self.environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
