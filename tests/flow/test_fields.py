@@ -12,11 +12,21 @@ from vswitch.flow.field import Field
 from vswitch.flow.fields import FIELDS, N_WORDS, PART_BY_NAME, PARTS, STAGE_ENDS, by_name
 from vswitch.flow.flow import Flow
 
-EVERYTHING = FIELDS + PARTS
+OPTIONS = [
+    by_name("tun_metadata0").at_cells((3,)),
+    by_name("tun_metadata1").at_cells((4,)),
+    by_name("tun_metadata2").at_cells((5, 6, 7)),
+    by_name("tun_metadata5").at_cells((1, 63, 0)),
+    by_name("tun_metadata63").at_cells(tuple(range(8, 39))),
+]
+"""Tunnel options as a switch places them: in one piece or not."""
+EVERYTHING = [field for field in FIELDS if field.option < 0] + OPTIONS + PARTS
 
 
 def places(field: Field) -> set[tuple[int, int]]:
     """The (word, bit) pairs that the field occupies."""
+    if field.option >= 0:
+        return {(cell // 2, bit + (0 if cell % 2 else 32)) for cell in field.cells for bit in range(32)}
     if field.n_words > 1:
         return {(field.word + n, bit) for n in range(field.n_words) for bit in range(64)}
     return {(field.word, field.shift + bit) for bit in range(field.n_stored)}
@@ -89,6 +99,24 @@ def test_shorthands_read_and_write_the_field_of_their_name(name: str) -> None:
             assert [w | m for w, m in zip(flow.words, mask.words, strict=True)] == [-1] * N_WORDS
 
 
+def test_an_option_without_a_place_reads_as_0_and_writing_it_does_nothing() -> None:
+    field = by_name("tun_metadata7")
+    flow = Flow()
+    flow.set(field, field.ones)
+    flow.set_ones(field)
+    assert (field.n_bits, flow.get(field), flow.is_zero()) == (992, 0, True)
+
+
+def test_an_option_is_there_or_not() -> None:
+    flow = Flow()
+    for option in (0, 31, 32, 63):
+        flow.set_option(option)
+    assert [n for n in range(64) if flow.has_option(n)] == [0, 31, 32, 63]
+    flow.set_option(63, False)
+    assert not flow.has_option(63)
+    assert flow.get(PART_BY_NAME["tun_metadata_present"]) == 1 << 32 | 1 << 31 | 1
+
+
 def test_stages_follow_each_other_to_the_end() -> None:
     assert sorted(STAGE_ENDS) == list(STAGE_ENDS)
     assert STAGE_ENDS[-1] == N_WORDS
@@ -154,4 +182,5 @@ def test_a_field_is_as_ovs_fields_documents_it(row: list[str]) -> None:
     field, *others = {by_name(name) for name in names.split()}
     assert others == []
     masking = "maskable" if field.maskable else "exact"
-    assert [f"{field.n_bits} bits", masking, "read/write" if field.writable else "read-only"] == wanted
+    n_bits = 16 if field.name == "tun_flags" else field.n_bits  # of which "only 1 may be nonzero"
+    assert [f"{n_bits} bits", masking, "read/write" if field.writable else "read-only"] == wanted

@@ -6,8 +6,10 @@ from tests.oracle.compare import difference
 from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
 from tests.oracle.setup import Bridge, Port, Query, Setup
+from vswitch.openflow.messages.nicira import NXTTMC_ADD, TlvMap, TlvTableMod
 
 OPTIONS = "{class=0xffff,type=0,len=4}->tun_metadata0,{class=0xffff,type=1,len=4}->tun_metadata1"
+MAPS = (TlvMap(0xFFFF, 0, 4, 0), TlvMap(0xFFFF, 1, 4, 1))
 FLOWS = [
     "in_port=1,tcp actions=set_field:0x5->tun_metadata0,move:tun_metadata0[0..15]->reg0[0..15],"
     "delete_field:tun_metadata0,move:tun_metadata0[0..15]->reg1[0..15],output:2",
@@ -25,6 +27,7 @@ def test_options_are_set_and_deleted(real: RealSwitch) -> None:
         real.configure(SETUP)
         ours.configure(SETUP)
         real.run("ovs-ofctl", "add-tlv-map", "br0", OPTIONS)
+        ours.ofprotos.all_ofproto_dpifs["br0"].tlv.mod(TlvTableMod(NXTTMC_ADD, MAPS))
         for switch in (real, ours):
             switch.set_flows("br0", FLOWS, "OpenFlow13")
         for packet in ("in_port=1,tcp", "in_port=1,udp", "in_port=1,icmp"):

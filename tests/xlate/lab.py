@@ -14,6 +14,7 @@ from vswitch.ofproto.groups import Groups
 from vswitch.ofproto.meters import Meters
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import Tables
+from vswitch.ofproto.tlv import TlvTable
 from vswitch.ofproto_dpif import mirror as mirror_ops
 from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
 from vswitch.ofproto_dpif.mirror import MAX_MIRRORS, Mirror
@@ -69,9 +70,11 @@ class Bridge:
         self.mirrors: list[Mirror | None] = [None] * MAX_MIRRORS
         self.has_mirrors = False
         self.mac_learning = MacLearning()
+        self.tlv = TlvTable()
         self.frag_handling = "normal"
         self.forward_bpdu = False
         self.wants_packet_in_on_miss = False
+        self.miss_tag = 0
         self.has_in_band = False
         self.ipfix = None
         self.vlandev_map: dict[int, tuple[int, int]] = {}

@@ -117,6 +117,8 @@ class Field:
         special: int,
         index: int,
         ones: int = 0,
+        option: int = -1,
+        cells: tuple[int, ...] = (),
     ) -> None:
         self.name = name
         self.aliases = aliases
@@ -125,7 +127,7 @@ class Field:
         self.n_stored = n_stored
         self.word: i64 = word
         self.shift: i64 = shift
-        self.n_words: i64 = 1 if n_stored <= 64 else (n_stored + 63) // 64
+        self.n_words: i64 = 0 if option >= 0 else 1 if n_stored <= 64 else (n_stored + 63) // 64
         self.ones = ones or (1 << n_stored) - 1
         """All stored bits set: the field's exact-match mask. nw_tos lacks the two ECN bits."""
         self.word_ones: i64 = self.ones if n_stored < 63 else -1
@@ -144,11 +146,24 @@ class Field:
         self.special: i64 = special
         self.index = index
         """The field's place in `fields.FIELDS`, -1 for parts of a flow that are no match fields."""
+        self.option: i64 = option
+        """N for tun_metadataN, -1 for every other field. An option's place is `cells`, `n_words` is 0."""
+        self.cells = cells
+        """Where a tunnel option lies: 32-bit cells of the flow's first words, the most significant first.
+        Empty for one whose length nobody has said: it reads as 0, and writing it does nothing."""
 
     @property
     def prereqs(self) -> tuple[Prereq, ...]:
         """The prerequisite as a tuple, empty for none."""
         return () if self.prereq is Prereq.NONE else (self.prereq,)
+
+    def at_cells(self, cells: tuple[int, ...]) -> Field:
+        """This tunnel option where a switch has it: as long as `cells`, in them."""
+        n_bits = 32 * len(cells)
+        return Field(
+            self.name, self.word, 0, n_bits, 4 * len(cells), n_bits, self.fmt, self.prereq, self.maskable,
+            self.writable, self.aliases, self.oxm, self.nl, 0, self.index, 0, self.option, cells,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<field {self.name}>"

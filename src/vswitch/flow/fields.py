@@ -5,8 +5,8 @@ Everything else that knows of fields derives from it: masks, text, OXM, Netlink 
 OpenFlow cannot name but a datapath matches (the second VLAN tag, further MPLS labels, tunnel
 ports, the IGMP group).
 
-Tunnel options: a switch may bind each of tun_metadata0..63 to up to 124 bytes of 256 in all. Here
-each has 4 bytes of its own, so that a flow's layout never changes; a wider value is an error.
+Tunnel options: a switch may bind each of tun_metadata0..63 to up to 124 bytes of 256 in all. The
+fields here have no place; `Field.at_cells` is one that has, as a switch's TLV table chose it.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ def _add(
     n_bytes: int = 0,
     special: Special = Special.PLAIN,
     ones: int = 0,
+    option: int = -1,
 ) -> None:
     """Register a match field; `access` has "m" if it is maskable and "w" if it is writable."""
     size = n_bytes or {20: 4, 24: 4}.get(n_bits, (n_bits + 7) // 8)
@@ -82,7 +83,7 @@ def _add(
         Field(
             name, word, shift, n_bits, size, stored or n_bits, fmt, prereq, "m" in access, "w" in access,
             aka, tuple(_oxm(text) for text in oxm), _slots(nl), special,
-            len(FIELDS), ones,
+            len(FIELDS), ones, option,
         )
     )  # fmt: skip
 
@@ -108,8 +109,8 @@ _add("tun_ipv6_src", at.W_TUN_IPV6_SRC, 0, 128, IP6, NONE, "mw", "NXM_NX_TUN_IPV
      nl=(key.TUNNEL, key.TUN_IPV6_SRC, 0, 16))  # fmt: skip
 _add("tun_ipv6_dst", at.W_TUN_IPV6_DST, 0, 128, IP6, NONE, "mw", "NXM_NX_TUN_IPV6_DST 110 2.5",
      nl=(key.TUNNEL, key.TUN_IPV6_DST, 0, 16))  # fmt: skip
-_add("tun_flags", at.W_TUN_FLAGS, at.S_TUN_FLAGS, 16, Format.TUN_FLAGS, NONE, "mw",
-     "NXM_NX_TUN_FLAGS 104 2.5", stored=1)  # fmt: skip
+_add("tun_flags", at.W_TUN_FLAGS, at.S_TUN_FLAGS, 1, Format.TUN_FLAGS, NONE, "mw",
+     "NXM_NX_TUN_FLAGS 104 2.5", n_bytes=2)  # fmt: skip
 _add("tun_ttl", at.W_TUN_TTL, at.S_TUN_TTL, 8, DEC, NONE, "", nl=(key.TUNNEL, key.TUN_TTL, 0, 1))
 _add("tun_tos", at.W_TUN_TOS, at.S_TUN_TOS, 8, DEC, NONE, "", nl=(key.TUNNEL, key.TUN_TOS, 0, 1))
 _add("tun_gbp_id", at.W_TUN_EXT, at.S_TUN_GBP_ID, 16, DEC, NONE, "mw", "NXM_NX_TUN_GBP_ID 38 2.4")
@@ -125,8 +126,8 @@ _add("tun_gtpu_flags", at.W_TUN_EXT, at.S_TUN_GTPU_FLAGS, 8, HEX, NONE, "m",
 _add("tun_gtpu_msgtype", at.W_TUN_EXT, at.S_TUN_GTPU_MSGTYPE, 8, DEC, NONE, "m",
      "NXOXM_ET_GTPU_MSGTYPE 16 2.13", nl=(key.TUNNEL, key.TUN_GTPU_OPTS, 1, 1))  # fmt: skip
 for _n in range(N_TUN_METADATA):
-    _add(f"tun_metadata{_n}", at.W_TUN_METADATA + _n // 2, 0 if _n & 1 else 32, 992, HEX, NONE, "mw",
-         f"NXM_NX_TUN_METADATA{_n} {40 + _n} 2.5", stored=32)  # fmt: skip
+    _add(f"tun_metadata{_n}", at.W_TUN_METADATA, 0, 992, HEX, NONE, "mw",
+         f"NXM_NX_TUN_METADATA{_n} {40 + _n} 2.5", option=_n)  # fmt: skip
 
 # Metadata.
 _add("in_port", at.W_IN_PORT, at.S_IN_PORT, 16, Format.OFP_PORT, NONE, "w", "NXM_OF_IN_PORT 0 1.1",

@@ -49,6 +49,28 @@ def port_from_oxm(port: i64) -> i64:
     return -1
 
 
+def _get_cells(words: vec[i64], cells: tuple[int, ...]) -> int:
+    """The value in 32-bit `cells` of `words`, of which cell 0 is word 0's upper half."""
+    value = 0
+    for number in cells:
+        cell: i64 = number
+        word = words[cell >> 1]
+        value = (value << 32) | int((word if cell & 1 else word >> 32) & 0xFFFFFFFF)
+    return value
+
+
+def _set_cells(words: vec[i64], cells: tuple[int, ...], value: int) -> None:
+    for number in reversed(cells):
+        cell: i64 = number
+        low: i64 = value & 0xFFFFFFFF
+        word = words[cell >> 1]
+        if cell & 1:
+            words[cell >> 1] = (word >> 32) << 32 | low
+        else:
+            words[cell >> 1] = ((low ^ 0x80000000) - 0x80000000) << 32 | (word & 0xFFFFFFFF)
+        value >>= 32
+
+
 @final
 class Flow:
     """A packet's headers and metadata, or a mask over them. `words` has `N_WORDS` words."""
@@ -82,6 +104,8 @@ class Flow:
             if field.special == 1:
                 return ports_to_oxm(value)
             return value
+        if n_words == 0:
+            return _get_cells(words, field.cells)
         big = 0
         i: i64 = 0
         while i < n_words:
@@ -110,6 +134,9 @@ class Flow:
             if special >= 2:
                 words[at.W_VLAN_TCI] |= i64(at.VLAN_CFI) << at.S_VLAN_TCI
             return
+        if n_words == 0:
+            _set_cells(words, field.cells, value)
+            return
         i: i64 = n_words - 1
         while i >= 0:
             words[w + i] = signed64(value & 0xFFFFFFFFFFFFFFFF)
@@ -122,6 +149,9 @@ class Flow:
         w = field.word
         if field.n_words == 1:
             words[w] |= field.in_place
+            return
+        if field.n_words == 0:
+            _set_cells(words, field.cells, field.ones)
             return
         i: i64 = 0
         while i < field.n_words:
@@ -139,11 +169,26 @@ class Flow:
                 small: i64 = bits & field.ones
                 words[w] |= ((small ^ field.sign) - field.sign) << field.shift
             return
+        if field.n_words == 0:
+            _set_cells(words, field.cells, _get_cells(words, field.cells) | bits)
+            return
         i: i64 = field.n_words - 1
         while i >= 0:
             words[w + i] |= signed64(bits & 0xFFFFFFFFFFFFFFFF)
             bits >>= 64
             i -= 1
+
+    def has_option(self, option: i64) -> bool:
+        """Whether the packet has tunnel option tun_metadata`option`; in a mask, whether that matters."""
+        return (self.words[at.W_TUN_METADATA_PRESENT] >> option) & 1 != 0
+
+    def set_option(self, option: i64, present: bool = True) -> None:
+        """Say that the packet has tunnel option tun_metadata`option`, or not."""
+        bit = signed64(1 << int(option))
+        if present:
+            self.words[at.W_TUN_METADATA_PRESENT] |= bit
+        else:
+            self.words[at.W_TUN_METADATA_PRESENT] &= ~bit
 
     def bits(self, field: Field) -> int:
         """The field's stored bits as they lie, whatever its `special`: its mask, in a mask."""

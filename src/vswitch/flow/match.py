@@ -6,7 +6,7 @@ Text is in `match_text.py` (parse) and `text.py` (print). Compiled by mypyc.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from typing import TypeAlias, final
 
 from mypy_extensions import i64
 
@@ -17,13 +17,28 @@ from vswitch.flow.flow import Flow
 _VLAN_EXISTS = at.VLAN_CFI
 
 
+TunOption: TypeAlias = tuple[int, int, int]
+"""What a match says of a tunnel option: (value, mask, bytes). Mask -1 is all of it, 0 only that the packet
+has it; -1 bytes: how long it is, and where in the flow, only a switch's TLV table knows."""
+
+
+def tun_option_size(value: int, mask: int) -> int:
+    """In how many bytes a tunnel option's value and mask can be written; at least one."""
+    return max(1, ((value if mask < 0 else value | mask).bit_length() + 7) // 8)
+
+
 @final
 class Match:
-    """The flows that agree with `flow` in the bits of `mask`. `flow` has no bit that `mask` lacks."""
+    """The flows that agree with `flow` in the bits of `mask`. `flow` has no bit that `mask` lacks.
+
+    `options` has what is said of tunnel options, by number of tun_metadata field; None for nothing. What a
+    switch matches is in `flow` and `mask` too, the rest waits to be bound by its TLV table.
+    """
 
     def __init__(self, flow: Flow | None = None, mask: Flow | None = None) -> None:
         self.mask: Flow = Flow() if mask is None else mask
         self.flow: Flow = Flow() if flow is None else flow
+        self.options: dict[int, TunOption] | None = None
         if flow is not None:
             self.flow.and_(self.mask)
 
@@ -32,6 +47,7 @@ class Match:
         other = Match()
         other.flow = self.flow.copy()
         other.mask = self.mask.copy()
+        other.options = self.options
         return other
 
     def set(self, field: Field, value: int, mask: int | None = None) -> None:
@@ -40,6 +56,9 @@ class Match:
         `mask` None is an exact match, 0 none at all. dl_vlan 0xffff matches "no tag"; another
         dl_vlan, or a priority, also says that there is a tag.
         """
+        if field.option >= 0:
+            self._set_option(field, value, mask)
+            return
         flow = self.flow
         wc = self.mask
         special = field.special
@@ -65,6 +84,21 @@ class Match:
         wc.set(field, bits)
         flow.set(field, value & bits)
 
+    def _set_option(self, field: Field, value: int, mask: int | None) -> None:
+        """Match a tunnel option; with mask 0, match that the packet has it."""
+        options = {} if self.options is None else self.options.copy()
+        bits = field.ones if mask is None else mask & field.ones
+        value &= bits
+        exact = bits == field.ones
+        placed = len(field.cells) > 0
+        options[int(field.option)] = (value, -1 if exact else bits, 4 * len(field.cells) if placed else -1)
+        self.options = options
+        if placed:
+            self.mask.set(field, bits)
+            self.flow.set(field, value)
+            self.mask.set_option(field.option)
+            self.flow.set_option(field.option)
+
     def set_flow_word(self, word: int, value: int, mask: int) -> None:
         """Match one whole word of the flow; `value` and `mask` are signed."""
         bits: i64 = mask
@@ -74,7 +108,13 @@ class Match:
 
     def wildcard(self, field: Field) -> None:
         """Match any value of `field`."""
-        self.set(field, 0, 0)
+        if field.option < 0:
+            self.set(field, 0, 0)
+        elif self.options is not None:
+            self.options = {n: said for n, said in self.options.items() if n != int(field.option)}
+            for part in (self.mask, self.flow):
+                part.set(field, 0)
+                part.set_option(field.option, False)
 
     def matches(self, flow: Flow) -> bool:
         """Whether `flow` is one of the flows."""
@@ -91,7 +131,8 @@ class Match:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Match):
             return NotImplemented
-        return self.mask == other.mask and self.flow == other.flow
+        same = self.mask == other.mask and self.flow == other.flow
+        return same and (self.options or None) == (other.options or None)
 
     def __hash__(self) -> int:
         return (self.flow.hash() * 31 + self.mask.hash()) & 0x7FFFFFFF

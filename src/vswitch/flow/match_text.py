@@ -7,14 +7,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field
 from vswitch.flow.fields import BY_OXM_NAME, by_name
 from vswitch.flow.flow import Flow
-from vswitch.flow.match import Match
+from vswitch.flow.match import Match, tun_option_size
 from vswitch.flow.prereq import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
@@ -56,6 +56,8 @@ PROTOCOLS: Final[dict[str, tuple[int, int | None]]] = {
 }
 """Shorthand -> (Ethernet type, IP protocol)."""
 
+MAX_TUN_METADATA_SPACE: Final = 256
+"""Bytes of tunnel options that one match may speak of."""
 _ETH_TYPE: Final = by_name("eth_type")
 _NW_PROTO: Final = by_name("nw_proto")
 _PACKET_TYPE: Final = by_name("packet_type")
@@ -93,8 +95,23 @@ def parse_match_word(match: Match, word: Word, ports: Mapping[str, int] | None =
     if not text and field is _IN_PORT:
         raise FlowSyntaxError("0/0: invalid or unknown port for in_port", "")
     value, mask = parse_value(field, text, ports)
+    if field.option >= 0:
+        _check_option(match, field, value, mask)
     match.set(field, value, None if mask == field.ones else mask)
     return True
+
+
+def _check_option(match: Match, field: Field, value: int, mask: int) -> None:
+    """FlowSyntaxError: `match` can't say something of one more tunnel option."""
+    options = match.options
+    if options is None:
+        return
+    if int(field.option) in options:
+        raise FlowSyntaxError(f"field {field.name} set multiple times", field.name)
+    used = sum(tun_option_size(said[0], said[1]) for said in options.values() if said[1])
+    if mask and used + tun_option_size(value, -1 if mask == field.ones else mask) > MAX_TUN_METADATA_SPACE:
+        message = f"exceeds maximum size for tunnel metadata (used {used}, max {MAX_TUN_METADATA_SPACE})"
+        raise FlowSyntaxError(f"field {field.name} {message}", field.name)
 
 
 def parse_match(text: str, ports: Mapping[str, int] | None = None) -> Match:
@@ -175,9 +192,12 @@ def normalize(match: Match) -> bool:
     return True
 
 
-def parse_exact_flow(text: str, ports: Mapping[str, int] | None = None) -> Flow:
+def parse_exact_flow(
+    text: str, ports: Mapping[str, int] | None = None, options: Sequence[Field] = ()
+) -> Flow:
     """One packet's flow, as `ofproto/trace` reads it: no masks, prerequisites before dependents.
 
+    `options` are the tunnel options that the switch knows; others are ignored, as in Open vSwitch.
     Without in_port it is `layout.PORT_NONE`. FlowSyntaxError points at the bad word; its message
     is what Open vSwitch puts after the text.
     """
@@ -194,7 +214,7 @@ def parse_exact_flow(text: str, ports: Mapping[str, int] | None = None) -> Flow:
                     raise FlowSyntaxError(message, word.key, text, word.position)
                 flow.nw_proto = shorthand[1]
             continue
-        _set_exact(flow, word, text, ports)
+        _set_exact(flow, word, text, ports, options)
     if flow.in_port == 0:
         flow.in_port = at.PORT_NONE
     if flow.vlan_tci and not flow.vlan_tpid:
@@ -202,14 +222,16 @@ def parse_exact_flow(text: str, ports: Mapping[str, int] | None = None) -> Flow:
     return flow
 
 
-def _set_exact(flow: Flow, word: Word, text: str, ports: Mapping[str, int] | None) -> None:
+def _set_exact(
+    flow: Flow, word: Word, text: str, ports: Mapping[str, int] | None, options: Sequence[Field]
+) -> None:
     key = word.key
     field = field_by_text_name(key)
     if field is None:
         raise FlowSyntaxError(f"unknown field {key}", key, text, word.position)
     if not prereqs_ok(field, flow):
         raise FlowSyntaxError(f"prerequisites not met for setting {key}", key, text, word.position)
-    if flow.bits(field):
+    if flow.bits(field) or (field.option >= 0 and flow.has_option(field.option)):
         raise FlowSyntaxError(f"field {key} set multiple times", key, text, word.position)
     try:
         value, mask = parse_value(field, word.value or "0/0", ports)
@@ -220,4 +242,10 @@ def _set_exact(flow: Flow, word: Word, text: str, ports: Mapping[str, int] | Non
         raise FlowSyntaxError(
             f"bad value for {key} ({word.value}: wildcards not allowed here)", word.value, text, word.value_at
         )
+    if field.option >= 0:
+        for known in options:
+            if known.option == field.option:
+                flow.set(known, value)
+                flow.set_option(known.option)
+        return
     flow.set(field, value)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from vswitch.flow import layout as at
-from vswitch.flow.fields import FIELDS, N_REGS, N_TUN_METADATA, PART_BY_NAME, by_name
+from vswitch.flow.field import Field
+from vswitch.flow.fields import FIELDS, N_REGS, PART_BY_NAME, by_name
 from vswitch.flow.flags import (
     CT_STATE_NAMES,
     TCP_FLAG_NAMES,
@@ -14,7 +15,7 @@ from vswitch.flow.flags import (
     format_flags_masked,
 )
 from vswitch.flow.flow import Flow
-from vswitch.flow.match import Match
+from vswitch.flow.match import Match, TunOption, tun_option_size
 from vswitch.flow.prereq import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
@@ -51,15 +52,16 @@ _TYPE_NAMES = {
 }  # fmt: skip
 _ALL_TUN_FLAGS = PART_BY_NAME["tun_all_flags"]
 _REGS = [by_name(f"reg{n}") for n in range(N_REGS)]
-_TUN_METADATA = [by_name(f"tun_metadata{n}") for n in range(N_TUN_METADATA)]
 
 
 class _Printer:
     """The parts of one match's text, in order. Each method adds one field if the mask has bits of it."""
 
-    def __init__(self, flow: Flow, mask: Flow) -> None:
+    def __init__(self, flow: Flow, mask: Flow, options: list[str]) -> None:
         self.flow = flow
         self.mask = mask
+        self.options = options
+        """The tunnel options, which only who called knows where to find."""
         self.out: list[str] = []
 
     def _get(self, name: str) -> tuple[int, int, int]:
@@ -188,9 +190,7 @@ class _Printer:
         self.hex("gtpu_flags", "tun_gtpu_flags")
         self.dec("gtpu_msgtype", "tun_gtpu_msgtype")
         self.flags("tun_flags", "tun_all_flags", TUN_FLAG_NAMES, at.TUN_F_ALL)
-        for field in _TUN_METADATA:
-            if self.mask.bits(field):
-                self.hex(field.name)
+        self.out += self.options
 
     def nsh(self) -> None:
         """The NSH header."""
@@ -272,8 +272,38 @@ def _transport(p: _Printer, dl_type: int) -> None:
         p.flags("tcp_flags", "tcp_flags", TCP_FLAG_NAMES, 0xFFF)
 
 
-def _format(flow: Flow, mask: Flow, ports: Mapping[int, str] | None) -> list[str]:
-    p = _Printer(flow, mask)
+def _matched_options(options: dict[int, TunOption]) -> list[str]:
+    """What a match says of tunnel options. A mask is not told from an exact value of its width as long
+    as nobody said how long the option is."""
+    out = []
+    for n in sorted(options):
+        value, mask, size = options[n]
+        if mask == 0:
+            out.append(f"tun_metadata{n}")
+            continue
+        width = size if size >= 0 else tun_option_size(value, mask)
+        exact = mask < 0 or mask == (1 << 8 * width) - 1
+        out.append(f"tun_metadata{n}={c_hex(value)}" + ("" if exact else f"/{c_hex(mask)}"))
+    return out
+
+
+def _packet_options(flow: Flow, mask: Flow, options: Sequence[Field]) -> list[str]:
+    """The bits of a packet's tunnel options that `mask` has; NP is an option that is not present."""
+    out = []
+    for field in options:
+        if not mask.has_option(field.option):
+            continue
+        if not flow.has_option(field.option):
+            out.append(f"{field.name}=NP")
+            continue
+        bits = mask.bits(field)
+        text = f"={c_hex(flow.bits(field) & bits)}" if bits else ""
+        out.append(field.name + text + ("" if bits in (0, field.ones) else f"/{c_hex(bits)}"))
+    return out
+
+
+def _format(flow: Flow, mask: Flow, ports: Mapping[int, str] | None, options: list[str]) -> list[str]:
+    p = _Printer(flow, mask, options)
     _metadata(p, format_port(flow.actset_output, ports))
     dl_type = effective_dl_type(flow) if mask.packet_type else flow.dl_type
     type_said, proto_said = _protocol(p, dl_type)
@@ -324,12 +354,18 @@ def format_match(match: Match, priority: int | None = None, ports: Mapping[int, 
     `priority` is printed unless it is None or the default; `ports` names OpenFlow ports.
     """
     out = [] if priority is None or priority == DEFAULT_PRIORITY else [f"priority={priority}"]
-    return ",".join(out + _format(match.flow, match.mask, ports))
+    options = _matched_options(match.options) if match.options else []
+    return ",".join(out + _format(match.flow, match.mask, ports, options))
 
 
-def format_megaflow(flow: Flow, mask: Flow, ports: Mapping[int, str] | None = None) -> str:
-    """The bits of `flow` that `mask` has, as `ofproto/trace` prints its "Megaflow:" line."""
-    return ",".join(_format(flow.masked(mask), mask, ports))
+def format_megaflow(
+    flow: Flow, mask: Flow, ports: Mapping[int, str] | None = None, options: Sequence[Field] = ()
+) -> str:
+    """The bits of `flow` that `mask` has, as `ofproto/trace` prints its "Megaflow:" line.
+
+    `options` are the tunnel options of the flow's switch, by number.
+    """
+    return ",".join(_format(flow.masked(mask), mask, ports, _packet_options(flow, mask, options)))
 
 
 _SHOWN_IF_NONZERO = [
@@ -345,7 +381,7 @@ _TUNNEL_FIELDS = [
 ]  # fmt: skip
 
 
-def packet_mask(flow: Flow) -> Flow:
+def packet_mask(flow: Flow, options: Sequence[Field] = ()) -> Flow:
     """The mask of every field that a packet with `flow` has, apart from metadata that is zero."""
     mask = Flow()
     for field in _SHOWN_IF_NONZERO:
@@ -360,10 +396,10 @@ def packet_mask(flow: Flow) -> Flow:
         mask.set(_ALL_TUN_FLAGS, at.TUN_F_ALL)
         if flow.get(_ALL_TUN_FLAGS) & at.TUN_F_KEY:
             mask.set_ones(by_name("tun_id"))
-        present = flow.get(PART_BY_NAME["tun_metadata_present"])
-        for n, field in enumerate(_TUN_METADATA):
-            if present >> n & 1:
+        for field in options:
+            if flow.has_option(field.option):
                 mask.set_ones(field)
+                mask.set_option(field.option)
     elif flow.tun_id:
         mask.set_ones(by_name("tun_id"))
     if flow.packet_type == 0:
@@ -427,6 +463,12 @@ def _mask_transport(flow: Flow, mask: Flow) -> None:
         mask.set_ones(PART_BY_NAME["igmp_group_ip4"])
 
 
-def format_flow(flow: Flow, ports: Mapping[int, str] | None = None) -> str:
-    """One packet's flow, as `ofproto/trace` prints it after "Flow: "."""
-    return ",".join(_format(flow, packet_mask(flow), ports))
+def format_flow(
+    flow: Flow, ports: Mapping[int, str] | None = None, options: Sequence[Field] = ()
+) -> str:
+    """One packet's flow, as `ofproto/trace` prints it after "Flow: ".
+
+    `options` are the tunnel options of the flow's switch, by number.
+    """
+    mask = packet_mask(flow, options)
+    return ",".join(_format(flow, mask, ports, _packet_options(flow, mask, options)))

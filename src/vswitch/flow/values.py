@@ -201,9 +201,6 @@ def _parse_number(field: Field, text: str) -> tuple[int, int]:
     limit = 1 << 8 * field.n_bytes
     if value >= limit:
         raise FlowSyntaxError(f"{text}: value too large for {field.n_bytes}-byte field {field.name}", text)
-    if field.n_bits > 128 and value > field.ones:
-        size = field.n_stored // 8
-        raise FlowSyntaxError(f"{text}: value too large for {size}-byte field {field.name}", text)
     if not slash:
         return (value if field.special == 2 else value & field.ones), field.ones
     mask = parse_integer(mask_text)

@@ -94,6 +94,7 @@ class Monitors:
                 continue
             if wanted.table_id != OFPTT_ALL and wanted.table_id >= n_tables:
                 raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {wanted.table_id}")
+            self.ofconn.connmgr.ofproto.tlv.bind_match(wanted.match)
             monitor = Monitor(
                 wanted.match, wanted.flags, wanted.table_id, wanted.out_port, wanted.out_group
             )

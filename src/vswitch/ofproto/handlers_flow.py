@@ -34,9 +34,9 @@ def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> N
     if (fm.table_id == OFPTT_ALL and version != OFP10 and form is Form.OPENFLOW
             and (version == OFP11 or fm.command not in DELETES)):
         raise OfpError("OFPFMFC_BAD_TABLE_ID", "every table")
+    ofproto.tlv.bind_flow_mod(fm)
     if fm.command in DELETES:
         return
-    ofproto.tlv.check(fm.match)
     if fm.actions:
         check_actions(fm.actions, fm.match, ofproto.max_ports, fm.table_id, strict=version != OFP10)
     if fm.buffer_id != NO_BUFFER:
@@ -56,6 +56,7 @@ def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 
 def _selected(ofproto: Ofproto, request: f.FlowStatsRequest | f.AggregateStatsRequest) -> list[Rule]:
+    ofproto.tlv.bind_match(request.match)
     ofproto.push_stats()
     return ofproto.tables.collect(
         request.match, request.table_id, request.cookie, request.cookie_mask,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vswitch.ofproto.tlv import options_in_use
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import nicira as n
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 def tlv_table_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Change what tun_metadata fields stand for."""
     ofproto = ofconn.connmgr.ofproto
-    ofproto.tlv.mod(message.body)
+    adds = message.body.command == n.NXTTMC_ADD
+    ofproto.tlv.mod(message.body, () if adds else options_in_use(ofproto.tables.rules(hidden=True)))
     ofproto.tables_reconfigured()
     return ()
 

@@ -152,6 +152,8 @@ def check_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> None:
         raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {out.buffer_id}")
     if not PIPELINE.covers(out.metadata.mask):
         raise OfpError("OFPBRC_PIPELINE_FIELDS_ONLY", f"packet-out with {out.metadata}")
+    ofproto.tlv.bind_match(out.metadata)
+    ofproto.tlv.bind_actions(out.actions)
     check_actions(out.actions, out.metadata, ofproto.max_ports, strict=version != OFP10)
     ofproto.check_references(out.actions)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from vswitch.flow.field import Field
@@ -16,7 +17,7 @@ _PACKET_TYPE: Final = by_name("packet_type")
 _NAMES: Final = (
     "tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_flags",
     "tun_gbp_id", "tun_gbp_flags", "tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid",
-    *(f"tun_metadata{i}" for i in range(64)), *(f"reg{i}" for i in range(16)),
+    *(f"reg{i}" for i in range(16)),
     "metadata", "pkt_mark", "ct_state", "ct_zone", "ct_mark", "ct_label",
 )  # fmt: skip
 _CT_TUPLE: Final = tuple(
@@ -38,14 +39,19 @@ def _by_word() -> dict[int, tuple[Field, ...]]:
 
 
 _FIELDS: Final = _by_word()
-_WORDS: Final = tuple(word for word in sorted(_FIELDS) if word != W_TUN_METADATA_PRESENT)
+_WORDS: Final = tuple(sorted(_FIELDS))
 
 
-def metadata_of(flow: Flow) -> Match:
-    """The pipeline fields of `flow`, as a match; in_port is always in it."""
+def metadata_of(flow: Flow, options: Sequence[Field] = ()) -> Match:
+    """The pipeline fields of `flow`, as a match; in_port is always in it. `options` are the tunnel options
+    that the switch knows (`TlvTable.options`)."""
     match = Match()
     match.set(IN_PORT, flow.in_port)
     words = flow.words
+    if words[W_TUN_METADATA_PRESENT]:
+        for field in options:
+            if flow.has_option(field.option):
+                match.set(field, flow.get(field))
     for word in _WORDS:
         if words[word]:
             for field in _FIELDS[word]:

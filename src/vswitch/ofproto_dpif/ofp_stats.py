@@ -73,8 +73,9 @@ def queue_stats(ofproto: OfprotoDpif, number: int) -> list[QueueStats]:
 def send_packet_in(ofproto: OfprotoDpif, packet_in: SendPacketIn) -> bool:
     """Give a packet to the controllers that want it; whether any did."""
     message = PacketIn(
-        packet_in.packet, len(packet_in.packet), packet_in.reason, metadata_of(packet_in.flow),
-        packet_in.table_id, None if packet_in.cookie == NO_COOKIE else packet_in.cookie,
+        packet_in.packet, len(packet_in.packet), packet_in.reason,
+        metadata_of(packet_in.flow, ofproto.tlv.options), packet_in.table_id,
+        None if packet_in.cookie == NO_COOKIE else packet_in.cookie,
         userdata=packet_in.userdata, continuation=packet_in.continuation,
     )  # fmt: skip
     return ofproto.connmgr.send_packet_in(

@@ -264,6 +264,7 @@ class OfprotoDpif(Ofproto):
         bad = unsupported(flow_mod.actions)
         if bad is not None:
             raise OfpError("OFPBAC_BAD_TYPE", f"action {format_action(bad)} is not supported")
+        self.tlv.bind_flow_mod(flow_mod)
         result = self.tables.flow_mod(flow_mod, self.clock.now())
         self.learned.flush()
         if done is not None:

@@ -59,7 +59,9 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
     flow = Flow()
     extract(packet, flow, _parser)
     flow.in_port = in_port
+    actions = ofproto.tlv.bind_actions(actions)
     if metadata is not None:
+        ofproto.tlv.bind_match(metadata)
         for word in range(W_METADATA + 1):
             mask = metadata.mask.words[word]
             if mask:
@@ -87,6 +89,7 @@ def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
     now = bridge.clock.now()
     flow = Flow()
     extract(packet_in.packet, flow, _parser)
+    bridge.tlv.bind_match(packet_in.metadata)
     _take_metadata(flow, packet_in.metadata.flow)
     # Without actions translation would begin at table 0: something must be there that does nothing.
     frozen = replace(state, metadata=freeze_metadata(flow), actions=state.actions or (Note(b""),))

@@ -229,7 +229,7 @@ def _flow(ofprotos: Ofprotos, words: list[str]) -> tuple[OfprotoDpif, Flow]:
         raise CommandError(f"{words[0]}: unknown bridge")
     ports = {port.name: port.ofp_port for port in ofproto.ports.values()}
     try:
-        return ofproto, parse_exact_flow(text, ports)
+        return ofproto, parse_exact_flow(text, ports, ofproto.tlv.options)
     except FlowSyntaxError as error:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error.message}") from error
 
@@ -326,12 +326,13 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
         credit(lasting, 0, 0, now, flow.tcp_flags)
     before = flow.copy()
     before.actset_output = PORT_UNSET
-    final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names)
+    options = xin.ofproto.tlv.options
+    final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names, options)
     odp_actions = format_actions(out.actions, odp_names) if out.actions else "drop"
     mask = shown_mask(flow, out.wc, out.cut_short)
     text = (
-        f"Flow: {format_flow(flow, ofp_names)}\n{trace}\nFinal flow: {final}\n"
-        f"Megaflow: {format_megaflow(flow, mask, ofp_names)}\nDatapath actions: {odp_actions}"
+        f"Flow: {format_flow(flow, ofp_names, options)}\n{trace}\nFinal flow: {final}\n"
+        f"Megaflow: {format_megaflow(flow, mask, ofp_names, options)}\nDatapath actions: {odp_actions}"
     )
     if out.error:
         text += f"\nTranslation failed ({XLATE_ERRORS[out.error]}), packet is dropped.\n"

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from vswitch.flow.field import Prereq
-from vswitch.flow.fields import FIELDS, PART_BY_NAME
+from vswitch.flow.fields import FIELDS
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     S_NW_PROTO,
     VLAN_CFI,
     W_NW_PROTO,
-    W_TUN_METADATA,
-    W_TUN_METADATA_PRESENT,
     W_VLAN_TCI,
 )
 from vswitch.flow.prereq import prereqs_ok
 from vswitch.flow.values import c_hex, format_value
+from vswitch.ofproto.tlv import bind_set_field
 from vswitch.ofproto_dpif.xlate_ctx import (
     ETH_TYPE_VLAN,
     OFT_DETAIL,
@@ -29,7 +28,6 @@ from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_subfield
 from vswitch.openflow.constants import OFPP_MAX, OFPP_NONE
 
-_PRESENT: Final = PART_BY_NAME["tun_metadata_present"]
 PROTO_BITS: Final = 0xFF << S_NW_PROTO
 PORT32: Final = 1
 """`Field.special` of a port number in 32 bits (OpenFlow 1.1, A.2.1), kept in 16."""
@@ -52,25 +50,27 @@ def write_field(flow: Flow, field: Any, value: int) -> None:
     if field.special == PORT32 and OFPP_MAX <= value < 0xFFFFFF00:
         value = OFPP_NONE
     flow.set(field, value)
-    if W_TUN_METADATA <= field.word < W_TUN_METADATA_PRESENT:
-        _set_present(flow, field, True)
+    if field.option >= 0:
+        flow.set_option(field.option)
     elif field.word == W_VLAN_TCI and flow.vlan_tci and not flow.vlan_tpid:
         flow.vlan_tpid = ETH_TYPE_VLAN
 
 
-def _set_present(flow: Flow, field: Any, present: bool) -> None:
-    """Say that the packet has tunnel option `field`, or not."""
-    bit = 1 << (2 * (field.word - W_TUN_METADATA) + (field.shift == 0))
-    options = flow.get(_PRESENT)
-    flow.set(_PRESENT, options | bit if present else options & ~bit)
-
-
 def delete_field(ctx: Ctx, a: of.DeleteField, last: bool) -> bool:
     """Take a tunnel option off: it will not be sent, though its value can still be read."""
-    _set_present(ctx.flow, a.field, False)
+    ctx.flow.set_option(a.field.option, False)
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL, f"delete {a.field.name}")
     return False
+
+
+def _placed(ctx: Ctx, sf: of.MfSubfield) -> of.MfSubfield:
+    """`sf` where the switch has it: a group's buckets name tunnel options without knowing their place."""
+    field = sf.field
+    if field.option < 0 or field.cells:
+        return sf
+    known = ctx.ofproto.tlv.fields.get(int(field.option))
+    return sf if known is None else of.MfSubfield(known, sf.ofs, sf.n_bits)
 
 
 def mask_subfield(wc: Flow, sf: of.MfSubfield) -> None:
@@ -79,18 +79,22 @@ def mask_subfield(wc: Flow, sf: of.MfSubfield) -> None:
 
 
 def mask_field(wc: Flow, field: Any, bits: int) -> None:
-    """Look at `bits` of `field`; of a VLAN field, also at whether there is a tag."""
+    """Look at `bits` of `field`; of a VLAN field, also at whether there is a tag, of a tunnel option, at
+    whether the packet has it."""
     wc.set_bits(field, bits)
-    if field.special >= 2:
+    if field.option >= 0:
+        wc.set_option(field.option)
+    elif field.special >= 2:
         wc.words[W_VLAN_TCI] |= VLAN_CFI
 
 
 def _report_subfield(ctx: Ctx, sf: of.MfSubfield) -> None:
     if ctx.trace is not None:
+        placed = _placed(ctx, sf)
         if sf.whole:
-            text = format_value(sf.field, ctx.flow.get(sf.field))
+            text = format_value(sf.field, ctx.flow.get(placed.field))
         else:
-            text = c_hex(read_subfield(ctx.flow, sf))
+            text = c_hex(read_subfield(ctx.flow, placed))
         report(ctx, OFT_DETAIL, f"{format_subfield(sf)} is now {text}")
 
 
@@ -105,6 +109,12 @@ _IN_IP_HEADER: Final = frozenset(
 def set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
     field = a.field
     flow = ctx.flow
+    if field.option >= 0 and not field.cells:
+        known = ctx.ofproto.tlv.fields.get(int(field.option))
+        if known is None:
+            return False
+        a = bind_set_field(a, known)
+        field = known
     if not prereqs_ok(field, flow, None, ctx.wc):
         if ctx.trace is not None:
             report(ctx, OFT_WARN, f"unmet prerequisites for {field.name}, set_field ignored")
@@ -131,19 +141,19 @@ def load(ctx: Ctx, dst: of.MfSubfield, value: int) -> None:
 def reg_move(ctx: Ctx, a: of.RegMove, last: bool) -> bool:
     flow = ctx.flow
     wc = ctx.wc
-    src = a.src
-    dst = a.dst
+    src = _placed(ctx, a.src)
+    dst = _placed(ctx, a.dst)
     # A flow's packets may be fragments, without the fields that it matches on otherwise.
     if prereqs_ok(dst.field, flow, None, wc) and prereqs_ok(src.field, flow, None, wc):
         mask_subfield(wc, src)
         mask_subfield(wc, dst)
         write_subfield(flow, dst, read_subfield(flow, src))
-    _report_subfield(ctx, dst)
+    _report_subfield(ctx, a.dst)
     return False
 
 
 def stack_push(ctx: Ctx, a: of.StackPush, last: bool) -> bool:
-    sf = a.src
+    sf = _placed(ctx, a.src)
     mask_subfield(ctx.wc, sf)
     ctx.stack.append((read_subfield(ctx.flow, sf), sf.n_bits))
     return False
@@ -155,8 +165,9 @@ def stack_pop(ctx: Ctx, a: of.StackPop, last: bool) -> bool:
         report_error(ctx, "stack underflow")
         return False
     value, _ = stack.pop()
-    mask_subfield(ctx.wc, a.dst)
-    write_subfield(ctx.flow, a.dst, value)
+    dst = _placed(ctx, a.dst)
+    mask_subfield(ctx.wc, dst)
+    write_subfield(ctx.flow, dst, value)
     _report_subfield(ctx, a.dst)
     return False
 

@@ -87,7 +87,7 @@ def _get_mod(r: Reader, version: int) -> n.TlvTableMod:
     maps = _get_maps(r)
     for mapping in maps:
         size = mapping.option_len
-        if size == 0 or size % 4 or size > MAX_OPTION_LEN:
+        if size % 4 or size > MAX_OPTION_LEN:
             raise OfpError("NXTTMFC_BAD_OPT_LEN", f"option of {size} bytes")
     return n.TlvTableMod(command, maps)
 

@@ -14,9 +14,9 @@ from mypy_extensions import i64
 
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field
-from vswitch.flow.fields import BY_OXM, FIELDS, N_TUN_METADATA, PART_BY_NAME, by_name
+from vswitch.flow.fields import BY_OXM, FIELDS, N_TUN_METADATA, by_name
 from vswitch.flow.flow import Flow, port_from_oxm
-from vswitch.flow.match import Match
+from vswitch.flow.match import Match, tun_option_size
 from vswitch.flow.prereq import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
@@ -48,8 +48,6 @@ MAX_TUN_METADATA: Final = 124
 MAX_NSH_TTL: Final = 63
 """The NSH TTL has 6 bits (RFC 8300, 2.2), although the field has 8."""
 
-TUN_METADATA_0: Final = by_name("tun_metadata0")
-_PRESENT: Final = PART_BY_NAME["tun_metadata_present"]
 _PACKET_TYPE: Final = by_name("packet_type")
 _VLAN_VID: Final = by_name("vlan_vid")
 _VLAN_PCP: Final = by_name("vlan_pcp")
@@ -58,8 +56,7 @@ _NSH_TTL: Final = by_name("nsh_ttl")
 
 def is_tun_metadata(field: Field) -> bool:
     """Whether `field` is one of tun_metadata0..63, whose length varies."""
-    first = TUN_METADATA_0.index
-    return first <= field.index < first + N_TUN_METADATA
+    return field.option >= 0
 
 
 @final
@@ -187,13 +184,8 @@ def put_oxm_field(w: Writer, field: Field, value: int, mask: int | None, version
     entry = oxm_entry(field, version)
     size: i64 = entry.size
     if entry.variable:
-        size = tun_metadata_size(value if mask is None else value | mask)
+        size = tun_option_size(value, -1 if mask is None else mask)
     _put_tlv(w, entry, size, value, mask)
-
-
-def tun_metadata_size(value: int) -> int:
-    """In how many bytes a tunnel option's value is sent."""
-    return max(1, (value.bit_length() + 7) // 8)
 
 
 def _put_tlv(w: Writer, entry: OxmEntry, size: i64, value: int, mask: int | None) -> None:
@@ -224,8 +216,6 @@ def _put_matched(w: Writer, entry: OxmEntry, flow: Flow, wc: Flow) -> None:
         return
     mask = wc.bits(field)
     exact = mask == entry.wire_ones
-    if entry.variable:
-        size = tun_metadata_size(value if exact else value | mask)
     _put_tlv(w, entry, size, value, None if exact else mask)
 
 
@@ -272,7 +262,9 @@ def _put_network(w: Writer, order: _Order, flow: Flow, wc: Flow, dl_type: int) -
         _put_list(w, order.icmpv6, flow, wc)
 
 
-def _put_tunnel(w: Writer, order: _Order, flow: Flow, wc: Flow) -> None:
+def _put_tunnel(w: Writer, order: _Order, match: Match) -> None:
+    flow = match.flow
+    wc = match.mask
     words = wc.words
     i: i64 = at.W_TUN_ID
     seen = False
@@ -282,18 +274,15 @@ def _put_tunnel(w: Writer, order: _Order, flow: Flow, wc: Flow) -> None:
         i += 1
     if seen:
         _put_list(w, order.tunnel, flow, wc)
-    i = at.W_TUN_METADATA
-    seen = False
-    while i <= at.W_TUN_METADATA_PRESENT:
-        if words[i] != 0:
-            seen = True
-        i += 1
-    if not seen:
+    options = match.options
+    if options is None:
         return
-    _put_list(w, order.tun_metadata, flow, wc)
-    present = wc.bits(_PRESENT)
-    for n in range(N_TUN_METADATA):
-        if present >> n & 1 and not wc.bits(order.tun_metadata[n].field):
+    for n in sorted(options):
+        value, mask, _ = options[n]
+        if mask:
+            size: i64 = tun_option_size(value, mask)
+            _put_tlv(w, order.tun_metadata[n], size, value, None if mask < 0 else mask)
+        else:
             put_oxm_header(w, order.tun_metadata[n], 0, True)
 
 
@@ -316,7 +305,7 @@ def put_oxm_raw(w: Writer, match: Match, version: int) -> None:
     if seen:
         _put_list(w, order.metadata, flow, wc)
     _put_ethernet(w, order, flow, wc, typed, start)
-    _put_tunnel(w, order, flow, wc)
+    _put_tunnel(w, order, match)
     if effective_dl_type(flow) == ETH_TYPE_NSH:
         _put_list(w, order.nsh, flow, wc)
     _put_list(w, order.regs, flow, wc)
@@ -442,7 +431,7 @@ def get_oxm_tlv(r: Reader, tlv: OxmTlv) -> None:
     if value & ~mask:
         raise OfpError("OFPBMC_BAD_WILDCARDS", "unknown field" if field is None else field.name)
     n_bits: int = 8 * half
-    if half and (half == width or half >= 4) and mask >> n_bits - 1 and mask & (mask + 1) == 0:
+    if half and half == width and mask >> n_bits - 1 and mask & (mask + 1) == 0:
         tlv.exact = True
 
 
@@ -459,12 +448,14 @@ def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
         raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
     if not prereqs_ok(field, match.flow, match.mask):
         raise OfpError("OFPBMC_BAD_PREREQ", field.name)
-    if match.mask.bits(field):
+    options = match.options
+    known = match.mask.bits(field) != 0
+    if options is not None and field.option >= 0:
+        known = int(field.option) in options
+    if known:
         raise OfpError("OFPBMC_DUP_FIELD", field.name)
-    if tlv.size == 0 and is_tun_metadata(field):
-        bit = 1 << (field.index - TUN_METADATA_0.index)
-        match.flow.set_bits(_PRESENT, bit)
-        match.mask.set_bits(_PRESENT, bit)
+    if tlv.size == 0 and field.option >= 0:
+        match.set(field, 0, 0)
         return
     match.set(field, value, None if tlv.exact else tlv.mask & ones)
 

@@ -42,6 +42,7 @@ NXAST_REG_LOAD: Final = 7
 NXAST_REG_LOAD2: Final = 33
 OFPAT_SET_FIELD: Final = 25
 OFPAT15_COPY_FIELD: Final = 28
+OFPAT11_POP_VLAN: Final = 18
 
 _VLAN_VID: Final = by_name("vlan_vid")
 _VLAN_PCP: Final = by_name("vlan_pcp")
@@ -79,8 +80,11 @@ def put_legacy(w: Writer, field: Field, value: int, version: int) -> bool:
     """Set `field` by an action of 1.0 or 1.1 made for it; False if there is none."""
     known = LEGACY.get(field.name)
     if known is None:
-        if field.name != "vlan_tci" or not value & 0x1000:
+        if field.name != "vlan_tci":
             return False
+        if not value & 0x1000:
+            put_plain(w, 3 if version == OFP10 else OFPAT11_POP_VLAN, 0, 2)
+            return True
         put_plain(w, 1, value & 0xFFF, 2)
         put_plain(w, 2, value >> 13, 1)
         return True
@@ -177,7 +181,8 @@ def get_set_field(r: Reader, *, may_mask: bool) -> a.Action:
         raise OfpError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} is read-only")
     value = tlv.value
     most = MAX_NSH_TTL if field.name == "nsh_ttl" else field.ones
-    if value & ~most or field.name == "in_port_oxm":
+    untagged = field is _VLAN_VID and not value & 0x1000  # the tag that this would set is none
+    if value & ~most or field.name == "in_port_oxm" or untagged:
         raise OfpError("OFPBAC_BAD_SET_ARGUMENT", f"{field.name} {value:#x}")
     return a.SetField(field, value, field.ones if tlv.exact else tlv.mask & field.ones)
 

@@ -23,7 +23,7 @@ MAX_OFS_NBITS: Final = 64
 def put_field_header(w: Writer, field: Field, version: int = NXM) -> None:
     """The TLV header of `field`: 4 bytes, with an experimenter 8."""
     entry = oxm_entry(field, version if version >= OFP12 else NXM)
-    put_oxm_header(w, entry, entry.size, False)
+    put_oxm_header(w, entry, entry.size if field.option < 0 else field.n_bytes, False)
 
 
 def get_field_header(r: Reader) -> Field:
