@@ -1,22 +1,25 @@
 """`Multipart`: the answer to a multipart request, cut into messages that fit (OpenFlow 1.3, 7.3.5).
 
+Each message takes as many entries as it can, as those of Open vSwitch do: tools print message by message.
 The entries are made and encoded a few at a time, so that a long listing never exists as a whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Final, final
 
 from vswitch.base import coverage
 from vswitch.openflow.wire.codec import encode
 from vswitch.openflow.wire.messages_base import Form, NotInVersion
 
-FIRST: Final = 64
-"""Entries that the first message is tried with."""
-FULL: Final = 60_000
-"""Bytes that a message should have, in a listing of many."""
+AT_ONCE: Final = 64
+"""Entries that are encoded together before their size is known."""
+LONGEST: Final = 0xFFFF
+"""Bytes of a message."""
+FLAGS: Final = 10
+"""Where the 16 bits of flags are, in every version."""
+MORE: Final = 1
 
 entry_too_long = coverage.counter("drop_multipart_entry_too_long")
 
@@ -24,7 +27,7 @@ entry_too_long = coverage.counter("drop_multipart_entry_too_long")
 @final
 class Multipart:
     """A reply that lists something: `entry` makes what is told of each of `items`, `reply` the message of
-    a tuple of those (a dataclass with `more`)."""
+    a tuple of those."""
 
     def __init__(self, items: Sequence[Any], reply: Callable[[tuple[Any, ...]], Any],
                  entry: Callable[[Any], Any] | None = None) -> None:
@@ -36,27 +39,43 @@ class Multipart:
         """The encoded messages, at least one. NotInVersion: `version` has no such reply in `form`."""
         items = self.items
         n = len(items)
+        header = encode(self.reply(()), version, xid, form)
+        message = bytearray(header)
+        held = 0
         at = 0
-        size = FIRST
-        while True:
+        size = AT_ONCE
+        while at < n:
             part = items[at : at + size]
             told = tuple(part) if self.entry is None else tuple([self.entry(item) for item in part])
-            body = self.reply(told)
-            if at + len(part) < n:
-                body = replace(body, more=True)
             try:
-                data = encode(body, version, xid, form)
+                data = encode(self.reply(told), version, xid, form)
             except NotInVersion:
                 raise
             except ValueError:
+                # Longer than a message can be.
                 if len(part) > 1:
                     size = max(len(part) // 2, 1)
                     continue
                 entry_too_long.inc()
-                body = replace(self.reply(()), more=at + 1 < n)
-                data = encode(body, version, xid, form)
-            yield data
+                at += 1
+                continue
+            if len(message) + len(data) - len(header) > LONGEST:
+                if len(part) > 1:
+                    size = max(len(part) // 2, 1)
+                    continue
+                yield _sent(message, True)
+                message = bytearray(header)
+                held = 0
+            message += data[len(header) :]
+            held += len(part)
             at += len(part)
-            if at >= n:
-                return
-            size = max(min(len(part) * FULL // max(len(data), 1), 2 * len(part)), 1)
+            average = max((len(message) - len(header)) // held, 1)
+            size = max((LONGEST - len(message)) // average, 1)
+        yield _sent(message, False)
+
+
+def _sent(message: bytearray, more: bool) -> bytes:
+    """A message with its length, and whether more follow."""
+    message[2:4] = len(message).to_bytes(2, "big")
+    message[FLAGS + 1] = MORE if more else 0
+    return bytes(message)
