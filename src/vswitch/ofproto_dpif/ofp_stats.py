@@ -9,10 +9,12 @@ from vswitch.netdev.dummy import DummyNetdev
 from vswitch.netdev.registry import netdev_from_name
 from vswitch.ofproto.packet_metadata import metadata_of
 from vswitch.openflow.messages.packet import PacketIn
-from vswitch.openflow.messages.port import RFC2819, UNKNOWN, PortStats
+from vswitch.openflow.messages.port import RFC2819, UNKNOWN, CustomStat, PortStats
 from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vswitch.ofproto_dpif.effects import SendPacketIn
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
@@ -29,7 +31,7 @@ TRAFFIC: Final = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")
 NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 """The cookie of a packet that no flow sent."""
 UNKNOWN_TIME: Final = 0xFFFFFFFF
-N_RFC2819: Final = 24
+N_RFC2819: Final = 21
 _UNTOLD: Final = RFC2819((UNKNOWN,) * N_RFC2819)
 """Open vSwitch sends its property in 1.4 and later even if the device tells nothing of it."""
 
@@ -45,13 +47,25 @@ def port_stats(ofproto: OfprotoDpif, number: int) -> PortStats | None:
         return None
     seconds, rest = divmod(max(ofproto.now() - port.up.created, 0), 1000)
     names = NAMES
+    custom: tuple[CustomStat, ...] = ()
     if isinstance(netdev_from_name(port.name), DummyNetdev):
         names = {name: name for name in TRAFFIC}
+        custom = _dummy_counters(counters)
     known: dict[str, Any] = dict.fromkeys(NAMES, UNKNOWN)
     known |= {told: counters.get(name, UNKNOWN) for told, name in names.items()}
     return PortStats(
-        number, **known, duration_sec=seconds, duration_nsec=rest * 1_000_000, rfc2819=_UNTOLD
+        number, **known, duration_sec=seconds, duration_nsec=rest * 1_000_000, rfc2819=_UNTOLD,
+        custom=custom,
     )
+
+
+def _dummy_counters(counters: Mapping[str, int]) -> tuple[CustomStat, ...]:
+    """What only dummy devices tell of: two counters for tests, and their one queue each way."""
+    told = {"rx_custom_packets_1": 0, "rx_custom_packets_2": 0}
+    for way in ("rx", "tx"):
+        for what in ("bytes", "packets"):
+            told[f"{way}_q0_{what}"] = counters.get(f"{way}_{what}", 0)
+    return tuple(CustomStat(name, value) for name, value in told.items())
 
 
 def queues(ofproto: OfprotoDpif, number: int) -> list[QueueConfig]:

@@ -109,7 +109,7 @@ class RFC2819:
     """Counters of Open vSwitch's own port statistics property: frames by size, broken frames."""
 
     counters: tuple[int, ...]
-    """The 24 counters of the property, in its order."""
+    """The 21 counters of the property, in its order."""
 
 
 @dataclass(frozen=True)
