@@ -18,6 +18,7 @@ from vswitch.flow.flow import Flow
 from vswitch.netdev import registry
 from vswitch.ofproto_dpif.backer import OFPP_MAX
 from vswitch.ofproto_dpif.ofproto_dpif import N_TABLES, TBL_INTERNAL, OfprotoDpif, Ofprotos
+from vswitch.openflow.constants import OFPR_IMPLICIT_MISS
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
 
@@ -43,7 +44,7 @@ def test_a_bridge_starts_with_nothing_but_its_local_port_and_internal_rules(lab:
     assert bridge.vlandev_map == {}
     assert bridge.realdev_vid_map == {}
     assert bridge.stats.tx_packets == 0
-    assert [len(table) for table in bridge.tables] == [0] * 254 + [3]
+    assert [len(table) for table in bridge.tables] == [0] * 254 + [4]
 
 
 def test_the_port_limit_is_the_smaller_of_the_datapaths_and_openflows(
@@ -204,7 +205,7 @@ def test_a_packet_that_matches_nothing_goes_to_a_controller_that_wants_it(lab: M
     made.send("p1", udp())
     made.send("p1", udp())
     assert made.bridge.miss_rule.n_packets == 1
-    assert [p.reason for p in made.bridge.packet_ins] == [0, 0]
+    assert [p.reason for p in made.bridge.packet_ins] == [OFPR_IMPLICIT_MISS] * 2
     assert made.bridge.packet_ins[0].packet == udp()
     assert made.bridge.packet_ins[0].flow.in_port == 1
     made.seconds(1)

@@ -29,9 +29,7 @@ def format_rule(ofproto: OfprotoDpif, rule: Rule, now: int, offload: bool) -> st
               f"n_bytes={rule.n_bytes}"]  # fmt: skip
     if offload:
         words += ["n_offload_packets=0", "n_offload_bytes=0"]
-    # The reason of the rule for misses is none that text has a word for.
-    miss = rule is ofproto.miss_rule
-    actions = "controller(reason=)" if miss else format_actions(rule.actions) or "drop"
+    actions = format_actions(rule.actions) or "drop"
     words.append(f"{rule.match.format(rule.priority)},actions={actions}")
     return ", ".join(words) + "\n"
 

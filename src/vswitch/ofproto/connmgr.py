@@ -124,12 +124,12 @@ class ConnMgr:
 
     @property
     def wants_packet_in_on_miss(self) -> bool:
-        """Whether a packet that matches no flow is for some controller: before 1.3 it is."""
+        """Whether a packet that matches no flow is for some controller: before 1.3 it is.
+
+        Clients that the switch listens for count, as in Open vSwitch, whether they asked for packets or not.
+        """
         return any(
-            conn.controller_id == 0
-            and conn.version < OFP13
-            and (conn.kind is ConnKind.PRIMARY or conn.miss_send_len)
-            for conn in self.conns
+            conn.controller_id == 0 and conn.version < OFP13 for conn in self.conns
         )
 
     def update_miss_config(self) -> None:

@@ -73,7 +73,6 @@ def set_config(ofconn: OfConn, message: Message, now: int) -> Replies:
             ofproto.set_frag_handling(wanted)
     ofconn.set_invalid_ttl(bool(config.flags & s.OFPC_INVALID_TTL_TO_CONTROLLER))
     ofconn.miss_send_len = config.miss_send_len
-    ofconn.connmgr.update_miss_config()
     return ()
 
 
@@ -125,7 +124,6 @@ def set_async(ofconn: OfConn, message: Message, now: int) -> Replies:
     ofconn.async_masks = masks
     if ofconn.kind is ConnKind.SERVICE and not ofconn.miss_send_len:
         ofconn.miss_send_len = DEFAULT_MISS_SEND_LEN
-        ofconn.connmgr.update_miss_config()
     return ()
 
 

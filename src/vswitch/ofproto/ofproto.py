@@ -153,7 +153,11 @@ class Ofproto(ABC):
         """Add a rule of the switch's own to the last table, told from others by reg0 = `number`."""
         match = Match()
         match.set(_REG0, number)
-        rule = Rule(match, 0, len(self.tables) - 1, actions, now=now)
+        return self.add_internal_rule(match, 0, actions, now)
+
+    def add_internal_rule(self, match: Match, priority: int, actions: Actions, now: int) -> Rule:
+        """Add any rule of the switch's own to the last table."""
+        rule = Rule(match, priority, len(self.tables) - 1, actions, now=now)
         rule.hidden = True
         rule.readonly = True
         self.tables.insert(rule)

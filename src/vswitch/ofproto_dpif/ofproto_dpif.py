@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
-from vswitch.base.tags import TagSet, tag_deterministic
+from vswitch.base.tags import TagSet, tag_deterministic, tag_random
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.open import is_kernel
@@ -140,6 +140,8 @@ class OfprotoDpif(Ofproto):
         """"normal", "drop" or "nx-match"."""
         self.wants_packet_in_on_miss: bool = False
         """Whether some controller takes packets that match no rule."""
+        self.miss_tag: int = tag_random()
+        """Facets that met such a miss: each run of ovs-ofctl may change what becomes of it."""
         self.rule_changes: rule_ops.RuleChanges = rule_ops.RuleChanges(self)
         self.init_tables(N_TABLES, self.rule_changes)
         self.learned: LearnedCookies = LearnedCookies(self)
@@ -389,7 +391,7 @@ class OfprotoDpif(Ofproto):
         """Whether packets that match no flow go to controllers."""
         if wanted != self.wants_packet_in_on_miss:
             self.wants_packet_in_on_miss = wanted
-            self.backer.need(RevReason.RECONFIGURE)
+            self.backer.revalidate_set.add(self.miss_tag)
 
     def packet_out(self, packet: bytes, in_port: int, actions: Actions,
                    metadata: Match | None = None) -> XlateOut:

@@ -7,16 +7,20 @@ affect: those with its tag where its table has tags (`table_dpif.py`), else all.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
+from vswitch.flow.fields import by_name
+from vswitch.flow.match import Match
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.openflow.actions import Actions, Controller
-from vswitch.openflow.constants import OFPR_NO_MATCH, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
+from vswitch.openflow.constants import OFPR_IMPLICIT_MISS, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+_RECIRC_ID: Final = by_name("recirc_id")
 
 rule_idle_timeout = coverage.counter("rule_idle_timeout")
 rule_hard_timeout = coverage.counter("rule_hard_timeout")
@@ -74,10 +78,16 @@ class RuleChanges:
 
 
 def add_internal_flows(ofproto: OfprotoDpif) -> tuple[Rule, Rule, Rule]:
-    """The switch's own rules in TBL_INTERNAL: (miss, no packet-in, drop fragments)."""
+    """The switch's own rules in TBL_INTERNAL: (miss, no packet-in, drop fragments).
+
+    Beside them one that drops what a controller's flow sends there and none of them matches.
+    """
     now = ofproto.clock.now()
-    to_controller: Actions = (Controller(max_len=0xFFFF, reason=OFPR_NO_MATCH),)
+    to_controller: Actions = (Controller(max_len=0xFFFF, reason=OFPR_IMPLICIT_MISS),)
     miss = ofproto.add_internal_flow(1, to_controller, now)
     no_packet_in = ofproto.add_internal_flow(2, (), now)
     drop_frags = ofproto.add_internal_flow(3, (), now)
+    not_recirculated = Match()
+    not_recirculated.set(_RECIRC_ID, 0)
+    ofproto.add_internal_rule(not_recirculated, 2, (), now)
     return miss, no_packet_in, drop_frags

@@ -82,7 +82,10 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
     miss = ofproto.tables[int(table_id)].miss_config
     if miss == OFPTC_TABLE_MISS_CONTINUE and table_id < TBL_LAST:
         return lookup(ctx, table_id + 1, in_port, may_packet_in)
-    wanted = ofproto.wants_packet_in_on_miss if miss == MISS_DEFAULT else miss == OFPTC_TABLE_MISS_CONTROLLER
+    wanted = miss == OFPTC_TABLE_MISS_CONTROLLER
+    if miss == MISS_DEFAULT:
+        wanted = ofproto.wants_packet_in_on_miss
+        ctx.out.tags |= ofproto.miss_tag
     if may_packet_in and wanted:
         port = ofproto.ports.get(int(in_port))
         if port is None or port.config & OFPPC_NO_PACKET_IN == 0:

@@ -212,7 +212,7 @@ def _controller(word: ActionWord, _scope: Scope) -> a.Action:
     meter_id: int | None = None
     for part in split_action_words(text):
         if part.key == "reason":
-            reasons = {name: number for number, name in PACKET_IN_REASONS.items()}
+            reasons = {name: number for number, name in PACKET_IN_REASONS.items() if name}
             if part.value not in reasons:
                 raise FlowSyntaxError(f'unknown reason "{part.value}"', part.value)
             reason = reasons[part.value]

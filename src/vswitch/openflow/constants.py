@@ -75,8 +75,9 @@ PACKET_IN_REASONS: Final = {
     OFPR_ACTION_SET: "action_set",
     OFPR_GROUP: "group",
     OFPR_PACKET_OUT: "packet_out",
-    OFPR_EXPLICIT_MISS: "explicit_miss",
-    OFPR_IMPLICIT_MISS: "implicit_miss",
+    # Inside the switch only; Open vSwitch has no word for them.
+    OFPR_EXPLICIT_MISS: "",
+    OFPR_IMPLICIT_MISS: "",
 }
 
 # Why a flow went (ofp_flow_removed_reason, and OVS's eviction).
