@@ -10,7 +10,6 @@ from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages import group as g
 from vswitch.openflow.messages import meter as m
-from vswitch.openflow.wire.version import OFP15
 
 if TYPE_CHECKING:
     from vswitch.ofproto.group_refs import Undo
@@ -39,9 +38,8 @@ def group_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 
 def group_desc(ofconn: OfConn, message: Message, now: int) -> Replies:
-    """Describe groups: one, from 1.5 on."""
-    group_id = message.body.group_id if message.version >= OFP15 else g.OFPG_ALL
-    return (Multipart(ofconn.connmgr.ofproto.groups.desc(group_id), g.GroupDescReply),)
+    """Describe groups: all, or one where requests can say which (Nicira's for 1.0, and 1.5)."""
+    return (Multipart(ofconn.connmgr.ofproto.groups.desc(message.body.group_id), g.GroupDescReply),)
 
 
 def group_stats(ofconn: OfConn, message: Message, now: int) -> Replies:

@@ -267,14 +267,25 @@ def _get_ct(body: Reader, version: int, depth: int) -> Action:
     )
 
 
-def check_list(actions: Actions, outer: Action | None) -> None:
-    """What may stand together, and within `outer`.
+def check_list(actions: Actions, outer: Action | None, flow10: bool = False) -> None:
+    """What may stand together, and within `outer`; `flow10`: in a flow of 1.0, which takes write_metadata,
+    an instruction otherwise, as its last action.
 
-    OfpError: OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_TYPE, NXBAC_BAD_CONJUNCTION.
+    OfpError: OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_TYPE, NXBAC_BAD_CONJUNCTION,
+    OFPBIC_UNSUP_INST, OFPBIC_DUP_INST, OFPBAC_UNSUPPORTED_ORDER.
     """
     conjunction = False
     other = False
+    metadata = False
     for action in actions:
+        if isinstance(action, a.WriteMetadata):
+            if not flow10:
+                raise OfpError("OFPBIC_UNSUP_INST", "write_metadata among actions")
+            if metadata:
+                raise OfpError("OFPBIC_DUP_INST", "write_metadata twice")
+            metadata = True
+        elif metadata:
+            raise OfpError("OFPBAC_UNSUPPORTED_ORDER", "an action after write_metadata")
         if isinstance(action, a.Conjunction):
             conjunction = True
         elif not isinstance(action, a.Note):
@@ -403,8 +414,10 @@ def _get_group(r: Reader) -> Action:
     return a.Group(r.u32())
 
 
-def _get_write_metadata(_r: Reader) -> Action:
-    raise OfpError("OFPBIC_UNSUP_INST", "write_metadata among actions")
+def _get_write_metadata(r: Reader) -> Action:
+    r.skip(6)
+    metadata = r.u64()
+    return a.WriteMetadata(metadata, r.u64())
 
 
 def _get_ct_clear(_r: Reader) -> Action:

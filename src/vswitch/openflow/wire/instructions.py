@@ -13,7 +13,7 @@ from vswitch.flow.match import Match
 from vswitch.openflow import actions as a
 from vswitch.openflow.actions import Action, Actions
 from vswitch.openflow.errors import OfpError
-from vswitch.openflow.wire.actions import check_list, get_action_list, get_actions, put_action_list
+from vswitch.openflow.wire.actions import check_list, get_action_list, put_action_list
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.put import Put
 from vswitch.openflow.wire.version import OFP10, OFP13, OFP14, OFP15
@@ -103,7 +103,7 @@ def get_instructions(r: Reader, length: int, version: int) -> Actions:
     """The instructions in the next `length` bytes, in order of execution; in 1.0 the actions.
 
     OfpError: OFPBIC_BAD_LEN, OFPBIC_UNKNOWN_INST, OFPBIC_BAD_EXPERIMENTER, OFPBIC_DUP_INST, and those
-    of `get_actions`.
+    of `get_actions` and `check_list`.
     """
     if length > MAX_KNOWN_LEN or length > r.end - r.pos:
         return _get_instructions(r, length, version)
@@ -122,7 +122,11 @@ def get_instructions(r: Reader, length: int, version: int) -> Actions:
 
 def _get_instructions(r: Reader, length: int, version: int) -> Actions:
     if version == OFP10:
-        return get_actions(r, length, version)
+        if length & 7:
+            raise OfpError("OFPBRC_BAD_LEN", f"actions of {length} bytes")
+        in_flow = get_action_list(r.sub(length), version, 0)
+        check_list(in_flow, None, True)
+        return in_flow
     if length & 7:
         raise OfpError("OFPBIC_BAD_LEN", f"instructions of {length} bytes")
     body = r.sub(length, "OFPBIC_BAD_LEN")
