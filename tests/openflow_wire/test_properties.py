@@ -13,6 +13,7 @@ from vswitch.flow.fields import FIELDS, by_name
 from vswitch.flow.match import Match
 from vswitch.flow.prereq import prereqs_ok
 from vswitch.openflow import actions as a
+from vswitch.openflow.action_nesting import CT_FIELDS
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.actions import get_actions, put_actions
 from vswitch.openflow.wire.buffer import Reader, Writer
@@ -73,7 +74,10 @@ def test_nxm_is_read_as_it_was_written(match: Match, cookie: int, mask: int) -> 
 
 
 NAMED = [f for f in FIELDS if f.oxm and f.oxm[0].experimenter == 0 and f.n_bits <= 128]
-WRITABLE = [f for f in NAMED if f.writable and f.name not in ("in_port_oxm", "nw_tos")]
+WRITABLE = [
+    f for f in NAMED if f.writable and f.name not in ("in_port_oxm", "nw_tos") and f.name not in CT_FIELDS
+]
+"""A connection's mark and label only `ct` may write."""
 
 
 @st.composite
