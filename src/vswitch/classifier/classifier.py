@@ -219,19 +219,19 @@ class Classifier:
     def insert(self, rule: ClsRule) -> ClsRule | None:
         """Add `rule`; returns the rule of equal match and priority that it replaced, if any.
 
-        The rule's `match.mask` becomes one that it shares with others: it must not be changed.
+        The rule's mask becomes one that it shares with others: it must not be changed.
         """
-        match = rule.match
-        key = match.mask.key()
+        key = rule.mask.key()
         subtable = self.subtables.get(key)
         if subtable is None:
-            subtable = self._add_subtable(key, match.mask)
-        match.mask = subtable.mask  # one for all of the subtable's rules
+            subtable = self._add_subtable(key, rule.mask)
+        flow = rule.match.flow
         before = subtable.max_priority
         fresh = subtable.n_rules == 0
-        replaced, first = subtable.insert(rule)
+        replaced, first = subtable.insert(rule, flow)
         if first:
-            self._count_prefixes(subtable, match.flow, True)
+            self._count_prefixes(subtable, flow, True)
+        rule.pack(subtable.mask, subtable.words)
         if replaced is None:
             self.n_rules += 1
             if fresh or subtable.max_priority != before:
@@ -240,13 +240,14 @@ class Classifier:
 
     def remove(self, rule: ClsRule) -> None:
         """Remove `rule`; KeyError if it is not here."""
-        key = rule.match.mask.key()
+        key = rule.mask.key()
         subtable = self.subtables.get(key)
         if subtable is None:
             raise KeyError("rule is not in the classifier")
         before = subtable.max_priority
-        if subtable.remove(rule):
-            self._count_prefixes(subtable, rule.match.flow, False)
+        flow = rule.match.flow
+        if subtable.remove(rule, flow):
+            self._count_prefixes(subtable, flow, False)
         self.n_rules -= 1
         if subtable.n_rules == 0:
             del self.subtables[key]
@@ -315,7 +316,7 @@ class Classifier:
                     found.append(head)
                     head = head.cls_next
                 continue
-            found.extend([rule for rule in subtable.rules() if rule.match.flow.equal_in(flow, mask)])
+            subtable.agreeing(flow.words, mask.words, found)
         return found
 
     def find_overlap(self, match: Match, priority: int) -> ClsRule | None:

@@ -202,10 +202,10 @@ class Subtable:
 
     # Changes.
 
-    def insert(self, rule: ClsRule) -> tuple[ClsRule | None, bool]:
-        """Add a rule; returns the one of equal match and priority that it replaced, if any, and
-        whether it is the first of its match."""
-        flow = rule.match.flow.words
+    def insert(self, rule: ClsRule, match_flow: Flow) -> tuple[ClsRule | None, bool]:
+        """Add a rule, whose match has that flow; returns the one of equal match and priority that it
+        replaced, if any, and whether it is the first of its match."""
+        flow = match_flow.words
         h = self.hash_of(flow)
         slot = self.slot_of(flow, h)
         priority: i64 = rule.priority
@@ -241,9 +241,10 @@ class Subtable:
             self._count_priority(priority)
         return replaced, False
 
-    def remove(self, rule: ClsRule) -> bool:
-        """Remove a rule that is here; whether it was the last of its match. KeyError: not here."""
-        flow = rule.match.flow.words
+    def remove(self, rule: ClsRule, match_flow: Flow) -> bool:
+        """Remove a rule that is here, whose match has that flow; whether it was the last of its match.
+        KeyError: not here."""
+        flow = match_flow.words
         h = self.hash_of(flow)
         slot = self.slot_of(flow, h)
         above: ClsRule | None = None
@@ -279,6 +280,29 @@ class Subtable:
                 found.append(rule)
                 rule = rule.cls_next
         return found
+
+    def agreeing(self, flow: vec[i64], mask: vec[i64], found: list[ClsRule]) -> None:
+        """Add to `found` the rules that agree with `flow` in the bits of `mask`, which are some of this
+        mask's."""
+        n = self.n
+        words = self.words
+        values = self.values
+        slot: i64 = 0
+        while slot <= self.slot_mask:
+            rule = self.heads[slot]
+            if rule is not None:
+                k: i64 = slot * n
+                j: i64 = 0
+                while j < n:
+                    w = words[j]
+                    if (values[k + j] ^ flow[w]) & mask[w] != 0:
+                        break
+                    j += 1
+                if j == n:
+                    while rule is not None:
+                        found.append(rule)
+                        rule = rule.cls_next
+            slot += 1
 
     def _ports(self, flow: vec[i64]) -> i64:
         """The masked transport ports, left-aligned."""
@@ -343,12 +367,14 @@ class Subtable:
         """Make room, or get rid of deleted slots."""
         heads = self.heads
         hashes = self.hashes
+        values = self.values
+        n = self.n
         old_size: i64 = self.slot_mask + 1
         size: i64 = 8
         while size < self.n_heads * 4 + 8:
             size *= 2
         self.hashes = zeros(size)
-        self.values = zeros(size * self.n)
+        self.values = zeros(size * n)
         self.heads = [None] * size
         self.slot_mask = size - 1
         self.used = 0
@@ -356,5 +382,15 @@ class Subtable:
         while i < old_size:
             head = heads[i]
             if head is not None:
-                self._place(head, head.match.flow.words, hashes[i] - FIRST_HASH)
+                h: i64 = hashes[i]
+                to: i64 = h & self.slot_mask
+                while self.hashes[to] != EMPTY:
+                    to = (to + 1) & self.slot_mask
+                self.hashes[to] = h
+                self.heads[to] = head
+                self.used += 1
+                j: i64 = 0
+                while j < n:
+                    self.values[to * n + j] = values[i * n + j]
+                    j += 1
             i += 1
