@@ -40,7 +40,7 @@ class RuleChanges:
 
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         """`rule` came, in the place of `replaced`, which had the same mask."""
-        changed = replaced is None and self.ofproto.table_dpif[rule.table_id].add(rule.match.mask)
+        changed = replaced is None and self.ofproto.table_dpif[rule.table_id].add(rule.mask)
         self._invalidate(rule, changed)
 
     def rule_deleted(self, rule: Rule, reason: int) -> None:
@@ -51,7 +51,7 @@ class RuleChanges:
             rule_hard_timeout.inc()
         # Before the table forgets the rule's mask, which its tag depends on.
         self._invalidate(rule, False)
-        if self.ofproto.table_dpif[rule.table_id].remove(rule.match.mask):
+        if self.ofproto.table_dpif[rule.table_id].remove(rule.mask):
             self.ofproto.backer.need(RevReason.FLOW_TABLE)
         for tell in self.on_removed:
             tell(rule, reason)
@@ -67,7 +67,7 @@ class RuleChanges:
         backer = self.ofproto.backer
         if backer.need_revalidate:
             return
-        mask = rule.match.mask
+        mask = rule.mask
         table = self.ofproto.table_dpif[rule.table_id]
         other = table.other_table
         if tags_changed or other is None or other != mask:
