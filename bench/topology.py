@@ -43,6 +43,10 @@ class Host:
         """Packets that arrived at the inner interface so far."""
         return int(run(*self.command("cat", "/sys/class/net/eth0/statistics/rx_packets")))
 
+    def sent_packets(self) -> int:
+        """Packets that left the inner interface so far."""
+        return int(run(*self.command("cat", "/sys/class/net/eth0/statistics/tx_packets")))
+
 
 @contextmanager
 def hosts(count: int = 2, prefix: str = "vsb") -> Iterator[list[Host]]:
