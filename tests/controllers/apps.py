@@ -63,7 +63,7 @@ class Learning(App):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.where: dict[str, int] = {}
+        self.where: dict[tuple[int, str], int] = {}
 
     def begin(self, dp: Any) -> None:
         parser, ofproto = dp.ofproto_parser, dp.ofproto
@@ -79,8 +79,8 @@ class Learning(App):
         old = ofproto.OFP_VERSION == 1
         in_port = msg.in_port if old else msg.match["in_port"]
         eth = packet.Packet(msg.data).get_protocol(ethernet.ethernet)
-        self.where[eth.src] = in_port
-        out = self.where.get(eth.dst, ofproto.OFPP_FLOOD)
+        self.where[dp.id, eth.src] = in_port
+        out = self.where.get((dp.id, eth.dst), ofproto.OFPP_FLOOD)
         actions = [parser.OFPActionOutput(out)]
         if out != ofproto.OFPP_FLOOD:
             if old:

@@ -14,11 +14,11 @@ from tests.stack import Stack, until
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture(scope="module")
-def stack(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture
+def stack(require: Callable[..., None], tmp_path: Path) -> Iterator[Stack]:
     """Our daemon and the real database, nothing configured."""
     require("root", "netns", "command:mn", "command:ovsdb-server", "command:ovs-vsctl", "command:iperf")
-    stack = Stack(tmp_path_factory.mktemp("mininet"))
+    stack = Stack(tmp_path)
     try:
         stack.start()
         yield stack
@@ -57,19 +57,33 @@ def test_all_hosts_reach_each_other(stack: Stack, switch: str, topology: str) ->
     assert loss(said) == [0], said
 
 
-def test_iperf_runs_through_a_switch_that_stands_alone(stack: Stack) -> None:
+# Mininet 2.3's own tests don't understand what Debian's iperf 2.1 says, on any switch.
+TCP = """\
+def iperf_tcp(net):
+    client, server = net.get("h1"), net.get("h3")
+    server.cmd("iperf -s >/dev/null 2>&1 &")
+    said = client.cmd("sleep 0.5; iperf -f k -t 2 -c", server.IP())
+    print("rate %s Kbits/sec" % said.split("Kbits/sec")[0].split()[-1])
+    server.cmd("kill %1")
+
+tests = {"tcp": iperf_tcp}
+"""
+
+
+def test_iperf_runs_through_a_switch_that_stands_alone(stack: Stack, tmp_path: Path) -> None:
+    custom = tmp_path / "tcp.py"
+    custom.write_text(TCP)
     said = mininet(
-        stack, "--switch", "ovs,failMode=standalone", "--topo", "single,3", "--controller", "none", "--test",
-        "pingall+iperf",
+        stack, "--custom", str(custom), "--switch", "ovs,failMode=standalone", "--topo", "single,3",
+        "--controller", "none", "--test", "pingall+tcp",
     )  # fmt: skip
     assert loss(said) == [0], said
-    rates = re.findall(r"\*\*\* Results: \['([0-9.]+) (\w+)/sec', '([0-9.]+) (\w+)/sec'\]", said)
-    assert rates, said
-    assert float(rates[0][0]) > 0
+    assert float(re.findall(r"rate ([0-9.]+) Kbits/sec", said)[0]) > 1000, said
 
 
 def test_an_os_ken_controller(stack: Stack) -> None:
     controller = stack.spawn(sys.executable, "-m", "tests.controllers.apps", "learning", "1.3", "6653")
+    until("listening", lambda: ":6653" in stack.run("ss", "-tln"))
     try:
         said = mininet(
             stack, "--switch", "ovs,protocols=OpenFlow13", "--topo", "linear,3", "--controller",
@@ -81,27 +95,12 @@ def test_an_os_ken_controller(stack: Stack) -> None:
     assert loss(said)[-1] == 0, said
 
 
-VLAN_HOSTS = """\
-from mininet.node import Host
-
-class VlanHost(Host):
-    "A host whose interface is a VLAN's; odd hosts are in VLAN 100, even ones in 200."
-
-    def config(self, **params):
-        result = super().config(**params)
-        device = self.defaultIntf()
-        vlan = 100 if int(self.name[1:]) % 2 else 200
-        self.cmd("ip addr flush dev", device.name)
-        self.cmd("ip link add link", device.name, "name vlan%d type vlan id %d" % (vlan, vlan))
-        self.cmd("ip addr add", params["ip"], "dev vlan%d" % vlan)
-        self.cmd("ip link set vlan%d up" % vlan)
-        return result
-
-hosts = {"vlan": VlanHost}
-
+VLANS = """\
 def ping_vlans(net):
+    for number, vlan in ((1, 100), (2, 200), (3, 100), (4, 200)):
+        net.get("s%d" % number).cmd("ovs-vsctl set port s%d-eth1 tag=%d" % (number, vlan))
     for one, other in (("h1", "h3"), ("h2", "h4"), ("h1", "h2")):
-        said = net.get(one).cmd("ping -c 2 -i 0.2 -W 1", net.get(other).params["ip"].split("/")[0])
+        said = net.get(one).cmd("ping -c 2 -i 0.2 -W 1", net.get(other).IP())
         print("%s-%s answered %d" % (one, other, said.count("bytes from")))
 
 tests = {"vlans": ping_vlans}
@@ -109,11 +108,12 @@ tests = {"vlans": ping_vlans}
 
 
 def test_hosts_in_vlans_reach_those_in_their_own(stack: Stack, tmp_path: Path) -> None:
+    """Access ports at the ends, trunks between the switches (not every kernel has VLAN devices for hosts)."""
     custom = tmp_path / "vlans.py"
-    custom.write_text(VLAN_HOSTS)
+    custom.write_text(VLANS)
     said = mininet(
-        stack, "--custom", str(custom), "--host", "vlan", "--switch", "ovs,failMode=standalone", "--topo",
-        "single,4", "--controller", "none", "--test", "vlans",
+        stack, "--custom", str(custom), "--switch", "ovs,failMode=standalone", "--topo", "linear,4",
+        "--controller", "none", "--test", "vlans",
     )  # fmt: skip
     answered = re.findall(r"(h\d-h\d) answered (\d)", said)
     assert answered == [("h1-h3", "2"), ("h2-h4", "2"), ("h1-h2", "0")], said
