@@ -62,47 +62,75 @@ def test_the_unit_test_of_the_readme_can_fail(tmp_path: Path) -> None:
     assert "1 failed" in ran.stdout
 
 
-@pytest.mark.system
-def test_the_switch_of_the_readme_runs(tmp_path: Path, require: Callable[..., None]) -> None:
-    """Each line of "Run it", in a network namespace and with a run directory of its own."""
-    require("root", "netns", "tun", "command:ovs-appctl", "command:ping")
-    lines = [line[2:] for line in block("console", "ovs-appctl").splitlines() if line.startswith("# ")]
-    start = next(n for n, line in enumerate(lines) if "vswitch run" in line)
-    end = next(n for n, line in enumerate(lines) if line.startswith("kill"))
-    assert end > start
+def commands(with_word: str) -> list[str]:
+    """The commands of the README's console block that has `with_word` in it."""
+    return [line[2:] for line in block("console", with_word).splitlines() if line.startswith("# ")]
 
+
+def run_as_shown(lines: list[str], tmp_path: Path) -> str:
+    """What "Run it" prints with `lines` between hosts and their end, in a network namespace and with a run
+    directory of its own. AssertionError: a command fails, or a device is left."""
     # `ip netns` keeps its names in /run/netns: they get a /run of their own as well.
     box = Sandbox()
     names = tmp_path / "netns"
     names.mkdir()
+    own = {f"OVS_{name}": str(tmp_path) for name in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR")}
     shell = subprocess.Popen(
         ["unshare", "-m", *box.command("bash", "-e")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=environment(OVS_RUNDIR=str(tmp_path)), start_new_session=True,
+        env=environment(**own), start_new_session=True,
     )  # fmt: skip
     command = shlex.join([sys.executable, "-m", "vswitch"])
     script = [f"mkdir -p /run/netns; mount --bind {names} /run/netns"]
-    for n, line in enumerate(lines):
+    for line in (*commands("ip netns add red"), *lines, *commands("ip netns del red")):
         script.append(f"echo 'README: {line}'")
         script.append(line.replace(".venv/bin/vswitch", command).replace("kill %1", "kill $!; wait $!"))
-        if n == start:
-            there = f"ls {tmp_path}/*.ctl >/dev/null 2>&1"
-            script.append(f"for i in $(seq 100); do {there} && break; sleep 0.1; done")
+        if line.endswith("&"):
+            there = "ovs-appctl -t vswitchd fdb/show br0 >/dev/null 2>&1"
+            script.append(f"for i in $(seq 200); do {there} && break; sleep 0.1; done")
     try:
-        said, _ = shell.communicate("\n".join(script) + "\nip -br link\n", timeout=60)
+        said, _ = shell.communicate("\n".join(script) + "\nip -br link\n", timeout=90)
     finally:
         box.close()
         if shell.poll() is None:
             os.killpg(shell.pid, signal.SIGKILL)
     assert shell.returncode == 0, said
+    left = said.rpartition("README: ")[2].partition("\n")[2]
+    assert "red0" not in left
+    assert "br0" not in left
     assert " 0% packet loss" in said
+    return said
+
+
+@pytest.mark.system
+def test_the_switch_of_the_readme_runs_by_itself(tmp_path: Path, require: Callable[..., None]) -> None:
+    require("root", "netns", "tun", "command:ping")
+    said = run_as_shown(commands("vswitch status"), tmp_path)
+    assert "actions=NORMAL" in said
+    assert "Datapath actions:" in said
+
+
+@pytest.mark.system
+def test_the_switch_of_the_readme_runs_with_the_real_tools(
+    tmp_path: Path, require: Callable[..., None]
+) -> None:
+    require("root", "netns", "tun", "command:ovs-vsctl", "command:ovs-appctl", "command:ovs-ofctl")
+    said = run_as_shown(commands("ovs-vsctl add-br"), tmp_path)
+    assert "OFPT_FEATURES_REPLY" in said
+    assert "in_port(red0)" in said
+    assert "port  VLAN  MAC" in said
+
+
+@pytest.mark.system
+def test_the_switch_of_the_readme_runs_in_the_foreground(
+    tmp_path: Path, require: Callable[..., None]
+) -> None:
+    require("root", "netns", "tun", "command:ovs-appctl", "command:ping")
+    said = run_as_shown(commands("vswitch run"), tmp_path)
     assert "in_port(red0)" in said
     assert "Datapath actions:" in said
     assert "port  VLAN  MAC" in said
     assert re.search(r"\|vswitchd\|INFO\|using the (kernel|userspace) datapath \(\w+\): \w+", said), said
-    left = said.rpartition("README: ")[2]
-    assert "red0" not in left.partition("\n")[2]
-    assert "br0" not in left
     assert wait_until(lambda: not list(tmp_path.glob("vswitchd.*")))
 
 
