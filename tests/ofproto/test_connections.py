@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -326,7 +327,7 @@ def test_a_request_in_parts_is_answered_when_it_is_whole(sw: Switch) -> None:
     end = controller(sw, OFP14)
     table = t.TableFeatures(0, properties=(t.TableProperty(t.OFPTFPT_INSTRUCTIONS, (1,)),))
     first = encode(t.TableFeaturesRequest((table,), more=True), OFP14, 7)
-    last = encode(t.TableFeaturesRequest((table,)), OFP14, 7)
+    last = encode(t.TableFeaturesRequest((replace(table, table_id=1),)), OFP14, 7)
     assert end.ask(first) == []
     assert end.ask(s.EchoRequest(b"between")) == [s.EchoReply(b"between")]
     (error,) = end.ask(last)
@@ -339,6 +340,25 @@ def test_a_request_in_parts_is_answered_when_it_is_whole(sw: Switch) -> None:
     sw.advance(2)
     (error,) = heard(end)
     assert error.name == "OFPBRC_MULTIPART_REQUEST_TIMEOUT"
+
+
+def test_tables_are_renamed_by_a_request_of_many_parts(sw: Switch) -> None:
+    end = controller(sw, OFP14)
+
+    def told() -> list[t.TableFeatures]:
+        return [table for reply in end.ask(t.TableFeaturesRequest()) for table in reply.tables]
+
+    tables = told()
+    assert len(tables) == 254
+    tables[3] = replace(tables[3], name="three")
+    for at in range(0, 250, 10):
+        part = t.TableFeaturesRequest(tuple(tables[at : at + 10]), more=True)
+        assert end.ask(encode(part, OFP14, 9)) == []
+    # More than one message can hold, altogether.
+    replies = end.ask(encode(t.TableFeaturesRequest(tuple(tables[250:])), OFP14, 9))
+    assert [table for reply in replies for table in reply.tables] == tables == told()
+    (error,) = end.ask(t.TableFeaturesRequest(tuple(tables[:10])))
+    assert error.name == "OFPTFFC_EPERM"
 
 
 def test_a_connection_that_ends_leaves_nothing(sw: Switch) -> None:

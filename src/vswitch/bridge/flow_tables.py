@@ -10,7 +10,7 @@ from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row
 from vswitch.flow.field import Field
 from vswitch.flow.syntax import FlowSyntaxError
-from vswitch.ofproto.table import EVICTION_CLIENT
+from vswitch.ofproto.table import EVICTION_CLIENT, NAMED_BY_CLIENT
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.openflow.subfield import parse_subfield
@@ -71,7 +71,7 @@ class FlowTables:
     def _apply(self, number: int, settings: TableSettings) -> None:
         ofproto = self._ofproto
         table = ofproto.tables[number]
-        table.name = settings.name
+        table.set_name(settings.name, NAMED_BY_CLIENT)
         table.max_flows = settings.max_flows
         eviction = table.eviction & ~EVICTION_CLIENT | (EVICTION_CLIENT if settings.evicts else 0)
         table.configure_eviction(eviction, self._fields(number, settings.groups) if eviction else ())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.ofproto import table_features
 from vswitch.ofproto.multipart import Multipart
-from vswitch.ofproto.table import EVICTION_OPENFLOW, MISS_DEFAULT, Table
+from vswitch.ofproto.table import EVICTION_OPENFLOW, MISS_DEFAULT, NAMED_BY_CONTROLLER, Table
 from vswitch.openflow.constants import OFPTT_ALL
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import table as t
@@ -106,11 +106,43 @@ def table_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
     ),)  # fmt: skip
 
 
+def _rename(tables: list[Table], wanted: tuple[t.TableFeatures, ...]) -> None:
+    """Give tables the names that `wanted` has for them.
+
+    OfpError: the request is to enable or disable tables, or does not speak of all while it is to replace
+    what is there (the only thing to do before 1.5), asks for another number of flows, or for
+    another name than the database gave.
+    """
+    numbers = {table.table_id for table in wanted}
+    for table in wanted:
+        if table.table_id == OFPTT_ALL:
+            raise OfpError("OFPTFFC_BAD_TABLE", "every table")
+        if table.command > t.OFPTFC_DISABLE:
+            raise OfpError("OFPTFFC_BAD_COMMAND", f"command {table.command}")
+    if len(numbers) < len(wanted):
+        raise OfpError("NXTFFC_DUP_TABLE", "a table twice")
+    command = wanted[0].command
+    if command > t.OFPTFC_MODIFY or (command == t.OFPTFC_REPLACE and len(numbers) < len(tables)):
+        raise OfpError("OFPTFFC_EPERM", "tables are not taken away")
+    for table in wanted:
+        if table.table_id >= len(tables):
+            raise OfpError("OFPTFFC_EPERM", f"no table {table.table_id}")
+        there = tables[table.table_id]
+        if table.max_entries != table_features.limit(there):
+            raise OfpError("OFPTFFC_EPERM", f"table {table.table_id} is as large as it is")
+        if not there.may_set_name(table.name, NAMED_BY_CONTROLLER):
+            raise OfpError("OFPTFFC_EPERM", f"the database named table {table.table_id}")
+    for table in wanted:
+        tables[table.table_id].set_name(table.name, NAMED_BY_CONTROLLER)
+
+
 def features(ofconn: OfConn, message: Message, now: int) -> Replies:
-    """What the tables can do, which nobody can change."""
-    if message.body.tables:
-        raise OfpError("OFPTFFC_EPERM", "the features of tables are what they are")
+    """What the tables can do. A request may rename them; other changes that it asks for are passed over,
+    as in Open vSwitch."""
+    wanted: tuple[t.TableFeatures, ...] = message.body.tables
     tables = _visible(ofconn.connmgr.ofproto)
+    if wanted:
+        _rename(tables, wanted)
     version = message.version
     last = len(tables) - 1
 

@@ -194,7 +194,7 @@ class OfConn:
                 if taken is None:
                     return
                 whole = taken
-            message = decode(whole, self.flow_mod_table_id)
+            message = decode(whole, self.flow_mod_table_id, whole is not data)
             if message.version != self.version and not isinstance(
                     message.body, s.Hello | s.Error | s.EchoRequest | s.EchoReply):
                 raise OfpError("OFPBRC_BAD_VERSION", f"version {message.version}")

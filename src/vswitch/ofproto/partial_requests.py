@@ -1,6 +1,7 @@
 """`PartialRequests`: multipart requests that come in several messages (OpenFlow 1.3, 7.3.5).
 
-The parts of a request have its xid and, but for the last, the flag OFPMPF_REQ_MORE.
+The parts of a request have its xid and, but for the last, the flag OFPMPF_REQ_MORE. A request that is whole
+can be longer than a message: the features of 254 tables are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ OFPT_MULTIPART_REQUEST: Final = 18
 OFPMPF_REQ_MORE: Final = 1
 HEADER: Final = 16
 """Bytes before a part's own contents."""
+MAX_BYTES: Final = 1 << 22
+"""Of requests that one connection has begun."""
 MAX_REQUESTS: Final = 16
 """Requests that one connection may have begun and not finished."""
 TIMEOUT: Final = 1000
@@ -25,11 +28,14 @@ class PartialRequests:
     """What one connection has sent of requests that are not whole yet."""
 
     def __init__(self) -> None:
-        self.begun: dict[int, tuple[bytes, int]] = {}
+        self.begun: dict[int, tuple[bytearray, int]] = {}
         """xid -> (what is there, as one message but for its length; clock ms of the last part)."""
+        self.n_bytes: int = 0
+        """Of `begun` together."""
 
     def take(self, data: bytes, now: int) -> bytes | None:
-        """A message; the request that is whole with it, or None if more follows.
+        """A message; the request that is whole with it, or None if more follows. One of several parts
+        tells the length of the first.
 
         OfpError: OFPBRC_BAD_STAT: a part of another request than the one begun with this xid;
         OFPBRC_MULTIPART_BUFFER_OVERFLOW.
@@ -41,19 +47,25 @@ class PartialRequests:
         there = self.begun.pop(xid, None)
         if there is None and not more:
             return data
-        whole = data
+        whole = bytearray(data)
         if there is not None:
-            if there[0][8:10] != data[8:10]:
+            whole = there[0]
+            self.n_bytes -= len(whole)
+            if whole[8:10] != data[8:10]:
                 raise OfpError("OFPBRC_BAD_STAT", "a part of another request")
-            whole = there[0] + data[HEADER:]
-        if len(whole) > 0xFFFF or len(self.begun) >= MAX_REQUESTS:
+            whole += data[HEADER:]
+        if self.n_bytes + len(whole) > MAX_BYTES or len(self.begun) >= MAX_REQUESTS:
             raise OfpError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", f"{len(whole)} bytes so far")
         if more:
             self.begun[xid] = (whole, now)
+            self.n_bytes += len(whole)
             return None
-        return whole[:2] + len(whole).to_bytes(2, "big") + whole[4:10] + b"\0\0" + whole[12:]
+        whole[10:12] = b"\0\0"
+        return bytes(whole)
 
     def expire(self, now: int) -> list[bytes]:
         """Forget requests that nothing was added to for too long; what there was of them."""
         old = [xid for xid, (_, since) in self.begun.items() if now - since >= TIMEOUT]
-        return [self.begun.pop(xid)[0] for xid in old]
+        gone = [bytes(self.begun.pop(xid)[0]) for xid in old]
+        self.n_bytes -= sum(map(len, gone))
+        return gone

@@ -17,6 +17,11 @@ EVICTION_CLIENT: Final = 1
 EVICTION_OPENFLOW: Final = 2
 """A controller wants it (OpenFlow 1.4's OFPTC_EVICTION)."""
 
+NAMED_BY_CONTROLLER: Final = 1
+"""A controller named the table."""
+NAMED_BY_CLIENT: Final = 2
+"""The database names it, and no controller may give it another name."""
+
 MISS_DEFAULT: Final = -1
 """What happens to a packet that matches no flow depends on the controllers' versions."""
 UNLIMITED: Final = 0xFFFFFFFF
@@ -30,6 +35,7 @@ class Table:
     def __init__(self, table_id: int, name: str = "") -> None:
         self.table_id: int = table_id
         self.name: str = name
+        self._named_by: int = 0
         self.cls: Classifier = Classifier()
         self.hidden: bool = False
         self.readonly: bool = False
@@ -49,6 +55,16 @@ class Table:
         """OFPTR_VACANCY_DOWN or OFPTR_VACANCY_UP, whichever can happen next; 0: events are off."""
         self.n_lookup: int = 0
         self.n_matched: int = 0
+
+    def may_set_name(self, name: str, by: int) -> bool:
+        """Whether `by` (NAMED_BY_*) may give the table this name."""
+        return by >= self._named_by or name == self.name
+
+    def set_name(self, name: str, by: int) -> None:
+        """Name the table, or ("") take its name away, unless somebody who is more (NAMED_BY_*) named it."""
+        if by >= self._named_by:
+            self.name = name
+            self._named_by = by if name else 0
 
     def configure_eviction(self, eviction: int, fields: tuple[Field, ...]) -> None:
         """Evict for whoever of EVICTION_* wants it, by groups of flows that agree in `fields`."""

@@ -132,11 +132,18 @@ class TableProperty:
     items: tuple[int, ...] = ()
 
 
+# ofp_table_features_command of 1.5.
+OFPTFC_REPLACE = 0
+OFPTFC_MODIFY = 1
+OFPTFC_ENABLE = 2
+OFPTFC_DISABLE = 3
+
+
 @dataclass(frozen=True)
 class TableFeatures:
     """What a table can do; `properties` in the order told.
 
-    `command` (1.5): 0 replace, 1 modify, 2 enable, 3 disable;
+    `command` (1.5): OFPTFC_*;
     `features` (1.5): 1 ingress, 2 egress, 16 first egress.
     """
 

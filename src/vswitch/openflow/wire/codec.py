@@ -101,26 +101,28 @@ class Message:
         self.form = form
 
 
-def decode(data: bytes, flow_mod_table_id: bool = False) -> Message:
-    """The message that `data` is, all of it.
+def decode(data: bytes, flow_mod_table_id: bool = False, assembled: bool = False) -> Message:
+    """The message that `data` is, all of it; `assembled` from several, it tells another length.
 
     With `flow_mod_table_id` (the connection has seen NXT_FLOW_MOD_TABLE_ID) the upper byte of a flow mod's
     command is a table number in 1.0 and in NXT_FLOW_MOD. OfpError: what is wrong, `data` its beginning.
     """
     try:
-        return _decode(data, flow_mod_table_id)
+        return _decode(data, flow_mod_table_id, assembled)
     except OfpError as error:
         if not error.data:
             error.data = data[:64]
         raise
 
 
-def _decode(data: bytes, flow_mod_table_id: bool) -> Message:
+def _decode(data: bytes, flow_mod_table_id: bool, assembled: bool) -> Message:
     r = Reader(data)
     version = int(r.u8())
     kind = int(r.u8())
     length = int(r.u16())
     xid = int(r.u32())
+    if assembled:
+        length = len(data)
     if length != len(data):
         raise OfpError("OFPBRC_BAD_LEN", f"message of {len(data)} bytes tells a length of {length}")
     known = version
