@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from vswitch.base import coverage
 from vswitch.flow.fields import by_name
+from vswitch.flow.flow import Flow
 from vswitch.ofproto.handlers_flow import DELETES, check_flow_mod
 from vswitch.ofproto.handlers_group import apply_group_mod
 from vswitch.ofproto.handlers_port import apply_port_mod, check_packet_out, check_port_mod
@@ -63,6 +64,16 @@ class Bundle:
         self.closed: bool = False
         self.used: int = now
         self.entries: list[Entry] = []
+        self._masks: dict[bytes, Flow] = {}
+        """The masks of its flow mods, by value."""
+
+    def add(self, entry: Entry) -> None:
+        """Put a message in. Many flow mods have few different masks, which are long: they share them."""
+        body = entry.body
+        if isinstance(body, FlowMod):
+            match = body.match
+            match.mask = self._masks.setdefault(match.mask.key(), match.mask)
+        self.entries.append(entry)
 
 
 def read_entry(ofproto: Ofproto, inner: bytes, outer: bytes, flow_mod_table_id: bool) -> Entry:

@@ -88,7 +88,7 @@ def add(ofconn: OfConn, message: Message, now: int) -> Replies:
     elif bundle.flags != request.flags:
         del ofconn.bundles[request.bundle_id]
         raise OfpError("OFPBFC_BAD_FLAGS", f"bundle {request.bundle_id}")
-    bundle.entries.append(entry)
+    bundle.add(entry)
     bundle.used = now
     return ()
 

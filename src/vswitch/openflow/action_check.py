@@ -63,12 +63,30 @@ def check_actions(actions: Sequence[a.Action], match: Match, max_ports: int = OF
     OFPBAC_MATCH_INCONSISTENT, OFPBAC_BAD_OUT_PORT, OFPBAC_BAD_OUT_GROUP, OFPBAC_BAD_TAG,
     OFPBIC_BAD_TABLE_ID, OFPMMFC_INVALID_METER, NXBAC_BAD_CONJUNCTION; `detail` is the action's class.
     """
-    if any(isinstance(action, a.Conjunction) for action in actions):
+    plain = True
+    conjunction = False
+    for action in actions:
+        if not isinstance(action, a.Output):
+            plain = False
+            if isinstance(action, a.Conjunction):
+                conjunction = True
+    if plain:  # Most flows: no need for a packet that the actions change.
+        for action in actions:
+            if isinstance(action, a.Output):
+                check_port(action.port, action, max_ports)
+        return
+    if conjunction:
         for action in actions:
             if not isinstance(action, a.Conjunction | a.Note):
                 raise OfpError("NXBAC_BAD_CONJUNCTION", type(action).__name__)
         return
     _Check(match.flow.copy(), match.mask, max_ports, table_id, n_tables, strict).run(actions)
+
+
+def check_port(port: int, action: a.Action, max_ports: int) -> None:
+    """OfpError OFPBAC_BAD_OUT_PORT: `action` outputs to what can't be a port."""
+    if port not in OUTPUT_PORTS and port >= max_ports and port != OFPP_NONE:
+        raise OfpError("OFPBAC_BAD_OUT_PORT", f"{type(action).__name__} {port}")
 
 
 class _Check:
@@ -100,8 +118,7 @@ class _Check:
             raise OfpError(INCONSISTENT, f"{type(action).__name__} {field.name}")
 
     def _port(self, port: int, action: a.Action) -> None:
-        if port not in OUTPUT_PORTS and port >= self.max_ports and port != OFPP_NONE:
-            raise OfpError("OFPBAC_BAD_OUT_PORT", f"{type(action).__name__} {port}")
+        check_port(port, action, self.max_ports)
 
     def _one(self, action: a.Action) -> None:
         flow = self.flow
