@@ -416,7 +416,7 @@ def _encode_metadata(
     if flow[at.W_TUN_DST] & 0xFFFFFFFF or flow[at.W_TUN_IPV6_DST] or flow[at.W_TUN_IPV6_DST + 1]:
         position: i64 = len(out)
         put_header(out, key.TUNNEL, 0)
-        put_tunnel(out, words, is_mask)
+        put_tunnel(out, words, flow, is_mask)
         _patch_length(out, position)
     _put(out, key.SKB_MARK, words, is_mask)
     if not flags & KEY_NO_CT:

@@ -1,7 +1,7 @@
 """The key attributes that hold attributes: the tunnel and the NSH header.
 
-Geneve options are checked for form and otherwise left out: a flow knows only options that a
-controller bound to tun_metadata fields. Compiled by mypyc.
+Geneve options are checked for form and kept as they are: only a bridge's TLV table knows which of
+them are tun_metadata fields. Compiled by mypyc.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netlink.attrs import AttrIndex, be32_at, u32_at
 
+MAX_OPTIONS: Final = 252
+"""Bytes of options that a Geneve header can have (RFC 8926 section 3.4)."""
 _TUNNEL: Final = AttrIndex(17)
 _VXLAN: Final = AttrIndex(1)
 _NSH: Final = AttrIndex(3)
@@ -37,6 +39,27 @@ def geneve_sound(data: bytes, start: i64, end: i64) -> bool:
             return False
         offset += 4 + 4 * (i64(data[offset + 3]) & 0x1F)
     return offset == end
+
+
+def put_option_bytes(words: vec[i64], data: bytes, start: i64, size: i64) -> None:
+    """Put `size` bytes of tunnel options into the first words of a flow, which are 0."""
+    i: i64 = 0
+    while i < size:
+        byte = i64(data[start + i])
+        if i & 7 == 0:
+            byte = (byte ^ 0x80) - 0x80
+        words[at.W_TUN_METADATA + (i >> 3)] |= byte << (56 - 8 * (i & 7))
+        i += 1
+
+
+def option_bytes(words: vec[i64], size: i64) -> bytes:
+    """The first `size` bytes of tunnel options in a flow's words."""
+    out = BytesWriter()
+    i: i64 = 0
+    while i < size:
+        out.append(u8((words[at.W_TUN_METADATA + (i >> 3)] >> (56 - 8 * (i & 7))) & 0xFF))
+        i += 1
+    return out.getvalue()
 
 
 def get_tunnel(data: bytes, start: i64, end: i64, words: vec[i64], is_mask: bool) -> i64:
@@ -99,8 +122,11 @@ def _get_tunnel_options(data: bytes, index: AttrIndex, words: vec[i64], is_mask:
             words[at.W_TUN_EXT] |= ((gbp >> 16) & 0xFF) << at.S_TUN_GBP_FLAGS
     if index.has(key.TUN_GENEVE_OPTS):
         start = offsets[key.TUN_GENEVE_OPTS]
-        if not is_mask and not geneve_sound(data, start, start + lengths[key.TUN_GENEVE_OPTS]):
+        size = lengths[key.TUN_GENEVE_OPTS]
+        if size > MAX_OPTIONS or (not is_mask and not geneve_sound(data, start, start + size)):
             return -1
+        put_option_bytes(words, data, start, size)
+        words[at.W_TUN_METADATA_PRESENT] = -1 if is_mask else size
     if index.has(key.TUN_GTPU_OPTS):
         start = offsets[key.TUN_GTPU_OPTS]
         words[at.W_TUN_EXT] |= i64(data[start]) << at.S_TUN_GTPU_FLAGS
@@ -132,8 +158,9 @@ def _put_be32(out: BytesWriter, attr: i64, value: i64) -> None:
     write_i32_be(out, i32(_signed32(value)))
 
 
-def put_tunnel(out: BytesWriter, words: vec[i64], is_mask: bool) -> None:
-    """Append the nested attributes of the tunnel; what is zero is left out, TTL apart."""
+def put_tunnel(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask: bool) -> None:
+    """Append the nested attributes of the tunnel; what is zero is left out, TTL apart. For a mask, `flow`
+    is what it masks: that says how long the options are."""
     rest = words[at.W_TUN_FLAGS]
     flags = (rest >> at.S_TUN_FLAGS) & 0xFFFF
     if flags & at.TUN_F_KEY or words[at.W_TUN_ID]:
@@ -165,6 +192,10 @@ def put_tunnel(out: BytesWriter, words: vec[i64], is_mask: bool) -> None:
         put_be16_attr(out, key.TUN_TP_DST, rest >> at.S_TUN_TP_DST)
     if flags & at.TUN_F_OAM:
         put_header(out, key.TUN_OAM, 0)
+    size = flow[at.W_TUN_METADATA_PRESENT]
+    if size > 0 and words[at.W_TUN_METADATA_PRESENT] != 0:
+        put_header(out, key.TUN_GENEVE_OPTS, size)
+        out.write(option_bytes(words, size))
     _put_tunnel_options(out, words, is_mask)
 
 
@@ -200,7 +231,7 @@ def _put_tunnel_options(out: BytesWriter, words: vec[i64], is_mask: bool) -> Non
 def tunnel_bytes(flow: Flow) -> bytes:
     """The nested attributes of `flow`'s tunnel: the value of a set action on OVS_KEY_ATTR_TUNNEL."""
     out = BytesWriter()
-    put_tunnel(out, flow.words, False)
+    put_tunnel(out, flow.words, flow.words, False)
     return out.getvalue()
 
 
@@ -209,6 +240,10 @@ def tunnel_into(data: bytes, flow: Flow) -> bool:
     words = flow.words[:]
     i: i64 = at.W_TUN_ID
     while i <= at.W_TUN_ERSPAN_IDX:
+        words[i] = 0
+        i += 1
+    i = at.W_TUN_METADATA
+    while i <= at.W_TUN_METADATA_PRESENT:
         words[i] = 0
         i += 1
     if get_tunnel(data, 0, len(data), words, False) < 0:

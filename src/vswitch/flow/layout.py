@@ -16,10 +16,12 @@ from typing import Final
 
 # Stage 0: metadata.
 W_TUN_METADATA: Final = 0
-"""64 generic tunnel options of 4 bytes each, two a word, option 0 in the high half of word 0."""
+"""Tunnel options, 256 bytes: 64 cells of 4, two a word, cell 0 in the high half of word 0. Above the dpif
+interface a bridge's TLV table says whose they are; at it and below they are Geneve's, as in the packet."""
 N_TUN_METADATA_WORDS: Final = 32
 W_TUN_METADATA_PRESENT: Final = 32
-"""Bit n: tunnel option n was in the packet."""
+"""Bit n: tunnel option n was in the packet. At the dpif interface and below: how many bytes of options it
+had, all bits of it in a mask that looks at any."""
 W_REGS: Final = 33
 """reg0 in the high half of the first word; a word is an xreg, two are an xxreg."""
 W_TUN_ID: Final = 41

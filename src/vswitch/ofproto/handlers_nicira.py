@@ -18,7 +18,7 @@ def tlv_table_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     ofproto = ofconn.connmgr.ofproto
     adds = message.body.command == n.NXTTMC_ADD
     ofproto.tlv.mod(message.body, () if adds else options_in_use(ofproto.tables.rules(hidden=True)))
-    ofproto.tables_reconfigured()
+    ofproto.options_reconfigured()
     return ()
 
 

@@ -172,7 +172,11 @@ class Ofproto(ABC):
 
     @abstractmethod
     def tables_reconfigured(self) -> None:
-        """What a table does with packets that match no flow has changed, or what tun_metadata means."""
+        """What a table does with packets that match no flow has changed."""
+
+    @abstractmethod
+    def options_reconfigured(self) -> None:
+        """`tlv` has changed: tunnel options lie elsewhere in flows from now on."""
 
     def check_references(self, actions: Actions) -> None:
         """OfpError: `actions` use a group (OFPBAC_BAD_OUT_GROUP) or a meter (OFPMMFC_INVALID_METER) that

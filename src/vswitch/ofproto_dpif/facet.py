@@ -80,8 +80,8 @@ class Subfacet:
         self.path: int = SF_NOT_INSTALLED
         self.actions: Actions = ()
         """What the datapath does; on the slow path one `Userspace` action."""
-        self.splinter_key: bytes = b""
-        """For a flow of a VLAN splinter, its datapath key, packed."""
+        self.own_key: bytes = b""
+        """The datapath key, packed, where it is not the facet's flow: VLAN splinters, tunnel options."""
         self.prefix: Actions = ()
         """For a flow of a VLAN splinter, what puts the tag on."""
         self.dp_packets: int = 0
@@ -94,8 +94,8 @@ class Subfacet:
 
     def key(self) -> Flow:
         """The flow's key, with datapath port numbers."""
-        if self.splinter_key:
-            return unpack_flow(self.splinter_key)
+        if self.own_key:
+            return unpack_flow(self.own_key)
         flow = unpack_flow(self.facet.packed)
         flow.in_port = self.odp_port
         return flow

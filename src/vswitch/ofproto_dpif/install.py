@@ -18,6 +18,8 @@ from vswitch.dpif.actions import Actions, Userspace
 from vswitch.dpif.cookie import SlowPathCookie
 from vswitch.dpif.types import FlowDel, FlowPut, Op, PutFlags
 from vswitch.flow.flow import Flow
+from vswitch.flow.layout import W_TUN_METADATA_PRESENT
+from vswitch.ofproto.geneve import mask_to_datapath
 from vswitch.ofproto_dpif.facet import (
     SF_FAST_PATH,
     SF_NOT_INSTALLED,
@@ -46,6 +48,11 @@ upcall_no_port = coverage.counter("drop_upcall_unknown_port")
 
 REINSTALL_MS: Final = 100
 """A miss so long after its flow was put means that the datapath has lost the flow."""
+
+
+def _mask(facet: Facet, key: Flow) -> Flow:
+    """The mask of a datapath flow for `facet` whose key is `key`."""
+    return mask_to_datapath(facet.ofproto.tlv, key, facet.group.mask)
 
 
 @final
@@ -101,13 +108,18 @@ class Installer:
 
         `prefix`: what makes of the packet what the facet takes it for (VLAN splinters).
         """
+        mask = _mask(facet, key)
+        looks_at_options = mask.words[W_TUN_METADATA_PRESENT] != 0
         for subfacet in facet.subfacets:
-            if subfacet.odp_port == odp_port:
+            # The same options in another order are another flow to the datapath.
+            if subfacet.odp_port == odp_port and (
+                not looks_at_options or subfacet.key().equal_in(key, mask)
+            ):
                 if now - subfacet.put_at < REINSTALL_MS:
                     return None
                 subfacet_reinstall.inc()
                 subfacet.put_at = now
-                return FlowPut(key, facet.group.mask, subfacet.actions, subfacet.ufid, want_stats=True)
+                return FlowPut(key, mask, subfacet.actions, subfacet.ufid, want_stats=True)
         subfacet = Subfacet(facet, odp_port, self._new_ufid(), now)
         if facet.slow:
             subfacet.path = SF_SLOW_PATH
@@ -115,13 +127,13 @@ class Installer:
         else:
             subfacet.path = SF_FAST_PATH
             subfacet.actions = (*prefix, *facet.actions) if prefix else facet.actions
-        if prefix:
+        if prefix or key.words[W_TUN_METADATA_PRESENT] != 0:
             subfacet.prefix = prefix
-            subfacet.splinter_key = pack_flow(key)
+            subfacet.own_key = pack_flow(key)
         facet.subfacets.append(subfacet)
         self.backer.subfacets[subfacet.ufid] = subfacet
         subfacet_create.inc()
-        return FlowPut(key, facet.group.mask, subfacet.actions, subfacet.ufid)
+        return FlowPut(key, mask, subfacet.actions, subfacet.ufid)
 
     def put_done(self, op: FlowPut, now: int) -> None:
         """Take note of how `put`'s operation went."""
@@ -145,7 +157,8 @@ class Installer:
             actions = self._slow_actions(subfacet.facet.ofproto, out.slow, subfacet.odp_port)
         else:
             actions = (*subfacet.prefix, *out.actions)
-        return FlowPut(subfacet.key(), subfacet.facet.group.mask, actions, subfacet.ufid,
+        key = subfacet.key()
+        return FlowPut(key, _mask(subfacet.facet, key), actions, subfacet.ufid,
                        PutFlags.MODIFY, want_stats=True)
 
     def modify_done(self, subfacet: Subfacet, op: FlowPut, slow: int, now: int) -> None:

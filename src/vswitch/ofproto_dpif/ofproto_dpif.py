@@ -360,8 +360,12 @@ class OfprotoDpif(Ofproto):
         return ofp_stats.queue_stats(self, number)
 
     def tables_reconfigured(self) -> None:
-        """Misses, or tunnel options, mean something else from now on."""
+        """Misses mean something else from now on."""
         self.backer.need(RevReason.RECONFIGURE)
+
+    def options_reconfigured(self) -> None:
+        """What was cached of packets has their tunnel options where they no longer are."""
+        self.backer.installer.flush(self, self.clock.now())
 
     def ct_flush(self, request: CtFlush) -> None:
         """Forget tracked connections."""

@@ -23,6 +23,7 @@ from vswitch.flow.layout import (
     W_METADATA,
     W_PACKET_TYPE,
 )
+from vswitch.ofproto.geneve import options_to_datapath
 from vswitch.ofproto_dpif import continuation
 from vswitch.ofproto_dpif.apply import credit
 from vswitch.ofproto_dpif.xlate import xlate
@@ -124,6 +125,7 @@ def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now
     backer = ofproto.backer
     if out.actions:
         key = flow.copy()
+        options_to_datapath(ofproto.tlv, key)
         port = ofproto.ports.get(flow.in_port) if flow.in_port != OFPP_NONE else None
         key.in_port = port.odp_port if port is not None else PORT_NONE
         ops = [Execute(packet, key, out.actions)]

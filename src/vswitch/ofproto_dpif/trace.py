@@ -22,6 +22,7 @@ from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.text import format_flow, format_megaflow
+from vswitch.ofproto.geneve import options_from_datapath
 from vswitch.ofproto_dpif.apply import credit
 from vswitch.ofproto_dpif.effects import LearnFlow, LearnMac, ReduceTimeouts
 from vswitch.ofproto_dpif.trace_ct import Recirculation, parse_ct_state, resume
@@ -255,6 +256,8 @@ def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[OfprotoDpi
     if port is None or port.ofproto is None:
         raise CommandError(f"no OpenFlow port for datapath port {flow.in_port}")
     flow.in_port = port.ofp_port
+    if not options_from_datapath(port.ofproto.tlv, flow):
+        raise CommandError("Failed to parse Geneve options")
     return port.ofproto, flow
 
 

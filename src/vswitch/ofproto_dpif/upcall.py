@@ -27,6 +27,7 @@ from vswitch.dpif.cookie import SLOW_PATH_PREFIX, SLOW_REASONS
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
 from vswitch.flow.flow import Flow
+from vswitch.ofproto.geneve import options_from_datapath
 from vswitch.ofproto_dpif.apply import credit
 from vswitch.ofproto_dpif.facet import Facet
 from vswitch.ofproto_dpif.packet_in import handle_cookie
@@ -49,6 +50,7 @@ slow_reasons: Final = [coverage.counter(f"slow_path_{name}") for name in SLOW_RE
 """Packets that were handled here, by the bits of the reason."""
 upcall_action: Final = coverage.counter("upcall_action")
 upcall_bad_key: Final = coverage.counter("drop_upcall_bad_key")
+upcall_bad_options: Final = coverage.counter("drop_upcall_bad_tunnel_options")
 upcall_no_recirc: Final = coverage.counter("drop_upcall_unknown_recirc_id")
 upcall_no_bridge: Final = coverage.counter("drop_upcall_no_bridge")
 drop_action: Final = coverage.counter("drop_action_of_pipeline")
@@ -155,6 +157,9 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
     flow = key.copy()
     if miss.fitness is not Fitness.PERFECT:
         backer.refine(flow, first.packet)
+    if not options_from_datapath(ofproto.tlv, flow):
+        upcall_bad_options.inc(n_packets)
+        return
     if port is not None:
         flow.in_port = port.ofp_port
         if ofproto.vlandev_map and adjust_flow(ofproto, flow):
