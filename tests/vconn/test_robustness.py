@@ -200,18 +200,20 @@ def test_a_client_that_stays_silent_in_the_negotiation_is_thrown_out(tmp_path: P
         switch.close()
 
 
-def test_a_handler_that_breaks_costs_its_connection_only(switch: Running) -> None:
+def test_a_handler_that_breaks_costs_its_connection_only(
+    switch: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bad = Peer.unix(switch.mgmt).hello()
     good = Peer.unix(switch.mgmt).hello()
     good.echo()
-    handle = switch.bridge.connmgr.handle
+    handle = HANDLERS[EchoRequest]
 
     def broken(ofconn: OfConn, asked: Message, *rest: Any) -> Any:
         if asked.body == EchoRequest(b"boom"):
             raise ZeroDivisionError("broken on purpose")
         return handle(ofconn, asked, *rest)
 
-    switch.bridge.connmgr.handle = broken  # type: ignore[method-assign]
+    monkeypatch.setitem(HANDLERS, EchoRequest, broken)
     bad.send(message(4, ECHO_REQUEST, b"boom"))
     assert bad.recv() is None
     assert good.echo(b"fine")[8:] == b"fine"
