@@ -134,7 +134,7 @@ COMMANDS = {
     "vlog/list": r"dpif +\w+ +\w+ +\w+\n",
     "vlog/set dpif:console:dbg": r"^$",
     "coverage/show": r"^Event coverage, avg rate over last: 5 seconds, .*,  hash=[0-9a-f]+:\n.*upcall_miss ",
-    "memory/show": r"^[^\n]*facets:\d+ [^\n]*ports:3 rules:4",
+    "memory/show": r"^[^\n]*facets:\d+ [^\n]*ports:3 rules:5",
     "dpif/show": r"^netdev@ovs-netdev: hit:\d+ missed:\d+\n  br0:\n    br0 65534/1: \(tap\)\n    p1 1/2: ",
     "dpif/show-channels": r"^netdev@ovs-netdev: a queue of 1000 upcalls a port, lost 0\n",
     "dpif/dump-flows br0": r"in_port\(2\),.* actions:.*1",
