@@ -70,6 +70,11 @@ class Stream(ABC):
         """Give up the connection. Idempotent."""
 
 
+def _reason(error: ssl.SSLError) -> object:
+    """What went wrong, in a word if there is one; the type of `reason` hides that it may be None."""
+    return getattr(error, "reason", None) or error
+
+
 def _plain_connect(sock: socket.socket, where: Any) -> int:
     """Begin to connect: 0, EAGAIN or the errno."""
     error = sock.connect_ex(where)
@@ -201,7 +206,7 @@ class TlsStream(Stream):
             return EAGAIN
         except ssl.SSLError as e:
             handshake_failed.inc()
-            ssl_log.warn("%s: TLS handshake failed: %s", self.name, e.reason or e)
+            ssl_log.warn("%s: TLS handshake failed: %s", self.name, _reason(e))
             return EPROTO
         except OSError as e:
             handshake_failed.inc()
@@ -223,7 +228,7 @@ class TlsStream(Stream):
         except ssl.SSLZeroReturnError:
             return b""
         except ssl.SSLError as e:
-            ssl_log.warn("%s: TLS receive failed: %s", self.name, e.reason or e)
+            ssl_log.warn("%s: TLS receive failed: %s", self.name, _reason(e))
             raise OSError(EPROTO, os.strerror(EPROTO)) from e
 
     def send(self, buffers: Sequence[bytes | memoryview]) -> int:
@@ -242,7 +247,7 @@ class TlsStream(Stream):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except ssl.SSLError as e:
-            ssl_log.warn("%s: TLS send failed: %s", self.name, e.reason or e)
+            ssl_log.warn("%s: TLS send failed: %s", self.name, _reason(e))
             raise OSError(EPROTO, os.strerror(EPROTO)) from e
         self._chunk = self._chunk[n:]
         return not self._chunk
