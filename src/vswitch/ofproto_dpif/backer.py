@@ -249,14 +249,7 @@ class Backer:
             return more
         if self._wants_revalidation() and now >= self.next_revalidation:
             self._revalidate(now)
-        batches = 0
-        while batches < BATCHES_PER_RUN:
-            upcalls = self.dpif.recv(RECV_BATCH)
-            if not upcalls:
-                break
-            backer_upcall_batches.inc()
-            handle_upcalls(self, upcalls, now)
-            batches += 1
+        batches = self.handle_waiting(now)
         self._poll_ports()
         if now >= self.expiration.next_expiration:
             self.expiration.run(self, now)
@@ -266,6 +259,18 @@ class Backer:
             more or batches == BATCHES_PER_RUN
             or (self._wants_revalidation() and now >= self.next_revalidation)
         )
+
+    def handle_waiting(self, now: int) -> int:
+        """Handle the packets that wait, up to BATCHES_PER_RUN batches of them; how many batches."""
+        batches = 0
+        while batches < BATCHES_PER_RUN:
+            upcalls = self.dpif.recv(RECV_BATCH)
+            if not upcalls:
+                break
+            backer_upcall_batches.inc()
+            handle_upcalls(self, upcalls, now)
+            batches += 1
+        return batches
 
     def _poll_ports(self) -> None:
         names = self.dpif.port_poll()

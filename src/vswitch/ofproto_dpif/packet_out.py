@@ -136,6 +136,10 @@ def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now
             packet_out_failed.inc()
         else:
             packet_out_executed.inc()
+            if out.recircs:
+                # The packet comes back for the rest of its translation. What the controller asks for next
+                # is to find it done, as in Open vSwitch.
+                backer.handle_waiting(now)
     else:
         packet_out_no_actions.inc()
     _give_back(ofproto, out, now)
