@@ -151,8 +151,8 @@ def test_random_sequences_leave_the_same_tables(real: RealSwitch, seed: int) -> 
 
 
 def ranked(traces: list[str]) -> list[str]:
-    """`traces` with the datapath's meters numbered from 0: the real switch is slow to reuse a number."""
-    found = sorted({int(n) for trace in traces for n in re.findall(r"meter\((\d+)\)", trace)})
+    """`traces` with the datapath's meters numbered as they appear: the real switch is slow to reuse one."""
+    found = list(dict.fromkeys(int(n) for trace in traces for n in re.findall(r"meter\((\d+)\)", trace)))
     return [re.sub(r"meter\((\d+)\)", lambda n: f"meter({found.index(int(n[1]))})", t) for t in traces]
 
 
