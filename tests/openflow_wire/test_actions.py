@@ -32,6 +32,7 @@ LOADS_THAT_BECOME_SET_FIELD = (
     "ip,actions=load:5->ip_dscp",
     "dl_type=0x894f,actions=load:0x3->nsh_c1[]",
     "actions=load:0x3->tun_metadata1[]",
+    "actions=load:0x1->tun_flags[]",
 )
 REFUSED_BEFORE_13 = ("decap()", "decap(packet_type(ns=1,type=0x894f))", "dec_nsh_ttl")
 

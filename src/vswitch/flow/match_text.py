@@ -108,8 +108,9 @@ def _check_option(match: Match, field: Field, value: int, mask: int) -> None:
         return
     if int(field.option) in options:
         raise FlowSyntaxError(f"field {field.name} set multiple times", field.name)
-    used = sum(tun_option_size(said[0], said[1]) for said in options.values() if said[1])
-    if mask and used + tun_option_size(value, -1 if mask == field.ones else mask) > MAX_TUN_METADATA_SPACE:
+    said_of = [(had[0], had[1]) for had in options.values()] + [(value, -1 if mask == field.ones else mask)]
+    used = sum(tun_option_size(had, bits) for had, bits in said_of if bits)
+    if used > MAX_TUN_METADATA_SPACE:
         message = f"exceeds maximum size for tunnel metadata (used {used}, max {MAX_TUN_METADATA_SPACE})"
         raise FlowSyntaxError(f"field {field.name} {message}", field.name)
 

@@ -42,7 +42,9 @@ NXAST_REG_LOAD: Final = 7
 NXAST_REG_LOAD2: Final = 33
 OFPAT_SET_FIELD: Final = 25
 OFPAT15_COPY_FIELD: Final = 28
+OFPAT11_PUSH_VLAN: Final = 17
 OFPAT11_POP_VLAN: Final = 18
+ETH_TYPE_VLAN: Final = 0x8100
 
 _VLAN_VID: Final = by_name("vlan_vid")
 _VLAN_PCP: Final = by_name("vlan_pcp")
@@ -76,14 +78,20 @@ def put_plain(w: Writer, type_: i64, value: int, size: i64) -> None:
     w.pad_to(8, start)
 
 
-def put_legacy(w: Writer, field: Field, value: int, version: int) -> bool:
+def put_legacy(w: Writer, field: Field, value: int, ctx: Put) -> bool:
     """Set `field` by an action of 1.0 or 1.1 made for it; False if there is none."""
+    version = ctx.version
     known = LEGACY.get(field.name)
     if known is None:
         if field.name != "vlan_tci":
             return False
-        if not value & 0x1000:
+        tagged = value & 0x1000 != 0
+        if not tagged:
             put_plain(w, 3 if version == OFP10 else OFPAT11_POP_VLAN, 0, 2)
+        elif not ctx.has_vlan and version == OFP11:
+            put_plain(w, OFPAT11_PUSH_VLAN, ETH_TYPE_VLAN, 2)
+        ctx.has_vlan = tagged
+        if not tagged:
             return True
         put_plain(w, 1, value & 0xFFF, 2)
         put_plain(w, 2, value >> 13, 1)
@@ -108,7 +116,7 @@ def put_set_field(w: Writer, action: a.SetField, ctx: Put) -> None:
         unmasked = exact and (not action.load or field.n_bits == 8 * field.n_bytes)
         put_oxm_set_field(w, field, action.value, None if unmasked else action.mask, version)
         return
-    if version < OFP12 and exact and not action.load and put_legacy(w, field, action.value, version):
+    if version < OFP12 and exact and not action.load and put_legacy(w, field, action.value, ctx):
         return
     if oxm_entry(field, NXM).experimenter or is_tun_metadata(field):
         start = begin_nx(w, NXAST_REG_LOAD2)
