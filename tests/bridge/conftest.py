@@ -17,13 +17,13 @@ def _served(side: Side) -> Iterator[Side]:
         side.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _real(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     require("command:ovs-vswitchd", "command:ovsdb-server", "command:ovs-vsctl")
     yield from _served(Real(tmp_path_factory.mktemp("real")))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _ours(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     require("command:ovsdb-server", "command:ovs-vsctl")
     yield from _served(Ours(tmp_path_factory.mktemp("ours")))
