@@ -11,7 +11,7 @@ from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_TUN_METADATA_WORDS
 from vswitch.flow.match_text import parse_match
 from vswitch.ofproto.rule import Rule
-from vswitch.ofproto.tlv import TlvTable, options_in_use
+from vswitch.ofproto.tlv import TlvTable, names_option, options_in_use, options_of
 from vswitch.openflow.action_text import format_actions, parse_actions
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages.nicira import NXTTMC_ADD, NXTTMC_CLEAR, NXTTMC_DELETE, TlvMap, TlvTableMod
@@ -126,6 +126,38 @@ def test_actions_say_all_of_an_option_once_its_length_is_known() -> None:
         "move:NXM_NX_TUN_METADATA0[]->NXM_NX_REG0[],set_field:0x5/0xffffffff->tun_metadata1,output:2"
     )
     assert made.bind_actions(actions) == actions
+
+
+@pytest.mark.parametrize("text", [
+    "output:tun_metadata0[0..15]",
+    "bundle_load(eth_src,0,hrw,ofport,tun_metadata0[0..15],members:1,2)",
+    "set_field:0x5->tun_metadata0",
+    "move:tun_metadata0[0..3]->reg0[0..3]",
+    "move:reg0[0..3]->tun_metadata0[0..3]",
+    "push:tun_metadata0[3]",
+    "pop:tun_metadata0[3]",
+    "delete_field:tun_metadata0",
+    "check_pkt_larger(100)->tun_metadata0[0]",
+    "multipath(eth_src,50,modulo_n,1,0,tun_metadata0[0..7])",
+    "clone(set_field:0x5->tun_metadata0)",
+    "learn(table=1,tun_metadata0[0..31]=reg0[])",
+    "learn(table=1,load:tun_metadata0[0..31]->reg0[])",
+    "learn(table=1,output:tun_metadata0[0..15])",
+    "learn(table=1,result_dst=tun_metadata0[0],in_port=1)",
+    "ct(zone=tun_metadata0[0..15])",
+    "ct(commit,exec(move:tun_metadata0[0..31]->ct_mark))",
+    "write_actions(set_field:0x5->tun_metadata0)",
+])  # fmt: skip
+def test_wherever_an_action_names_an_option_it_is_bound(text: str) -> None:
+    actions = parse_actions(text)
+    assert names_option(actions)
+    with pytest.raises(OfpError, match="NXFMFC_INVALID_TLV_FIELD"):
+        table().bind_actions(actions)
+    bound = table(4).bind_actions(actions)
+    assert bound != actions
+    assert set(options_of(bound)) == {0}
+    other = text.replace("tun_metadata0", "pkt_mark").replace("delete_field:", "push:")
+    assert not names_option(parse_actions(other))
 
 
 def test_matches_on_options_are_equal_only_if_they_say_the_same() -> None:

@@ -120,7 +120,7 @@ class TlvTable:
     def bind_actions(self, actions: Sequence[Any]) -> tuple[Any, ...]:
         """`actions`, with the tunnel options that they name in their places. OfpError as for a flow mod."""
         for action in actions:
-            if type(action) in _PARTS and any(True for _ in options_of(action)):
+            if type(action) in _PARTS and names_option(action):
                 return tuple(self._bind(action) for action in actions)
         return actions if isinstance(actions, tuple) else tuple(actions)
 
@@ -174,19 +174,34 @@ def bind_set_field(action: a.SetField, field: Field) -> a.SetField:
     return dataclasses.replace(action, field=field, value=action.value >> excess, mask=mask)
 
 
-def _parts_of(cls: type) -> tuple[str, ...]:
-    """The attributes of an action's class that can hold a field, or actions that do."""
-    return tuple(
-        f.name for f in dataclasses.fields(cls)
-        if any(word in str(f.type) for word in ("Field", "Subfield", "Action", "LearnSpec"))
-    )  # fmt: skip
-
-
 _PARTS: Final[dict[type, tuple[str, ...]]] = {
-    cls: names
-    for cls in vars(a).values()
-    if isinstance(cls, type) and dataclasses.is_dataclass(cls) and (names := _parts_of(cls))
+    a.MfSubfield: ("field",),
+    a.OutputReg: ("src",),
+    a.Bundle: ("dst",),
+    a.SetField: ("field",),
+    a.RegMove: ("src", "dst"),
+    a.StackPush: ("src",),
+    a.StackPop: ("dst",),
+    a.DeleteField: ("field",),
+    a.CheckPktLarger: ("dst",),
+    a.Multipath: ("dst",),
+    a.Clone: ("actions",),
+    a.LearnSpec: ("src", "dst"),
+    a.Learn: ("specs", "result_dst"),
+    a.Ct: ("zone_src", "actions"),
+    a.WriteActions: ("actions",),
 }
+"""What of an action can be a field, or hold one."""
+
+
+def names_option(part: Any) -> bool:
+    """Whether an action, or one of several, names a tunnel option."""
+    if isinstance(part, Field):
+        return part.option >= 0
+    if isinstance(part, tuple):
+        return any(names_option(each) for each in part)
+    names = _PARTS.get(type(part))
+    return names is not None and any(names_option(getattr(part, name)) for name in names)
 
 
 def options_of(part: Any) -> Iterator[int]:
