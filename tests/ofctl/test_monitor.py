@@ -13,8 +13,10 @@ from tests.oracle.real import RealSwitch
 
 pytestmark = pytest.mark.system
 
-WATCHES = ("watch:", "watch:!initial", "watch:!add", "watch:!delete,!modify", "watch:!actions", "watch:table=1",
-           "watch:out_port=2,!initial", "watch:tcp")  # fmt: skip
+WATCHES = (
+    "watch:", "watch:!initial", "watch:!add", "watch:!delete,!modify", "watch:!actions", "watch:table=1",
+    "watch:out_port=2,!initial", "watch:tcp",
+)  # fmt: skip
 """Each sees the same changes."""
 BEFORE = ("add-flow br0 priority=3,in_port=1,actions=output:2", "add-flow br0 priority=4,tcp,actions=drop")
 CHANGES = (
@@ -131,8 +133,6 @@ def packet_ins(switch: RealSwitch, version: str, form: str) -> list[str]:
 
 @pytest.mark.parametrize("form", ["", "standard", "nxt_packet_in", "nxt_packet_in2"])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_packet_ins_print_the_same(
-    switches: tuple[RealSwitch, RealSwitch], version: str, form: str
-) -> None:
+def test_packet_ins_print_the_same(switches: tuple[RealSwitch, RealSwitch], version: str, form: str) -> None:
     theirs, ours = (packet_ins(switch, version, form) for switch in switches)
     assert ours == theirs
