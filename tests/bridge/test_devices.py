@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -98,7 +99,7 @@ def test_devices_are_described_alike(pair: list[Side]) -> None:
         _ip(side.namespace, "link", "set", "v0", "mtu", "1300")
     _alike(pair)
     assert pair[1].get("Interface", "i1", "mtu") == "1300"
-    _both(pair, "set interface v0 mtu_request=1350 -- set interface i1 mac=\"00:00:5e:00:53:07\"")
+    _both(pair, 'set interface v0 mtu_request=1350 -- set interface i1 mac="00:00:5e:00:53:07"')
     _alike(pair)
     for side in pair:
         _ip(side.namespace, "link", "add", "late", "type", "veth", "peer", "name", "later")
@@ -141,8 +142,10 @@ def test_queues_are_traffic_control_s_classes(pair: list[Side]) -> None:
 
 def test_it_takes_the_place_of_the_real_switch(pair: list[Side]) -> None:
     real = pair[0]
-    real.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 v0 -- set interface v0"
-               " ofport_request=9 -- add-port br0 i1 -- set interface i1 type=internal ofport_request=8")
+    real.vsctl(
+        "add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 v0 -- set interface v0"
+        " ofport_request=9 -- add-port br0 i1 -- set interface i1 type=internal ofport_request=8"
+    )
     # It leaves its internal ports behind.
     real.end("ovs-vswitchd")
     ours = Ours(real.directory)
@@ -156,3 +159,30 @@ def test_it_takes_the_place_of_the_real_switch(pair: list[Side]) -> None:
     finally:
         ours.close()
     assert "i1" not in ours.run("ip", "-n", real.namespace, "link")
+
+
+def _queues(side: Side, version: str) -> list[str]:
+    """What ovs-ofctl says of queues, without times, transaction numbers and what the kernel itself sent."""
+    said = [
+        side.run("ovs-ofctl", "-O", version, command, "br0")
+        for command in ("queue-stats", "queue-get-config")
+    ]
+    return sorted(
+        re.sub(r"xid=0x[0-9a-f]+|duration=[0-9.]+s|(?:bytes|pkts)=[0-9]+", "", "".join(said)).splitlines()
+    )
+
+
+def test_queues_are_told_to_controllers_alike(pair: list[Side]) -> None:
+    for side in pair:
+        side.vsctl(
+            "add-br br0 -- set bridge br0 datapath_type=netdev"
+            " protocols=OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15"
+            " -- add-port br0 v0 -- set interface v0 ofport_request=1 -- set port v0 qos=@q"
+            " -- --id=@q create qos type=linux-htb other_config:max-rate=100000000 queues:0=@a queues:7=@b"
+            " -- --id=@a create queue other_config:max-rate=1000000"
+            " -- --id=@b create queue other_config:min-rate=2000000"
+        )
+    for version in ("OpenFlow10", "OpenFlow13", "OpenFlow14"):
+        real, ours = (_queues(side, version) for side in pair)
+        assert ours == real, version
+        assert any("queue 7" in line for line in ours), ours

@@ -53,7 +53,8 @@ class Bridges:
         """The bridges that there are, by name."""
         self.report = Report(idl, clock)
         self.unsupported = Unsupported()
-        self.qos = Qos()
+        self.qos = Qos(clock)
+        ofprotos.port_queues = self.qos.queues
         self._cache = ConfigCache(idl)
         self._choice = Choice()
         self._status = Status(self)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, final
 from uuid import UUID
 
+from vswitch.base.clock import Clock
 from vswitch.base.vlog import Vlog
 from vswitch.bridge import tc
 from vswitch.bridge.columns import integer
@@ -66,8 +67,11 @@ def qos_settings(row: Row, mtu: int) -> QosSettings:
 class Qos:
     """The disciplines of all interfaces, as they were last set."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._set: dict[str, QosSettings] = {}
+        self._since: dict[str, int] = {}
+        """Clock ms at which an interface's queues were made."""
 
     def configure(
         self, idl: Idl, wanted: Iterable[tuple[str, str, UUID | None, int]], unsupported: Unsupported
@@ -100,6 +104,19 @@ class Qos:
             self._set.pop(name, None)
             return
         self._set[name] = settings
+        self._since[name] = self._clock.now()
+
+    def queues(self, name: str) -> dict[int, tuple[int, int, int, int]]:
+        """The queues of an interface: number -> (packets, bytes, drops, ms since it was made)."""
+        settings = self._set.get(name)
+        if settings is None:
+            return {}
+        try:
+            counters = tc.class_stats(socket.if_nametoindex(name))
+        except OSError:
+            counters = {}
+        age = max(self._clock.now() - self._since[name], 0)
+        return {number: (*counters.get(number, (0, 0, 0)), age) for number in sorted(settings.queues)}
 
     def _remove(self, name: str) -> None:
         del self._set[name]

@@ -69,15 +69,28 @@ def _dummy_counters(counters: Mapping[str, int]) -> tuple[CustomStat, ...]:
 
 
 def queues(ofproto: OfprotoDpif, number: int) -> list[QueueConfig]:
-    """The queues of a port: a dummy device has one, other devices without QoS have none."""
+    """The queues of a port: a dummy device has one, other devices those of their QoS. As from Open vSwitch,
+    without rates."""
     port = ofproto.ports.get(number)
-    if port is None or not isinstance(netdev_from_name(port.name), DummyNetdev):
+    if port is None:
         return []
-    return [QueueConfig(number, 0)]
+    if isinstance(netdev_from_name(port.name), DummyNetdev):
+        return [QueueConfig(number, 0)]
+    port_queues = ofproto.ofprotos.port_queues
+    return [] if port_queues is None else [QueueConfig(number, queue) for queue in port_queues(port.name)]
 
 
 def queue_stats(ofproto: OfprotoDpif, number: int) -> list[QueueStats]:
     """What the queues of a port counted."""
+    port = ofproto.ports.get(number)
+    port_queues = ofproto.ofprotos.port_queues
+    if port is not None and port_queues is not None:
+        told = [
+            QueueStats(number, queue, n_bytes, n_packets, errors, age // 1000, age % 1000 * 1_000_000)
+            for queue, (n_packets, n_bytes, errors, age) in port_queues(port.name).items()
+        ]
+        if told:
+            return told
     return [
         QueueStats(number, config.queue_id, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN_TIME, UNKNOWN_TIME)
         for config in queues(ofproto, number)

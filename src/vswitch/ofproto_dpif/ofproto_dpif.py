@@ -71,6 +71,8 @@ TBL_INTERNAL: Final = N_TABLES - 1
 MAX_MIRRORS: Final = 32
 MAC_ENTRY_DEFAULT_IDLE_TIME: Final = 300
 """Seconds until an unused MAC address is forgotten."""
+PortQueues = Callable[[str], dict[int, tuple[int, int, int, int]]]
+"""Device -> its queues: number -> (packets, bytes, errors, ms since it was made)."""
 PUSH_PAUSE: Final = 4
 """Statistics are pulled from the datapath on demand at most a fifth of the time."""
 MAX_PACKET_INS: Final = 1000
@@ -443,6 +445,8 @@ class Ofprotos:
         self.clog: Clog = Clog()
         self.poller: Poller = Poller()
         """What waits for the OpenFlow connections of all bridges."""
+        self.port_queues: PortQueues | None = None
+        """Set by who configures quality of service."""
         self.tls: Tls = Tls(clock)
         """Keys and certificates of those that are TLS."""
         if commands is not None:
