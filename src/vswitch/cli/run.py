@@ -22,6 +22,7 @@ from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.ofproto_dpif.bundles import BundleSettings
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
 from vswitch.ofproto_dpif.usage import usage
+from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
 from vswitch.vconn.address import AddressError, parse_active, parse_passive
@@ -147,6 +148,9 @@ class Run:
             except AddressError as e:
                 raise CliError(str(e)) from e
         own_flows = options.flows or options.flow_files
+        local = bridge.ofp_port(OFPP_LOCAL)
+        if local is not None:
+            bridge.datapath_id = local.hw_addr
         controllers.set_fail_mode(options.fail_mode or ("secure" if own_flows else "standalone"))
         where = rundir()
         controllers.set_mgmt(str(where / f"{bridge.name}.mgmt"))
