@@ -133,7 +133,8 @@ def stubborn_client(switch: Running, request: bytes) -> tuple[Peer, int]:
         try:
             n = peer.sock.send(rest)
         except BlockingIOError:
-            if switch.do(lambda: max(c.peer.queued() for c in switch.bridge.connmgr.conns)) >= MAX_REPLIES:
+            queued = switch.do(lambda: [c.peer.queued() for c in switch.bridge.connmgr.conns])
+            if max(queued, default=0) >= MAX_REPLIES:
                 return peer, sent
         else:
             rest = rest[n:]
