@@ -134,7 +134,7 @@ class Sequences:
         parts = [f"table={rng.choice((0, 0, 0, 1, 1, 2))}"] if self.version > 1 else []
         # No two matches have a priority in common: which of two such flows wins is not defined.
         match = rng.randrange(len(MATCHES))
-        if command in (FlowModCommand.ADD, FlowModCommand.MODIFY_STRICT, FlowModCommand.DELETE_STRICT):
+        if command != FlowModCommand.DELETE:
             parts.append(f"priority={rng.choice((10, 10, 10, 200, 3000)) + match}")
         if rng.random() < 0.3:
             if command == FlowModCommand.ADD:
@@ -160,7 +160,7 @@ class Sequences:
         fm.actions = parse_actions(actions) if actions != "drop" else ()
         return fm
 
-    def _buckets(self, kind: int) -> tuple[g.Bucket, ...]:
+    def _buckets(self, kind: int, inserted: bool = False) -> tuple[g.Bucket, ...]:
         rng = self.random
         n = rng.choice((0, 1, 1, 2, 3)) if kind != g.OFPGT_INDIRECT else rng.choice((1, 1, 1, 2))
         found = []
@@ -168,7 +168,8 @@ class Sequences:
             watch_port, watch_group, weight = OFPP_ANY, g.OFPG_ANY, 0
             if kind == g.OFPGT_FF and rng.random() < 0.9:
                 watch_port = rng.choice((1, 2, 3))
-            if kind == g.OFPGT_SELECT:
+            if kind == g.OFPGT_SELECT and number == 0 and not inserted:
+                # One that can be chosen: which of several is depends on the datapath's hash.
                 weight = rng.choice((1, 1, 5, 0))
             bucket_id = number if self.version < 6 else rng.choice((number, number, 7))
             found.append(
@@ -191,11 +192,11 @@ class Sequences:
                 command, kind, group_id, (), rng.choice((0, 1, g.OFPG_BUCKET_FIRST, g.OFPG_BUCKET_ALL))
             )
         where = g.OFPG_BUCKET_ALL
-        buckets = self._buckets(kind)
+        buckets = self._buckets(kind, command == g.OFPGC_INSERT_BUCKET)
         if command == g.OFPGC_INSERT_BUCKET:
             where = rng.choice((0, 1, g.OFPG_BUCKET_FIRST, g.OFPG_BUCKET_LAST))
             while not buckets:  # inserting none hangs the real switch
-                buckets = self._buckets(kind)
+                buckets = self._buckets(kind, True)
         return g.GroupMod(command, kind, group_id, buckets, where)
 
     def meter(self) -> Any:
