@@ -105,7 +105,8 @@ def decode(data: bytes, flow_mod_table_id: bool = False, assembled: bool = False
     """The message that `data` is, all of it; `assembled` from several, it tells another length.
 
     With `flow_mod_table_id` (the connection has seen NXT_FLOW_MOD_TABLE_ID) the upper byte of a flow mod's
-    command is a table number in 1.0 and in NXT_FLOW_MOD. OfpError: what is wrong, `data` its beginning.
+    command is a table number in 1.0; in the NXT_FLOW_MOD of later versions it always is. OfpError: what is
+    wrong, `data` its beginning.
     """
     try:
         return _decode(data, flow_mod_table_id, assembled)
@@ -143,7 +144,7 @@ def _decode(data: bytes, flow_mod_table_id: bool, assembled: bool) -> Message:
     if r.left:
         raise OfpError("OFPBRC_BAD_LEN", f"{r.left} bytes after {row.cls.__name__}")
     if isinstance(body, FlowMod) and (version == OFP10 or row.form):
-        if not flow_mod_table_id:
+        if not flow_mod_table_id and version == OFP10:
             if body.table_id:
                 raise OfpError("OFPFMFC_BAD_COMMAND", f"flow mod command {body.table_id << 8 | body.command}")
             body.table_id = TABLE_ID_NONE
@@ -277,7 +278,7 @@ def encode(
         w.u32(row.number)
     start = w.position()
     row.put(w, body, known)
-    if flow_mod_table_id and isinstance(body, FlowMod) and (known == OFP10 or row.form):
+    if isinstance(body, FlowMod) and (flow_mod_table_id if known == OFP10 else bool(row.form)):
         w.patch_u8(start + (8 if row.form else 48), body.table_id)
     length = int(w.position())
     if length > 0xFFFF:
