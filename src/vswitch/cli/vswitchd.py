@@ -238,6 +238,7 @@ def _serve(options: Options) -> int:
     from vswitch.daemon.vswitchd import Settings, serve
     from vswitch.vconn.tls import TlsSettings
 
+    version = version_lines()
     if options.user:
         # The other user may not be able to read where Python's modules are.
         import vswitch.daemon.preload  # noqa: F401
@@ -251,7 +252,7 @@ def _serve(options: Options) -> int:
     tls = options.tls
     settings = Settings(
         program=PROGRAM,
-        version=version_lines(),
+        version=version,
         remote=options.database,
         unixctl_path={"": str(rundir() / f"{PROGRAM}.{os.getpid()}.ctl"), "none": ""}.get(
             options.unixctl, options.unixctl
