@@ -7,6 +7,7 @@ import pytest
 
 from vswitch.base import vlog
 from vswitch.base.clock import Clock
+from vswitch.bridge import datapaths
 from vswitch.cli import datapath
 from vswitch.cli.errors import explain
 from vswitch.dpif.open import dpif_create_and_open
@@ -21,8 +22,8 @@ def no_kernel_datapath(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None
             if not there:
                 raise FileNotFoundError(2, "no such family")
 
-        monkeypatch.setattr(datapath, "lookup_family", lookup)
-        monkeypatch.setattr(datapath.shutil, "which", lambda _name: None)
+        monkeypatch.setattr(datapaths, "lookup_family", lookup)
+        monkeypatch.setattr(datapaths.shutil, "which", lambda _name: None)
 
     return set_to
 
