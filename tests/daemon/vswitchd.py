@@ -104,7 +104,7 @@ class Stack:
 
     def pid(self) -> int:
         """What the pidfile says."""
-        return int((self.directory / "ovs-vswitchd.pid").read_text())
+        return int((self.directory / "ovs-vswitchd.pid").read_text() or "0")
 
     def note_pid(self) -> None:
         """Remember who is to be ended."""

@@ -71,8 +71,10 @@ class Pidfile:
             if same:
                 break
             os.close(fd)
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
+        # In this order an old file never reads as empty.
+        text = f"{os.getpid()}\n".encode()
+        os.pwrite(fd, text, 0)
+        os.ftruncate(fd, len(text))
         self._fd = fd
 
     def close(self) -> None:
