@@ -1,5 +1,5 @@
-"""Debian's ovs-vsctl, every command of its manual page, against our database server with our switch, and
-against the real pair: the same answers, and every one of them returns."""
+"""Debian's ovs-vsctl, every command of its manual page, against our switch on the real database server and on
+ours, and against the real pair: the same answers, and every one of them returns."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ OUR_OWN = re.compile(
 )
 """Lines that tell of the switch itself (its addresses, versions, statistics), or that would have both
 listen on one port."""
+
+
+OWN = (sys.executable, "-m", "vswitch")
 
 
 def _env(home: Path) -> dict[str, str]:
@@ -62,17 +65,26 @@ def real_pair(home: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def our_pair(home: Path) -> Iterator[str]:
-    """Our server and switch, as `vswitch up` starts them."""
-    home.mkdir()
+def our_server(home: Path) -> Iterator[str]:
+    """Our database server, as `vswitch up` starts it; its socket."""
     sock = f"{home}/db.sock"
     DatabaseFile.open(home / "conf.db", VSWITCH).close()
-    own = [sys.executable, "-m", "vswitch"]
-    with _running([*own, "ovsdb-server", f"--remote=punix:{sock}", "-vconsole:off", f"{home}/conf.db"], home):
+    command = [*OWN, "ovsdb-server", f"--remote=punix:{sock}", "-vconsole:off", f"{home}/conf.db"]
+    with _running(command, home):
         assert wait_until(lambda: os.path.exists(sock))
-        with _running([*own, "vswitchd", "--enable-dummy=override", "--disable-system", "-vconsole:off",
-                       f"--unixctl={home}/ctl", f"--log-file={home}/log", f"unix:{sock}"], home):  # fmt: skip
-            yield sock
+        yield sock
+
+
+@contextlib.contextmanager
+def our_switch(home: Path, embedded: bool) -> Iterator[str]:
+    """Our switch, on our server if `embedded`, else on the real one; the server's socket."""
+    home.mkdir()
+    with (
+        our_server(home) if embedded else real_server(home / "conf.db", VSWITCH) as sock,
+        _running([*OWN, "vswitchd", "--enable-dummy=override", "--disable-system", "-vconsole:off",
+                  f"--unixctl={home}/ctl", f"--log-file={home}/log", f"unix:{sock}"], home),
+    ):  # fmt: skip
+        yield sock
 
 
 def ask(sock: str, line: str) -> tuple[Any, int, str]:
@@ -87,10 +99,13 @@ def ask(sock: str, line: str) -> tuple[Any, int, str]:
     return comparable(line, text), ran.returncode, ran.stdout + ran.stderr
 
 
-def test_every_command_returns_and_answers_as_with_the_real_pair(require: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("embedded", [True, False], ids=["our server", "the real server"])
+def test_every_command_returns_and_answers_as_with_the_real_pair(
+    require: Any, tmp_path: Path, embedded: bool
+) -> None:
     require("command:ovs-vsctl", "command:ovs-vswitchd", "tun")
     differing: list[str] = []
-    with real_pair(tmp_path / "real") as theirs, our_pair(tmp_path / "ours") as ours:
+    with real_pair(tmp_path / "real") as theirs, our_switch(tmp_path / "ours", embedded) as ours:
         for line in LINES.read_text().splitlines():
             line = line.replace("--no-wait ", "")
             if line.startswith("==") or OUR_OWN.search(line):
