@@ -126,6 +126,11 @@ def test_devices_that_can_t_be_ports(pair: list[Side]) -> None:
     _alike(pair)
 
 
+def _qos(side: Side) -> str:
+    """What is said of v0's QoS, without what the kernel itself sent."""
+    return re.sub(r"(?<=tx_)(packets|bytes): +\d+", r"\1: N", side.appctl("qos/show", "v0"))
+
+
 def test_queues_are_traffic_control_s_classes(pair: list[Side]) -> None:
     _both(pair, "add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 v0")
     for side in pair:
@@ -135,9 +140,9 @@ def test_queues_are_traffic_control_s_classes(pair: list[Side]) -> None:
             " other_config:max-rate=200000000 -- --id=@q1 create queue other_config:priority=3"
             " other_config:min-rate=50000000 other_config:burst=10000"
         )
-    assert pair[1].appctl("qos/show", "v0") == pair[0].appctl("qos/show", "v0")
+    assert _qos(pair[1]) == _qos(pair[0])
     _both(pair, "clear port v0 qos")
-    assert pair[1].appctl("qos/show", "v0") == pair[0].appctl("qos/show", "v0")
+    assert _qos(pair[1]) == _qos(pair[0])
 
 
 def test_it_takes_the_place_of_the_real_switch(pair: list[Side]) -> None:
