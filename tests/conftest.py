@@ -115,6 +115,14 @@ def require() -> Callable[..., None]:
     return check
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with real peers, kernels and traffic get a second try, for what else the machine does may be in
+    their way; the summary says which needed it ("RERUN"). A test that fails twice has failed."""
+    for item in items:
+        if item.get_closest_marker("system") is not None:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     import vswitch
 
