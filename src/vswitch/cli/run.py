@@ -11,7 +11,8 @@ from typing import Final, final
 from vswitch.base import vlog, vlog_commands
 from vswitch.base.clock import Clock
 from vswitch.base.vlog import Vlog
-from vswitch.cli.datapath import choose, kernel_datapath
+from vswitch.bridge.datapaths import kernel_datapath
+from vswitch.cli.datapath import choose
 from vswitch.cli.errors import CliError, explain
 from vswitch.cli.version import version_text
 from vswitch.daemon.daemon import Daemon
