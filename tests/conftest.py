@@ -62,6 +62,14 @@ def _packet_socket() -> str:
     return ""
 
 
+def _ipv6() -> str:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as e:
+        return f"an IPv6 loopback address ({e.strerror})"
+    return ""
+
+
 def _openvswitch() -> str:
     """The openvswitch module in the kernel that runs now."""
     return "" if os.path.isdir("/sys/module/openvswitch") else "the openvswitch module in the running kernel"
@@ -83,6 +91,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "netns": _netns,
     "userns": _userns,
     "packet-socket": _packet_socket,
+    "ipv6": _ipv6,
     "openvswitch": _openvswitch,
     "tun": _tun,
     "compiled": _compiled,

@@ -396,11 +396,8 @@ def test_a_port_that_is_taken_is_tried_again(switch: Running) -> None:
     assert Peer.tcp(port).hello().echo(b"now")[8:] == b"now"
 
 
-def test_ipv6(switch: Running) -> None:
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        pytest.skip("no IPv6 loopback here")
+def test_ipv6(switch: Running, require: Callable[..., None]) -> None:
+    require("ipv6")
     target = "ptcp:0:[::1]"
     set_controllers(switch, ControllerSettings(target))
     port = switch.do(lambda: switch.bridge.controllers.listening_port(target))
