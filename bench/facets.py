@@ -9,7 +9,7 @@ from bench.miss import BATCH, DP_IFINDEX, FAMILY, TABLES, BatchOnly, messages
 from bench.report import Row
 from vswitch import Switch
 from vswitch.dpif.kernel.packet import UpcallParser
-from vswitch.ofproto_dpif.upcall import handle_upcalls
+from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
 
 FACETS = 16_000
 

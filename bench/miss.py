@@ -22,7 +22,7 @@ from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.netlink.attrs import Builder
 from vswitch.netlink.message import Batch
-from vswitch.ofproto_dpif.upcall import handle_upcalls
+from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
 
 BATCH = 50
 MISSES = 10_000

@@ -25,9 +25,9 @@ from vswitch.netdev import devices, dummy
 from vswitch.netdev.registry import Scope, enable_dummy
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult
-from vswitch.ofproto_dpif.bundles import BundleSettings, MirrorSettings
-from vswitch.ofproto_dpif.effects import SendPacketIn
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+from vswitch.ofproto_dpif.ports.configure import BundleSettings, MirrorSettings
+from vswitch.ofproto_dpif.xlate.effects import SendPacketIn
 from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file

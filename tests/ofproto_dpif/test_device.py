@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vswitch.ofproto_dpif.device import DeviceInfo, device_info
+from vswitch.ofproto_dpif.ports.device import DeviceInfo, device_info
 
 
 def test_a_device_of_the_kernel_tells_its_state() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.ofproto_dpif.lab import Counted, Lab, from_host, udp
 from vswitch.ofproto.rule import Rule
-from vswitch.ofproto_dpif.expiration import BUCKET_WIDTH, MAX_IDLE, subfacet_max_idle
+from vswitch.ofproto_dpif.facets.expiration import BUCKET_WIDTH, MAX_IDLE, subfacet_max_idle
 
 MakeLab = Callable[..., Lab]
 

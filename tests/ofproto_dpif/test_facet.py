@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from vswitch.dpif.types import FlowStats
 from vswitch.flow.flow import Flow, signed64
 from vswitch.flow.layout import N_WORDS
-from vswitch.ofproto_dpif.facet import Facet, FacetTable, Subfacet, pack_flow, unpack_flow
+from vswitch.ofproto_dpif.facets.facet import Facet, FacetTable, Subfacet, pack_flow, unpack_flow
 
 
 def flow(in_port: int, nw_dst: int = 0) -> Flow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vswitch.ofproto_dpif.governor import FLOW_SETUP_THRESHOLD, MIN_SIZE, Governor
+from vswitch.ofproto_dpif.facets.governor import FLOW_SETUP_THRESHOLD, MIN_SIZE, Governor
 
 
 def test_a_flow_is_installed_with_its_fifth_packet() -> None:

@@ -11,11 +11,11 @@ from tests.ofproto_dpif.lab import Counted, Lab, udp
 from vswitch.base.clock import Clock
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.netdev import dummy, registry
-from vswitch.ofproto_dpif import splinters
-from vswitch.ofproto_dpif.bundle import ODPP_NONE
-from vswitch.ofproto_dpif.bundles import BundleSettings, MirrorSettings, SettingsError
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
-from vswitch.ofproto_dpif.ports import PortError
+from vswitch.ofproto_dpif.ports import splinters
+from vswitch.ofproto_dpif.ports.bundle import ODPP_NONE
+from vswitch.ofproto_dpif.ports.configure import BundleSettings, MirrorSettings, SettingsError
+from vswitch.ofproto_dpif.ports.ports import PortError
 
 MakeLab = Callable[..., Lab]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.ofproto_dpif.lab import Counted, Lab, from_host, tcp, udp
-from vswitch.ofproto_dpif.bundles import BundleSettings, MirrorSettings
-from vswitch.ofproto_dpif.revalidate import RevReason
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
+from vswitch.ofproto_dpif.ports.configure import BundleSettings, MirrorSettings
 
 MakeLab = Callable[..., Lab]
 LOOKED_AT = ("facet_revalidate", "rev_flow_table", "rev_reconfigure", "rev_port_toggled", "rev_mac_learning",

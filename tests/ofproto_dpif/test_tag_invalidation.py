@@ -16,8 +16,8 @@ from tests.ofproto_dpif.lab import Lab
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_match
 from vswitch.flow.syntax import FlowSyntaxError
-from vswitch.ofproto_dpif.xlate import xlate
-from vswitch.ofproto_dpif.xlate_types import XlateIn
+from vswitch.ofproto_dpif.xlate.translate import xlate
+from vswitch.ofproto_dpif.xlate.types import XlateIn
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 
 MakeLab = Callable[..., Lab]

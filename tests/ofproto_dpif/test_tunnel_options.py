@@ -10,7 +10,7 @@ from vswitch.dpif.odp_parse import parse_key
 from vswitch.dpif.odp_text import format_flow
 from vswitch.dpif.types import Execute, FlowPut, Upcall, UpcallType
 from vswitch.flow.extract import extract
-from vswitch.ofproto_dpif.upcall import handle_upcalls
+from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
 from vswitch.openflow.flow_text import parse_flow
 from vswitch.openflow.messages.nicira import NXTTMC_ADD, TlvMap, TlvTableMod
 from vswitch.packet.parse import Parser

@@ -11,7 +11,7 @@ from vswitch.dpif.actions import Userspace
 from vswitch.dpif.cookie import ControllerCookie, SlowPathCookie, decode
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
 from vswitch.flow.flow import Flow
-from vswitch.ofproto_dpif.upcall import handle_upcalls
+from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
 from vswitch.openflow.actions import Controller, DebugRecirc, DebugSlow, Output
 from vswitch.openflow.flow_mod import FlowMod
 

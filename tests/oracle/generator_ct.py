@@ -20,7 +20,7 @@ VALID = ("+new", "+est", "+rel", "-inv")
 
 
 class CtGenerator(Generator):
-    """Tables and packets for the actions of `xlate_ct`, `xlate_encap` and `xlate_check_pkt`."""
+    """Tables and packets for the actions of `ct.py`, `encap.py` and `check_pkt.py`."""
 
     def packet(self) -> str:
         """A packet, sometimes one that a tracker has seen."""

@@ -7,8 +7,8 @@ import uuid
 from tests.oracle.real import RealSwitch
 from tests.xlate.test_pause import as_message
 from vswitch import Switch
-from vswitch.ofproto_dpif import continuation
-from vswitch.ofproto_dpif.xlate_freeze import Unroll
+from vswitch.ofproto_dpif.upcall import continuation
+from vswitch.ofproto_dpif.xlate.freeze import Unroll
 from vswitch.openflow.action_text import format_actions
 from vswitch.openflow.wire.codec import encode
 from vswitch.openflow.wire.messages_base import Form

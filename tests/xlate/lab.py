@@ -15,13 +15,13 @@ from vswitch.ofproto.meters import Meters
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import Tables
 from vswitch.ofproto.tlv import TlvTable
-from vswitch.ofproto_dpif import mirror as mirror_ops
-from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
-from vswitch.ofproto_dpif.mirror import MAX_MIRRORS, Mirror
-from vswitch.ofproto_dpif.recirc import RecircIds
-from vswitch.ofproto_dpif.trace import TraceRequest, run, shown_mask
-from vswitch.ofproto_dpif.xlate import xlate
-from vswitch.ofproto_dpif.xlate_types import XlateIn, XlateOut
+from vswitch.ofproto_dpif.commands.trace import TraceRequest, run, shown_mask
+from vswitch.ofproto_dpif.ports import mirror as mirror_ops
+from vswitch.ofproto_dpif.ports.bundle import Bundle, OfportDpif
+from vswitch.ofproto_dpif.ports.mirror import MAX_MIRRORS, Mirror
+from vswitch.ofproto_dpif.xlate.recirc import RecircIds
+from vswitch.ofproto_dpif.xlate.translate import xlate
+from vswitch.ofproto_dpif.xlate.types import XlateIn, XlateOut
 from vswitch.openflow.flow_text import parse_flow
 
 ALL = Support(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.xlate.lab import ALL, Bridge, FakeBacker
 from vswitch.dpif.actions import Ct, Nat
-from vswitch.ofproto_dpif.xlate_types import SLOW_ACTION
+from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
 
 TCP = "in_port=1,tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,tcp_src=1000,tcp_dst=80"
 FIREWALL = (

@@ -14,8 +14,8 @@ from vswitch.dpif.actions import Drop
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_WORDS, VLAN_CFI, W_MPLS_LSE, W_SKB_PRIORITY
 from vswitch.flow.match_text import parse_exact_flow
-from vswitch.ofproto_dpif.xlate import xlate
-from vswitch.ofproto_dpif.xlate_types import XlateIn
+from vswitch.ofproto_dpif.xlate.translate import xlate
+from vswitch.ofproto_dpif.xlate.types import XlateIn
 
 
 def other_packet(flow: Flow, wc: Flow, rng: random.Random) -> Flow:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.xlate.lab import Bridge
-from vswitch.ofproto_dpif.bundle import VLAN_ACCESS, VLAN_NATIVE_UNTAGGED
-from vswitch.ofproto_dpif.effects import CreditMirrors, LearnMac
-from vswitch.ofproto_dpif.mirror import Mirror
+from vswitch.ofproto_dpif.ports.bundle import VLAN_ACCESS, VLAN_NATIVE_UNTAGGED
+from vswitch.ofproto_dpif.ports.mirror import Mirror
+from vswitch.ofproto_dpif.xlate.effects import CreditMirrors, LearnMac
 
 KNOWN = 0x505400000002
 TO_KNOWN = "dl_src=50:54:00:00:00:01,dl_dst=50:54:00:00:00:02"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from vswitch import Switch
 from vswitch.flow.fields import by_name
 from vswitch.ofproto.packet_metadata import metadata_of
-from vswitch.ofproto_dpif import continuation
-from vswitch.ofproto_dpif.effects import SendPacketIn
-from vswitch.ofproto_dpif.recirc import FrozenState
-from vswitch.ofproto_dpif.xlate_freeze import Unroll
+from vswitch.ofproto_dpif.upcall import continuation
+from vswitch.ofproto_dpif.xlate.effects import SendPacketIn
+from vswitch.ofproto_dpif.xlate.freeze import Unroll
+from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.openflow.action_text import parse_actions
 from vswitch.openflow.constants import OFPR_ACTION
 from vswitch.openflow.errors import OfpError

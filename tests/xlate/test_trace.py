@@ -9,7 +9,7 @@ import pytest
 
 from tests.xlate.lab import Bridge, connect
 from vswitch.base.unixctl import CommandError
-from vswitch.ofproto_dpif.trace import trace_command, trace_packet_out_command
+from vswitch.ofproto_dpif.commands.trace import trace_command, trace_packet_out_command
 
 NESTED = """\
 Flow: in_port=1,vlan_tci=0x0000,dl_src=00:00:00:00:00:00,dl_dst=00:00:00:00:00:00,dl_type=0x0000

@@ -30,9 +30,9 @@ from vswitch.bridge.mirrors import Mirrors, output_ports
 from vswitch.bridge.ports import bundle_settings
 from vswitch.bridge.settings import configure_bridge
 from vswitch.bridge.unsupported import Unsupported
-from vswitch.ofproto_dpif.bundles import BundleSettings
-from vswitch.ofproto_dpif.device import device_info
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+from vswitch.ofproto_dpif.ports.configure import BundleSettings
+from vswitch.ofproto_dpif.ports.device import device_info
 from vswitch.openflow.constants import OFPP_LOCAL
 
 log = Vlog("bridge")

@@ -11,8 +11,8 @@ from vswitch.bridge.idl import Idl, Row
 from vswitch.flow.field import Field
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.ofproto.table import EVICTION_CLIENT, NAMED_BY_CLIENT
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-from vswitch.ofproto_dpif.revalidate import RevReason
 from vswitch.openflow.subfield import parse_subfield
 
 log = Vlog("bridge")

@@ -18,7 +18,7 @@ from vswitch.bridge.interfaces import format_mac
 from vswitch.netdev import ethtool, links
 from vswitch.netdev.provider import NetdevStats
 from vswitch.netdev.registry import netdev_from_name
-from vswitch.ofproto_dpif.bundle import OfportDpif
+from vswitch.ofproto_dpif.ports.bundle import OfportDpif
 
 ETHTOOL_GDRVINFO: Final = 3
 INTERNAL_DRIVER: Final = "openvswitch"

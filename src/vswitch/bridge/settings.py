@@ -9,7 +9,7 @@ from vswitch.bridge.columns import boolean, integer
 from vswitch.bridge.idl import Row
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.ofproto_dpif.backer import FLOW_EVICTION_THRESHOLD, Backer
-from vswitch.ofproto_dpif.revalidate import RevReason
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
 
 if TYPE_CHECKING:
     from vswitch.bridge.bridge import Bridge

@@ -20,9 +20,9 @@ from vswitch.daemon.mainloop import Part
 from vswitch.daemon.process import rundir
 from vswitch.dpif.types import DpifError
 from vswitch.flow.syntax import FlowSyntaxError
-from vswitch.ofproto_dpif.bundles import BundleSettings
+from vswitch.ofproto_dpif.commands.usage import usage
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
-from vswitch.ofproto_dpif.usage import usage
+from vswitch.ofproto_dpif.ports.configure import BundleSettings
 from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow

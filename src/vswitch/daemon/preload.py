@@ -10,6 +10,6 @@ from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ports
 from vswitch.dpif.kernel import provider as kernel
 from vswitch.dpif.userspace import provider as userspace
 from vswitch.netdev import devices
-from vswitch.ofproto_dpif import commands, trace
+from vswitch.ofproto_dpif.commands import commands, trace
 
 MODULES = (commands, devices, dpctl_ct, dpctl_flows, dpctl_ports, kernel, trace, userspace)

@@ -21,8 +21,8 @@ from vswitch.dpif import open as dpif_open
 from vswitch.dpif.odp_text import parse_key
 from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.netdev import devices, dummy, registry
+from vswitch.ofproto_dpif.commands.usage import usage
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
-from vswitch.ofproto_dpif.usage import usage
 from vswitch.vconn.tls import TlsSettings
 
 log: Final = Vlog("bridge")

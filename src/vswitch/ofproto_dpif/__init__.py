@@ -2,5 +2,5 @@
 
 What may be imported from outside: `ofproto_dpif.Ofprotos` (all switches of the process and the
 datapaths below them), `ofproto_dpif.OfprotoDpif` (one bridge), `bundle.OfportDpif`, `trace.trace`.
-Open `ofproto_dpif.py` first, then `upcall.py`, and follow the packet.
+Open `ofproto_dpif.py` first, then `upcall/upcall.py`, and follow the packet.
 """

@@ -23,19 +23,19 @@ from vswitch.dpif.provider import RECV_BATCH, Dpif
 from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
-from vswitch.ofproto_dpif.expiration import Expiration
-from vswitch.ofproto_dpif.facet import Facet, Subfacet
-from vswitch.ofproto_dpif.governor import FLOW_SETUP_THRESHOLD, Governor
-from vswitch.ofproto_dpif.install import Installer
+from vswitch.ofproto_dpif.facets.expiration import Expiration
+from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
+from vswitch.ofproto_dpif.facets.governor import FLOW_SETUP_THRESHOLD, Governor
+from vswitch.ofproto_dpif.facets.install import Installer
+from vswitch.ofproto_dpif.facets.revalidate import RevReason, revalidate
 from vswitch.ofproto_dpif.meters import DpifMeters
-from vswitch.ofproto_dpif.recirc import RecircIds
-from vswitch.ofproto_dpif.revalidate import RevReason, revalidate
-from vswitch.ofproto_dpif.upcall import handle_upcalls
+from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
+from vswitch.ofproto_dpif.xlate.recirc import RecircIds
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.bundle import OfportDpif
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.ports.bundle import OfportDpif
 
 log = Vlog("ofproto_dpif")
 
@@ -92,7 +92,7 @@ class Backer:
         self.meters: DpifMeters = DpifMeters(dpif)
         """The datapath's meters, which all bridges share."""
         self.recirc_ids: RecircIds = RecircIds()
-        """Recirculation ids and the frozen states they stand for (`recirc.py`)."""
+        """Recirculation ids and the frozen states they stand for (`xlate/recirc.py`)."""
         self.subfacets: dict[bytes, Subfacet] = {}
         """UFID -> every flow that we put into the datapath."""
         self.installer: Installer = Installer(self)

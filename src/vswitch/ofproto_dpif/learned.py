@@ -19,8 +19,8 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.effects import LearnFlow, ReduceTimeouts
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.effects import LearnFlow, ReduceTimeouts
 
 log = Vlog("ofproto_dpif")
 _refused_rl = RateLimit(60, 5)

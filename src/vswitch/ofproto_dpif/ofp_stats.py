@@ -15,8 +15,8 @@ from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vswitch.ofproto_dpif.effects import SendPacketIn
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.effects import SendPacketIn
 
 NAMES: Final = {
     **{name: name for name in (

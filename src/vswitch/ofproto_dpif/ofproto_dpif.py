@@ -2,7 +2,7 @@
 
 `Ofprotos` is what a daemon holds: it makes bridges, opens the datapath that they share, and
 runs them. `OfprotoDpif` is one bridge: flow tables, ports, bundles, mirrors, MAC table. What
-happens to its packets is in `upcall.py`, how they are translated in `xlate.py`.
+happens to its packets is in `upcall/upcall.py`, how they are translated in `xlate/translate.py`.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from vswitch.dpif.open import is_kernel
 from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.ofproto.ofproto import Ofproto
-from vswitch.ofproto_dpif import bundles as bundle_ops
 from vswitch.ofproto_dpif import ct_flush, ofp_stats
-from vswitch.ofproto_dpif import ports as port_ops
 from vswitch.ofproto_dpif import rules as rule_ops
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.completions import Clog, Completions
-from vswitch.ofproto_dpif.facet import FacetTable
+from vswitch.ofproto_dpif.facets.facet import FacetTable
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
+from vswitch.ofproto_dpif.facets.table_dpif import TableDpif
 from vswitch.ofproto_dpif.learned import LearnedCookies
-from vswitch.ofproto_dpif.packet_out import packet_out, resume, send_packet
-from vswitch.ofproto_dpif.revalidate import RevReason
+from vswitch.ofproto_dpif.ports import configure as bundle_ops
+from vswitch.ofproto_dpif.ports import ports as port_ops
 from vswitch.ofproto_dpif.stats import SwitchStats
-from vswitch.ofproto_dpif.table_dpif import TableDpif
-from vswitch.ofproto_dpif.xlate_actions import unsupported
+from vswitch.ofproto_dpif.upcall.packet_out import packet_out, resume, send_packet
+from vswitch.ofproto_dpif.xlate.actions.dispatch import unsupported
 from vswitch.openflow.action_text import format_action
 from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.openflow.errors import OfpError
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from vswitch.ofproto.meters import MeterCounts, MeterLimits
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto.tables import FlowModResult
-    from vswitch.ofproto_dpif.bundle import Bundle, OfportDpif
-    from vswitch.ofproto_dpif.effects import LearnMac, SendPacketIn
-    from vswitch.ofproto_dpif.facet import Subfacet
-    from vswitch.ofproto_dpif.governor import Governor
-    from vswitch.ofproto_dpif.mirror import Mirror
-    from vswitch.ofproto_dpif.xlate_types import XlateOut
+    from vswitch.ofproto_dpif.facets.facet import Subfacet
+    from vswitch.ofproto_dpif.facets.governor import Governor
+    from vswitch.ofproto_dpif.ports.bundle import Bundle, OfportDpif
+    from vswitch.ofproto_dpif.ports.mirror import Mirror
+    from vswitch.ofproto_dpif.xlate.effects import LearnMac, SendPacketIn
+    from vswitch.ofproto_dpif.xlate.types import XlateOut
     from vswitch.openflow.actions import Actions
     from vswitch.openflow.flow_mod import FlowMod
     from vswitch.openflow.messages.meter import MeterConfig
@@ -450,7 +450,7 @@ class Ofprotos:
         self.tls: Tls = Tls(clock)
         """Keys and certificates of those that are TLS."""
         if commands is not None:
-            from vswitch.ofproto_dpif.commands import ofproto_dpif_unixctl_init
+            from vswitch.ofproto_dpif.commands.commands import ofproto_dpif_unixctl_init
 
             ofproto_dpif_unixctl_init(self, commands)
 

@@ -1,7 +1,7 @@
 """The flow tables of a bridge: what is in them at first, and what their changes ask for.
 
 Every rule that comes, changes or goes asks for the revalidation of the facets that it can
-affect: those with its tag where its table has tags (`table_dpif.py`), else all.
+affect: those with its tag where its table has tags (`facets/table_dpif.py`), else all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from vswitch.base import coverage
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
 from vswitch.ofproto.rule import Rule
-from vswitch.ofproto_dpif.revalidate import RevReason
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.openflow.actions import Actions, Controller
 from vswitch.openflow.constants import OFPR_IMPLICIT_MISS, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
 

@@ -1,0 +1,1 @@
+"""The `ovs-appctl` commands of bridges, and `ofproto/trace`. `commands.py` registers them all."""

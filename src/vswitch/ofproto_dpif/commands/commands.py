@@ -1,0 +1,178 @@
+"""What an operator can ask of the bridges and datapaths while they run (`ovs-appctl`).
+
+`ofproto_dpif_unixctl_init` registers everything once a process. Output is laid out as that of
+ovs-appctl(8), so that whoever reads or parses it finds what they know; `dpif/show-facets`,
+`dpif/show-channels`, `ofproto/clog` and `ofproto/unclog` are additions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from vswitch.base.unixctl import CommandError, Commands
+from vswitch.dpif import dpctl
+from vswitch.dpif.types import DpifError, DpifFlow
+from vswitch.ofproto_dpif.commands import fdb as fdb_commands
+from vswitch.ofproto_dpif.commands import features as feature_commands
+from vswitch.ofproto_dpif.commands import show
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+
+
+def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
+    """Register the commands for `ofprotos`. Twice on one `commands` is a ValueError."""
+    c = _Commands(ofprotos)
+    for name, usage, least, most, fn in (
+        ("ofproto/list", "", 0, 0, c.ofproto_list),
+        ("ofproto/trace", "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
+         1, 2**31 - 1, c.ofproto_trace),
+        ("ofproto/trace-packet-out",
+         "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions",
+         2, 2**31 - 1, c.ofproto_trace_packet_out),
+        ("ofproto/clog", "", 0, 0, c.ofproto_clog),
+        ("ofproto/unclog", "", 0, 0, c.ofproto_unclog),
+        ("dpif/dump-dps", "", 0, 0, c.dpif_dump_dps),
+        ("dpif/show", "", 0, 0, c.dpif_show),
+        ("dpif/show-channels", "[dp]", 0, 1, c.dpif_show_channels),
+        ("dpif/show-facets", "bridge", 1, 1, c.dpif_show_facets),
+        ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 3, c.dpif_dump_flows),
+        ("upcall/show", "", 0, 0, c.upcall_show),
+        ("upcall/set-flow-limit", "flow-limit-number", 1, 1, c.upcall_set_flow_limit),
+        ("revalidator/wait", "", 0, 0, c.revalidator_wait),
+        ("revalidator/purge", "", 0, 0, c.revalidator_purge),
+    ):
+        commands.register(name, usage, least, most, fn)
+    fdb_commands.register(ofprotos, commands)
+    feature_commands.register(ofprotos, commands)
+    dpctl.register(commands, ofprotos.clock)
+
+
+@final
+class _Commands:
+    def __init__(self, ofprotos: Ofprotos) -> None:
+        self.ofprotos = ofprotos
+
+    # Finding what a command is about.
+
+    def _bridge(self, name: str, message: str = "no such bridge") -> OfprotoDpif:
+        ofproto = self.ofprotos.all_ofproto_dpifs.get(name)
+        if ofproto is None:
+            raise CommandError(message)
+        return ofproto
+
+    def _backers(self) -> list[Backer]:
+        return sorted(self.ofprotos.backers.values(), key=lambda backer: backer.name)
+
+    def _backer(self, names: list[str]) -> Backer:
+        """The datapath called "ovs-netdev", "netdev@ovs-netdev", or the only one."""
+        backers = self._backers()
+        if names:
+            for backer in backers:
+                if names[0] in (backer.name, show.dp_name(backer)):
+                    return backer
+            raise CommandError("ovs-vswitchd: datapath not found (Invalid argument)")
+        if not backers:
+            raise CommandError("no datapaths exist")
+        if len(backers) > 1:
+            raise CommandError("multiple datapaths, specify one")
+        return backers[0]
+
+    # ofproto/...
+
+    def ofproto_list(self, _args: list[str]) -> str:
+        return "".join(f"{name}\n" for name in sorted(self.ofprotos.all_ofproto_dpifs))
+
+    def ofproto_trace_packet_out(self, args: list[str]) -> str:
+        from vswitch.ofproto_dpif.commands.trace import trace_packet_out_command
+
+        return trace_packet_out_command(self.ofprotos, args)
+
+    def ofproto_trace(self, args: list[str]) -> str:
+        from vswitch.ofproto_dpif.commands.trace import trace_command
+
+        return trace_command(self.ofprotos, args)
+
+    def ofproto_clog(self, _args: list[str]) -> str:
+        self.ofprotos.clog.clogged = True
+        return ""
+
+    def ofproto_unclog(self, _args: list[str]) -> str:
+        self.ofprotos.clog.clogged = False
+        return ""
+
+    # dpif/...
+
+    def dpif_dump_dps(self, _args: list[str]) -> str:
+        ofprotos = self.ofprotos.all_ofproto_dpifs
+        return "".join(f"{ofprotos[name].type}@{name}\n" for name in sorted(ofprotos))
+
+    def dpif_show(self, _args: list[str]) -> str:
+        return "".join(show.backer(backer) for backer in self._backers())
+
+    def dpif_show_channels(self, args: list[str]) -> str:
+        backers = [self._backer(args)] if args else self._backers()
+        return "".join(show.channels(backer) for backer in backers)
+
+    def dpif_show_facets(self, args: list[str]) -> str:
+        return show.facets(self._bridge(args[0]), self.ofprotos.clock.now())
+
+    def dpif_dump_flows(self, args: list[str]) -> str:
+        verbose, names, rest = _dump_options(args)
+        if len(rest) != 1:
+            raise CommandError('"dpif/dump-flows" command requires a bridge')
+        ofproto = self._bridge(rest[0])
+        backer = ofproto.backer
+        lines = []
+        for flow in self._dump(backer):
+            subfacet = backer.subfacets.get(flow.ufid)
+            if subfacet is not None and subfacet.facet.ofproto is ofproto:
+                lines.append(show.flow(backer, flow, verbose, names, dpctl=False))
+        return "".join(f"{line}\n" for line in lines)
+
+    def _dump(self, backer: Backer) -> list[DpifFlow]:
+        try:
+            return list(backer.dpif.flow_dump())
+        except DpifError as error:
+            raise CommandError(str(error)) from error
+
+    # upcall/..., revalidator/...
+
+    def upcall_show(self, _args: list[str]) -> str:
+        return "\n".join(show.upcalls(backer) for backer in self._backers())
+
+    def upcall_set_flow_limit(self, args: list[str]) -> str:
+        limit = int(args[0]) if args[0].isdigit() else 0
+        for backer in self._backers():
+            backer.flow_eviction_threshold = limit
+        return f"set flow_limit to {limit}"
+
+    def revalidator_wait(self, _args: list[str]) -> str:
+        now = self.ofprotos.clock.now()
+        for backer in self._backers():
+            backer.settle(now)
+        return ""
+
+    def revalidator_purge(self, _args: list[str]) -> str:
+        now = self.ofprotos.clock.now()
+        for backer in self._backers():
+            backer.installer.remove_facets(backer.facets(), now)
+        return ""
+
+
+def _dump_options(args: list[str]) -> tuple[bool, bool, list[str]]:
+    """(-m, names wanted, the other arguments). Verbose output names ports unless told not to."""
+    verbose = False
+    names: bool | None = None
+    rest: list[str] = []
+    for arg in args:
+        if arg in ("-m", "--more"):
+            verbose = True
+        elif arg == "--names":
+            names = True
+        elif arg == "--no-names":
+            names = False
+        elif not arg.startswith("-"):
+            rest.append(arg)
+    return verbose, verbose if names is None else names, rest

@@ -1,0 +1,119 @@
+"""The texts behind `commands.py`: datapaths, bridges, MAC tables, facets as an operator reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vswitch.dpif.odp_text import format_actions, format_dpif_flow
+from vswitch.dpif.types import DpifFlow
+from vswitch.flow.match import Match
+from vswitch.netdev.registry import netdev_from_name
+from vswitch.ofproto_dpif.facets.facet import PATH_NAMES
+from vswitch.ofproto_dpif.ports.bundle import ODPP_NONE, OfportDpif
+from vswitch.ofproto_dpif.ports.ports import peer_name
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto_dpif.facets.facet import Facet
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+
+def dp_name(b: Backer) -> str:
+    """The datapath's name with its type: "netdev@ovs-netdev"."""
+    return f"{b.dpif.type}@{b.name}"
+
+
+# dpif/show.
+
+
+def backer(b: Backer) -> str:
+    """`dpif/show`: hits and misses, then each bridge with its ports by name."""
+    stats = b.dpif.stats()
+    lines = [f"{dp_name(b)}: hit:{stats.n_hit} missed:{stats.n_missed}"]
+    for name in sorted(b.ofprotos):
+        lines.append(f"  {name}:")
+        ports = b.ofprotos[name].ports_by_name
+        lines.extend(f"    {_port(ports[port])}" for port in sorted(ports))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _port(port: OfportDpif) -> str:
+    odp = "none" if port.odp_port == ODPP_NONE else str(port.odp_port)
+    text = f"{port.name} {port.ofp_port}/{odp}: ({_device_type(port.name, port.type)}"
+    if port.type == "patch":
+        return f"{text}: peer={peer_name(port)})"
+    netdev = netdev_from_name(port.name)
+    config = netdev.config() if netdev is not None else {}
+    if config:
+        return f"{text}: " + ", ".join(f"{key}={config[key]}" for key in sorted(config)) + ")"
+    return f"{text})"
+
+
+def _device_type(name: str, type: str) -> str:
+    netdev = netdev_from_name(name)
+    return netdev.type if netdev is not None else type
+
+
+# Datapath flows.
+
+
+def flow(b: Backer, f: DpifFlow, verbose: bool, names: bool, dpctl: bool) -> str:
+    """A datapath flow, as `dpif/dump-flows` or (`dpctl`) `dpctl/dump-flows` prints it."""
+    port_names = {port.port_no: port.name for port in b.dpif.port_dump()} if names else None
+    text = format_dpif_flow(f, b.clock.now(), verbose=verbose, port_names=port_names, dpctl=dpctl)
+    if verbose and not dpctl:
+        # ovs-appctl separates the name by a space alone.
+        text = text.replace(", ", " ", 1)
+    return text
+
+
+def channels(b: Backer) -> str:
+    """`dpif/show-channels`: what came through each upcall channel, and what was lost there."""
+    return b.dpif.show_channels()
+
+
+# Facets.
+
+
+def facets(ofproto: OfprotoDpif, now: int) -> str:
+    """`dpif/show-facets`: each cached translation with its counters, tags and datapath flows."""
+    lines = [f"{len(ofproto.facets)} facets, {len(ofproto.facets.groups)} masks"]
+    for facet in ofproto.facets.all():
+        lines.extend(_facet(facet, now))
+    governor = ofproto.governor
+    if governor is not None:
+        lines.append(
+            f"governor: {governor.total_setups} flows let through, {governor.total_refusals} refusals, "
+            f"{governor.size} bytes of table"
+        )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _facet(facet: Facet, now: int) -> list[str]:
+    match = str(Match(facet.flow(), facet.group.mask))
+    return [
+        f"{match}, packets:{facet.n_packets}, bytes:{facet.n_bytes}, idle:{(now - facet.used) / 1000:.3f}s, "
+        f"tags:{facet.tags:08x}, actions:{format_actions(facet.actions)}",
+        *(
+            f"  {PATH_NAMES[s.path]} from datapath port {s.odp_port}, packets:{s.dp_packets}, "
+            f"bytes:{s.dp_bytes}, age:{(now - s.created) / 1000:.3f}s"
+            for s in facet.subfacets
+        ),
+    ]
+
+
+# upcall/show.
+
+
+def upcalls(b: Backer) -> str:
+    """`upcall/show`: how many flows there are and were, and what bounds them."""
+    e = b.expiration
+    return (
+        f"{dp_name(b)}:\n"
+        f"  flows         : (current {len(b.subfacets)}) (avg {round(e.avg_flows)}) (max {e.max_flows}) "
+        f"(limit {b.flow_eviction_threshold})\n"
+        f"  dump duration : {e.dump_duration}ms\n"
+        f"  ufid enabled : {str(b.support.ufid).lower()}\n"
+        f"\n"
+        f"  0: (keys {len(b.subfacets)})\n"
+    )

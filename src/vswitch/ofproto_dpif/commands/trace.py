@@ -1,0 +1,359 @@
+"""`ofproto/trace`: what would happen to a packet, step by step, in Open vSwitch's layout.
+
+`Trace` is the tree of lines that a translation leaves: bridges hold tables, tables hold actions
+with their remarks, in one flat list a table; what a resubmit finds is a sibling that follows it.
+"""
+
+from __future__ import annotations
+
+import string
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, final
+
+from vswitch.base.unixctl import CommandError
+from vswitch.dpif.odp_text import format_actions, parse_key
+from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
+from vswitch.flow.extract import extract
+from vswitch.flow.fields import N_WORDS
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import PORT_UNSET, VLAN_CFI
+from vswitch.flow.match import Match
+from vswitch.flow.match_text import parse_exact_flow
+from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.flow.text import format_flow, format_megaflow
+from vswitch.ofproto.geneve import options_from_datapath
+from vswitch.ofproto_dpif.commands.trace_ct import Recirculation, parse_ct_state, resume
+from vswitch.ofproto_dpif.facets.apply import credit
+from vswitch.ofproto_dpif.xlate.ctx import (
+    OFT_ACTION,
+    OFT_BRIDGE,
+    OFT_BUCKET,
+    OFT_DETAIL,
+    OFT_ERROR,
+    OFT_WARN,
+)
+from vswitch.ofproto_dpif.xlate.effects import LearnFlow, LearnMac, ReduceTimeouts
+from vswitch.ofproto_dpif.xlate.translate import xlate
+from vswitch.ofproto_dpif.xlate.types import SLOW_EXPLANATIONS, XLATE_ERRORS, XlateIn
+from vswitch.openflow import actions as of
+from vswitch.openflow.action_check import check_actions
+from vswitch.openflow.action_text import parse_actions
+from vswitch.openflow.errors import OfpError
+from vswitch.packet.parse import Parser
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+    from vswitch.openflow.actions import Actions, Nat
+
+INSTRUCTIONS: Final = (of.Meter, of.ClearActions, of.WriteActions, of.WriteMetadata, of.GotoTable)
+MAX_PAYLOAD: Final = 64000
+"""The longest payload that a generated packet can have, in bytes."""
+_CONSISTENT: Final = ("-consistent", "--consistent")
+_TERMINAL: Final = (OFT_DETAIL, OFT_WARN, OFT_ERROR, OFT_ACTION, OFT_BUCKET)
+
+
+@final
+class TraceNode:
+    """One line, and those that belong below it."""
+
+    __slots__ = ("kind", "subs", "text")
+
+    def __init__(self, kind: int, text: str) -> None:
+        self.kind = kind
+        self.text = text
+        self.subs: list[TraceNode] = []
+
+
+@final
+class Trace:
+    """The lines of one translation. `add` appends to the list that `enter` opened last."""
+
+    def __init__(self, ports: dict[int, str] | None = None) -> None:
+        self.ports: dict[int, str] | None = ports
+        """Names of OpenFlow ports to print in the place of their numbers."""
+        self.nodes: list[TraceNode] = []
+        self.here: list[TraceNode] = self.nodes
+        self.bridge: str = ""
+        """The bridge where the packet came in, if it is another than where a recirculation resumes."""
+        self.recircs: list[Recirculation] = []
+        """Recirculations to go on with."""
+
+    def add(self, kind: int, text: str) -> None:
+        """A line here."""
+        self.here.append(TraceNode(kind, text))
+
+    def add_conntrack(self, recirc_id: int, flow: Flow, zone: int, nat: Nat | None) -> None:
+        """The packet, which was `flow`, will come back from connection tracking with `recirc_id`."""
+        self.recircs.append(Recirculation(recirc_id, flow, zone, nat))
+
+    def enter(self, kind: int, text: str) -> list[TraceNode]:
+        """A line here, below which the following ones go, until `leave` gets what this returns."""
+        outer = self.here
+        node = TraceNode(kind, text)
+        outer.append(node)
+        self.here = node.subs
+        return outer
+
+    def leave(self, outer: list[TraceNode]) -> None:
+        """Back to where `enter` was called."""
+        self.here = outer
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        _layout(self.nodes, 0, lines)
+        return "".join(f"{line}\n" for line in lines)
+
+
+def _layout(nodes: list[TraceNode], level: int, lines: list[str]) -> None:
+    last = len(nodes) - 1
+    for i, node in enumerate(nodes):
+        more = 1 if i != last or node.kind in _TERMINAL else 0
+        indent = " " * ((level + more) * 4)
+        if node.kind == OFT_BRIDGE:
+            lines += ["", indent + node.text, indent + "-" * len(node.text)]
+        elif node.kind == OFT_DETAIL:
+            lines.append(f"{indent} -> {node.text}")
+        elif node.kind == OFT_WARN:
+            lines.append(f"{indent} >> {node.text}")
+        elif node.kind == OFT_ERROR:
+            lines.append(f"{indent} >>>> {node.text} <<<<")
+        else:
+            lines.append(indent + node.text)
+        _layout(node.subs, level + more + more, lines)
+
+
+@dataclass
+class TraceRequest:
+    """What a trace command asks for. `packet` is None without one; `names`: print ports by name."""
+
+    ofproto: OfprotoDpif
+    flow: Flow
+    packet: bytes | None = None
+    names: bool = False
+    actions: Actions = ()
+    ct_next: list[int] = field(default_factory=list)
+
+
+def trace_command(ofprotos: Ofprotos, args: list[str]) -> str:
+    """`ofproto/trace {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]`."""
+    return run(parse_request(ofprotos, args), ofprotos.clock.now())
+
+
+def trace_packet_out_command(ofprotos: Ofprotos, args: list[str]) -> str:
+    """`ofproto/trace-packet-out [-consistent] {...} [OPTIONS...] [-generate|packet] actions`.
+
+    With -consistent, actions that don't fit the packet are refused, as OpenFlow 1.1 and later want it.
+    """
+    consistent = any(arg in _CONSISTENT for arg in args)
+    args = [arg for arg in args if arg not in _CONSISTENT]
+    text = args.pop()
+    request = parse_request(ofprotos, args)
+    try:
+        actions = parse_actions(text)
+    except FlowSyntaxError as error:
+        raise CommandError(error.message) from error
+    for action in actions:
+        if type(action) in INSTRUCTIONS:
+            raise CommandError(f"{text.partition(':')[0]} instruction not allowed here")
+    if consistent:
+        try:
+            exact = Flow()
+            for word in range(N_WORDS):
+                exact.words[word] = -1
+            check_actions(actions, Match(request.flow.copy(), exact), strict=True)
+        except OfpError as error:
+            raise CommandError(f"Bad actions: {error.name}") from error
+    request.actions = actions
+    return run(request, ofprotos.clock.now())
+
+
+def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
+    """Read a trace command's arguments. CommandError says what is wrong with them."""
+    generate = False
+    names = False
+    ct_next: list[int] = []
+    words: list[str] = []
+    payload = DEFAULT_PAYLOAD
+    rest = iter(args)
+    for arg in rest:
+        if not arg.startswith("-"):
+            words.append(arg)
+        elif arg in ("-generate", "--generate"):
+            generate = True
+        elif arg in ("-names", "--names"):
+            names = True
+        elif arg in ("-no-names", "--no-names"):
+            names = False
+        elif arg == "--ct-next":
+            state = next(rest, None)
+            if state is None:
+                raise CommandError(f"Missing argument for option {arg}")
+            ct_next.append(parse_ct_state(state))
+        elif arg in ("--l7", "--l7-len"):
+            value = next(rest, None)
+            if value is None:
+                raise CommandError(f"Missing argument for option {arg}")
+            payload = _hex(value) if arg == "--l7" else bytes(_payload_length(value))
+        else:
+            raise CommandError(f"{arg}: unknown option")
+    if len(words) > 3:
+        raise CommandError("too many arguments")
+    packet: bytes | None = None
+    if len(words) == 3 or (len(words) == 2 and _is_odp_flow(words[0])):
+        packet = _packet(words.pop())
+    if not words:
+        raise CommandError("missing flow")
+    ofproto, flow = _flow(ofprotos, words)
+    if packet is not None:
+        if generate:
+            raise CommandError("Syntax error")
+        extract(packet, flow, Parser())
+    elif generate:
+        packet = flow_compose(flow, payload)
+    return TraceRequest(ofproto, flow, packet, names, (), ct_next)
+
+
+def _is_odp_flow(text: str) -> bool:
+    """Datapath flows have parentheses where OpenFlow ones have an equals sign; nothing is one too."""
+    return not text or ("(" in text and "=" not in text.partition("(")[0])
+
+
+def _flow(ofprotos: Ofprotos, words: list[str]) -> tuple[OfprotoDpif, Flow]:
+    text = words[-1]
+    if _is_odp_flow(text):
+        return _odp_flow(ofprotos, words[0] if len(words) == 2 else None, text)
+    if len(words) == 1:
+        raise CommandError(f"syntax error at {text} (or the bridge name was omitted)")
+    ofproto = ofprotos.all_ofproto_dpifs.get(words[0])
+    if ofproto is None:
+        raise CommandError(f"{words[0]}: unknown bridge")
+    ports = {port.name: port.ofp_port for port in ofproto.ports.values()}
+    try:
+        return ofproto, parse_exact_flow(text, ports, ofproto.tlv.options)
+    except FlowSyntaxError as error:
+        raise CommandError(f"Bad openflow flow syntax: {text}: {error.message}") from error
+
+
+def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[OfprotoDpif, Flow]:
+    if dp is not None:
+        backer = next((b for b in ofprotos.backers.values() if dp in (b.name, f"{b.type}@{b.name}")), None)
+        if backer is None:
+            raise CommandError("Cannot find the datapath")
+    else:
+        if len(ofprotos.backers) != 1:
+            raise CommandError("More than one datapath; specify one" if ofprotos.backers else "No datapaths")
+        backer = next(iter(ofprotos.backers.values()))
+    try:
+        flow, _mask = parse_key(text, {port.name: odp for odp, port in backer.odp_to_ofport.items()})
+    except ValueError as error:
+        place = str(error).partition(": ")[0]
+        raise CommandError(f"{place} (or the bridge name was omitted)") from error
+    recirc_id = flow.recirc_id
+    if recirc_id and backer.recirc_ids.lookup(recirc_id) is None:
+        raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
+    port = backer.odp_to_ofport.get(flow.in_port)
+    if port is None or port.ofproto is None:
+        raise CommandError(f"no OpenFlow port for datapath port {flow.in_port}")
+    flow.in_port = port.ofp_port
+    if not options_from_datapath(port.ofproto.tlv, flow):
+        raise CommandError("Failed to parse Geneve options")
+    return port.ofproto, flow
+
+
+def _hex(text: str) -> bytes:
+    digits = "".join(text.split())
+    if len(digits) % 2 or any(c not in string.hexdigits for c in digits):
+        raise CommandError("Trailing garbage in packet data")
+    return bytes.fromhex(digits)
+
+
+def _payload_length(text: str) -> int:
+    """A length of payload; what is no number is 0."""
+    n = int(text) if text.lstrip("-").isdigit() else 0
+    if not 0 <= n <= MAX_PAYLOAD:
+        raise CommandError(f"{text}: too much L7 data")
+    return n
+
+
+def _packet(text: str) -> bytes:
+    packet = _hex(text)
+    if len(packet) < 14:
+        raise CommandError("Packet data too short for Ethernet")
+    return packet
+
+
+def run(request: TraceRequest, now: int) -> str:
+    """Trace one packet and print all of it, with what happens to it after each recirculation. With a
+    packet, addresses are learned from it."""
+    recirc_ids = request.ofproto.backer.recirc_ids
+    held: list[int] = []
+    waiting: deque[Recirculation] = deque()
+    ct_next = list(request.ct_next)
+    text = _pass(request, request.flow, request.actions or None, waiting, held, now)
+    while waiting:
+        back = waiting.popleft()
+        text += resume(back, ct_next) + _pass(request, back.flow, None, waiting, held, now)
+    for used in held:
+        recirc_ids.unref(used, now)
+    return text
+
+
+def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: deque[Recirculation],
+          held: list[int], now: int) -> str:
+    """One translation, as text. `waiting` gets the recirculations to go on with, `held` the ids that
+    are to be given back at the end."""
+    ofproto = request.ofproto
+    ofp_names = {p.ofp_port: p.name for p in ofproto.ports.values()} if request.names else None
+    odp_names = None
+    if request.names:
+        odp_names = {odp: p.name for odp, p in ofproto.backer.odp_to_ofport.items()}
+    trace = Trace(ofp_names)
+    packet = request.packet
+    xin = XlateIn(
+        ofproto, flow, packet, flow.tcp_flags, actions=actions, trace=trace, now=now,
+        side_effects=packet is not None,
+    )  # fmt: skip
+    recirc_id = flow.recirc_id
+    if recirc_id:
+        frozen = ofproto.backer.recirc_ids.lookup(recirc_id)
+        xin.frozen = frozen
+        if frozen is not None:
+            trace.bridge = ofproto.name
+            xin.ofproto = ofproto.backer.ofprotos.get(frozen.bridge, ofproto)
+    out = xlate(xin)
+    waiting.extend(trace.recircs)
+    held.extend(out.recircs)
+    if packet is not None:
+        lasting = [e for e in out.effects if isinstance(e, LearnMac | LearnFlow | ReduceTimeouts)]
+        credit(lasting, 0, 0, now, flow.tcp_flags)
+    before = flow.copy()
+    before.actset_output = PORT_UNSET
+    options = xin.ofproto.tlv.options
+    final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names, options)
+    odp_actions = format_actions(out.actions, odp_names) if out.actions else "drop"
+    mask = shown_mask(flow, out.wc, out.cut_short)
+    text = (
+        f"Flow: {format_flow(flow, ofp_names, options)}\n{trace}\nFinal flow: {final}\n"
+        f"Megaflow: {format_megaflow(flow, mask, ofp_names, options)}\nDatapath actions: {odp_actions}"
+    )
+    if out.error:
+        text += f"\nTranslation failed ({XLATE_ERRORS[out.error]}), packet is dropped.\n"
+    elif out.slow:
+        text += "\nThis flow is handled by the userspace slow path because it:"
+        for bit, why in SLOW_EXPLANATIONS.items():
+            if out.slow & bit:
+                text += f"\n  - {why}."
+    return text
+
+
+def shown_mask(flow: Flow, wc: Flow, failed: bool = False) -> Flow:
+    """`wc` without VLAN tags that the packet does not have, or whose presence is all that counts:
+    every datapath flow says that anyway. Of a translation that `failed` the real switch shows what
+    was looked at before such bits were settled."""
+    mask = wc.copy()
+    if not failed and not flow.vlan_tci & VLAN_CFI:
+        mask.vlan_tci = 0
+    if (not failed and not flow.vlan_tci1 & VLAN_CFI) or mask.vlan_tci1 == VLAN_CFI:
+        mask.vlan_tci1 = 0
+    return mask

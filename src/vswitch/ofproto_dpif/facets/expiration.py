@@ -1,0 +1,159 @@
+"""Once a second: statistics come up from the datapath, and what is not used goes.
+
+The time that an unused datapath flow lives adapts to how many there are. Up to the eviction
+threshold it is `max_idle` or 5 s; with more flows a histogram of their idle times decides: the
+threshold's worth of the most recently used ones, or 1 % of all if that is more, may stay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from vswitch.base import coverage
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.types import DpifError, FlowDel, FlowGet, Op
+from vswitch.ofproto_dpif.facets.facet import SF_SLOW_PATH, Subfacet
+
+if TYPE_CHECKING:
+    from vswitch.dpif.types import DpifFlow
+    from vswitch.ofproto_dpif.backer import Backer
+
+log = Vlog("ofproto_dpif")
+
+EXPIRATION_MS: Final = 1000
+BUCKET_WIDTH: Final = 100
+"""ms of idle time that one bucket of the histogram spans."""
+N_BUCKETS: Final = 50
+MAX_IDLE: Final = BUCKET_WIDTH * N_BUCKETS
+"""ms that an unused flow lives while there are few."""
+SPECIAL_IDLE: Final = 10000
+"""ms that an unused flow of a protocol handled here (LACP, STP...) lives."""
+SLOW_PROTOCOLS: Final = 0x1F
+"""`SlowReason` bits of protocols handled here: CFM, BFD, LACP, STP, LLDP."""
+
+upcall_lost = coverage.counter("drop_upcall_lost")
+facet_unexpected = coverage.counter("facet_unexpected")
+subfacet_lost = coverage.counter("subfacet_lost")
+subfacet_expired = coverage.counter("subfacet_expired")
+dump_failed = coverage.counter("flow_dump_failed")
+dumped_flow = coverage.counter("dumped_datapath_flow")
+
+
+def subfacet_max_idle(idle_times: list[int], threshold: int) -> int:
+    """The idle time, in ms, at which to expire flows, given how long each has been idle."""
+    if len(idle_times) <= threshold:
+        return MAX_IDLE
+    buckets = [0] * N_BUCKETS
+    for idle in idle_times:
+        buckets[min(max(idle, 0) // BUCKET_WIDTH, N_BUCKETS - 1)] += 1
+    keep = max(threshold, len(idle_times) // 100)
+    subtotal = 0
+    bucket = 0
+    while bucket < N_BUCKETS and subtotal < keep:
+        subtotal += buckets[bucket]
+        bucket += 1
+    return bucket * BUCKET_WIDTH
+
+
+@final
+class Expiration:
+    """The timer of one backer, and what `upcall/show` tells of the last runs."""
+
+    def __init__(self, now: int) -> None:
+        self.next_expiration: int = 0
+        self.timer_set_duration(now, EXPIRATION_MS)
+        self.dump_duration: int = 0
+        """ms that the last dump took."""
+        self.max_idle: int = MAX_IDLE
+        self.n_lost: int = -1
+        """Upcalls that the datapath says were lost, when it was last asked; -1: not yet."""
+        self.max_flows: int = 0
+        self.avg_flows: float = 0.0
+
+    def timer_set_duration(self, now: int, ms: int) -> None:
+        """Run again `ms` from `now`."""
+        self.next_expiration = now + ms
+
+    def run(self, backer: Backer, now: int) -> None:
+        """One round: statistics, idle flows, rules, MAC addresses."""
+        self.timer_set_duration(now, EXPIRATION_MS)
+        began = backer.clock.now()
+        self._datapath_stats(backer, now)
+        self.update_stats(backer, now)
+        self.dump_duration = backer.clock.now() - began
+        self.expire_subfacets(backer, now)
+        n_flows = len(backer.subfacets)
+        self.max_flows = max(self.max_flows, n_flows)
+        self.avg_flows = (self.avg_flows * 99 + n_flows) / 100 if self.avg_flows else float(n_flows)
+        for ofproto in backer.ofprotos.values():
+            ofproto.expire(now)
+
+    def _datapath_stats(self, backer: Backer, now: int) -> None:
+        """Read the datapath's own counters, which also lets the provider see to its settings."""
+        try:
+            n_lost = backer.dpif.stats().n_lost
+        except DpifError as error:
+            log.warn("%s: reading statistics failed (%s)", backer.name, error)
+            return
+        if n_lost > self.n_lost >= 0:
+            upcall_lost.inc(n_lost - self.n_lost)
+        self.n_lost = n_lost
+
+    def update_stats(self, backer: Backer, now: int) -> None:
+        """Bring the counters of all datapath flows up to date, and both sides to agreement.
+
+        A flow that the dump shows and nobody here put there is deleted. A flow that the dump
+        lacks is asked for by name, for a dump may miss one that changes; if it is gone, so is
+        its subfacet.
+        """
+        subfacets = backer.subfacets
+        missing = dict(subfacets)
+        unexpected: list[DpifFlow] = []
+        n = 0
+        try:
+            for flow in backer.dpif.flow_dump():
+                n += 1
+                subfacet = subfacets.get(flow.ufid)
+                if subfacet is not None:
+                    missing.pop(flow.ufid, None)
+                    subfacet.update_stats(flow.stats, now)
+                elif not backer.installer.is_drop_key(flow.ufid):
+                    unexpected.append(flow)
+        except DpifError as error:
+            dump_failed.inc()
+            log.warn("%s: dumping flows failed (%s)", backer.name, error)
+            missing.clear()
+        dumped_flow.inc(n)
+        if unexpected:
+            facet_unexpected.inc(len(unexpected))
+            log.warn("%s: deleting %d datapath flows that are not ours", backer.name, len(unexpected))
+            deletions: list[Op] = [FlowDel(flow.key, flow.ufid) for flow in unexpected]
+            backer.dpif.operate(deletions)
+        if missing:
+            self._look_for(backer, list(missing.values()), now)
+
+    def _look_for(self, backer: Backer, subfacets: list[Subfacet], now: int) -> None:
+        gets = [FlowGet(subfacet.key(), subfacet.ufid) for subfacet in subfacets]
+        backer.dpif.operate(gets)
+        for subfacet, op in zip(subfacets, gets, strict=True):
+            if op.error or op.flow is None:
+                subfacet_lost.inc()
+                backer.installer.lost(subfacet, now)
+            else:
+                subfacet.update_stats(op.flow.stats, now)
+
+    def expire_subfacets(self, backer: Backer, now: int) -> None:
+        """Remove the flows that have not been used for too long."""
+        subfacets = list(backer.subfacets.values())
+        idle_times = [now - subfacet.used for subfacet in subfacets]
+        self.max_idle = min(subfacet_max_idle(idle_times, backer.flow_eviction_threshold), backer.max_idle)
+        normal_cutoff = now - self.max_idle
+        special_cutoff = now - SPECIAL_IDLE
+        idle: list[Subfacet] = []
+        for subfacet in subfacets:
+            special = subfacet.path == SF_SLOW_PATH and subfacet.facet.slow & SLOW_PROTOCOLS
+            if subfacet.used < (special_cutoff if special else normal_cutoff):
+                idle.append(subfacet)
+        if idle:
+            subfacet_expired.inc(len(idle))
+            backer.installer.uninstall(idle, now)

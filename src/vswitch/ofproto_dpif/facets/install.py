@@ -1,0 +1,261 @@
+"""Putting facets into the datapath and taking them out, with every counter brought home.
+
+All changes to datapath flows pass here. A deleted or changed flow's last counters come back
+with the operation itself, so that packets forwarded between the last dump and the deletion are
+counted, once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, final
+
+from vswitch.base import coverage
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.actions import Actions, Userspace
+from vswitch.dpif.cookie import SlowPathCookie
+from vswitch.dpif.types import FlowDel, FlowPut, Op, PutFlags
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import W_TUN_METADATA_PRESENT
+from vswitch.ofproto.geneve import mask_to_datapath
+from vswitch.ofproto_dpif.facets.facet import (
+    SF_FAST_PATH,
+    SF_NOT_INSTALLED,
+    SF_SLOW_PATH,
+    Facet,
+    FacetGroup,
+    Subfacet,
+    pack_flow,
+)
+from vswitch.ofproto_dpif.xlate.meter import to_slow_path
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.types import XlateOut
+
+log = Vlog("ofproto_dpif")
+
+subfacet_create = coverage.counter("subfacet_create")
+subfacet_destroy = coverage.counter("subfacet_destroy")
+subfacet_install_fail = coverage.counter("subfacet_install_fail")
+subfacet_reinstall = coverage.counter("subfacet_reinstall")
+facet_create = coverage.counter("facet_create")
+facet_destroy = coverage.counter("facet_destroy")
+upcall_no_port = coverage.counter("drop_upcall_unknown_port")
+
+REINSTALL_MS: Final = 100
+"""A miss so long after its flow was put means that the datapath has lost the flow."""
+
+
+def _mask(facet: Facet, key: Flow) -> Flow:
+    """The mask of a datapath flow for `facet` whose key is `key`."""
+    return mask_to_datapath(facet.ofproto.tlv, key, facet.group.mask)
+
+
+@final
+class Installer:
+    """The datapath flows of one backer. The counterpart of `facets/facet.py` that does something."""
+
+    def __init__(self, backer: Backer) -> None:
+        self.backer = backer
+        self._ufid_prefix: bytes = os.urandom(8)
+        self._n_ufids: int = 0
+        self.drop_keys: dict[int, FlowPut] = {}
+        """Datapath port that no bridge has -> the flow that drops what comes from there."""
+
+    def _slow_actions(self, ofproto: OfprotoDpif, reason: int, odp_port: int) -> Actions:
+        """What the datapath gets for a flow that is handled here: send its packets up."""
+        up = Userspace(self.backer.port_pid(odp_port), SlowPathCookie(reason=reason).pack())
+        return (to_slow_path(ofproto, up),)
+
+    # Making facets and flows.
+
+    def _new_ufid(self) -> bytes:
+        self._n_ufids += 1
+        return self._ufid_prefix + self._n_ufids.to_bytes(8, "big")
+
+    def make_facet(self, ofproto: OfprotoDpif, group: FacetGroup, key: bytes, flow: Flow,
+                   out: XlateOut, now: int) -> Facet:
+        """A facet of `ofproto` for `flow` (OpenFlow port numbers), translated to `out`."""
+        facet = Facet(ofproto, group, key, pack_flow(flow), now)
+        self.fill(facet, out, now)
+        ofproto.facets.insert(facet)
+        facet_create.inc()
+        return facet
+
+    def fill(self, facet: Facet, out: XlateOut, now: int) -> None:
+        """Make `out` the translation of `facet`, taking over its recirculation references."""
+        old = facet.recircs
+        facet.actions = out.actions
+        facet.slow = out.slow
+        facet.tags = out.tags
+        facet.effects = out.effects
+        facet.recircs = out.recircs
+        for recirc_id in old:
+            self.backer.recirc_ids.unref(recirc_id, now)
+
+    def drop_out(self, out: XlateOut, now: int) -> None:
+        """Give back what `out` holds, as no facet keeps it."""
+        for recirc_id in out.recircs:
+            self.backer.recirc_ids.unref(recirc_id, now)
+
+    def put(self, facet: Facet, key: Flow, odp_port: int, prefix: Actions, now: int) -> FlowPut | None:
+        """The operation that has the datapath handle `key` (datapath port numbers) as `facet`
+        says, None if it does already. Give it to `put_done` after carrying it out.
+
+        `prefix`: what makes of the packet what the facet takes it for (VLAN splinters).
+        """
+        mask = _mask(facet, key)
+        looks_at_options = mask.words[W_TUN_METADATA_PRESENT] != 0
+        for subfacet in facet.subfacets:
+            # The same options in another order are another flow to the datapath.
+            if subfacet.odp_port == odp_port and (
+                not looks_at_options or subfacet.key().equal_in(key, mask)
+            ):
+                if now - subfacet.put_at < REINSTALL_MS:
+                    return None
+                subfacet_reinstall.inc()
+                subfacet.put_at = now
+                return FlowPut(key, mask, subfacet.actions, subfacet.ufid, want_stats=True)
+        subfacet = Subfacet(facet, odp_port, self._new_ufid(), now)
+        if facet.slow:
+            subfacet.path = SF_SLOW_PATH
+            subfacet.actions = self._slow_actions(facet.ofproto, facet.slow, odp_port)
+        else:
+            subfacet.path = SF_FAST_PATH
+            subfacet.actions = (*prefix, *facet.actions) if prefix else facet.actions
+        if prefix or key.words[W_TUN_METADATA_PRESENT] != 0:
+            subfacet.prefix = prefix
+            subfacet.own_key = pack_flow(key)
+        facet.subfacets.append(subfacet)
+        self.backer.subfacets[subfacet.ufid] = subfacet
+        subfacet_create.inc()
+        return FlowPut(key, mask, subfacet.actions, subfacet.ufid)
+
+    def put_done(self, op: FlowPut, now: int) -> None:
+        """Take note of how `put`'s operation went."""
+        subfacet = self.backer.subfacets.get(op.ufid)
+        if subfacet is None:
+            return
+        if op.error:
+            subfacet_install_fail.inc()
+            subfacet.path = SF_NOT_INSTALLED
+            self._forget(subfacet)
+            facet = subfacet.facet
+            if not facet.subfacets:
+                self._remove_facet(facet, now)
+        elif op.stats is not None:
+            subfacet.update_stats(op.stats, now)
+
+    def modify(self, subfacet: Subfacet, out: XlateOut) -> FlowPut:
+        """The operation that has the datapath do what `out` says for `subfacet`, and gives the
+        counters of what it did before. Give it to `modify_done` before its facet is filled."""
+        if out.slow:
+            actions = self._slow_actions(subfacet.facet.ofproto, out.slow, subfacet.odp_port)
+        else:
+            actions = (*subfacet.prefix, *out.actions)
+        key = subfacet.key()
+        return FlowPut(key, _mask(subfacet.facet, key), actions, subfacet.ufid,
+                       PutFlags.MODIFY, want_stats=True)
+
+    def modify_done(self, subfacet: Subfacet, op: FlowPut, slow: int, now: int) -> None:
+        """Take note of how `modify`'s operation went."""
+        if op.error:
+            subfacet_install_fail.inc()
+            self.uninstall([subfacet], now)
+            return
+        if op.stats is not None:
+            subfacet.update_stats(op.stats, now)
+        subfacet.path = SF_SLOW_PATH if slow else SF_FAST_PATH
+        subfacet.actions = op.actions
+        subfacet.put_at = now
+
+    # Taking them out.
+
+    def _forget(self, subfacet: Subfacet) -> None:
+        self.backer.subfacets.pop(subfacet.ufid, None)
+        if subfacet in subfacet.facet.subfacets:
+            subfacet.facet.subfacets.remove(subfacet)
+        subfacet_destroy.inc()
+
+    def _remove_facet(self, facet: Facet, now: int) -> None:
+        facet.ofproto.facets.remove(facet)
+        for recirc_id in facet.recircs:
+            self.backer.recirc_ids.unref(recirc_id, now)
+        facet.recircs = []
+        facet_destroy.inc()
+
+    def uninstall(self, subfacets: Sequence[Subfacet], now: int) -> None:
+        """Delete the datapath flows of `subfacets`, count their last packets, and let go of the
+        facets that have none left."""
+        ops: list[Op] = []
+        deleted: list[tuple[Subfacet, FlowDel]] = []
+        for subfacet in subfacets:
+            if subfacet.path != SF_NOT_INSTALLED:
+                op = FlowDel(subfacet.key(), subfacet.ufid)
+                ops.append(op)
+                deleted.append((subfacet, op))
+        if ops:
+            self.backer.dpif.operate(ops)
+        for subfacet, op in deleted:
+            if op.stats is not None:
+                subfacet.update_stats(op.stats, now)
+            elif op.error and op.error != errno.ENOENT:
+                log.warn("%s: cannot delete a flow (%s)", self.backer.name, os.strerror(op.error))
+            subfacet.path = SF_NOT_INSTALLED
+        for subfacet in subfacets:
+            self._forget(subfacet)
+            if not subfacet.facet.subfacets:
+                self._remove_facet(subfacet.facet, now)
+
+    def remove_facets(self, facets: Iterable[Facet], now: int) -> None:
+        """Remove `facets` with their datapath flows."""
+        subfacets: list[Subfacet] = []
+        for facet in facets:
+            if facet.subfacets:
+                subfacets.extend(facet.subfacets)
+            else:
+                self._remove_facet(facet, now)
+        self.uninstall(subfacets, now)
+
+    def lost(self, subfacet: Subfacet, now: int) -> None:
+        """The datapath has no flow for `subfacet` any more: somebody else deleted it."""
+        subfacet.path = SF_NOT_INSTALLED
+        self._forget(subfacet)
+        if not subfacet.facet.subfacets:
+            self._remove_facet(subfacet.facet, now)
+
+    def flush(self, ofproto: OfprotoDpif, now: int) -> None:
+        """Remove all facets of `ofproto`."""
+        self.remove_facets(ofproto.facets.all(), now)
+
+    # Packets from ports that no bridge has.
+
+    def drop_key(self, key: Flow, odp_port: int) -> FlowPut | None:
+        """The operation that has the datapath drop everything from `odp_port`; None if it is there."""
+        upcall_no_port.inc()
+        if odp_port in self.drop_keys:
+            return None
+        backer = self.backer
+        log.info_rl(backer.unknown_port_rl, backer.clock.now(),
+                    "received packet on unassociated datapath port %d", odp_port)
+        mask = Flow()
+        mask.in_port = 0xFFFF
+        mask.recirc_id = 0xFFFFFFFF
+        op = FlowPut(key, mask, (), self._new_ufid())
+        self.drop_keys[odp_port] = op
+        return op
+
+    def is_drop_key(self, ufid: bytes) -> bool:
+        """Whether `ufid` is one of `drop_key`'s flows."""
+        return any(op.ufid == ufid for op in self.drop_keys.values())
+
+    def forget_drop_keys(self) -> None:
+        """Delete the flows of `drop_key`, as the ports of the datapath changed."""
+        if self.drop_keys:
+            ops: list[Op] = [FlowDel(op.key, op.ufid) for op in self.drop_keys.values()]
+            self.drop_keys.clear()
+            self.backer.dpif.operate(ops)

@@ -1,0 +1,153 @@
+"""Revalidation: translating facets anew after something changed, and telling the datapath.
+
+A full revalidation has one reason (`RevReason`) and looks at every facet; `revalidate_set`
+picks by tags those that a learned MAC address or a changed rule can affect. A facet whose new
+translation is the same stays as it is, one with other actions has its datapath flow modified,
+one with another mask is removed, and its next packet makes a new one.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Final, final
+
+from vswitch.base import coverage
+from vswitch.base.coverage import Counter
+from vswitch.dpif.types import FlowGet, FlowPut, Op
+from vswitch.ofproto_dpif.facets.apply import same_effects
+from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
+from vswitch.ofproto_dpif.xlate.translate import xlate
+from vswitch.ofproto_dpif.xlate.types import SLOW_MATCH, XlateIn, XlateOut
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.backer import Backer
+
+
+class RevReason(enum.IntEnum):
+    """Why all facets need another look."""
+
+    RECONFIGURE = 1
+    """Ports, bundles, mirrors or switch-wide settings changed."""
+    STP = 2
+    """A spanning tree moved a port to another state."""
+    PORT_TOGGLED = 3
+    """A port's link went up or down."""
+    FLOW_TABLE = 4
+    """A flow table changed in a way that tags cannot narrow down."""
+    INCONSISTENCY = 5
+    """A facet was found that translates to something else."""
+    BOND = 6
+    """A bond rebalanced or a member was enabled or disabled."""
+    MAC_LEARNING = 7
+    """The MAC table was flushed, or changed in a way that tags cannot narrow down."""
+
+
+rev_counters: Final[dict[int, Counter]] = {
+    RevReason.RECONFIGURE: coverage.counter("rev_reconfigure"),
+    RevReason.STP: coverage.counter("rev_stp"),
+    RevReason.PORT_TOGGLED: coverage.counter("rev_port_toggled"),
+    RevReason.FLOW_TABLE: coverage.counter("rev_flow_table"),
+    RevReason.INCONSISTENCY: coverage.counter("rev_inconsistency"),
+    RevReason.BOND: coverage.counter("rev_bond"),
+    RevReason.MAC_LEARNING: coverage.counter("rev_mac_learning"),
+}
+rev_tags = coverage.counter("rev_tags")
+facet_revalidate = coverage.counter("facet_revalidate")
+facet_changed_rule = coverage.counter("facet_changed_rule")
+subfacet_modify = coverage.counter("subfacet_modify")
+
+BATCH: Final = 50
+
+
+def revalidate(backer: Backer, now: int) -> None:
+    """Bring the facets that `backer.need_revalidate` and `revalidate_set` ask for up to date."""
+    reason = backer.need_revalidate
+    tags = backer.revalidate_set.take()
+    backer.need_revalidate = 0
+    facets = backer.facets()
+    if reason:
+        rev_counters[reason].inc()
+    else:
+        rev_tags.inc()
+        facets = [facet for facet in facets if tags.intersects(facet.tags)]
+    run = _Revalidation(backer, now)
+    for facet in facets:
+        run.look_at(facet)
+    run.finish()
+
+
+@final
+class _Revalidation:
+    """One pass: operations collect into batches."""
+
+    def __init__(self, backer: Backer, now: int) -> None:
+        self.backer = backer
+        self.now: int = now
+        self.ops: list[Op] = []
+        self.changed: list[tuple[Facet, XlateOut]] = []
+        self.op_of: dict[Subfacet, Op] = {}
+        self.dead: list[Facet] = []
+
+    def look_at(self, facet: Facet) -> None:
+        """Translate `facet` anew and note what is to be done."""
+        facet_revalidate.inc()
+        backer = self.backer
+        flow = facet.flow()
+        frozen = None
+        if flow.recirc_id:
+            frozen = backer.recirc_ids.lookup(flow.recirc_id)
+            if frozen is None:
+                self.dead.append(facet)
+                return
+        out = xlate(XlateIn(facet.ofproto, flow, frozen=frozen, now=self.now))
+        out.slow |= facet.slow & SLOW_MATCH
+        if not facet.group.fits(out.wc):
+            backer.installer.drop_out(out, self.now)
+            self.dead.append(facet)
+            return
+        if out.actions == facet.actions and out.slow == facet.slow:
+            if same_effects(out.effects, facet.effects):
+                backer.installer.fill(facet, out, self.now)
+                return
+            facet_changed_rule.inc()
+            for subfacet in facet.subfacets:
+                self._add(subfacet, FlowGet(subfacet.key(), subfacet.ufid))
+        else:
+            for subfacet in facet.subfacets:
+                subfacet_modify.inc()
+                self._add(subfacet, backer.installer.modify(subfacet, out))
+        self.changed.append((facet, out))
+        if len(self.ops) >= BATCH:
+            self._flush()
+
+    def _add(self, subfacet: Subfacet, op: Op) -> None:
+        self.ops.append(op)
+        self.op_of[subfacet] = op
+
+    def _flush(self) -> None:
+        installer = self.backer.installer
+        now = self.now
+        if self.ops:
+            self.backer.dpif.operate(self.ops)
+        for facet, out in self.changed:
+            for subfacet in list(facet.subfacets):
+                op = self.op_of[subfacet]
+                if isinstance(op, FlowPut):
+                    installer.modify_done(subfacet, op, out.slow, now)
+                elif isinstance(op, FlowGet):
+                    if op.flow is not None:
+                        subfacet.update_stats(op.flow.stats, now)
+                    elif op.error:
+                        installer.lost(subfacet, now)
+            if facet.subfacets:
+                installer.fill(facet, out, now)
+            else:
+                installer.drop_out(out, now)
+        self.ops = []
+        self.changed = []
+        self.op_of = {}
+
+    def finish(self) -> None:
+        """Carry out what is left, and remove the facets that fit nothing any more."""
+        self._flush()
+        self.backer.installer.remove_facets(self.dead, self.now)

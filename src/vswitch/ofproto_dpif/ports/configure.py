@@ -1,0 +1,268 @@
+"""Configuring what NORMAL forwards between: bundles, mirrors, and where addresses were learned."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Vlog
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
+from vswitch.ofproto_dpif.ports import mirror as mirrors
+from vswitch.ofproto_dpif.ports.bundle import (
+    PRIORITY_TAGS,
+    VLAN_ACCESS,
+    VLAN_DOT1Q_TUNNEL,
+    VLAN_MODES,
+    VLAN_TRUNK,
+    Bundle,
+    OfportDpif,
+)
+from vswitch.ofproto_dpif.ports.mirror import MAX_MIRRORS, Mirror
+from vswitch.openflow.constants import OFPPC_NO_FLOOD
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.effects import LearnMac
+
+log = Vlog("ofproto_dpif")
+
+learned_rl = RateLimit(60, 20)
+
+
+class SettingsError(OSError):
+    """Settings that cannot be: errno EINVAL or EFBIG, and a text that names bridge and setting."""
+
+
+@dataclass(frozen=True)
+class BundleSettings:
+    """A row of the database's Port table, as far as forwarding goes.
+
+    `ports` are names of the bridge's ports. `vlan_mode` "" means access if `vlan` is given and
+    trunk otherwise. `trunks` and `cvlans` None allow all VLANs. `priority_tags` is one of
+    "never", "if-nonzero", "always".
+    """
+
+    name: str
+    ports: tuple[str, ...]
+    vlan_mode: str = ""
+    vlan: int | None = None
+    trunks: frozenset[int] | None = None
+    cvlans: frozenset[int] | None = None
+    qinq_ethtype: int = 0x88A8
+    priority_tags: str = "never"
+    protected: bool = False
+
+
+@dataclass(frozen=True)
+class MirrorSettings:
+    """A row of the Mirror table. `srcs`, `dsts` and `out` are bundles' keys.
+
+    `select_all` selects every bundle both ways; `vlans` None every VLAN. One of `out` and
+    `out_vlan` is given.
+    """
+
+    name: str
+    srcs: tuple[object, ...] = ()
+    dsts: tuple[object, ...] = ()
+    select_all: bool = False
+    vlans: frozenset[int] | None = None
+    out: object | None = None
+    out_vlan: int | None = None
+    snaplen: int = 0
+
+
+def bundle_set(ofproto: OfprotoDpif, aux: object, settings: BundleSettings | None) -> None:
+    """Make, change or (None) remove the bundle named by `aux`.
+
+    A port whose device is gone joins when it returns; while none is there, there is no bundle.
+    SettingsError(EINVAL): an unknown port, mode or VLAN; nothing changed then.
+    """
+    bundle = ofproto.bundles.get(aux)
+    if settings is None:
+        ofproto.bundle_settings.pop(aux, None)
+        if bundle is not None:
+            _destroy(ofproto, bundle)
+            _changed(ofproto)
+        return
+    ports = _ports(ofproto, settings)
+    vlan_mode, vlan, trunks = _vlans(ofproto, settings)
+    if settings.priority_tags not in PRIORITY_TAGS:
+        raise _invalid(ofproto, settings, f"priority_tags {settings.priority_tags!r}")
+    ofproto.bundle_settings[aux] = settings
+    if not ports:
+        return
+    if bundle is None:
+        bundle = Bundle(ofproto, settings.name)
+        bundle.aux = aux
+        ofproto.bundles[aux] = bundle
+    for port in list(bundle.ports):
+        if port not in ports:
+            port.bundle = None
+    for port in ports:
+        other = port.bundle
+        if other is not None and other is not bundle:
+            other.ports.remove(port)
+            if not other.ports:
+                _destroy(ofproto, other)
+        port.bundle = bundle
+    moved = (bundle.vlan_mode, bundle.vlan, bundle.trunks) != (vlan_mode, vlan, trunks)
+    bundle.name = settings.name
+    bundle.ports = ports
+    bundle.vlan_mode = vlan_mode
+    bundle.vlan = vlan
+    bundle.trunks = trunks
+    bundle.cvlans = settings.cvlans
+    bundle.qinq_ethtype = settings.qinq_ethtype
+    bundle.priority_tags = PRIORITY_TAGS[settings.priority_tags]
+    bundle.protected = settings.protected
+    if moved:
+        ofproto.revalidate_set.update(ofproto.mac_learning.forget_port(bundle))
+    _changed(ofproto)
+
+
+def _invalid(ofproto: OfprotoDpif, settings: BundleSettings, what: str) -> SettingsError:
+    return SettingsError(errno.EINVAL, f"{ofproto.name}: port {settings.name}: invalid {what}")
+
+
+def _ports(ofproto: OfprotoDpif, settings: BundleSettings) -> list[OfportDpif]:
+    ports: list[OfportDpif] = []
+    for name in settings.ports:
+        port = ofproto.ports_by_name.get(name)
+        if port is not None:
+            ports.append(port)
+        elif name not in ofproto.port_specs:
+            raise _invalid(ofproto, settings, f"interface {name}")
+    return ports
+
+
+def _vlans(ofproto: OfprotoDpif, settings: BundleSettings) -> tuple[int, int, frozenset[int] | None]:
+    """(mode, VLAN or -1, trunks) that `settings` mean."""
+    default = "trunk" if settings.vlan is None else "access"
+    mode = VLAN_MODES.get(settings.vlan_mode or default)
+    if mode is None:
+        raise _invalid(ofproto, settings, f"vlan_mode {settings.vlan_mode!r}")
+    vlan = settings.vlan
+    if vlan is not None and not 0 <= vlan <= 4095:
+        raise _invalid(ofproto, settings, f"VLAN {vlan}")
+    if settings.trunks is not None and any(not 0 <= vid <= 4095 for vid in settings.trunks):
+        raise _invalid(ofproto, settings, "trunks")
+    if mode == VLAN_TRUNK:
+        return mode, -1, settings.trunks
+    if mode in (VLAN_ACCESS, VLAN_DOT1Q_TUNNEL):
+        return mode, vlan or 0, None
+    native = vlan or 0
+    trunks = settings.trunks
+    return mode, native, trunks | {native} if trunks is not None else None
+
+
+def _destroy(ofproto: OfprotoDpif, bundle: Bundle) -> None:
+    for mirror in ofproto.mirrors:
+        if mirror is None:
+            continue
+        mirror.srcs.discard(bundle)
+        mirror.dsts.discard(bundle)
+        if mirror.out is bundle:
+            ofproto.mirrors[mirror.idx] = None
+    for port in bundle.ports:
+        if port.bundle is bundle:
+            port.bundle = None
+    bundle.ports = []
+    ofproto.revalidate_set.update(ofproto.mac_learning.forget_port(bundle))
+    del ofproto.bundles[bundle.aux]
+
+
+def _changed(ofproto: OfprotoDpif) -> None:
+    """Recompute what depends on the set of bundles and mirrors."""
+    for bundle in ofproto.bundles.values():
+        bundle.floodable = not any(port.config & OFPPC_NO_FLOOD for port in bundle.ports)
+    ofproto.has_bonded_bundles = any(bundle.bond is not None for bundle in ofproto.bundles.values())
+    ofproto.has_mirrors = mirrors.has_mirrors(ofproto.mirrors)
+    mirrors.refresh(ofproto.mirrors, ofproto.bundles.values())
+    ofproto.backer.need(RevReason.RECONFIGURE)
+
+
+def port_config_changed(ofproto: OfprotoDpif) -> None:
+    """A port's OFPPC_* bits changed: whether its bundle floods may have, too."""
+    _changed(ofproto)
+
+
+def port_removed(ofproto: OfprotoDpif, port: OfportDpif) -> None:
+    """`port` goes away: its bundle loses it, and goes with its last port."""
+    bundle = port.bundle
+    if bundle is None:
+        return
+    bundle.ports.remove(port)
+    port.bundle = None
+    if not bundle.ports:
+        _destroy(ofproto, bundle)
+    _changed(ofproto)
+
+
+def port_added(ofproto: OfprotoDpif, name: str) -> None:
+    """Port `name` is (back) there: it joins the bundle that was set for it."""
+    for aux, settings in list(ofproto.bundle_settings.items()):
+        if name in settings.ports:
+            bundle_set(ofproto, aux, settings)
+            return
+
+
+def mirror_set(ofproto: OfprotoDpif, aux: object, settings: MirrorSettings | None) -> None:
+    """Make, change or (None) remove the mirror named by `aux`.
+
+    SettingsError: EINVAL for an unknown bundle or no output, EFBIG beyond MAX_MIRRORS.
+    """
+    mirror = next((m for m in ofproto.mirrors if m is not None and m.aux == aux), None)
+    if settings is None:
+        if mirror is not None:
+            ofproto.mirrors[mirror.idx] = None
+            _changed(ofproto)
+        return
+    srcs = {_bundle(ofproto, settings, key) for key in settings.srcs}
+    dsts = {_bundle(ofproto, settings, key) for key in settings.dsts}
+    if settings.select_all:
+        srcs = dsts = set(ofproto.bundles.values())
+    out = _bundle(ofproto, settings, settings.out) if settings.out is not None else None
+    if out is None and settings.out_vlan is None:
+        raise SettingsError(errno.EINVAL, f"{ofproto.name}: mirror {settings.name}: no output")
+    if mirror is None:
+        free = [i for i in range(MAX_MIRRORS) if ofproto.mirrors[i] is None]
+        if not free:
+            raise SettingsError(errno.EFBIG, f"{ofproto.name}: maximum of {MAX_MIRRORS} mirrors reached, "
+                                f"cannot create {settings.name}")
+        mirror = Mirror(free[0], settings.name)
+        mirror.aux = aux
+        ofproto.mirrors[mirror.idx] = mirror
+    mirror.name = settings.name
+    mirror.srcs = set(srcs)
+    mirror.dsts = set(dsts)
+    mirror.vlans = settings.vlans
+    mirror.out = out
+    mirror.out_vlan = settings.out_vlan if out is None and settings.out_vlan is not None else -1
+    mirror.snaplen = settings.snaplen
+    ofproto.flush_mac_table()
+    _changed(ofproto)
+
+
+def _bundle(ofproto: OfprotoDpif, settings: MirrorSettings, key: object) -> Bundle:
+    bundle = ofproto.bundles.get(key)
+    if bundle is None:
+        raise SettingsError(errno.EINVAL, f"{ofproto.name}: mirror {settings.name}: no port {key}")
+    return bundle
+
+
+def update_learning_table(ofproto: OfprotoDpif, effect: LearnMac, now: int) -> None:
+    """Learn, move or refresh the address of `effect`; facets that used the old entry, or that
+    flooded for lack of one, are revalidated."""
+    bundle = effect.bundle
+    if ofproto.bundles.get(bundle.aux) is not bundle:
+        # The port has gone since; these are the last packets of its flows.
+        return
+    tag = ofproto.mac_learning.learn(
+        effect.mac, effect.vlan, bundle, now, effect.gratuitous_arp, bundle.bond is not None
+    )
+    if tag:
+        log.dbg_rl(learned_rl, now, "bridge %s: learned that %012x is on port %s in VLAN %d",
+                   ofproto.name, effect.mac, bundle.name, effect.vlan)
+        ofproto.revalidate_set.add(tag)

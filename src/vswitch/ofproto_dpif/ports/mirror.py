@@ -1,0 +1,74 @@
+"""Port mirroring: which packets get a copy, and where the copies go.
+
+A mirror selects by ingress bundle, egress bundle and VLAN, and outputs to one bundle or, for
+RSPAN, to all bundles of one VLAN. Up to `MAX_MIRRORS` exist a switch; a set of mirrors is a
+bit map of their indices. Each bundle carries the maps of the mirrors that select it
+(`src_mirrors`, `dst_mirrors`) and that output to it (`mirror_out`), computed here whenever
+the configuration changes, so that a packet costs two integer tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, final
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ports.bundle import Bundle
+
+MAX_MIRRORS: Final = 32
+"""The most mirrors that one switch has."""
+
+
+@final
+class Mirror:
+    """One mirror. `out` is the output bundle, or None for output to `out_vlan` (RSPAN).
+
+    `vlans` None selects every VLAN. `snaplen` 0 copies whole packets, else at most so many
+    bytes. `dup_mirrors` is the bit map of mirrors with the same output, itself included: one
+    packet goes to an output once.
+    """
+
+    def __init__(self, idx: int, name: str) -> None:
+        self.idx: int = idx
+        self.name: str = name
+        self.aux: object = None
+        self.srcs: set[Bundle] = set()
+        self.dsts: set[Bundle] = set()
+        self.vlans: frozenset[int] | None = None
+        self.out: Bundle | None = None
+        self.out_vlan: int = -1
+        self.snaplen: int = 0
+        self.dup_mirrors: int = 1 << idx
+        self.packets: int = 0
+        self.bytes: int = 0
+
+    @property
+    def bit(self) -> int:
+        """This mirror's bit in a map of mirrors."""
+        return 1 << self.idx
+
+
+def has_mirrors(mirrors: list[Mirror | None]) -> bool:
+    """Whether any mirror is configured."""
+    return any(m is not None for m in mirrors)
+
+
+def refresh(mirrors: list[Mirror | None], bundles: Iterable[Bundle]) -> None:
+    """Recompute every bundle's mirror maps and each mirror's `dup_mirrors`."""
+    present = [m for m in mirrors if m is not None]
+    for m in present:
+        m.dup_mirrors = 0
+        for other in present:
+            if m.out is other.out and m.out_vlan == other.out_vlan:
+                m.dup_mirrors |= other.bit
+    for bundle in bundles:
+        bundle.src_mirrors = 0
+        bundle.dst_mirrors = 0
+        bundle.mirror_out = 0
+        for m in present:
+            if bundle in m.srcs:
+                bundle.src_mirrors |= m.bit
+            if bundle in m.dsts:
+                bundle.dst_mirrors |= m.bit
+            if m.out is bundle:
+                bundle.mirror_out |= m.bit

@@ -1,0 +1,302 @@
+"""The ports of a bridge: adding and removing them, their numbers, and what their devices do.
+
+A port is in the datapath (a device) or only here (a patch port, which forwards to its peer
+within translation). Devices come and go without asking: `ports_polled` follows them.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, final
+
+from vswitch.base import coverage
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.types import DpifError, DpifPort
+from vswitch.ofproto.ports import OfPort, describe
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
+from vswitch.ofproto_dpif.ports import splinters
+from vswitch.ofproto_dpif.ports.bundle import ODPP_NONE, OfportDpif
+from vswitch.ofproto_dpif.ports.configure import port_added, port_config_changed, port_removed
+from vswitch.ofproto_dpif.ports.device import device_info, set_up
+from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
+from vswitch.openflow.messages.port import OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.openflow.messages.port import Port
+
+log = Vlog("ofproto_dpif")
+
+port_lost = coverage.counter("ofproto_port_lost")
+port_returned = coverage.counter("ofproto_port_returned")
+port_updated = coverage.counter("ofproto_port_updated")
+
+
+class PortError(OSError):
+    """A port operation failed: errno, and a text that names bridge and port."""
+
+
+@final
+class PortSpec:
+    """How a port was asked for, so that its device can be attached again when it returns."""
+
+    def __init__(self, name: str, type: str, ofp_port: int, options: dict[str, str]) -> None:
+        self.name: str = name
+        self.type: str = type
+        self.ofp_port: int = ofp_port
+        self.options: dict[str, str] = options
+
+
+def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: int | None = None,
+             options: dict[str, str] | None = None) -> OfportDpif:
+    """Add device `name` to the bridge. `ofp_port` OFPP_LOCAL makes it the local port.
+
+    EEXIST: the bridge has the port, or another bridge does. A device that the datapath already
+    has from an earlier life is taken over. DpifError: the datapath refused.
+    """
+    if name in ofproto.ports_by_name:
+        raise PortError(errno.EEXIST, f"{ofproto.name}: has a port {name} already")
+    ofproto.port_specs.pop(name, None)
+    options = dict(options or {})
+    if ofp_port == OFPP_LOCAL:
+        if OFPP_LOCAL in ofproto.ports:
+            raise PortError(errno.EEXIST, f"{ofproto.name}: has a local port already")
+        number = OFPP_LOCAL
+    else:
+        numbers = {spec.ofp_port for spec in ofproto.port_specs.values()}
+        allocated = ofproto.port_numbers.alloc(numbers, ofp_port)
+        if allocated is None:
+            raise PortError(errno.EFBIG, f"{ofproto.name}: no free OpenFlow port number for {name}")
+        number = allocated
+    odp_port = ODPP_NONE
+    if type != "patch":
+        try:
+            odp_port = _attach(ofproto, name, type or "system", options)
+        except OSError:
+            ofproto.port_numbers.take_back(number)
+            raise
+    spec = PortSpec(name, type or "system", number, options)
+    port = OfportDpif(OfPort(number, name), ofproto, name, number, odp_port, spec.type)
+    ofproto.port_specs[name] = spec
+    _insert(ofproto, port)
+    return port
+
+
+def _attach(ofproto: OfprotoDpif, name: str, type: str, options: dict[str, str]) -> int:
+    backer = ofproto.backer
+    left = backer.initial_ports.pop(name, None)
+    if left is not None and left.port_no not in backer.odp_to_ofport:
+        if left.type == type:
+            return left.port_no
+        backer.dpif.port_del(left.port_no)
+    try:
+        odp_port = backer.dpif.port_add(name, type, None, options)
+    except DpifError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        odp_port = backer.dpif.port_query_by_name(name).port_no
+        if odp_port in backer.odp_to_ofport:
+            raise PortError(
+                errno.EEXIST, f"{ofproto.name}: {name} is a port of {_bridge_of(ofproto, odp_port)}"
+            ) from error
+    return odp_port
+
+
+def _bridge_of(ofproto: OfprotoDpif, odp_port: int) -> str:
+    owner = ofproto.backer.odp_to_ofport[odp_port].ofproto
+    return owner.name if owner is not None else "no bridge"
+
+
+def _insert(ofproto: OfprotoDpif, port: OfportDpif) -> None:
+    ofproto.ports[port.ofp_port] = port
+    ofproto.ports_by_name[port.name] = port
+    if port.odp_port != ODPP_NONE:
+        ofproto.backer.odp_to_ofport[port.odp_port] = port
+    ofproto.backer.ports_changed()
+    update_peers(ofproto)
+    _update(ofproto, port)
+    if port.up is not None:
+        port.up.created = ofproto.clock.now()
+    tell(ofproto, port, OFPPR_ADD)
+    ofproto.backer.need(RevReason.RECONFIGURE)
+
+
+def port_del(ofproto: OfprotoDpif, name: str) -> None:
+    """Remove port `name` from the bridge and its device, if that is there, from the datapath.
+    ENODEV: no such port."""
+    spec = ofproto.port_specs.pop(name, None)
+    if spec is None:
+        raise PortError(errno.ENODEV, f"{ofproto.name}: has no port {name}")
+    port = ofproto.ports_by_name.get(name)
+    if port is None:
+        splinters.remove_port(ofproto, spec.ofp_port)
+        return
+    splinters.remove_port(ofproto, port.ofp_port)
+    _remove(ofproto, port)
+    if port.odp_port != ODPP_NONE:
+        try:
+            ofproto.backer.dpif.port_del(port.odp_port)
+        except DpifError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+
+
+def _remove(ofproto: OfprotoDpif, port: OfportDpif) -> None:
+    """Take `port` out of the bridge's books; its device stays."""
+    port_removed(ofproto, port)
+    del ofproto.ports[port.ofp_port]
+    del ofproto.ports_by_name[port.name]
+    if ofproto.backer.odp_to_ofport.get(port.odp_port) is port:
+        del ofproto.backer.odp_to_ofport[port.odp_port]
+    if port.peer is not None:
+        port.peer.peer = None
+        port.peer = None
+    ofproto.backer.ports_changed()
+    tell(ofproto, port, OFPPR_DELETE)
+    ofproto.backer.need(RevReason.RECONFIGURE)
+
+
+def update_peers(ofproto: OfprotoDpif) -> None:
+    """Join patch ports whose `options:peer` name each other, across the bridges of the backer."""
+    patches = {
+        port.name: port
+        for bridge in ofproto.backer.ofprotos.values()
+        for port in bridge.ports.values()
+        if port.type == "patch"
+    }
+    patches.update({p.name: p for p in ofproto.ports.values() if p.type == "patch"})
+    for port in patches.values():
+        peer = patches.get(peer_name(port))
+        port.peer = peer if peer is not None and peer is not port and peer_name(peer) == port.name else None
+
+
+def peer_name(port: OfportDpif) -> str:
+    """The name that a patch port's `options:peer` gives."""
+    ofproto = port.ofproto
+    spec = ofproto.port_specs.get(port.name) if ofproto is not None else None
+    return spec.options.get("peer", "") if spec is not None else ""
+
+
+def set_options(ofproto: OfprotoDpif, name: str, options: dict[str, str]) -> None:
+    """Change the options of port `name` (a patch port's peer)."""
+    ofproto.port_specs[name].options = dict(options)
+    update_peers(ofproto)
+    ofproto.backer.need(RevReason.RECONFIGURE)
+
+
+def set_config(ofproto: OfprotoDpif, port: OfportDpif, config: int) -> None:
+    """Set the OFPPC_* bits of `port` to `config`; OFPPC_PORT_DOWN takes its device down."""
+    changed = port.config ^ config
+    if not changed:
+        return
+    if changed & OFPPC_PORT_DOWN and port.type != "patch":
+        set_up(port.name, not config & OFPPC_PORT_DOWN)
+    port.config = config
+    if port.up is not None:
+        port.up.config = config
+    tell(ofproto, port, OFPPR_MODIFY)
+    port_config_changed(ofproto)
+
+
+def refresh(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
+    """Bring address, MTU, flags and link of `port` up to date. Whether something changed."""
+    changed = _update(ofproto, port)
+    if changed:
+        tell(ofproto, port, OFPPR_MODIFY)
+    return changed
+
+
+def _update(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
+    info = device_info(port.name, port.type)
+    up = port.up
+    changed = False
+    if up is not None and (up.mac, up.mtu) != (info.mac, info.mtu):
+        up.mac = info.mac
+        up.mtu = info.mtu
+        changed = True
+    state = port.state & ~OFPPS_LINK_DOWN | (0 if info.carrier and info.up else OFPPS_LINK_DOWN)
+    config = port.config & ~OFPPC_PORT_DOWN | (0 if info.up else OFPPC_PORT_DOWN)
+    if (port.state, port.config) != (state, config):
+        port.state = state
+        port.config = config
+        port.may_enable = info.carrier and info.up
+        if up is not None:
+            up.state = state
+            up.config = config
+        if ofproto.has_bundle_action:
+            ofproto.backer.need(RevReason.PORT_TOGGLED)
+        ofproto.groups_may_choose_anew()
+        changed = True
+    return changed
+
+
+def ofp_ports(ofproto: OfprotoDpif) -> list[Port]:
+    """The ports as OpenFlow describes them, the local port first, by number."""
+    ports = sorted(ofproto.ports.values(), key=lambda p: (p.ofp_port != OFPP_LOCAL, p.ofp_port))
+    return [describe(port.up, port.may_enable) for port in ports if port.up is not None]
+
+
+def ofp_port(ofproto: OfprotoDpif, number: int) -> Port | None:
+    """One port as OpenFlow describes it."""
+    port = ofproto.ports.get(number)
+    return describe(port.up, port.may_enable) if port is not None and port.up is not None else None
+
+
+def tell(ofproto: OfprotoDpif, port: OfportDpif, reason: int) -> None:
+    """Tell controllers that `port` came, went or changed (OFPPR_*)."""
+    if port.up is not None:
+        ofproto.connmgr.send_port_status(reason, describe(port.up, port.may_enable))
+
+
+def port_stats(ofproto: OfprotoDpif, port: OfportDpif) -> dict[str, int]:
+    """The counters of `port`: rx_packets, tx_packets, rx_bytes, tx_bytes and, of a device,
+    errors and drops. DpifError if its device is gone."""
+    if port.odp_port == ODPP_NONE:
+        return {
+            "rx_packets": port.rx_packets, "tx_packets": port.tx_packets,
+            "rx_bytes": port.rx_bytes, "tx_bytes": port.tx_bytes,
+        }  # fmt: skip
+    stats = dict(ofproto.backer.dpif.port_stats(port.odp_port))
+    if port.ofp_port == OFPP_LOCAL:
+        ofproto.stats.add_to_local(stats)
+    return stats
+
+
+def ports_polled(ofproto: OfprotoDpif, names: set[str] | None) -> None:
+    """The devices `names` (None: any) were added, deleted or changed: follow them."""
+    specs = ofproto.port_specs
+    wanted = specs if names is None else {n: specs[n] for n in names if n in specs}
+    if not wanted:
+        return
+    present: dict[str, DpifPort] = {port.name: port for port in ofproto.backer.dpif.port_dump()}
+    for name, spec in list(wanted.items()):
+        if spec.type == "patch":
+            continue
+        port = ofproto.ports_by_name.get(name)
+        there = present.get(name)
+        if port is not None and (there is None or there.port_no != port.odp_port):
+            port_lost.inc()
+            log.info("%s: device of port %s has gone", ofproto.name, name)
+            _remove(ofproto, port)
+            port = None
+        if port is None:
+            _try_return(ofproto, spec, there)
+        elif refresh(ofproto, port):
+            port_updated.inc()
+
+
+def _try_return(ofproto: OfprotoDpif, spec: PortSpec, there: DpifPort | None) -> None:
+    """Attach the device of `spec` again if it exists."""
+    if there is not None:
+        odp_port = there.port_no
+    else:
+        try:
+            odp_port = ofproto.backer.dpif.port_add(spec.name, spec.type, None, spec.options)
+        except OSError:
+            return
+    port_returned.inc()
+    log.info("%s: device of port %s is back", ofproto.name, spec.name)
+    up = OfPort(spec.ofp_port, spec.name)
+    port = OfportDpif(up, ofproto, spec.name, spec.ofp_port, odp_port, spec.type)
+    _insert(ofproto, port)
+    port_added(ofproto, spec.name)

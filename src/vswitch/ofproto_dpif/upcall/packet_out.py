@@ -1,0 +1,157 @@
+"""Sending a packet through the pipeline from here: packet-outs, packets that a controller resumes, and
+packets of the switch's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from vswitch.base import coverage
+from vswitch.dpif.execute_with_help import execute_with_help
+from vswitch.dpif.types import Execute
+from vswitch.flow.extract import extract
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import (
+    PORT_NONE,
+    W_CT_IPV6_DST,
+    W_CT_IPV6_SRC,
+    W_CT_NW_SRC,
+    W_CT_TP_SRC,
+    W_ETH_DST,
+    W_METADATA,
+    W_PACKET_TYPE,
+)
+from vswitch.ofproto.geneve import options_to_datapath
+from vswitch.ofproto_dpif.facets.apply import credit
+from vswitch.ofproto_dpif.upcall import continuation
+from vswitch.ofproto_dpif.xlate.freeze import freeze_metadata
+from vswitch.ofproto_dpif.xlate.translate import xlate
+from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, XLATE_ERRORS, XlateIn, XlateOut
+from vswitch.openflow.actions import Note, Output
+from vswitch.openflow.constants import OFPP_NONE
+from vswitch.openflow.errors import OfpError
+from vswitch.packet.parse import Parser
+
+if TYPE_CHECKING:
+    from vswitch.flow.match import Match
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.ports.bundle import OfportDpif
+    from vswitch.openflow.actions import Actions
+    from vswitch.openflow.messages.packet import PacketIn
+
+packet_out_executed = coverage.counter("ofproto_packet_out")
+resumed = coverage.counter("ofproto_resumed")
+packet_out_failed = coverage.counter("drop_packet_out_failed")
+packet_out_no_actions = coverage.counter("drop_packet_out_no_actions")
+
+_parser = Parser()
+
+
+def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions,
+               metadata: Match | None = None) -> XlateOut:
+    """Run OpenFlow `actions` on `packet` as if it came in at OpenFlow port `in_port` (`OFPP_NONE` for
+    none) with the pipeline fields of `metadata`. What the datapath refuses is counted and dropped.
+
+    OfpError: the actions can't be carried out (recursion too deep...); then nothing was.
+    """
+    now = ofproto.clock.now()
+    flow = Flow()
+    extract(packet, flow, _parser)
+    flow.in_port = in_port
+    actions = ofproto.tlv.bind_actions(actions)
+    if metadata is not None:
+        ofproto.tlv.bind_match(metadata)
+        for word in range(W_METADATA + 1):
+            mask = metadata.mask.words[word]
+            if mask:
+                flow.words[word] = flow.words[word] & ~mask | metadata.flow.words[word]
+    out = xlate(XlateIn(ofproto, flow, packet, flow.tcp_flags, actions=actions, now=now))
+    if out.error:
+        _give_back(ofproto, out, now)
+        # The real switch has no better name for it.
+        raise OfpError("OFPFMFC_UNKNOWN", XLATE_ERRORS[out.error])
+    credit(out.effects, 1, len(packet), now, flow.tcp_flags)
+    _execute(ofproto, packet, flow, out, now)
+    return out
+
+
+def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
+    """Go on with a packet that a controller action with `pause` stopped: NXT_RESUME.
+
+    The controller may have changed the packet, its metadata and nothing else. OfpError: the
+    continuation is malformed (OFPBPC_*, OFPBAC_*), or NXR_STALE.
+    """
+    backer = ofproto.backer
+    bridges = {continuation.bridge_uuid(name): name for name in backer.ofprotos}
+    state = continuation.decode(packet_in.continuation, bridges)
+    bridge = backer.ofprotos[state.bridge]
+    now = bridge.clock.now()
+    flow = Flow()
+    extract(packet_in.packet, flow, _parser)
+    bridge.tlv.bind_match(packet_in.metadata)
+    _take_metadata(flow, packet_in.metadata.flow)
+    # Without actions translation would begin at table 0: something must be there that does nothing.
+    frozen = replace(state, metadata=freeze_metadata(flow), actions=state.actions or (Note(b""),))
+    out = xlate(XlateIn(bridge, flow, packet_in.packet, flow.tcp_flags, frozen=frozen, now=now))
+    credit(out.effects, 1, len(packet_in.packet), now, flow.tcp_flags)
+    resumed.inc()
+    _execute(bridge, packet_in.packet, flow, out, now)
+    return out
+
+
+CT_ADDRESS_WORDS: Final = (W_CT_NW_SRC, W_CT_IPV6_SRC, W_CT_IPV6_SRC + 1, W_CT_IPV6_DST, W_CT_IPV6_DST + 1)
+"""Where a flow keeps the addresses of its connection's first packet. The ports are in the lower half
+of `W_CT_TP_SRC`; the upper half has the packet's own."""
+
+
+def _take_metadata(flow: Flow, metadata: Flow) -> None:
+    """Give `flow` what isn't in the packet: tunnel, registers, marks, connection state, in_port."""
+    words = flow.words
+    i: i64 = 0
+    while i < W_ETH_DST:
+        if i != W_PACKET_TYPE:
+            words[i] = metadata.words[i]
+        i += 1
+    for word in CT_ADDRESS_WORDS:
+        words[word] = metadata.words[word]
+    words[W_CT_TP_SRC] = (words[W_CT_TP_SRC] & ~0xFFFFFFFF) | (metadata.words[W_CT_TP_SRC] & 0xFFFFFFFF)
+    flow.recirc_id = 0
+
+
+def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now: int) -> None:
+    """Carry `out`, the translation of `packet`, out."""
+    backer = ofproto.backer
+    if out.actions:
+        key = flow.copy()
+        options_to_datapath(ofproto.tlv, key)
+        port = ofproto.ports.get(flow.in_port) if flow.in_port != OFPP_NONE else None
+        key.in_port = port.odp_port if port is not None else PORT_NONE
+        ops = [Execute(packet, key, out.actions)]
+        if out.slow & SLOW_ACTION:
+            ops = execute_with_help(ops[0])
+        backer.dpif.operate(ops)
+        if any(op.error for op in ops):
+            packet_out_failed.inc()
+        else:
+            packet_out_executed.inc()
+            if out.recircs:
+                # The packet comes back for the rest of its translation. What the controller asks for next
+                # is to find it done, as in Open vSwitch.
+                backer.handle_waiting(now)
+    else:
+        packet_out_no_actions.inc()
+    _give_back(ofproto, out, now)
+
+
+def _give_back(ofproto: OfprotoDpif, out: XlateOut, now: int) -> None:
+    """Let go of what translation `out` holds."""
+    for recirc_id in out.recircs:
+        ofproto.backer.recirc_ids.unref(recirc_id, now)
+
+
+def send_packet(ofproto: OfprotoDpif, port: OfportDpif, packet: bytes) -> XlateOut:
+    """Send a packet that the switch itself made (LACP, STP, CFM) out of `port`."""
+    ofproto.stats.made(len(packet))
+    return packet_out(ofproto, packet, OFPP_NONE, (Output(port.ofp_port),))

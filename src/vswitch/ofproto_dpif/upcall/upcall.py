@@ -1,0 +1,225 @@
+"""Upcalls: what happens to the packets that the datapath does not forward by itself.
+
+`handle_upcalls` takes one batch of up to 50. Packets of the same flow share one translation.
+Each flow gets a facet and a datapath flow if it is worth one, each packet is carried out, and
+all of that goes to the datapath as one `operate`. A packet's `Execute` precedes the `FlowPut`
+of its flow, so that packets that follow it stay behind it.
+
+Two kinds of upcalls come here as flows: misses, and packets of flows that the datapath sends up
+on purpose (slow path). Packets of a miss are in no datapath counter, so they are counted here;
+those of the slow path are counted by their datapath flow. The other upcalls carry a cookie of a
+`Userspace` action: packet-ins, which go to the bridge's queue, and samples.
+
+This module is compiled: it is the path that every first packet of a flow takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, final
+
+from mypy_extensions import i64
+
+from vswitch.base import coverage
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.actions import Actions, Drop, PushVlan
+from vswitch.dpif.cookie import SLOW_PATH_PREFIX, SLOW_REASONS
+from vswitch.dpif.execute_with_help import execute_with_help
+from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
+from vswitch.flow.flow import Flow
+from vswitch.ofproto.geneve import options_from_datapath
+from vswitch.ofproto_dpif.facets.apply import credit
+from vswitch.ofproto_dpif.facets.facet import Facet
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
+from vswitch.ofproto_dpif.ports.splinters import adjust_flow
+from vswitch.ofproto_dpif.upcall.packet_in import handle_cookie
+from vswitch.ofproto_dpif.xlate.translate import xlate
+from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, SLOW_MATCH, XlateIn
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.recirc import FrozenState
+
+log: Final = Vlog("ofproto_dpif_upcall")
+_xlate_rl: Final = RateLimit(60, 5)
+
+upcall_miss: Final = coverage.counter("upcall_miss")
+upcall_slow_path: Final = coverage.counter("upcall_slow_path")
+slow_reasons: Final = [coverage.counter(f"slow_path_{name}") for name in SLOW_REASONS]
+"""Packets that were handled here, by the bits of the reason."""
+upcall_action: Final = coverage.counter("upcall_action")
+upcall_bad_key: Final = coverage.counter("drop_upcall_bad_key")
+upcall_bad_options: Final = coverage.counter("drop_upcall_bad_tunnel_options")
+upcall_no_recirc: Final = coverage.counter("drop_upcall_unknown_recirc_id")
+upcall_no_bridge: Final = coverage.counter("drop_upcall_no_bridge")
+drop_action: Final = coverage.counter("drop_action_of_pipeline")
+drop_error: Final = coverage.counter("drop_xlate_error")
+execute_failed: Final = coverage.counter("drop_execute_failed")
+governor_refused: Final = coverage.counter("governor_refused")
+xlate_actions: Final = coverage.counter("ofproto_dpif_xlate")
+
+
+@final
+class FlowMiss:
+    """The packets of one batch that have the same key."""
+
+    def __init__(self, key: Flow, fitness: Fitness) -> None:
+        self.key: Flow = key
+        self.fitness: Fitness = fitness
+        self.upcalls: list[Upcall] = []
+        self.n_missed: int = 0
+        """Of the packets, those that are in no datapath counter."""
+        self.n_bytes: int = 0
+        """Bytes of these."""
+
+
+def handle_upcalls(backer: Backer, upcalls: list[Upcall], now: int) -> None:
+    """Handle one batch of `upcalls`. Nothing raises out of here for what a packet holds."""
+    misses: dict[Flow, FlowMiss] = {}
+    others: list[Upcall] = []
+    n_miss: i64 = 0
+    n_slow: i64 = 0
+    for upcall in upcalls:
+        missed = upcall.type is UpcallType.MISS
+        if missed:
+            n_miss += 1
+        elif upcall.userdata.startswith(SLOW_PATH_PREFIX):
+            n_slow += 1
+        else:
+            others.append(upcall)
+            continue
+        key = upcall.key
+        miss = misses.get(key)
+        if miss is None:
+            miss = FlowMiss(key, upcall.fitness)
+            misses[key] = miss
+        miss.upcalls.append(upcall)
+        if missed:
+            miss.n_missed += 1
+            miss.n_bytes += len(upcall.packet)
+    ops: list[Op] = []
+    for miss in misses.values():
+        handle_flow_miss(backer, miss, ops, now)
+    if n_miss:
+        upcall_miss.inc(n_miss)
+    if n_slow:
+        upcall_slow_path.inc(n_slow)
+    if others:
+        upcall_action.inc(len(others))
+        for upcall in others:
+            handle_cookie(backer, upcall, now)
+    if ops:
+        backer.dpif.operate(ops)
+        for op in ops:
+            if isinstance(op, FlowPut):
+                backer.installer.put_done(op, now)
+            elif op.error:
+                execute_failed.inc()
+
+
+def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) -> None:
+    """Translate one flow, and add to `ops` what its packets and the datapath need."""
+    key = miss.key
+    n_packets = len(miss.upcalls)
+    if miss.fitness is Fitness.ERROR:
+        upcall_bad_key.inc(n_packets)
+        return
+    odp_port = key.in_port
+    ofproto: OfprotoDpif
+    frozen: FrozenState | None = None
+    recirc_id = key.recirc_id
+    if recirc_id:
+        frozen = backer.recirc_ids.lookup(recirc_id)
+        if frozen is None:
+            upcall_no_recirc.inc(n_packets)
+            return
+        bridge = backer.ofprotos.get(frozen.bridge)
+        if bridge is None:
+            upcall_no_bridge.inc(n_packets)
+            return
+        ofproto = bridge
+    port = backer.odp_to_ofport.get(odp_port)
+    if port is None:
+        if frozen is None:
+            drop = backer.installer.drop_key(key, odp_port)
+            if drop is not None:
+                ops.append(drop)
+            return
+    elif frozen is None:
+        owner = port.ofproto
+        if owner is None:
+            upcall_no_bridge.inc(n_packets)
+            return
+        ofproto = owner
+    first = miss.upcalls[0]
+    prefix: Actions = ()
+    flow = key.copy()
+    if miss.fitness is not Fitness.PERFECT:
+        backer.refine(flow, first.packet)
+    if not options_from_datapath(ofproto.tlv, flow):
+        upcall_bad_options.inc(n_packets)
+        return
+    if port is not None:
+        flow.in_port = port.ofp_port
+        if ofproto.vlandev_map and adjust_flow(ofproto, flow):
+            prefix = (PushVlan(flow.vlan_tpid, flow.vlan_tci),)
+    out = xlate(XlateIn(ofproto, flow, first.packet, flow.tcp_flags, None, None, None, frozen, now))
+    xlate_actions.inc()
+    if miss.fitness is Fitness.TOO_LITTLE:
+        out.slow |= SLOW_MATCH
+    if out.slow:
+        count_slow(out.slow, n_packets)
+    for text in out.warnings:
+        log.warn_rl(_xlate_rl, now, "%s: %s", ofproto.name, text)
+
+    facet: Facet | None = None
+    group = ofproto.facets.group(out.wc)
+    masked = group.key_of(flow)
+    facet = group.facets.get(masked)
+    kept = False
+    if facet is None:
+        if backer.should_install(hash(masked), n_packets, now):
+            facet = backer.installer.make_facet(ofproto, group, masked, flow, out, now)
+            kept = True
+        else:
+            governor_refused.inc()
+    elif facet.actions != out.actions or facet.slow != out.slow:
+        if backer.need_revalidate == 0 and backer.revalidate_set.is_empty():
+            backer.need(RevReason.INCONSISTENCY)
+    if facet is not None:
+        facet.n_packets += miss.n_missed
+        facet.n_bytes += miss.n_bytes
+        facet.tcp_flags |= flow.tcp_flags
+        facet.used = now
+    credit(out.effects, miss.n_missed, miss.n_bytes, now, flow.tcp_flags)
+
+    actions = out.actions
+    if actions and not isinstance(actions[0], Drop):
+        if prefix:
+            actions = (*prefix, *actions)
+        executions = [
+            Execute(u.packet, u.key, actions, u.mru, False, u.offload, u.hash) for u in miss.upcalls
+        ]
+        if out.slow & SLOW_ACTION:
+            for execution in executions:
+                ops.extend(execute_with_help(execution))
+        else:
+            ops.extend(executions)
+    elif out.error:
+        drop_error.inc(n_packets)
+    else:
+        drop_action.inc(n_packets)
+    if facet is not None:
+        put = backer.installer.put(facet, key, odp_port, prefix, now)
+        if put is not None:
+            ops.append(put)
+    if not kept:
+        backer.installer.drop_out(out, now)
+
+
+def count_slow(slow: i64, n_packets: i64) -> None:
+    """Count `n_packets` under each reason of the `SlowReason` bits `slow`."""
+    for bit, counter in enumerate(slow_reasons):
+        if slow >> bit & 1:
+            counter.inc(n_packets)

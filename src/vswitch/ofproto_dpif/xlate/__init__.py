@@ -1,0 +1,9 @@
+"""Translation: what happens to the packets of one flow, as datapath actions, a mask and effects.
+
+Open `translate.py` first, then `ctx.py` (the state of one translation) and `tables.py`. `actions/` has what
+each OpenFlow action does. From outside: `translate.xlate`, `types.XlateIn` and `XlateOut`, the classes of
+`effects.py`, `recirc.py`.
+
+Tables, actions, outputs, NORMAL and what waits behind a recirculation call each other in a circle, because
+OpenFlow does: an action resubmits to a table, whose rule has actions. This is the only circle.
+"""

@@ -1,0 +1,47 @@
+"""The `sample` action: some packets go to flow-based IPFIX (ovs-actions(7))."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vswitch.dpif.actions import Sample, Userspace
+from vswitch.dpif.cookie import DIRECTIONS, FlowSampleCookie
+from vswitch.ofproto_dpif.ports.bundle import ODPP_NONE
+from vswitch.ofproto_dpif.xlate.commit import commit
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
+from vswitch.openflow import actions as of
+from vswitch.openflow.constants import OFPP_NONE
+
+ALWAYS: Final = 0xFFFFFFFF
+"""The datapath's probability of 1."""
+
+
+def sample(ctx: Ctx, a: of.Sample, last: bool) -> bool:
+    """Send the share `a.probability` of the packets up with a cookie that says to whom. Without an
+    exporter configured on the bridge nothing happens."""
+    ofproto = ctx.ofproto
+    if ofproto.ipfix is None:
+        return False
+    output_port = ODPP_NONE
+    if a.sampling_port not in (OFPP_NONE, ctx.flow.in_port):
+        port = ofproto.ports.get(a.sampling_port)
+        if port is None or port.odp_port == ODPP_NONE:
+            report_error(ctx, f"can't use unknown port {a.sampling_port} in flow sample action")
+            return False
+        output_port = port.odp_port
+    commit(ctx)
+    cookie = FlowSampleCookie(
+        probability=a.probability,
+        collector_set_id=a.collector_set_id,
+        obs_domain_id=a.obs_domain_id,
+        obs_point_id=a.obs_point_id,
+        output_port=output_port,
+        direction=DIRECTIONS.index(a.direction),
+    )
+    came_in = ofproto.ports.get(ctx.base.in_port)
+    pid = 0 if came_in is None else ofproto.backer.port_pid(came_in.odp_port)
+    up = Userspace(pid, cookie.pack())
+    # 16 bits of probability spread over 32 give the same share.
+    probability = a.probability << 16 | a.probability
+    ctx.odp.append(up if probability == ALWAYS else Sample(probability, (up,)))
+    return False

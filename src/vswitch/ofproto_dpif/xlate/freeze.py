@@ -1,0 +1,177 @@
+"""Freezing a translation and thawing it; packet-ins, which carry a frozen state as well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from vswitch.dpif.actions import Recirc, Userspace
+from vswitch.dpif.cookie import ControllerCookie
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import W_IN_PORT, W_METADATA
+from vswitch.ofproto_dpif.xlate.commit import commit
+from vswitch.ofproto_dpif.xlate.ctx import Ctx
+from vswitch.ofproto_dpif.xlate.meter import to_controller
+from vswitch.ofproto_dpif.xlate.recirc import FrozenState
+from vswitch.openflow.constants import OFPR_ACTION, OFPR_EXPLICIT_MISS
+
+if TYPE_CHECKING:
+    from vswitch.openflow.actions import Actions, Controller
+
+N_METADATA: Final = W_METADATA + 1
+"""The words from 0 on that a frozen state keeps: tunnel, registers, metadata."""
+
+
+@dataclass(frozen=True)
+class Unroll:
+    """Among frozen actions: what follows belongs to `table_id` and a rule with `cookie` again."""
+
+    table_id: int
+    cookie: int
+
+
+def trigger(ctx: Ctx) -> None:
+    """Stop here, and go on from here after a recirculation."""
+    ctx.exit = True
+    ctx.freezing = True
+
+
+def cancel(ctx: Ctx) -> None:
+    """Forget what was to be frozen."""
+    if ctx.freezing:
+        ctx.freezing = False
+        ctx.dp_hash = None
+        ctx.unrolled.clear()
+
+
+def freeze_metadata(flow: Flow) -> tuple[int, ...]:
+    """The words that a frozen state keeps, in_port last."""
+    words = flow.words
+    kept: list[int] = []
+    i: i64 = 0
+    while i < N_METADATA:
+        kept.append(words[i])
+        i += 1
+    kept.append(words[W_IN_PORT] & 0xFFFF)
+    return tuple(kept)
+
+
+def thaw_metadata(kept: tuple[int, ...], flow: Flow) -> None:
+    """Put back what `freeze_metadata` kept."""
+    words = flow.words
+    i: i64 = 0
+    while i < N_METADATA:
+        words[i] = kept[i]
+        i += 1
+    in_port: i64 = kept[N_METADATA]
+    words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFFFFFF) | in_port
+
+
+def unroll(ctx: Ctx, rest: Actions) -> None:
+    """Keep `rest`, the actions of the present table that are still to run."""
+    if not rest:
+        return
+    kept = ctx.unrolled
+    mark = Unroll(int(ctx.table_id), ctx.rule_cookie)
+    kept.append(mark)
+    kept.extend(rest)
+
+
+def _state(
+    ctx: Ctx, actions: tuple[object, ...], action_set: tuple[object, ...], userdata: bytes
+) -> FrozenState:
+    return FrozenState(
+        bridge=ctx.ofproto.name,
+        table_id=int(ctx.table_id),
+        metadata=freeze_metadata(ctx.flow),
+        stack=tuple(ctx.stack),
+        mirrors=ctx.mirrors,
+        conntracked=ctx.conntracked,
+        was_mpls=ctx.was_mpls,
+        actions=actions,  # type: ignore[arg-type]
+        action_set=action_set,  # type: ignore[arg-type]
+        userdata=userdata,
+        rule_cookie=ctx.rule_cookie,
+    )
+
+
+def finish(ctx: Ctx) -> None:
+    """Compose what ends a frozen translation: a recirculation, or the way to a controller that will
+    resume it."""
+    if ctx.pause is None:
+        _recirculate(ctx)
+    else:
+        _pause(ctx, ctx.pause)
+
+
+def _pause(ctx: Ctx, action: Controller) -> None:
+    """Send the packet to a controller with all that the rest of its way depends on. Where nobody
+    carries that out there is no way on."""
+    commit(ctx)
+    if ctx.xin.side_effects:
+        state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), action.userdata)
+        recirc_id = ctx.ofproto.backer.recirc_ids.alloc(state)
+        ctx.out.recircs.append(recirc_id)
+        cookie = ControllerCookie(
+            max_len=action.max_len,
+            reason=action.reason,
+            continuation=True,
+            recirc_id=recirc_id,
+            rule_cookie=ctx.rule_cookie,
+            controller_id=action.controller_id,
+        )
+        userspace_action(ctx, cookie.pack())
+    ctx.pause = None
+    cancel(ctx)
+
+
+def fork(ctx: Ctx, table_id: int) -> int:
+    """A copy of the packet comes back, and goes on in `table_id`; the recirculation's id."""
+    old_table = ctx.table_id
+    ctx.table_id = table_id
+    recirc_id = _recirculate(ctx)
+    ctx.table_id = old_table
+    return recirc_id
+
+
+def _recirculate(ctx: Ctx) -> int:
+    commit(ctx)
+    state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), b"")
+    recirc_id = ctx.ofproto.backer.recirc_ids.alloc(state)
+    ctx.out.recircs.append(recirc_id)
+    if ctx.dp_hash is not None:
+        ctx.odp.append(ctx.dp_hash)
+    ctx.odp.append(Recirc(recirc_id))
+    cancel(ctx)
+    return recirc_id
+
+
+def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, userdata: bytes,
+                      meter_id: int | None = None) -> None:
+    """Send the packet to controllers: a datapath action whose cookie names the state."""
+    commit(ctx)
+    rule = ctx.rule
+    if reason == OFPR_ACTION and rule is not None and rule.is_table_miss():
+        reason = OFPR_EXPLICIT_MISS
+    recirc_id = ctx.ofproto.backer.recirc_ids.alloc(_state(ctx, (), (), userdata))
+    ctx.out.recircs.append(recirc_id)
+    cookie = ControllerCookie(
+        max_len=max_len,
+        reason=reason,
+        dont_send=not ctx.xin.side_effects,
+        continuation=False,
+        recirc_id=recirc_id,
+        rule_cookie=ctx.rule_cookie,
+        controller_id=controller_id,
+    )
+    userspace_action(ctx, cookie.pack())
+    ctx.odp[-1] = to_controller(ctx, meter_id, ctx.odp[-1])
+
+
+def userspace_action(ctx: Ctx, userdata: bytes) -> None:
+    """An upcall with `userdata`, to the channel of the port where the packet came in."""
+    port = ctx.ofproto.ports.get(ctx.base.in_port)
+    pid = 0 if port is None else ctx.ofproto.backer.port_pid(port.odp_port)
+    ctx.odp.append(Userspace(pid, userdata))

@@ -1,0 +1,251 @@
+"""Output to one port: prerequisites, patch ports, what must be committed before."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from vswitch.dpif.actions import Output, Trunc
+from vswitch.flow.flow import Flow
+from vswitch.flow.layout import (
+    S_ACTSET_OUTPUT,
+    S_NW_TOS,
+    W_ACTSET_OUTPUT,
+    W_CT_IPV6_DST,
+    W_CT_LABEL,
+    W_CT_NW_SRC,
+    W_IN_PORT,
+    W_METADATA,
+    W_NW_TOS,
+    W_PACKET_TYPE,
+    W_SKB_PRIORITY,
+    W_TP_SRC,
+)
+from vswitch.ofproto_dpif.ports.bundle import (
+    ODPP_NONE,
+    OFPPC_NO_FLOOD,
+    OFPPC_NO_FWD,
+    OFPPC_NO_RECV,
+    OFPPC_NO_RECV_STP,
+    Bundle,
+    OfportDpif,
+)
+from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
+from vswitch.ofproto_dpif.xlate import normal as xlate_normal
+from vswitch.ofproto_dpif.xlate import tables as xlate_tables
+from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
+from vswitch.ofproto_dpif.xlate.actions.action_set import ordered_action_set
+from vswitch.ofproto_dpif.xlate.commit import commit
+from vswitch.ofproto_dpif.xlate.ctx import OFT_BRIDGE, OFT_DETAIL, OFT_TABLE, OFT_WARN, Ctx, report
+from vswitch.ofproto_dpif.xlate.effects import CreditPort
+from vswitch.ofproto_dpif.xlate.types import NF_OUT_DROP, NF_OUT_FLOOD, NF_OUT_MULTI, SLOW_ACTION, XLATE_OK
+
+STP_ADDRESS: Final = 0x0180C2000000
+PORT_UNSET: Final = 0xFFF7
+
+
+def may_receive(ctx: Ctx, port: OfportDpif) -> bool:
+    """Whether the port's OpenFlow configuration lets the packet in."""
+    config = port.config
+    if config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP) == 0:
+        return True
+    stp = ctx.flow.dl_dst == STP_ADDRESS
+    return config & (OFPPC_NO_RECV_STP if stp else OFPPC_NO_RECV) == 0
+
+
+def _are_protected(ctx: Ctx, to: Bundle) -> bool:
+    """Whether the packet would go from one protected port to another."""
+    if not to.protected:
+        return False
+    port = ctx.ofproto.ports.get(int(ctx.flow.words[W_IN_PORT] & 0xFFFF))
+    if port is None:
+        return False
+    bundle = port.bundle
+    return bundle is not None and bundle.protected
+
+
+def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> None:
+    """Send the packet as it is now to port `ofp_port`; `truncate` bytes of it if not 0."""
+    port = ctx.ofproto.ports.get(ofp_port)
+    if port is None:
+        if ctx.trace is not None:
+            report(ctx, OFT_WARN, "Nonexistent output port")
+        return
+    bundle = port.bundle
+    if port.config & OFPPC_NO_FWD != 0:
+        if ctx.trace is not None:
+            report(ctx, OFT_DETAIL, "OFPPC_NO_FWD set, skipping output")
+        return
+    if ctx.mirror_snaplen != 0 and port.odp_port == ODPP_NONE:
+        if ctx.trace is not None:
+            report(ctx, OFT_WARN, "Mirror truncate to ODPP_NONE, skipping output")
+        return
+    if bundle is not None and _are_protected(ctx, bundle):
+        if ctx.trace is not None:
+            report(ctx, OFT_WARN, "Flow is between protected ports, skipping output.")
+        return
+    peer = port.peer
+    if peer is None and ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+        if ctx.trace is not None:
+            report(ctx, OFT_WARN,
+                   "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
+        return
+    if peer is not None:
+        _patch_output(ctx, port, peer, last)
+        return
+
+    words = ctx.flow.words
+    tos_word: i64 = words[W_NW_TOS]
+    dscps = port.dscp_of_queue
+    if dscps:
+        ctx.wc.words[W_SKB_PRIORITY] |= -1 << 32
+        dscp = dscps.get(ctx.flow.skb_priority)
+        if dscp is not None:
+            bits: i64 = dscp
+            ctx.wc.words[W_NW_TOS] |= 0xFC << S_NW_TOS
+            words[W_NW_TOS] = (tos_word & ~(0xFC << S_NW_TOS)) | (bits << S_NW_TOS)
+    odp_port = port.odp_port
+    splinter: tuple[int, int] | None = None
+    if ctx.ofproto.realdev_vid_map:
+        splinter = _splinter(ctx, ofp_port)
+        if splinter is not None:
+            odp_port = splinter[0]
+    if odp_port != ODPP_NONE:
+        if truncate:
+            _trunc(ctx, truncate)
+        commit(ctx)
+        if ctx.mirror_snaplen:
+            _trunc(ctx, ctx.mirror_snaplen)
+        ctx.odp.append(Output(odp_port))
+        ctx.n_outputs += 1
+        before = ctx.out.nf_output_iface
+        ctx.out.nf_output_iface = ofp_port if before in (NF_OUT_DROP, ofp_port) else NF_OUT_MULTI
+    if ctx.ofproto.has_mirrors and bundle is not None:
+        xlate_normal.mirror_packet(ctx, bundle, bundle.dst_mirrors)
+    if splinter is not None:
+        ctx.flow.vlan_tci = splinter[1]
+    if dscps:
+        words[W_NW_TOS] = tos_word
+
+
+def _trunc(ctx: Ctx, max_len: int) -> None:
+    ctx.odp.append(Trunc(max_len))
+    if not ctx.support.trunc:
+        ctx.out.slow |= SLOW_ACTION
+
+
+def _splinter(ctx: Ctx, ofp_port: int) -> tuple[int, int] | None:
+    """On a real device with VLAN splinters: the datapath port of the VLAN's device, and the TCI
+    that the packet had; the tag goes away, for that device adds it."""
+    flow = ctx.flow
+    tci = flow.vlan_tci
+    if not tci & 0x1000:
+        return None
+    vlandev = ctx.ofproto.realdev_vid_map.get((ofp_port, tci & 0xFFF))
+    if vlandev is None:
+        return None
+    device = ctx.ofproto.ports.get(vlandev)
+    if device is None:
+        return None
+    ctx.wc.vlan_tci = 0xFFFF
+    flow.vlan_tci = 0
+    return device.odp_port, tci
+
+
+def _patch_output(ctx: Ctx, port: OfportDpif, peer: OfportDpif, last: bool) -> None:
+    """Go on in the bridge at the other end of a patch port, and come back as if nothing had happened."""
+    there = peer.ofproto
+    if there is None:
+        return
+    here = ctx.ofproto
+    trace = ctx.trace
+    outer = None
+    if trace is not None:
+        outer = trace.enter(OFT_BRIDGE, f'bridge("{there.name}")')
+    old_flow = ctx.flow.copy()
+    old_stack = ctx.stack
+    old_action_set = ctx.action_set
+    old_conntracked = ctx.conntracked
+    old_was_mpls = ctx.was_mpls
+    old_mirrors = ctx.mirrors
+    old_rule = ctx.rule
+    old_table = ctx.table_id
+    ctx.stack = []
+    ctx.action_set = []
+    if there is not here:
+        ctx.mirrors = 0
+    ctx.ofproto = there
+    words = ctx.flow.words
+    i: i64 = 0
+    while i <= W_METADATA:
+        words[i] = 0
+        i += 1
+    clear_conntrack(ctx, ctx.flow)
+    words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | (PORT_UNSET << S_ACTSET_OUTPUT)
+    in_port: i64 = peer.ofp_port
+    words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFFFFFF) | in_port
+    ctx.effects.append(CreditPort(port, True))
+    ctx.effects.append(CreditPort(peer, False))
+    if may_receive(ctx, peer):
+        xlate_tables.table_action(ctx, in_port, 0, True, last, True)
+        if not ctx.freezing:
+            run_action_set(ctx)
+        if ctx.freezing:
+            xlate_freeze.finish(ctx)
+    if trace is not None and outer is not None:
+        trace.leave(outer)
+    ctx.flow.assign(old_flow)
+    ctx.ofproto = here
+    ctx.mirrors = old_mirrors if there is not here else ctx.mirrors
+    ctx.stack = old_stack
+    ctx.action_set = old_action_set
+    ctx.conntracked = old_conntracked
+    ctx.was_mpls = old_was_mpls
+    ctx.rule = old_rule
+    ctx.table_id = old_table
+    ctx.exit = False
+    ctx.error = XLATE_OK
+
+
+def clear_conntrack(ctx: Ctx, flow: Flow) -> None:
+    """Forget what connection tracking said of the packet."""
+    ctx.conntracked = False
+    words = flow.words
+    words[W_CT_LABEL] = 0
+    words[W_CT_LABEL + 1] = 0
+    words[W_CT_LABEL + 2] = 0
+    i: i64 = W_CT_NW_SRC
+    while i < W_CT_IPV6_DST + 2:
+        words[i] = 0
+        i += 1
+    words[W_TP_SRC] &= -1 << 32
+
+
+def flood(ctx: Ctx, all_ports: bool) -> None:
+    """Output to every port but the one where the packet came in; without `all_ports` not to those
+    that are configured not to flood."""
+    came_in: int = ctx.flow.words[W_IN_PORT] & 0xFFFF
+    for port in list(ctx.ofproto.ports.values()):
+        if port.ofp_port == came_in:
+            continue
+        if all_ports or port.config & OFPPC_NO_FLOOD == 0:
+            output(ctx, port.ofp_port)
+    ctx.out.nf_output_iface = NF_OUT_FLOOD
+
+
+def run_action_set(ctx: Ctx) -> None:
+    """Execute the action set at the end of the pipeline, and empty it."""
+    if not ctx.action_set:
+        return
+    actions = ordered_action_set(ctx.action_set)
+    ctx.action_set = []
+    if not actions:
+        return
+    ctx.in_action_set = True
+    trace = ctx.trace
+    outer = trace.enter(OFT_TABLE, "--. Executing action set:") if trace is not None else None
+    xlate_actions.run(ctx, actions, True)
+    if trace is not None and outer is not None:
+        trace.leave(outer)
+    ctx.in_action_set = False
