@@ -101,7 +101,6 @@ HOT = (
     "ofproto/tables.py",
     "ofproto/tlv.py",
     "ofproto_dpif/completions.py",
-    "ofproto_dpif/facets/apply.py",
     "ofproto_dpif/facets/facet.py",
     "ofproto_dpif/facets/governor.py",
     "ofproto_dpif/facets/install.py",

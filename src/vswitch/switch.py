@@ -27,7 +27,7 @@ from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
 from vswitch.ofproto_dpif.ports.configure import BundleSettings, MirrorSettings
-from vswitch.ofproto_dpif.xlate.effects import SendPacketIn
+from vswitch.ofproto_dpif.upcall.packet_in import QueuedPacketIn
 from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file
@@ -259,7 +259,7 @@ class Switch:
                             taken[port.name] = packets
         return taken
 
-    def packet_ins(self) -> list[SendPacketIn]:
+    def packet_ins(self) -> list[QueuedPacketIn]:
         """Take the packets that went to controllers."""
         queue = self.ofproto.packet_ins
         taken = list(queue)

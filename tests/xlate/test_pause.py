@@ -13,7 +13,7 @@ from vswitch import Switch
 from vswitch.flow.fields import by_name
 from vswitch.ofproto.packet_metadata import metadata_of
 from vswitch.ofproto_dpif.upcall import continuation
-from vswitch.ofproto_dpif.xlate.effects import SendPacketIn
+from vswitch.ofproto_dpif.upcall.packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.xlate.freeze import Unroll
 from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.openflow.action_text import parse_actions
@@ -30,7 +30,7 @@ def sw() -> Iterator[Switch]:
         yield made
 
 
-def as_message(sent: SendPacketIn) -> PacketIn:
+def as_message(sent: QueuedPacketIn) -> PacketIn:
     """What a controller gets."""
     metadata = metadata_of(sent.flow)
     return PacketIn(sent.packet, len(sent.packet), sent.reason, metadata, sent.table_id, sent.cookie,

@@ -1,4 +1,4 @@
-"""Counters of a bridge's ports and queues as OpenFlow tells them, and packets for its controllers."""
+"""Counters of a bridge's ports and queues as OpenFlow gives them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from vswitch.dpif.types import DpifError
 from vswitch.netdev.dummy import DummyNetdev
 from vswitch.netdev.registry import netdev_from_name
-from vswitch.ofproto.packet_metadata import metadata_of
-from vswitch.openflow.messages.packet import PacketIn
 from vswitch.openflow.messages.port import RFC2819, UNKNOWN, CustomStat, PortStats
 from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.xlate.effects import SendPacketIn
 
 NAMES: Final = {
     **{name: name for name in (
@@ -28,8 +25,6 @@ NAMES: Final = {
 """OpenFlow's name of each counter -> a device's."""
 TRAFFIC: Final = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")
 """All that a dummy device, the local port's too, tells of itself."""
-NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
-"""The cookie of a packet that no flow sent."""
 UNKNOWN_TIME: Final = 0xFFFFFFFF
 N_RFC2819: Final = 21
 _UNTOLD: Final = RFC2819((UNKNOWN,) * N_RFC2819)
@@ -95,16 +90,3 @@ def queue_stats(ofproto: OfprotoDpif, number: int) -> list[QueueStats]:
         QueueStats(number, config.queue_id, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN_TIME, UNKNOWN_TIME)
         for config in queues(ofproto, number)
     ]
-
-
-def send_packet_in(ofproto: OfprotoDpif, packet_in: SendPacketIn) -> bool:
-    """Give a packet to the controllers that want it; whether any did."""
-    message = PacketIn(
-        packet_in.packet, len(packet_in.packet), packet_in.reason,
-        metadata_of(packet_in.flow, ofproto.tlv.options), packet_in.table_id,
-        None if packet_in.cookie == NO_COOKIE else packet_in.cookie,
-        userdata=packet_in.userdata, continuation=packet_in.continuation,
-    )  # fmt: skip
-    return ofproto.connmgr.send_packet_in(
-        message, packet_in.max_len, packet_in.controller_id, ofproto.now()
-    )

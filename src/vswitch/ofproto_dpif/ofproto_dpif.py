@@ -33,8 +33,10 @@ from vswitch.ofproto_dpif.learned import LearnedCookies
 from vswitch.ofproto_dpif.ports import configure as bundle_ops
 from vswitch.ofproto_dpif.ports import ports as port_ops
 from vswitch.ofproto_dpif.stats import SwitchStats
+from vswitch.ofproto_dpif.upcall.packet_in import send_to_controllers
 from vswitch.ofproto_dpif.upcall.packet_out import packet_out, resume, send_packet
 from vswitch.ofproto_dpif.xlate.actions.dispatch import unsupported
+from vswitch.ofproto_dpif.xlate.special import REASONS
 from vswitch.openflow.action_text import format_action
 from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.openflow.errors import OfpError
@@ -53,7 +55,10 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.facets.governor import Governor
     from vswitch.ofproto_dpif.ports.bundle import Bundle, OfportDpif
     from vswitch.ofproto_dpif.ports.mirror import Mirror
-    from vswitch.ofproto_dpif.xlate.effects import LearnMac, SendPacketIn
+    from vswitch.ofproto_dpif.protocols.protocol import BridgeProtocol
+    from vswitch.ofproto_dpif.upcall.packet_in import QueuedPacketIn
+    from vswitch.ofproto_dpif.xlate.effects import LearnMac
+    from vswitch.ofproto_dpif.xlate.special import PacketReceiver
     from vswitch.ofproto_dpif.xlate.types import XlateOut
     from vswitch.openflow.actions import Actions
     from vswitch.openflow.flow_mod import FlowMod
@@ -136,7 +141,9 @@ class OfprotoDpif(Ofproto):
         """(real device's OpenFlow port, VID) -> VLAN device's OpenFlow port."""
         self.stats: SwitchStats = SwitchStats()
         """Packets that the switch itself made and ate."""
-        self.packet_ins: deque[SendPacketIn] = deque()
+        self.protocols: list[BridgeProtocol] = []
+        """The protocols that the bridge speaks, in the order of their turns."""
+        self.packet_ins: deque[QueuedPacketIn] = deque()
         """What controllers are to get, at most `MAX_PACKET_INS`."""
         self.frag_handling: str = "normal"
         """"normal", "drop" or "nx-match"."""
@@ -165,6 +172,7 @@ class OfprotoDpif(Ofproto):
     def destruct(self) -> None:
         """Take the bridge's ports and flows out of the datapath."""
         self.controllers.close()
+        self.protocols.clear()
         backer = self.backer
         now = self.clock.now()
         backer.installer.flush(self, now)
@@ -234,6 +242,52 @@ class OfprotoDpif(Ofproto):
     def ports_polled(self, names: set[str] | None) -> None:
         """The datapath says that devices changed."""
         port_ops.ports_polled(self, names)
+
+    # Protocols that the bridge speaks itself.
+
+    def add_protocol(self, protocol: BridgeProtocol) -> None:
+        """Give `protocol` its turns from now on."""
+        self.protocols.append(protocol)
+
+    def remove_protocol(self, protocol: BridgeProtocol) -> None:
+        """No more turns for `protocol`. Its receivers are its own to take away (`listen`)."""
+        self.protocols.remove(protocol)
+
+    def listen(self, port: OfportDpif, reason: int, receiver: PacketReceiver | None) -> None:
+        """Give the packets of a protocol that come in at `port` to `receiver`, None: to nobody.
+        `reason` is the SLOW_* bit of its row in `xlate/special.py`."""
+        if reason not in REASONS:
+            raise ValueError(f"no row of special packets has reason {reason:#x}")
+        if port.receivers.get(reason) is receiver:
+            return
+        if receiver is None:
+            del port.receivers[reason]
+            port.listens &= ~reason
+        else:
+            port.receivers[reason] = receiver
+            port.listens |= reason
+        self.backer.need(RevReason.RECONFIGURE)
+
+    def send_packet(self, port: OfportDpif, packet: bytes) -> bool:
+        """Send a packet that the switch itself made out of `port`, past the flow tables; whether it went.
+        What doesn't go is counted."""
+        return send_packet(self, port, packet)
+
+    def run(self, now: int) -> bool:
+        """One turn of what is the bridge's alone: controllers and protocols. True if there is more to
+        do at once."""
+        self.connmgr.run(now)
+        more = self.controllers.run(now)
+        for protocol in list(self.protocols):
+            protocol.run(now)
+        return more
+
+    def wakeup(self, now: int) -> int:
+        """Clock ms of the bridge's next timer."""
+        when = min(self.connmgr.wakeup(now), self.controllers.wakeup(now))
+        for protocol in self.protocols:
+            when = min(when, protocol.wakeup(now))
+        return when
 
     # Bundles and mirrors.
 
@@ -409,15 +463,11 @@ class OfprotoDpif(Ofproto):
         """Go on with a packet where a controller action paused (`packet_out.resume`)."""
         resume(self, packet_in)
 
-    def send_packet(self, port: OfportDpif, packet: bytes) -> XlateOut:
-        """Send a packet that the switch itself made out of `port`."""
-        return send_packet(self, port, packet)
-
-    def send_packet_in(self, packet_in: SendPacketIn) -> None:
+    def send_packet_in(self, packet_in: QueuedPacketIn) -> None:
         """Give a packet to the controllers. Without any it is queued for `Switch.packet_ins`, or dropped
         and counted if too many wait."""
         if self.connmgr.conns:
-            ofp_stats.send_packet_in(self, packet_in)
+            send_to_controllers(self, packet_in)
             if self.connmgr.has_controllers():
                 return
         if len(self.packet_ins) >= MAX_PACKET_INS:
@@ -530,8 +580,7 @@ class Ofprotos:
                 if backer.run(now):
                     more = True
             for ofproto in list(self.all_ofproto_dpifs.values()):
-                ofproto.connmgr.run(now)
-                if ofproto.controllers.run(now):
+                if ofproto.run(now):
                     more = True
         finally:
             self.poller.in_turn = False
@@ -540,8 +589,7 @@ class Ofprotos:
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
         times = [backer.wakeup(now) for backer in self.backers.values()]
-        for ofproto in self.all_ofproto_dpifs.values():
-            times += (ofproto.connmgr.wakeup(now), ofproto.controllers.wakeup(now))
+        times += [ofproto.wakeup(now) for ofproto in self.all_ofproto_dpifs.values()]
         return min([now + 3_600_000, *times])
 
     def fds(self) -> list[int]:

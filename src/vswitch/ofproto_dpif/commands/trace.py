@@ -24,7 +24,6 @@ from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.text import format_flow, format_megaflow
 from vswitch.ofproto.geneve import options_from_datapath
 from vswitch.ofproto_dpif.commands.trace_ct import Recirculation, parse_ct_state, resume
-from vswitch.ofproto_dpif.facets.apply import credit
 from vswitch.ofproto_dpif.xlate.ctx import (
     OFT_ACTION,
     OFT_BRIDGE,
@@ -33,7 +32,7 @@ from vswitch.ofproto_dpif.xlate.ctx import (
     OFT_ERROR,
     OFT_WARN,
 )
-from vswitch.ofproto_dpif.xlate.effects import LearnFlow, LearnMac, ReduceTimeouts
+from vswitch.ofproto_dpif.xlate.effects import credit
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_EXPLANATIONS, XLATE_ERRORS, XlateIn
 from vswitch.openflow import actions as of
@@ -325,8 +324,9 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
     waiting.extend(trace.recircs)
     held.extend(out.recircs)
     if packet is not None:
-        lasting = [e for e in out.effects if isinstance(e, LearnMac | LearnFlow | ReduceTimeouts)]
-        credit(lasting, 0, 0, now, flow.tcp_flags)
+        credit(out.effects, 0, 0, now, flow.tcp_flags)
+        for effect in out.packet_effects:
+            effect.apply(packet, now)
     before = flow.copy()
     before.actset_output = PORT_UNSET
     options = xin.ofproto.tlv.options

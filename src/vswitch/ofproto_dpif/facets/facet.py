@@ -25,8 +25,7 @@ from vswitch.dpif.actions import Actions
 from vswitch.dpif.types import FlowStats
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_WORDS
-from vswitch.ofproto_dpif.facets.apply import credit
-from vswitch.ofproto_dpif.xlate.effects import Effect
+from vswitch.ofproto_dpif.xlate.effects import CreditedEffect, credit
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
@@ -142,7 +141,7 @@ class Facet:
         """`SlowReason` bits; nonzero: packets must come up."""
         self.tags: int = 0
         """What a change must touch for this translation to be looked at again."""
-        self.effects: list[Effect] = []
+        self.effects: list[CreditedEffect] = []
         self.recircs: list[int] = []
         """Recirculation ids that `actions` use, one reference held for each."""
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, final
 from vswitch.base import coverage
 from vswitch.base.coverage import Counter
 from vswitch.dpif.types import FlowGet, FlowPut, Op
-from vswitch.ofproto_dpif.facets.apply import same_effects
 from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
+from vswitch.ofproto_dpif.xlate.effects import same_effects
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_MATCH, XlateIn, XlateOut
 

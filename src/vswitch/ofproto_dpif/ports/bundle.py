@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 if TYPE_CHECKING:
     from vswitch.ofproto.ports import OfPort
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.special import PacketReceiver
 
 # VLAN modes of a bundle (ovs-vswitchd.conf.db(5), Port table, vlan_mode).
 VLAN_ACCESS: Final = 0
@@ -146,6 +147,10 @@ class OfportDpif:
         self.cfm: Any = None
         self.bfd: Any = None
         self.dscp_of_queue: dict[int, int] = {}
+        self.listens: int = 0
+        """The SLOW_* bits of the protocols that have a receiver here."""
+        self.receivers: dict[int, PacketReceiver] = {}
+        """SLOW_* bit -> who gets the packets of that protocol (`xlate/special.py`)."""
         self.rx_packets: int = 0
         self.rx_bytes: int = 0
         self.tx_packets: int = 0

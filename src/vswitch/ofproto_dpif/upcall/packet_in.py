@@ -7,22 +7,54 @@ had at the action.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
 from vswitch.dpif.cookie import ControllerCookie, decode
 from vswitch.dpif.types import Upcall
+from vswitch.flow.flow import Flow
+from vswitch.ofproto.packet_metadata import metadata_of
 from vswitch.ofproto_dpif.upcall import continuation
-from vswitch.ofproto_dpif.xlate.effects import SendPacketIn
 from vswitch.ofproto_dpif.xlate.freeze import thaw_metadata
+from vswitch.openflow.messages.packet import PacketIn
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 upcall_bad_cookie = coverage.counter("drop_upcall_bad_cookie")
 upcall_no_recirc = coverage.counter("drop_upcall_unknown_recirc_id")
 upcall_no_bridge = coverage.counter("drop_upcall_no_bridge")
 upcall_no_monitor = coverage.counter("drop_upcall_no_monitor")
+
+NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
+"""The cookie of a packet that no flow sent."""
+
+
+@final
+class QueuedPacketIn:
+    """A packet for controllers: `packet` as it looked at the action, and where it came from.
+
+    `flow` has the metadata (in_port, registers, tunnel...), `max_len` bounds the copy (0xffff:
+    all of it), `reason` is an OFPR_* number, `userdata` what the action carried. `continuation`
+    is not empty if the packet waits for the controller to resume it with that.
+    """
+
+    def __init__(self, packet: bytes, flow: Flow, table_id: int, cookie: int, reason: int,
+                 max_len: int, controller_id: int, userdata: bytes = b"",
+                 continuation: bytes = b"") -> None:
+        self.packet: bytes = packet
+        self.flow: Flow = flow
+        self.table_id: int = table_id
+        self.cookie: int = cookie
+        self.reason: int = reason
+        self.max_len: int = max_len
+        self.controller_id: int = controller_id
+        self.userdata: bytes = userdata
+        self.continuation: bytes = continuation
+
+    def __repr__(self) -> str:
+        return f"QueuedPacketIn({len(self.packet)} bytes, reason={self.reason}, table={self.table_id})"
 
 
 def handle_cookie(backer: Backer, upcall: Upcall, now: int) -> None:
@@ -53,9 +85,22 @@ def controller_packet(backer: Backer, upcall: Upcall, cookie: ControllerCookie) 
     flow.recirc_id = 0
     thaw_metadata(frozen.metadata, flow)
     ofproto.send_packet_in(
-        SendPacketIn(
-            ofproto, upcall.packet, flow, frozen.table_id, cookie.rule_cookie, cookie.reason,
+        QueuedPacketIn(
+            upcall.packet, flow, frozen.table_id, cookie.rule_cookie, cookie.reason,
             cookie.max_len, cookie.controller_id, frozen.userdata,
             continuation.encode(frozen, odp_port) if cookie.continuation else b"",
         )
+    )
+
+
+def send_to_controllers(ofproto: OfprotoDpif, packet_in: QueuedPacketIn) -> bool:
+    """Give a packet to the controllers that want it; whether any did."""
+    message = PacketIn(
+        packet_in.packet, len(packet_in.packet), packet_in.reason,
+        metadata_of(packet_in.flow, ofproto.tlv.options), packet_in.table_id,
+        None if packet_in.cookie == NO_COOKIE else packet_in.cookie,
+        userdata=packet_in.userdata, continuation=packet_in.continuation,
+    )  # fmt: skip
+    return ofproto.connmgr.send_packet_in(
+        message, packet_in.max_len, packet_in.controller_id, ofproto.now()
     )

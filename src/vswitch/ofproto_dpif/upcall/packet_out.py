@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from vswitch.base import coverage
+from vswitch.dpif.actions import Drop
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute
 from vswitch.flow.extract import extract
@@ -24,8 +25,8 @@ from vswitch.flow.layout import (
     W_PACKET_TYPE,
 )
 from vswitch.ofproto.geneve import options_to_datapath
-from vswitch.ofproto_dpif.facets.apply import credit
 from vswitch.ofproto_dpif.upcall import continuation
+from vswitch.ofproto_dpif.xlate.effects import credit
 from vswitch.ofproto_dpif.xlate.freeze import freeze_metadata
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, XLATE_ERRORS, XlateIn, XlateOut
@@ -56,6 +57,12 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
 
     OfpError: the actions can't be carried out (recursion too deep...); then nothing was.
     """
+    return _packet_out(ofproto, packet, in_port, actions, metadata)[0]
+
+
+def _packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions,
+                metadata: Match | None) -> tuple[XlateOut, bool]:
+    """`packet_out`, and whether the datapath sent something."""
     now = ofproto.clock.now()
     flow = Flow()
     extract(packet, flow, _parser)
@@ -73,8 +80,9 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
         # The real switch has no better name for it.
         raise OfpError("OFPFMFC_UNKNOWN", XLATE_ERRORS[out.error])
     credit(out.effects, 1, len(packet), now, flow.tcp_flags)
-    _execute(ofproto, packet, flow, out, now)
-    return out
+    for effect in out.packet_effects:
+        effect.apply(packet, now)
+    return out, _execute(ofproto, packet, flow, out, now)
 
 
 def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
@@ -96,6 +104,8 @@ def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
     frozen = replace(state, metadata=freeze_metadata(flow), actions=state.actions or (Note(b""),))
     out = xlate(XlateIn(bridge, flow, packet_in.packet, flow.tcp_flags, frozen=frozen, now=now))
     credit(out.effects, 1, len(packet_in.packet), now, flow.tcp_flags)
+    for effect in out.packet_effects:
+        effect.apply(packet_in.packet, now)
     resumed.inc()
     _execute(bridge, packet_in.packet, flow, out, now)
     return out
@@ -120,8 +130,9 @@ def _take_metadata(flow: Flow, metadata: Flow) -> None:
     flow.recirc_id = 0
 
 
-def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now: int) -> None:
-    """Carry `out`, the translation of `packet`, out."""
+def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now: int) -> bool:
+    """Carry `out`, the translation of `packet`, out; whether the datapath sent it."""
+    sent = False
     backer = ofproto.backer
     if out.actions:
         key = flow.copy()
@@ -136,6 +147,7 @@ def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now
             packet_out_failed.inc()
         else:
             packet_out_executed.inc()
+            sent = not isinstance(out.actions[0], Drop)
             if out.recircs:
                 # The packet comes back for the rest of its translation. What the controller asks for next
                 # is to find it done, as in Open vSwitch.
@@ -143,6 +155,7 @@ def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now
     else:
         packet_out_no_actions.inc()
     _give_back(ofproto, out, now)
+    return sent
 
 
 def _give_back(ofproto: OfprotoDpif, out: XlateOut, now: int) -> None:
@@ -151,7 +164,13 @@ def _give_back(ofproto: OfprotoDpif, out: XlateOut, now: int) -> None:
         ofproto.backer.recirc_ids.unref(recirc_id, now)
 
 
-def send_packet(ofproto: OfprotoDpif, port: OfportDpif, packet: bytes) -> XlateOut:
-    """Send a packet that the switch itself made (LACP, STP, CFM) out of `port`."""
+def send_packet(ofproto: OfprotoDpif, port: OfportDpif, packet: bytes) -> bool:
+    """Send a packet that the switch itself made (LACP, STP, CFM) out of `port`; whether it went."""
     ofproto.stats.made(len(packet))
-    return packet_out(ofproto, packet, OFPP_NONE, (Output(port.ofp_port),))
+    try:
+        _, sent = _packet_out(ofproto, packet, OFPP_NONE, (Output(port.ofp_port),), None)
+    except OfpError:
+        # Of a patch port: the bridges behind it send it round and round.
+        packet_out_failed.inc()
+        return False
+    return sent

@@ -28,11 +28,11 @@ from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
 from vswitch.flow.flow import Flow
 from vswitch.ofproto.geneve import options_from_datapath
-from vswitch.ofproto_dpif.facets.apply import credit
 from vswitch.ofproto_dpif.facets.facet import Facet
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports.splinters import adjust_flow
 from vswitch.ofproto_dpif.upcall.packet_in import handle_cookie
+from vswitch.ofproto_dpif.xlate.effects import credit
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, SLOW_MATCH, XlateIn
 
@@ -193,6 +193,10 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
         facet.tcp_flags |= flow.tcp_flags
         facet.used = now
     credit(out.effects, miss.n_missed, miss.n_bytes, now, flow.tcp_flags)
+    if out.packet_effects:
+        for upcall in miss.upcalls:
+            for effect in out.packet_effects:
+                effect.apply(upcall.packet, now)
 
     actions = out.actions
     if actions and not isinstance(actions[0], Drop):
@@ -208,7 +212,7 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
             ops.extend(executions)
     elif out.error:
         drop_error.inc(n_packets)
-    else:
+    elif not out.packet_effects:
         drop_action.inc(n_packets)
     if facet is not None:
         put = backer.installer.put(facet, key, odp_port, prefix, now)

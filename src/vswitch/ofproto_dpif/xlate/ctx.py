@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto_dpif.commands.trace import Trace
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.xlate.effects import Effect
+    from vswitch.ofproto_dpif.xlate.effects import CreditedEffect
     from vswitch.openflow.actions import Action as OfpAction
     from vswitch.openflow.actions import Controller
 
@@ -87,7 +87,7 @@ class Ctx:
         self.base: Flow = xin.flow.copy()
         self.wc: Flow = out.wc
         self.odp: list[OdpAction] = []
-        self.effects: list[Effect] = out.effects
+        self.effects: list[CreditedEffect] = out.effects
         self.rule: Rule | None = None
         self.rule_cookie: int = 0xFFFFFFFFFFFFFFFF
         self.table_id: i64 = 0

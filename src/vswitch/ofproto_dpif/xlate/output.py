@@ -33,6 +33,7 @@ from vswitch.ofproto_dpif.ports.bundle import (
 )
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import normal as xlate_normal
+from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.actions.action_set import ordered_action_set
@@ -41,7 +42,6 @@ from vswitch.ofproto_dpif.xlate.ctx import OFT_BRIDGE, OFT_DETAIL, OFT_TABLE, OF
 from vswitch.ofproto_dpif.xlate.effects import CreditPort
 from vswitch.ofproto_dpif.xlate.types import NF_OUT_DROP, NF_OUT_FLOOD, NF_OUT_MULTI, SLOW_ACTION, XLATE_OK
 
-STP_ADDRESS: Final = 0x0180C2000000
 PORT_UNSET: Final = 0xFFF7
 
 
@@ -50,7 +50,7 @@ def may_receive(ctx: Ctx, port: OfportDpif) -> bool:
     config = port.config
     if config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP) == 0:
         return True
-    stp = ctx.flow.dl_dst == STP_ADDRESS
+    stp = ctx.flow.dl_dst == special.STP_ADDRESS
     return config & (OFPPC_NO_RECV_STP if stp else OFPPC_NO_RECV) == 0
 
 
@@ -187,7 +187,7 @@ def _patch_output(ctx: Ctx, port: OfportDpif, peer: OfportDpif, last: bool) -> N
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFFFFFF) | in_port
     ctx.effects.append(CreditPort(port, True))
     ctx.effects.append(CreditPort(peer, False))
-    if may_receive(ctx, peer):
+    if (peer.listens == 0 or not special.claim(ctx, peer)) and may_receive(ctx, peer):
         xlate_tables.table_action(ctx, in_port, 0, True, last, True)
         if not ctx.freezing:
             run_action_set(ctx)

@@ -6,7 +6,8 @@ It is pure: nothing is sent, learned or counted here (`xlate/effects.py`).
 
 The parts: `tables.py` looks rules up, `actions/dispatch.py` executes their actions, `normal.py`
 is the learning switch, `output.py` one port, `commit.py` the header changes, and
-`freeze.py` what is to go on after a recirculation or at a controller.
+`freeze.py` what is to go on after a recirculation or at a controller. What is for the switch
+itself (`special.py`) goes through none of them.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import in_band as xlate_in_band
 from vswitch.ofproto_dpif.xlate import normal as xlate_normal
 from vswitch.ofproto_dpif.xlate import output as xlate_output
+from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.ctx import (
@@ -154,6 +156,8 @@ def _run(ctx: Ctx) -> None:
         xlate_tables.report_table(ctx, rule, ctx.table_id)
     port = ctx.ofproto.ports.get(int(in_port))
     if port is not None:
+        if port.listens != 0 and frozen is None and special.claim(ctx, port):
+            return
         bundle = port.bundle
         if bundle is not None and bundle.mirror_out != 0:
             report_error(ctx, f"dropping packet received on port {bundle.name}, "

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto_dpif.commands.trace import Trace
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.xlate.effects import Effect
+    from vswitch.ofproto_dpif.xlate.effects import CreditedEffect, PacketEffect
     from vswitch.ofproto_dpif.xlate.recirc import FrozenState
     from vswitch.openflow.actions import Actions as OfpActions
 
@@ -129,7 +129,8 @@ class XlateOut:
     use, one reference held for each; whoever drops the translation gives them back with
     `backer.recirc_ids.unref`. `flow`: the packet at the end. `rule`: the first rule that
     matched. `mirrors`: bit map of the mirrors that got a copy. `nf_output_iface`: the OpenFlow
-    port of a single output, for NetFlow. `warnings`: what the log should say, rate-limited.
+    port of a single output, for NetFlow. `effects` are for every packet of the flow, `packet_effects` for
+    each that comes up (`xlate/effects.py`). `warnings`: what the log should say, rate-limited.
     """
 
     def __init__(self, actions: OdpActions, wc: Flow, flow: Flow) -> None:
@@ -141,7 +142,8 @@ class XlateOut:
         self.error: int = XLATE_OK
         self.cut_short: bool = False
         """Whether an error came before the action set: then `wc` is as it was at that moment."""
-        self.effects: list[Effect] = []
+        self.effects: list[CreditedEffect] = []
+        self.packet_effects: list[PacketEffect] = []
         self.recircs: list[int] = []
         self.rule: Rule | None = None
         self.mirrors: int = 0
