@@ -42,6 +42,7 @@ HOT = (
     "dpif/actions.py",
     "dpif/actions_nl.py",
     "dpif/cookie.py",
+    "dpif/key_mask.py",
     "dpif/key_struct.py",
     "dpif/odp_*.py",
     "dpif/kernel/flow.py",

@@ -14,6 +14,7 @@ import select
 from collections.abc import Callable, Iterator, Sequence
 
 from vswitch.base.clock import Clock
+from vswitch.dpif.key_mask import expressible
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
 from vswitch.dpif.provider import PORT_NONE, Dpif
 from vswitch.dpif.types import (
@@ -42,7 +43,6 @@ from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
 from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.upcalls import QUEUE_LIMIT, UpcallQueues
-from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netdev.devices import watch
 from vswitch.netdev.frame import Frame
@@ -440,7 +440,7 @@ class UserspaceDpif(Dpif):
 
     def _flow_put(self, op: FlowPut) -> None:
         dp = self._dp
-        mask = _with_tag_presence(op.mask)
+        mask = op.mask if op.mask.vlan_tci else expressible(op.mask, op.key)
         ufid = op.ufid or _make_ufid(op.key)
         entry = dp.flows.get(ufid)
         flags = int(op.flags)
@@ -591,18 +591,6 @@ def _number_in(name: str) -> int:
     if not digits or len(digits) > 9:
         return 0
     return int(digits) + (100 if name.startswith("br") else 0)
-
-
-def _with_tag_presence(mask: Flow) -> Flow:
-    """A mask that at least tells tagged from untagged packets and one VLAN from another.
-
-    Key attributes have no words for "tagged or not": a key without VLAN means no tag.
-    """
-    if mask.words[at.W_VLAN_TCI] & 0xFFFF:
-        return mask
-    mask = mask.copy()
-    mask.words[at.W_VLAN_TCI] |= at.VLAN_CFI | at.VLAN_VID_MASK
-    return mask
 
 
 def _make_ufid(key: Flow) -> bytes:

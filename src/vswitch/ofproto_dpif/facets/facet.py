@@ -1,9 +1,11 @@
 """Facets: cached translations, and the datapath flows made from them.
 
 A `Facet` is the translation of every packet that agrees with `flow` in the bits of `mask`; a
-`Subfacet` is one flow that the datapath holds for it. Usually there is one of each. A VLAN
-splinter can give a facet two: tagged packets of the real device and packets of the VLAN device
-are one flow to OpenFlow and two to the datapath.
+`Subfacet` is one flow that the datapath holds for it. Usually there is one of each. A facet that
+doesn't look at the VLAN has one for each VLAN that its packets come in, because the datapath tells
+them apart (`dpif/key_mask.py`); likewise for numbers of MPLS labels, orders of tunnel options, and
+VLAN splinters: tagged packets of the real device and packets of the VLAN device are one flow to
+OpenFlow and two to the datapath.
 
 Counters go subfacet -> facet -> effects (rules, tables, ports, mirrors, MAC entries), each
 packet once: a subfacet remembers what the datapath said last and passes on the difference.
@@ -80,7 +82,8 @@ class Subfacet:
         self.actions: Actions = ()
         """What the datapath does; on the slow path one `Userspace` action."""
         self.own_key: bytes = b""
-        """The datapath key, packed, where it is not the facet's flow: VLAN splinters, tunnel options."""
+        """The datapath key, packed, where it is not the facet's flow: VLAN splinters, tunnel options,
+        and all datapath flows of a facet but the first."""
         self.prefix: Actions = ()
         """For a flow of a VLAN splinter, what puts the tag on."""
         self.dp_packets: int = 0
@@ -130,6 +133,8 @@ class Facet:
         self.packed: bytes = packed
         """A flow that was seen (`pack_flow`), OpenFlow port numbers."""
         self.subfacets: list[Subfacet] = []
+        self.by_key: dict[bytes, Subfacet] | None = None
+        """Datapath key under its mask, packed -> subfacet; there once the facet has had two."""
         self.created: int = now
         self.used: int = now
         """Clock ms of the last packet."""
@@ -166,6 +171,8 @@ class FacetGroup:
     def __init__(self, mask: Flow) -> None:
         self.mask = mask
         """Shared by all facets and datapath flows of the group: never changed."""
+        self.plain_mask: Flow | None = None
+        """What the datapath flows without tags and labels have as mask, once there was one."""
         self.facets: dict[bytes, Facet] = {}
         indices = vec[i64]()
         bits = vec[i64]()

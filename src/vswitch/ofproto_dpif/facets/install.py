@@ -16,6 +16,7 @@ from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Userspace
 from vswitch.dpif.cookie import SlowPathCookie
+from vswitch.dpif.key_mask import expressible, is_plain
 from vswitch.dpif.types import FlowDel, FlowPut, Op, PutFlags
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import W_TUN_METADATA_PRESENT
@@ -50,9 +51,27 @@ REINSTALL_MS: Final = 100
 """A miss so long after its flow was put means that the datapath has lost the flow."""
 
 
-def _mask(facet: Facet, key: Flow) -> Flow:
+def datapath_mask(facet: Facet, key: Flow) -> Flow:
     """The mask of a datapath flow for `facet` whose key is `key`."""
-    return mask_to_datapath(facet.ofproto.tlv, key, facet.group.mask)
+    group = facet.group
+    mask = mask_to_datapath(facet.ofproto.tlv, key, group.mask)
+    if mask is not group.mask or not is_plain(key):
+        return expressible(mask, key)
+    plain = group.plain_mask
+    if plain is None:
+        plain = group.plain_mask = expressible(mask, key)
+    return plain
+
+
+def _find(facet: Facet, masked: bytes) -> Subfacet | None:
+    """The datapath flow of `facet` whose key under its mask is `masked` (packed)."""
+    by_key = facet.by_key
+    if by_key is None:
+        by_key = facet.by_key = {}
+        for subfacet in facet.subfacets:
+            key = subfacet.key()
+            by_key[pack_flow(key.masked(datapath_mask(facet, key)))] = subfacet
+    return by_key.get(masked)
 
 
 @final
@@ -108,18 +127,18 @@ class Installer:
 
         `prefix`: what makes of the packet what the facet takes it for (VLAN splinters).
         """
-        mask = _mask(facet, key)
-        looks_at_options = mask.words[W_TUN_METADATA_PRESENT] != 0
-        for subfacet in facet.subfacets:
-            # The same options in another order are another flow to the datapath.
-            if subfacet.odp_port == odp_port and (
-                not looks_at_options or subfacet.key().equal_in(key, mask)
-            ):
-                if now - subfacet.put_at < REINSTALL_MS:
+        mask = datapath_mask(facet, key)
+        further = bool(facet.subfacets)
+        masked = b""
+        if further:
+            masked = pack_flow(key.masked(mask))
+            found = _find(facet, masked)
+            if found is not None:
+                if now - found.put_at < REINSTALL_MS:
                     return None
                 subfacet_reinstall.inc()
-                subfacet.put_at = now
-                return FlowPut(key, mask, subfacet.actions, subfacet.ufid, want_stats=True)
+                found.put_at = now
+                return FlowPut(key, mask, found.actions, found.ufid, want_stats=True)
         subfacet = Subfacet(facet, odp_port, self._new_ufid(), now)
         if facet.slow:
             subfacet.path = SF_SLOW_PATH
@@ -127,10 +146,13 @@ class Installer:
         else:
             subfacet.path = SF_FAST_PATH
             subfacet.actions = (*prefix, *facet.actions) if prefix else facet.actions
-        if prefix or key.words[W_TUN_METADATA_PRESENT] != 0:
+        if prefix or further or key.words[W_TUN_METADATA_PRESENT] != 0:
             subfacet.prefix = prefix
             subfacet.own_key = pack_flow(key)
         facet.subfacets.append(subfacet)
+        by_key = facet.by_key
+        if by_key is not None:
+            by_key[masked if further else pack_flow(key.masked(mask))] = subfacet
         self.backer.subfacets[subfacet.ufid] = subfacet
         subfacet_create.inc()
         return FlowPut(key, mask, subfacet.actions, subfacet.ufid)
@@ -158,7 +180,7 @@ class Installer:
         else:
             actions = (*subfacet.prefix, *out.actions)
         key = subfacet.key()
-        return FlowPut(key, _mask(subfacet.facet, key), actions, subfacet.ufid,
+        return FlowPut(key, datapath_mask(subfacet.facet, key), actions, subfacet.ufid,
                        PutFlags.MODIFY, want_stats=True)
 
     def modify_done(self, subfacet: Subfacet, op: FlowPut, slow: int, now: int) -> None:
@@ -177,8 +199,12 @@ class Installer:
 
     def _forget(self, subfacet: Subfacet) -> None:
         self.backer.subfacets.pop(subfacet.ufid, None)
-        if subfacet in subfacet.facet.subfacets:
-            subfacet.facet.subfacets.remove(subfacet)
+        facet = subfacet.facet
+        if subfacet in facet.subfacets:
+            facet.subfacets.remove(subfacet)
+            if facet.by_key is not None:
+                key = subfacet.key()
+                facet.by_key.pop(pack_flow(key.masked(datapath_mask(facet, key))), None)
         subfacet_destroy.inc()
 
     def _remove_facet(self, facet: Facet, now: int) -> None:
