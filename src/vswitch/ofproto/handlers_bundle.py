@@ -49,6 +49,7 @@ def _commit(ofconn: OfConn, request: b.BundleControl, now: int) -> None:
         data = failed.entry.data
         ofconn.send_error(failed.error, int.from_bytes(data[4:8], "big"), data)
         raise OfpError("OFPBFC_MSG_FAILED", f"bundle {request.bundle_id}") from failed
+    ofconn.connmgr.ofproto.catch_up()
 
 
 def _discard(ofconn: OfConn, request: b.BundleControl, now: int) -> None:

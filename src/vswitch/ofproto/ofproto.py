@@ -256,6 +256,10 @@ class Ofproto(ABC):
         """Call `done` when all changes so far are complete, at once if they are."""
 
     @abstractmethod
+    def catch_up(self) -> None:
+        """Have packets from now on meet the tables as they are."""
+
+    @abstractmethod
     def push_stats(self) -> None:
         """Bring the counters of rules, groups and meters up to date with the datapath."""
 

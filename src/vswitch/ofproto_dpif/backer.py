@@ -110,7 +110,9 @@ class Backer:
         """Whether flows of an earlier life go on forwarding until the flow tables are filled again:
         nothing is received, flushed or expired until then (`other_config:flow-restore-wait`)."""
         self.next_revalidation: int = 0
-        """Clock ms before which nothing is revalidated."""
+        """Clock ms before which nothing is revalidated..."""
+        self.next_catch_up: int = 0
+        """...and before which not even a barrier has it done."""
         self.unknown_port_rl: RateLimit = RateLimit(60, 5)
         self._pids: dict[int, int] = {}
         self._parser: Parser = Parser()
@@ -215,6 +217,16 @@ class Backer:
         revalidate(self, now)
         took = self.clock.now() - began
         self.next_revalidation = now + took + min(REVALIDATION_PAUSE * took, MAX_REVALIDATION_PAUSE)
+        self.next_catch_up = now + 2 * took
+
+    def catch_up(self, now: int) -> None:
+        """Have the datapath do what the tables say by now: a barrier is to mean that it is so.
+
+        Where that takes time and is asked for again and again, as by one barrier after another, it
+        is done half of the time at most, and the rest comes with the next turns.
+        """
+        if self._wants_revalidation() and now >= self.next_catch_up and not self.restoring:
+            self._revalidate(now)
 
     # Governor.
 

@@ -436,8 +436,13 @@ class OfprotoDpif(Ofproto):
         self.backer.need(RevReason.RECONFIGURE)
 
     def complete(self, done: Callable[[], None]) -> None:
-        """Call `done` when nothing clogs it."""
+        """Call `done` when nothing clogs it, and no packet takes an action that is gone."""
+        self.catch_up()
         self.completions.complete(done)
+
+    def catch_up(self) -> None:
+        """Have the datapath do what the tables say by now (`Backer.catch_up`)."""
+        self.backer.catch_up(self.clock.now())
 
     def push_stats(self) -> None:
         """Bring the counters of rules up to date with the datapath; those who ask again and again

@@ -1,0 +1,61 @@
+"""Random flow tables and packets of every kind of header, for tests that count packets."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+from vswitch.packet.checksum import csum
+
+OUTPUTS = ("drop", "output:2", "output:3", "mod_vlan_vid:7,output:2", "strip_vlan,output:3",
+           "resubmit(,1)", "dec_ttl,output:2", "push_vlan:0x8100,output:2")
+MATCHES = ("ip", "ipv6", "arp", "mpls", "dl_vlan=1", "vlan_tci=0", "vlan_tci=0x1000/0x1000", "udp",
+           "ip,nw_dst=10.0.0.0/8", "udp,tp_dst=2", "ip,nw_frag=later", "dl_vlan_pcp=3", "mpls,mpls_bos=1",
+           "dl_src=02:00:00:00:00:01", "dl_type=0x8100", "vlan_vid=0x1000/0x1001", "icmp6", "nw_tos=0,ip")
+
+
+def random_flows(r: random.Random) -> list[str]:
+    """Flows of tables 0 and 1. Every packet meets one rule of table 0."""
+    flows = ["priority=0,actions=" + r.choice(OUTPUTS), "table=1,priority=0,actions=output:2"]
+    for priority, match in enumerate(r.sample(MATCHES, r.randrange(0, 4)), 1):
+        flows.append(f"priority={priority},{match},actions={r.choice(OUTPUTS)}")
+    for priority, match in enumerate(r.sample(MATCHES, r.randrange(0, 3)), 1):
+        flows.append(f"table=1,priority={priority},{match},actions=output:{r.choice((2, 3))}")
+    return flows
+
+
+def _ipv4(r: random.Random, payload: bytes, proto: int) -> bytes:
+    fragment = r.choice((0, 0, 0, 0x2000, 0x2003, 0x0005))
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 1, fragment, 64, proto, 0,
+                       bytes((10, 0, 0, r.randrange(1, 4))), bytes((r.choice((10, 11)), 0, 0, 2)))
+    return head[:10] + csum(head).to_bytes(2, "big") + head[12:] + payload
+
+
+def _network(r: random.Random) -> bytes:
+    """An Ethernet type and what it announces."""
+    udp = struct.pack(">HHHH", 1, r.choice((2, 3)), 18, 0) + bytes(10)
+    kind = r.randrange(6)
+    if kind <= 1:
+        return b"\x08\x00" + _ipv4(r, udp, 17)
+    if kind == 2:
+        head = struct.pack(">IHBB", 0x60000000, 18, r.choice((17, 58)), 64)
+        return b"\x86\xdd" + head + bytes(15) + b"\1" + bytes(15) + b"\2" + udp
+    if kind == 3:
+        return b"\x08\x06" + struct.pack(">HHBBH", 1, 0x800, 6, 4, 1) + bytes(20)
+    if kind == 4:
+        depth = r.randrange(1, 4)
+        labels = b"".join(struct.pack(">I", 16 << 12 | (n == depth - 1) << 8 | 64) for n in range(depth))
+        return b"\x88\x47" + labels + _ipv4(r, udp, 17)
+    return b"\x88\xb5" + bytes(30)
+
+
+def random_packet(r: random.Random, vlans: int = 4) -> bytes:
+    """A frame with no tag, a priority tag, one tag or two, of the types there are."""
+    tags = b""
+    for _ in range(r.choice((0, 1, 1, 2))):
+        vid = r.randrange(0, vlans + 1)
+        tpid = r.choice((0x8100, 0x8100, 0x88A8))
+        tags += struct.pack(">HH", tpid, r.choice((0, 3)) << 13 | vid)
+    source = b"\x02\0\0\0\0" + bytes((r.randrange(1, 3),))
+    frame = b"\x02\0\0\0\0\x09" + source + tags + _network(r)
+    return frame + bytes(max(0, 60 - len(frame)))

@@ -1,0 +1,13 @@
+"""Every packet counts once over the kernel's datapath, on a real kernel."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.uml.conftest import Uml
+
+pytestmark = pytest.mark.system
+
+
+def test_every_packet_counts(uml: Uml) -> None:
+    uml.pytest("tests/uml/inside/test_every_packet_counts.py")
