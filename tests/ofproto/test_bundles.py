@@ -141,6 +141,8 @@ def test_random_bundles_that_fail_leave_no_trace(sw: Switch, end: OurEnd, seed: 
             return f"{kind} {text if 'strict' in kind else text.split(',')[0]}{match}"
         if kind == "modify":
             return f"{kind} {text.split(',')[0]},cookie={rnd.randrange(9)}{match},actions={actions}"
+        if kind == "modify_strict":
+            timeout = timeout.replace(",importance=2", "")
         return f"{kind} {text},cookie={rnd.randrange(9)}{match}{timeout},actions={actions}"
 
     sw.ofproto.tables[0].max_flows = 8

@@ -250,3 +250,22 @@ def test_trace_tells_why_and_changes_nothing(switch: Make) -> None:
     assert "Megaflow: recirc_id=0,eth,tcp,in_port=1,nw_frag=no,tp_dst=80\n" in text
     assert sw.n_packets() == 0
     assert sw.dump_dp_flows() == ""
+
+
+@pytest.mark.parametrize("words", ["priority=10", "check_overlap", "idle_timeout=5", "importance=1",
+                                   "actions=drop", "send_flow_rem"])  # fmt: skip
+def test_a_selection_refuses_words_that_it_cannot_heed(switch: Make, words: str) -> None:
+    """Otherwise `n_packets("priority=10")` would count, and `del_flows("priority=10")` delete, all flows."""
+    sw = switch("priority=10,tcp,actions=drop\npriority=20,udp,actions=drop")
+    for ask in (sw.n_packets, sw.flows, sw.dump_flows, sw.del_flows):
+        with pytest.raises(FlowSyntaxError, match=f"{words.partition('=')[0]}"):
+            ask(words)
+    with pytest.raises(FlowSyntaxError, match="line 1"):
+        sw.add_flows(f"delete {words}")
+    assert len(sw.flows()) == 2
+
+
+def test_a_strict_deletion_takes_a_priority(switch: Make) -> None:
+    sw = switch("priority=10,tcp,actions=drop\npriority=20,tcp,actions=drop")
+    sw.del_flows("priority=10,tcp", strict=True)
+    assert [rule.priority for rule in sw.flows()] == [20]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from vswitch.ofproto.group_refs import ActionRefs, Undo, remove_rules
-from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY, OFPRR_GROUP_DELETE
+from vswitch.openflow.constants import OFPG_ANY, OFPG_MAX, OFPP_ANY, OFPRR_GROUP_DELETE
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.group_check import check_group, check_selection, in_order
 from vswitch.openflow.messages import group as g
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from vswitch.ofproto.tables import Tables
     from vswitch.openflow.actions import Actions
 
-OFPG_MAX: Final = 0xFFFFFF00
 """The highest group number that a group can have."""
 CAPABILITIES: Final = 0x7
 """OFPGFC_SELECT_WEIGHT, OFPGFC_SELECT_LIVENESS, OFPGFC_CHAINING (OpenFlow 1.5, 7.3.5.10)."""

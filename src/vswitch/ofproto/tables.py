@@ -162,7 +162,8 @@ class Tables:
         self._remove(rule, reason)
 
     def select(self, fm: FlowMod, strict: bool) -> list[Rule]:
-        """The rules that `fm` is about: table, match, priority if `strict`, cookie, outputs.
+        """The rules that `fm` is about: table, match, priority if `strict`, cookie, and for a deletion its
+        outputs (OpenFlow 1.3, A.3.4.1: modifications ignore out_port and out_group).
 
         OfpError: OFPBRC_BAD_TABLE_ID; OFPBRC_EPERM if all of them are read-only.
         """
@@ -249,10 +250,12 @@ class Tables:
 
     @staticmethod
     def _is_wanted(rule: Rule, fm: FlowMod, hidden: bool) -> bool:
+        if (rule.hidden and not hidden) or (rule.cookie ^ fm.cookie) & fm.cookie_mask:
+            return False
+        if fm.command not in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
+            return True
         return (
-            (hidden or not rule.hidden)
-            and (rule.cookie ^ fm.cookie) & fm.cookie_mask == 0
-            and (fm.out_port == OFPP_ANY or outputs_to_port(rule.actions, fm.out_port))
+            (fm.out_port == OFPP_ANY or outputs_to_port(rule.actions, fm.out_port))
             and (fm.out_group == OFPG_ANY or uses_group(rule.actions, fm.out_group))
         )
 

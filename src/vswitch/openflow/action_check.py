@@ -19,6 +19,7 @@ from vswitch.flow.match import Match
 from vswitch.flow.prereq import effective_dl_type, prereqs_ok
 from vswitch.openflow import actions as a
 from vswitch.openflow.constants import (
+    OFPG_MAX,
     OFPP_ALL,
     OFPP_CONTROLLER,
     OFPP_FLOOD,
@@ -36,7 +37,6 @@ OUTPUT_PORTS: Final = frozenset((
     OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_CONTROLLER, OFPP_LOCAL,
 ))
 """Reserved ports that packets can be output to."""
-OFPG_MAX: Final = 0xFFFFFF00
 OFPM_MAX: Final = 0xFFFF0000
 MPLS: Final = (0x8847, 0x8848)
 IP: Final = (0x0800, 0x86DD)

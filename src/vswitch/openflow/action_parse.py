@@ -80,6 +80,20 @@ def parse_actions(text: str, ports: Mapping[str, int] | None = None,
         raise FlowSyntaxError(error.message, error.word, text, error.position) from None
 
 
+def parse_plain_actions(text: str, ports: Mapping[str, int] | None = None,
+                        tables: Mapping[str, int] | None = None) -> a.Actions:
+    """As `parse_actions`, where no instruction may stand: in a group's bucket, in a packet-out.
+
+    `meter` is an action too, since OpenFlow 1.5.
+    """
+    actions = parse_actions(text, ports, tables)
+    for action in actions:
+        name = INSTRUCTIONS.get(type(action), APPLY)[1]
+        if name not in (APPLY[1], "meter"):
+            raise FlowSyntaxError(f"{name} instruction not allowed here", name, text, max(text.find(name), 0))
+    return actions
+
+
 def parse_in(text: str, base: int, scope: Scope) -> a.Actions:
     """The actions in `text`, which begins at `base` of the whole; so do the positions of errors."""
     if scope.depth > MAX_DEPTH:

@@ -45,6 +45,9 @@ OFPPS_LINK_DOWN: Final = 1 << 0
 OFPPS_BLOCKED: Final = 1 << 1
 OFPPS_LIVE: Final = 1 << 2
 
+OFPG_MAX: Final = 0xFFFFFF00
+OFPG_ALL: Final = 0xFFFFFFFC
+"""Every group, in a deletion."""
 OFPG_ANY: Final = 0xFFFFFFFF
 OFPTT_ALL: Final = 0xFF
 """Every table, in a flow mod that deletes, and "any table" in text."""

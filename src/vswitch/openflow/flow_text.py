@@ -12,11 +12,11 @@ from typing import Final
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import normalize, parse_match_word
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
-from vswitch.flow.values import c_hex, parse_port
+from vswitch.flow.values import c_hex, parse_integer, parse_port
 from vswitch.openflow import constants as c
 from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.action_text import format_actions, parse_actions
-from vswitch.openflow.action_words import bounded, table_number, u32, u64
+from vswitch.openflow.action_words import bounded, table_number, u64
 from vswitch.openflow.actions import Action, Actions
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
@@ -35,8 +35,22 @@ FLAGS: Final = {
     "no_packet_counts": c.OFPFF_NO_PKT_COUNTS,
     "no_byte_counts": c.OFPFF_NO_BYT_COUNTS,
 }
+_TIMEOUTS: Final = ("idle_timeout", "hard_timeout")
+_OUTPUTS: Final = ("out_port", "out_group")
+ALLOWED: Final[dict[FlowModCommand, frozenset[str]]] = {
+    FlowModCommand.ADD: frozenset(("priority", *_TIMEOUTS, "importance", *FLAGS)),
+    FlowModCommand.MODIFY: frozenset(("priority", *_TIMEOUTS, *FLAGS)),
+    FlowModCommand.MODIFY_STRICT: frozenset(("priority", *_TIMEOUTS, *FLAGS)),
+    FlowModCommand.DELETE: frozenset(_OUTPUTS),
+    FlowModCommand.DELETE_STRICT: frozenset(("priority", *_OUTPUTS)),
+}
+"""Beside the match, "table", "cookie" and what is ignored: the words that a command takes. Another one would
+be about something that the command doesn't do, so that "delete priority=10" would delete every flow. A
+selection of flows to list is that of a loose deletion."""
+GROUPS: Final = {"any": c.OFPG_ANY, "all": c.OFPG_ALL}
 IGNORED: Final = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
 """What dump-flows prints of a flow and a new flow doesn't have."""
+_RESTRICTED: Final = frozenset().union(*ALLOWED.values())
 
 
 def parse_flow(text: str, command: FlowModCommand = FlowModCommand.ADD,
@@ -71,16 +85,14 @@ def parse_flow(text: str, command: FlowModCommand = FlowModCommand.ADD,
 
 def _split_actions(text: str, command: FlowModCommand) -> tuple[str, int]:
     """What comes before "actions=", and where the actions begin, -1 if none are given."""
+    if command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
+        return text, -1
     at = text.find("action")
     while at >= 0:
         end = at + (7 if text.startswith("actions", at) else 6)
         if end < len(text) and text[end] in "=:" and (at == 0 or text[at - 1] in ", \t"):
-            if command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
-                return text[:at], -1
             return text[:at], end + 1
         at = text.find("action", at + 1)
-    if command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
-        return text, -1
     raise FlowSyntaxError("must specify an action", "", text, len(text))
 
 
@@ -94,10 +106,14 @@ def _parse_own(fm: FlowMod, word: Word, ports: Mapping[str, int] | None,
                tables: Mapping[str, int] | None) -> bool:
     """Take `word` if it is about the flow rather than the packet."""
     key, value = word.key, word.value
+    if key in _RESTRICTED and key not in ALLOWED[fm.command]:
+        return False
     if key in FLAGS and not word.delimiter:
         fm.flags |= FLAGS[key]
     elif key == "allow_hidden_fields" and not word.delimiter:
         fm.flags |= c.OFPFF_HIDDEN_FIELDS
+    elif not word.delimiter:
+        return False
     elif key == "table":
         number = table_number(value, tables)
         if number is None:
@@ -113,14 +129,22 @@ def _parse_own(fm: FlowMod, word: Word, ports: Mapping[str, int] | None,
             raise FlowSyntaxError(f"{value} is not a valid OpenFlow port", value)
         fm.out_port = port
     elif key == "out_group":
-        fm.out_group = u32(value)
+        fm.out_group = group_number(value)
     elif key == "cookie":
         _parse_cookie(fm, value)
-    elif key in IGNORED and word.delimiter:
+    elif key in IGNORED:
         pass
     else:
         return False
     return True
+
+
+def group_number(text: str) -> int:
+    """A group in a selection: a number, "any" or "all". FlowSyntaxError."""
+    number = GROUPS.get(text.lower(), parse_integer(text))
+    if number is None or (number >= c.OFPG_MAX and text.lower() not in GROUPS):
+        raise FlowSyntaxError(f"{text} is not a valid OpenFlow group", text)
+    return number
 
 
 def _parse_cookie(fm: FlowMod, text: str) -> None:

@@ -14,7 +14,7 @@ from vswitch.flow.field import Field
 from vswitch.flow.fields import by_name
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
 from vswitch.flow.values import parse_port, parse_value
-from vswitch.openflow.action_text import parse_actions
+from vswitch.openflow.action_text import parse_plain_actions
 from vswitch.openflow.action_words import bounded, u32, u64
 from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY
 from vswitch.openflow.errors import OfpError
@@ -37,14 +37,28 @@ COMMANDS: Final = {
     "insert_bucket": g.OFPGC_INSERT_BUCKET,
     "remove_bucket": g.OFPGC_REMOVE_BUCKET,
 }
+_BY_BUCKET: Final = (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET)
 _PLACES: Final = {
     "first": g.OFPG_BUCKET_FIRST, "last": g.OFPG_BUCKET_LAST, "all": g.OFPG_BUCKET_ALL,
 }  # fmt: skip
-_WORDS: Final = ("group_id", "type", "command_bucket_id", "selection_method", "selection_method_param")
+_WHOLE: Final = (g.OFPGC_ADD, g.OFPGC_MODIFY, g.OFPGC_ADD_OR_MOD)
+_WORDS: Final[dict[str, tuple[tuple[int, ...], str]]] = {
+    "group_id": (tuple(COMMANDS.values()), ""),
+    "type": (_WHOLE, "type is not needed"),
+    "selection_method": (_WHOLE, "selection method is not needed"),
+    "selection_method_param": (_WHOLE, "selection method param is not needed"),
+    "fields": (_WHOLE, "fields are not needed"),
+    "command_bucket_id": (_BY_BUCKET, "command bucket id is not needed"),
+    "bucket": ((*_WHOLE, g.OFPGC_INSERT_BUCKET), "bucket is not needed"),
+}
+"""The words of a group: the commands that take them, and what is said with another one. A word that a
+deletion can't heed is an error, else "type=select" would delete every group."""
 _METERS: Final = {"all": m.OFPM_ALL, "controller": m.OFPM_CONTROLLER, "slowpath": m.OFPM_SLOWPATH}
 _METER_FLAGS: Final = {
     "kbps": m.OFPMF_KBPS, "pktps": m.OFPMF_PKTPS, "burst": m.OFPMF_BURST, "stats": m.OFPMF_STATS,
 }  # fmt: skip
+METHOD_BYTES: Final = 15
+"""How long the name of a selection method may be (nicira-ext.h of Open vSwitch: 16 with its end)."""
 _BANDS: Final = {"drop": m.OFPMBT_DROP, "dscp_remark": m.OFPMBT_DSCP_REMARK}
 
 
@@ -60,28 +74,38 @@ def parse_group(text: str, command: int = g.OFPGC_ADD, ports: Mapping[str, int] 
     found: dict[str, str] = {}
     fields: tuple[tuple[Field, int], ...] = ()
     for word in split_words(head[1]):
+        _check_word(word, command, text)
         if word.key == "fields":
             try:
                 fields = _fields(word)
             except FlowSyntaxError as error:
                 raise error.within(text, word.value_at) from None
-        elif word.key in _WORDS:
-            found[word.key] = word.value
         else:
-            raise FlowSyntaxError(f"unknown keyword {word.key}", word.key, text, word.position)
+            found[word.key] = word.value
+    if "bucket" in found and not parts:
+        raise FlowSyntaxError("unknown keyword bucket", "bucket").within(text, 0)
+    if parts and command not in _WORDS["bucket"][0]:
+        raise FlowSyntaxError(_WORDS["bucket"][1], "bucket", text, parts[0][0])
+    place = found.get("command_bucket_id")
+    where = g.OFPG_BUCKET_ALL if place is None else _PLACES[place] if place in _PLACES else u32(place)
+    if command == g.OFPGC_INSERT_BUCKET and where == g.OFPG_BUCKET_ALL and place is not None:
+        raise FlowSyntaxError(f"command_bucket_id={place} is not permitted", place).within(text, 0)
     group_id = _group_id(found.get("group_id"), command, text)
+    if command == g.OFPGC_INSERT_BUCKET and place is None:
+        raise FlowSyntaxError("must specify a command bucket id", text, text, 0)
     if command == g.OFPGC_DELETE:
         return g.GroupMod(command, 0, group_id)
     type_name = found.get("type", "all")
     if type_name not in TYPES:
         raise FlowSyntaxError(f"invalid group type {type_name}", type_name).within(text, 0)
-    by_bucket = command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET)
+    by_bucket = command in _BY_BUCKET
     if not by_bucket and "type" not in found:
         raise FlowSyntaxError("must specify a type", text, text, 0)
     type = TYPES[type_name]
-    place = found.get("command_bucket_id", "all")
-    where = _PLACES[place] if place in _PLACES else u32(place)
+    _check_method(found, bool(fields), text)
     buckets = _buckets(parts, type, text, ports)
+    _check_buckets(type, buckets, command, text)
+    _check_ids(buckets, parts, text)
     selection = None
     if "selection_method" in found:
         param = u64(found.get("selection_method_param", "0"))
@@ -93,6 +117,39 @@ def parse_group(text: str, command: int = g.OFPGC_ADD, ports: Mapping[str, int] 
         except OfpError as error:
             raise FlowSyntaxError(f"invalid group ({error.name}: {error.detail})", text, text, 0) from error
     return g.GroupMod(command, type, group_id, buckets, where, selection)
+
+
+def _check_word(word: Word, command: int, text: str) -> None:
+    """FlowSyntaxError: a group has no such word, or `command` no use for it."""
+    takers, refusal = _WORDS.get(word.key, ((), f"unknown keyword {word.key}"))
+    if command not in takers:
+        raise FlowSyntaxError(refusal, word.key, text, word.position)
+
+
+def _check_method(found: Mapping[str, str], fields: bool, text: str) -> None:
+    """FlowSyntaxError: the words on how a select group chooses don't go together."""
+    method = found.get("selection_method", "")
+    if len(method) > METHOD_BYTES:
+        message = f"selection method is longer than {METHOD_BYTES} bytes long"
+        raise FlowSyntaxError(message, method).within(text, 0)
+    if "selection_method_param" in found and not method:
+        message = 'selection_method_param is only allowed with "selection_method"'
+        raise FlowSyntaxError(message, "selection_method_param").within(text, 0)
+    if fields and method != "hash":
+        message = 'fields may only be specified with "selection_method=hash"'
+        raise FlowSyntaxError(message, "fields").within(text, 0)
+
+
+def _check_buckets(type: int, buckets: tuple[g.Bucket, ...], command: int, text: str) -> None:
+    """FlowSyntaxError: the buckets are not those of a group of `type`."""
+    if type == g.OFPGT_INDIRECT and len(buckets) > 1:
+        raise FlowSyntaxError("Indirect groups can have at most one bucket.", text, text, 0)
+    for bucket in buckets:
+        if bucket.weight and type != g.OFPGT_SELECT and command not in _BY_BUCKET:
+            raise FlowSyntaxError("Only select groups can have bucket weights.", "weight").within(text, 0)
+        if type == g.OFPGT_FF and bucket.watch_port == OFPP_ANY and bucket.watch_group == OFPG_ANY:
+            message = "fast failover bucket requires watch_port or watch_group"
+            raise FlowSyntaxError(message, "bucket").within(text, 0)
 
 
 def _split(text: str, word: str) -> list[tuple[int, str]]:
@@ -116,7 +173,7 @@ def _group_id(text: str | None, command: int, whole: str) -> int:
         if command == g.OFPGC_DELETE:
             return g.OFPG_ALL
         raise FlowSyntaxError("must specify a group_id", whole, whole, 0)
-    if text == "all" and command == g.OFPGC_DELETE:
+    if text == "all":
         return g.OFPG_ALL
     group_id = u32(text)
     if group_id > 0xFFFFFF00 and group_id != g.OFPG_ALL:
@@ -146,11 +203,16 @@ def _buckets(parts: list[tuple[int, str]], type: int, whole: str,
             buckets.append(_bucket(part, len(buckets), type, ports))
         except FlowSyntaxError as error:
             raise error.within(whole, position) from None
-    ids = [bucket.bucket_id for bucket in buckets]
-    for i, bucket_id in enumerate(ids):
-        if bucket_id in ids[:i]:
-            raise FlowSyntaxError("Duplicate bucket id", str(bucket_id)).within(whole, parts[i][0])
     return tuple(buckets)
+
+
+def _check_ids(buckets: tuple[g.Bucket, ...], parts: list[tuple[int, str]], whole: str) -> None:
+    """FlowSyntaxError: two buckets have the same number."""
+    seen: set[int] = set()
+    for bucket, (position, _) in zip(buckets, parts, strict=True):
+        if bucket.bucket_id in seen:
+            raise FlowSyntaxError("Duplicate bucket id", str(bucket.bucket_id)).within(whole, position)
+        seen.add(bucket.bucket_id)
 
 
 def _bucket(text: str, number: int, type: int, ports: Mapping[str, int] | None) -> g.Bucket:
@@ -159,6 +221,8 @@ def _bucket(text: str, number: int, type: int, ports: Mapping[str, int] | None) 
     watch_port = OFPP_ANY
     watch_group = OFPG_ANY
     actions: list[str] = []
+    if not text.strip(", \t"):
+        raise FlowSyntaxError("bucket must specify actions", text)
     for word in split_words(text):
         if word.key == "bucket_id":
             bucket_id = u32(word.value)
@@ -179,37 +243,48 @@ def _bucket(text: str, number: int, type: int, ports: Mapping[str, int] | None) 
         else:
             actions.append(text[word.position :])
             break
-    return g.Bucket(parse_actions("".join(actions), ports), weight, watch_port, watch_group, bucket_id)
+    return g.Bucket(parse_plain_actions("".join(actions), ports), weight, watch_port, watch_group, bucket_id)
 
 
 def parse_meter(text: str, command: int = m.OFPMC_ADD) -> m.MeterMod:
-    """The meter mod that `text` describes. FlowSyntaxError names the bad word."""
+    """The meter mod that `text` describes; a deletion takes no word but "meter". FlowSyntaxError names the
+    bad word."""
     (_, head), *parts = _split(text, "bands=")
+    deletes = command == m.OFPMC_DELETE
+    if not deletes and not parts:
+        raise FlowSyntaxError("must specify bands", text, text, 0)
     meter_id = None
     flags = 0
     for word in split_words(head):
-        if word.key == "meter":
+        if word.key == "meter" and word.delimiter:
             meter_id = _METERS[word.value] if word.value in _METERS else u32(word.value)
-            if not meter_id:
+            if not meter_id or (meter_id > m.OFPM_MAX and word.value not in _METERS):
                 raise FlowSyntaxError("invalid value for meter", word.value, text, word.value_at)
-        elif word.key in _METER_FLAGS and not word.delimiter:
+        elif word.key in _METER_FLAGS and not word.delimiter and not deletes:
             flags |= _METER_FLAGS[word.key]
+        elif not word.delimiter:
+            raise FlowSyntaxError(f"field {word.key} missing value", word.key, text, word.position)
         else:
             raise FlowSyntaxError(f"unknown keyword {word.key}", word.key, text, word.position)
+    if deletes and parts:
+        raise FlowSyntaxError("unknown keyword bands", "bands", text, parts[0][0] - len("bands="))
     if meter_id is None:
         raise FlowSyntaxError("must specify 'meter'", text, text, 0)
-    if command == m.OFPMC_DELETE:
+    if deletes:
         return m.MeterMod(command, m.MeterConfig(meter_id))
-    if flags & (m.OFPMF_KBPS | m.OFPMF_PKTPS) in (0, m.OFPMF_KBPS | m.OFPMF_PKTPS):
+    if not flags & (m.OFPMF_KBPS | m.OFPMF_PKTPS):
         raise FlowSyntaxError("meter must specify either 'kbps' or 'pktps'", text, text, 0)
-    pieces = _split(parts[0][1], "type=")[1:] if parts else []
-    bands = tuple(_band(position, part, text) for position, part in pieces)
-    if not bands:
-        raise FlowSyntaxError("must specify at least one band", text, text, 0)
+    start, bands_text = parts[0]
+    if not bands_text.strip(", \t"):
+        raise FlowSyntaxError("meter must have bands", text, text, start)
+    (_, before), *pieces = _split(bands_text, "type=")
+    if before.strip(", \t"):
+        raise FlowSyntaxError("band must start with the 'type' keyword", before, text, start)
+    bands = tuple(_band(start + position, part, text, flags) for position, part in pieces)
     return m.MeterMod(command, m.MeterConfig(meter_id, flags, bands))
 
 
-def _band(position: int, text: str, whole: str) -> m.MeterBand:
+def _band(position: int, text: str, whole: str, flags: int) -> m.MeterBand:
     name, _, rest = text.partition(",")
     kind = _BANDS.get(name.strip())
     if kind is None:
@@ -220,6 +295,15 @@ def _band(position: int, text: str, whole: str) -> m.MeterBand:
             raise FlowSyntaxError(f"unknown keyword {word.key}", word.key).within(whole, position)
         is_byte = word.key == "prec_level"
         found[word.key] = bounded(word.value, 8, word.key) if is_byte else u32(word.value)
-    if not found["rate"]:
-        raise FlowSyntaxError("band must have 'rate'", text).within(whole, position)
+    bursts = bool(flags & m.OFPMF_BURST)
+    remarks = kind == m.OFPMBT_DSCP_REMARK
+    for wrong, message in (
+        (remarks and not found["prec_level"], "'dscp_remark' band must have 'prec_level'"),
+        (not remarks and found["prec_level"], "Only 'dscp_remark' band may have 'prec_level'"),
+        (not found["rate"], "band must have 'rate'"),
+        (bursts and not found["burst_size"], "band must have 'burst_size' when 'burst' flag is set"),
+        (found["burst_size"] and not bursts, "band may have 'burst_size' only when 'burst' flag is set"),
+    ):
+        if wrong:
+            raise FlowSyntaxError(message, text).within(whole, position)
     return m.MeterBand(kind, **found)

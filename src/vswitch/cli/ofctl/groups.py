@@ -9,20 +9,25 @@ from typing import Any, Final, TypeAlias
 from vswitch.cli.ofctl.flows import read_lines, run_bundle, said
 from vswitch.cli.ofctl.switch import OfctlError, Switch
 from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.openflow.flow_text import group_number
 from vswitch.openflow.group_text import parse_group, parse_meter
 from vswitch.openflow.messages import group as g
 from vswitch.openflow.messages import meter as m
 from vswitch.openflow.messages import nicira as n
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP10, OFP13, VERSION_NAMES
+from vswitch.openflow.wire.version import OFP10, OFP13, OFP15, VERSION_NAMES
 
 Args: TypeAlias = Sequence[str]
 
 
 # Groups.
 
+_BUCKET_COMMANDS: Final = {g.OFPGC_INSERT_BUCKET: "insert-bucket", g.OFPGC_REMOVE_BUCKET: "remove-bucket"}
+
 
 def _change_groups(switch: Switch, texts: Sequence[tuple[str, str]], command: int) -> None:
+    if command in _BUCKET_COMMANDS and OFP10 < switch.version < OFP15:
+        switch.needs(_BUCKET_COMMANDS[command], OFP15)
     mods: list[tuple[Any, Form]] = []
     for where, text in texts:
         try:
@@ -61,12 +66,8 @@ def add_groups(switch: Switch, args: Args) -> None:
 
 def dump_groups(switch: Switch, args: Args) -> None:
     """`dump-groups SWITCH [GROUP]`"""
-    group = g.OFPG_ALL
-    if args and args[0].lower() != "all":
-        if not args[0].isdigit():
-            raise OfctlError(f"{args[0]} is not a group number")
-        group = int(args[0])
-    if switch.version < OFP13 + 2 and group != g.OFPG_ALL and switch.version != OFP10:
+    group = group_number(args[0]) if args else g.OFPG_ALL
+    if switch.version < OFP15 and group != g.OFPG_ALL and switch.version != OFP10:
         # Before 1.5 all groups are told, whichever is asked for.
         group = g.OFPG_ALL
     switch.show(g.GroupDescRequest(group), switch.extended)

@@ -12,7 +12,7 @@ from vswitch.flow.match_text import parse_match_word
 from vswitch.flow.syntax import FlowSyntaxError, split_words
 from vswitch.flow.values import parse_port
 from vswitch.openflow import constants as c
-from vswitch.openflow.action_text import parse_actions
+from vswitch.openflow.action_text import parse_plain_actions
 from vswitch.openflow.messages.packet import PacketOut
 from vswitch.openflow.wire.messages_base import Form
 
@@ -54,7 +54,7 @@ def packet_out_from(text: str, ports: Mapping[str, int]) -> PacketOut:
     if packet is None:
         raise OfctlError("must specify packet data")
     metadata.set(by_name("in_port"), in_port)
-    return PacketOut(packet, parse_actions(actions, ports), metadata)
+    return PacketOut(packet, parse_plain_actions(actions, ports), metadata)
 
 
 def packet_out(switch: Switch, args: Sequence[str]) -> None:
@@ -69,7 +69,7 @@ def packet_out(switch: Switch, args: Sequence[str]) -> None:
             number = parse_port(args[0], switch.port_names)
             if number is None:
                 raise OfctlError(f"{args[0]} is not a valid OpenFlow port")
-            actions = parse_actions(args[1], switch.port_names)
+            actions = parse_plain_actions(args[1], switch.port_names)
             metadata = Match()
             metadata.set(by_name("in_port"), number)
             bodies += [PacketOut(packet_bytes(text), actions, metadata) for text in args[2:]]

@@ -169,9 +169,14 @@ class Switch:
         return message
 
     def show(self, body: Any, form: Form = Form.OPENFLOW) -> None:
-        """Ask, and print the answer."""
+        """Ask, and print the answer, which may be an error: that it was asked is what was to be done."""
         names = self.number_names() if self.settings.names else None
-        for message in self.ask(body, form):
+        try:
+            replies = self.ask(body, form)
+        except SwitchError as error:
+            sys.stdout.write(error.text)
+            return
+        for message in replies:
             sys.stdout.write(format_message(message, self.settings.verbosity + 1, names))
 
     def do(self, bodies: Sequence[tuple[Any, Form]]) -> None:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from vswitch.flow.field import Field
 from vswitch.openflow.actions import Actions
+from vswitch.openflow.constants import OFPG_ALL as OFPG_ALL
 from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY
 
-OFPG_ALL = 0xFFFFFFFC
-"""Every group, in a deletion."""
 OFPG_BUCKET_MAX = 0xFFFFFF00
 OFPG_BUCKET_FIRST = 0xFFFFFFFD
 OFPG_BUCKET_LAST = 0xFFFFFFFE

@@ -49,6 +49,7 @@ FW10_NW_SRC_SHIFT: Final = 8
 FW10_NW_DST_SHIFT: Final = 14
 FW10_DL_VLAN_PCP: Final = 1 << 20
 FW10_NW_TOS: Final = 1 << 21
+_FW10_UPPER: Final = FW10_NW_PROTO | FW10_TP_SRC | FW10_TP_DST | FW10_NW_TOS
 
 # ofp_flow_wildcards of OpenFlow 1.1, A.2.3.
 FW11_IN_PORT: Final = 1 << 0
@@ -146,6 +147,12 @@ def put_match10(w: Writer, match: Match) -> None:
     w.u32(flow.nw_dst)
     w.u16(flow.tp_src)
     w.u16(flow.tp_dst)
+
+
+def has_upper_layers10(wild: i64) -> bool:
+    """Whether an ofp_match of 1.0 with these wildcards says something of IP, ARP or what they carry."""
+    exact = wild & _FW10_UPPER != _FW10_UPPER
+    return exact or (wild >> FW10_NW_SRC_SHIFT) & 63 < 32 or (wild >> FW10_NW_DST_SHIFT) & 63 < 32
 
 
 def get_match10(r: Reader) -> Match:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from vswitch.flow.match import Match
+from vswitch.flow.match_text import normalize
 from vswitch.openflow import constants as c
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
@@ -12,6 +13,7 @@ from vswitch.openflow.messages import flow as f
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.instructions import get_instructions, put_instructions
 from vswitch.openflow.wire.match import get_match, put_match
+from vswitch.openflow.wire.match10 import has_upper_layers10
 from vswitch.openflow.wire.messages_base import Form, Row, Space, get_port, plain, put_port
 from vswitch.openflow.wire.oxm import OFPMT_OXM, get_nxm, put_nxm, put_oxm_raw
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP13, OFP14, OFP15
@@ -68,9 +70,16 @@ def _put_mod10(w: Writer, fm: FlowMod, version: int) -> None:
 
 
 def _get_mod10(r: Reader, version: int) -> FlowMod:
-    """The command's upper byte becomes the table number; what it means is the connection's to know."""
+    """The command's upper byte becomes the table number; what it means is the connection's to know.
+
+    What the match says without its prerequisites falls away (OpenFlow 1.0.2, 3.4, and Open vSwitch's
+    "normalized" flows in ovs-fields(7)); requests for statistics are taken as they are.
+    """
     wildcards = Reader(r.data, r.pos, r.pos + 4).u32()
-    fm = FlowMod(match=get_match(r, version))
+    match = get_match(r, version)
+    if has_upper_layers10(wildcards):
+        normalize(match)
+    fm = FlowMod(match=match)
     fm.new_cookie = r.u64()
     command = r.u16()
     fm.table_id = int(command >> 8)
