@@ -21,8 +21,8 @@ from vswitch.base.clock import Clock
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_exact_flow
-from vswitch.netdev import devices, dummy
-from vswitch.netdev.registry import Scope, enable_dummy
+from vswitch.netdev import dummy
+from vswitch.netdev.registry import Scope, enable_dummy, kind
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
@@ -74,7 +74,6 @@ class Switch:
         self._scope: Scope = Scope()
         self._commands: Commands = Commands()
         with self._scope:
-            assert devices.TYPES  # all types are known, so that dummies override all
             enable_dummy("override")
             self._ofprotos: Ofprotos = Ofprotos(self.clock, self._commands)
             dummy.register_commands(self._commands, self._compose)
@@ -316,7 +315,7 @@ class Switch:
                  if port in b.ports_by_name), None)
             if ofport is None:
                 raise KeyError(port)
-            if ofport.type == "patch":
+            if not kind(ofport.type).in_datapath:
                 return {name: getattr(ofport, name)
                         for name in ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")}
             return self.ofproto.backer.dpif.port_stats(ofport.odp_port)

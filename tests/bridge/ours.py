@@ -16,7 +16,7 @@ from vswitch.bridge.idl import Idl
 from vswitch.daemon.daemon import Daemon
 from vswitch.daemon.mainloop import Part
 from vswitch.dpif.open import enable_dummy
-from vswitch.netdev import devices, dummy, registry
+from vswitch.netdev import dummy, registry
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
 
 
@@ -49,7 +49,6 @@ def main(directory: Path, options: list[str]) -> None:
     clock = Clock()
     vlog.init("ovs-vswitchd", clock.wall)
     vlog_commands.set_levels_from_string("console:info")
-    assert devices.TYPES
     control = ""
     for option in options:
         name, _, value = option.partition("=")

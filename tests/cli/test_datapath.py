@@ -7,9 +7,9 @@ import pytest
 
 from vswitch.base import vlog
 from vswitch.base.clock import Clock
-from vswitch.bridge import datapaths
 from vswitch.cli import datapath
 from vswitch.cli.errors import explain
+from vswitch.dpif.kernel import dpif_class
 from vswitch.dpif.open import dpif_create_and_open
 from vswitch.netdev import tap
 from vswitch.netdev.registry import Scope
@@ -22,8 +22,8 @@ def no_kernel_datapath(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None
             if not there:
                 raise FileNotFoundError(2, "no such family")
 
-        monkeypatch.setattr(datapaths, "lookup_family", lookup)
-        monkeypatch.setattr(datapaths.shutil, "which", lambda _name: None)
+        monkeypatch.setattr(dpif_class, "lookup_family", lookup)
+        monkeypatch.setattr(dpif_class.shutil, "which", lambda _name: None)
 
     return set_to
 

@@ -15,7 +15,8 @@ from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Destination, Level
 from vswitch.dpif.actions import Output
-from vswitch.dpif.open import LoggedDpif, dpif_create_and_open, dpif_open, log_operation
+from vswitch.dpif.logged import LoggedDpif, log_operation
+from vswitch.dpif.open import dpif_create_and_open, dpif_open
 from vswitch.dpif.types import DpifError, Execute, FlowDel, FlowPut, PutFlags
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.netdev.registry import Scope
@@ -24,7 +25,7 @@ from vswitch.netdev.registry import Scope
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What is logged during a test, with module dpif at debug."""
-    monkeypatch.setattr("vswitch.dpif.open.error_rl", RateLimit(60, 5))
+    monkeypatch.setattr("vswitch.dpif.logged.error_rl", RateLimit(60, 5))
     state = vlog._state()
     said = io.StringIO()
     vlog.init("test", lambda: 0.0, said)

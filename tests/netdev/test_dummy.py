@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from vswitch.base.unixctl import Commands
-from vswitch.netdev import devices, registry
+from vswitch.netdev import registry
 from vswitch.netdev.dummy import DummyNetdev, register_commands
 from vswitch.netdev.frame import GSO_TCPV4, VNET_NEEDS_CSUM, Frame
 from vswitch.netdev.memory import RX_QUEUE
@@ -45,8 +45,17 @@ def readable(netdev: DummyNetdev | PatchNetdev) -> bool:
 
 
 def test_every_type_is_known_by_name() -> None:
-    assert len(devices.TYPES) == 4
-    assert {"system", "tap", "dummy", "dummy-internal", "patch"} <= set(registry.types())
+    assert {"system", "internal", "tap", "dummy", "dummy-internal", "patch"} <= set(registry.types())
+    assert all(registry.kind(type).type == type for type in registry.types())
+    assert registry.kind("") is registry.kind("system")
+
+
+def test_a_dummy_stands_in_for_devices_only() -> None:
+    with registry.Scope() as world:
+        registry.enable_dummy("override")
+        assert world.dummy_instead == {"system", "tap"}
+        assert registry.open_type("") == "dummy"
+        assert registry.open_type("patch") == "patch"
 
 
 def test_an_unknown_type_is_refused() -> None:

@@ -142,7 +142,7 @@ def cpu_seconds(pid: int) -> float:
 def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
     said = within_switch(W, f"""
         import subprocess, time
-        from vswitch.netdev import devices
+        from vswitch.netdev import links
         from vswitch.netdev.registry import netdev_open, netdev_close
         n = netdev_open("ndpA", "system")
         changes = []
@@ -151,7 +151,7 @@ def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
             subprocess.run(["ip", "netns", "exec", words[0], "ip", *words[1:]], check=True)
             seq, end = n.change_seq(), time.monotonic() + 4
             while n.change_seq() == seq and time.monotonic() < end:
-                time.sleep(0.02); devices.watch().run()
+                time.sleep(0.02); links.watch().run()
         print(n.up(), n.carrier(), n.mtu(), n.mac() > 0xFFFFFFFFFF, n.ifindex() > 0)
         print(n.features())
         step({A!r}, "link", "set", "eth0", "down")
@@ -184,7 +184,6 @@ def test_link_changes_are_noticed_and_counted(hosts: None) -> None:
 
 def test_an_interface_that_is_not_there(hosts: None) -> None:
     said = within_switch(W, """
-        from vswitch.netdev import devices
         from vswitch.netdev.registry import netdev_open
         for name, type in (("nothere", "system"), ("ndpA", "tap")):
             try:
@@ -208,7 +207,6 @@ def test_a_tap_deleted_under_the_switch_does_not_keep_it_busy(hosts: None) -> No
 
 def test_counters_tell_traffic_and_losses(hosts: None) -> None:
     said = within_switch(W, """
-        from vswitch.netdev import devices
         from vswitch.netdev.frame import Frame
         from vswitch.netdev.registry import netdev_open
         a, b = netdev_open("ndpA"), netdev_open("ndpB")

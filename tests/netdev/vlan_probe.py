@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 
-from vswitch.netdev import devices
 from vswitch.netdev.registry import netdev_open
 
 MACS = "ffffffffffff02000000000a"
@@ -38,7 +37,6 @@ def inside(namespace: str, program: str, *args: str) -> subprocess.Popen[str]:
 
 
 def main(sender: str, receiver: str) -> None:
-    assert devices.TYPES
     a, b = netdev_open("ndpA"), netdev_open("ndpB")
     inside(sender, SEND, *TAGGED).communicate()
     time.sleep(0.2)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.ofproto_dpif.lab import Lab, tcp, udp
 from vswitch.dpif import dpctl_ports
+from vswitch.dpif.kernel.dpif_class import CLASS
 from vswitch.dpif.types import DpifStats
 from vswitch.openflow.flow_text import parse_flow
 
@@ -94,7 +95,7 @@ def test_dpctl_show(two: Lab) -> None:
 
 
 def test_dpctl_show_tells_of_the_kernels_masks(two: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dpctl_ports, "is_kernel", lambda _type: True)
+    monkeypatch.setattr(dpctl_ports, "dpif_class", lambda _type: CLASS)
     monkeypatch.setattr(two.backer.dpif, "stats", lambda: DpifStats(6, 2, 1, 5, 20, 3, 4))
     assert dpctl_ports.show(two.backer.dpif, False).splitlines()[1:5] == [
         "  lookups: hit:6 missed:2 lost:1",

@@ -9,8 +9,8 @@ import pytest
 from tests.ofproto_dpif.lab import Lab, udp
 from vswitch.base.clock import Clock
 from vswitch.base.unixctl import Commands
-from vswitch.dpif import open as dpif_open
 from vswitch.dpif.actions import Output
+from vswitch.dpif.logged import LoggedDpif
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError, FlowPut
 from vswitch.dpif.userspace.provider import UserspaceDpif, enumerate_names
@@ -87,16 +87,16 @@ def test_a_step_that_fails_closes_what_was_open_and_names_the_datapath(
     def fail(self: Dpif, *args: object) -> None:
         raise DpifError(12, step, f"netdev@{self.name}")
 
-    close = dpif_open.LoggedDpif.close
+    close = LoggedDpif.close
 
-    def note_close(self: dpif_open.LoggedDpif) -> None:
+    def note_close(self: LoggedDpif) -> None:
         closed.append(self.name)
         close(self)
 
     ofprotos = Ofprotos(Clock(virtual=True))
     ofprotos.datapath_names["netdev"] = "ovs-broken"
     monkeypatch.setattr(UserspaceDpif, step, fail)
-    monkeypatch.setattr(dpif_open.LoggedDpif, "close", note_close)
+    monkeypatch.setattr(LoggedDpif, "close", note_close)
     with pytest.raises(DpifError, match="ovs-broken"):
         ofprotos.create("br0", "netdev")
     assert closed == ["ovs-broken"]

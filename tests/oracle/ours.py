@@ -6,7 +6,7 @@ from tests.oracle.real import OracleError
 from tests.oracle.setup import Bridge, Port, Query, Setup
 from vswitch.base.clock import Clock
 from vswitch.base.unixctl import Commands
-from vswitch.netdev import devices, dummy
+from vswitch.netdev import dummy
 from vswitch.netdev.registry import Scope, enable_dummy
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
 from vswitch.ofproto_dpif.ports.configure import BundleSettings
@@ -44,7 +44,6 @@ class OurSwitch:
         self.commands = Commands()
         self.scope = Scope()
         with self.scope:
-            assert devices.TYPES
             enable_dummy("override")
             dummy.register_commands(self.commands, lambda text: b"")
             self.ofprotos = Ofprotos(self.clock, self.commands)

@@ -30,6 +30,8 @@ from vswitch.bridge.mirrors import Mirrors, output_ports
 from vswitch.bridge.ports import bundle_settings
 from vswitch.bridge.settings import configure_bridge
 from vswitch.bridge.unsupported import Unsupported
+from vswitch.dpif.open import dpif_class
+from vswitch.netdev.registry import kind
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ports.configure import BundleSettings
 from vswitch.ofproto_dpif.ports.device import device_info
@@ -235,7 +237,7 @@ class Bridge:
             mac = parse_mac(port.mac) if port.mac else None
             if mac is None:
                 config = next((c for c in port.interfaces if c.name in self.ofproto.ports_by_name), None)
-                if config is None or config.type in ("internal", "patch"):
+                if config is None or not kind(config.type).lends_mac:
                     continue
                 up = self.ofproto.ports_by_name[config.name].up
                 mac = up.mac if up is not None else 0
@@ -250,15 +252,16 @@ class Bridge:
     # MTU.
 
     def _is_internal(self, name: str) -> bool:
-        """Whether hosts see the interface: one that the datapath made. Its own are taps in userspace."""
+        """Whether hosts see the interface: one that the datapath made, or of the type that it makes."""
         type = self.interfaces[name].config.type
-        return type == "internal" or name == self.name or (type == "tap" and self.type == "netdev")
+        made = dpif_class(self.type).port_open_type("internal")
+        return type in ("internal", made) or name == self.name
 
     def update_mtu(self) -> None:
         """Internal ports whose rows ask for no MTU have the smallest of the others, unless somebody else
         says otherwise: hosts behind them must not send what would not fit."""
         mtus = {name: device_info(name, "").mtu for name, i in self.interfaces.items()
-                if name in self.ofproto.ports_by_name and i.config.type != "patch"}  # fmt: skip
+                if name in self.ofproto.ports_by_name and kind(i.config.type).has_device}  # fmt: skip
         outside = [
             mtu
             for name, mtu in mtus.items()

@@ -17,7 +17,7 @@ from uuid import UUID
 from vswitch.bridge.interfaces import format_mac
 from vswitch.netdev import ethtool, links
 from vswitch.netdev.provider import NetdevStats
-from vswitch.netdev.registry import netdev_from_name
+from vswitch.netdev.registry import kind, netdev_from_name
 from vswitch.ofproto_dpif.ports.bundle import OfportDpif
 
 ETHTOOL_GDRVINFO: Final = 3
@@ -85,7 +85,7 @@ class InterfaceStatus:
 
     def columns(self, port: OfportDpif) -> dict[str, Any]:
         """The columns that change with the device; `CLEARED`'s if it is gone."""
-        if port.type == "patch":
+        if not kind(port.type).has_device:
             return {
                 "admin_state": "up", "duplex": None, "ifindex": 0, "link_resets": 0, "link_speed": None,
                 "link_state": "up", "mac_in_use": self._patch_mac, "mtu": None, "status": {},
@@ -129,7 +129,7 @@ class InterfaceStatus:
 
     def statistics(self, port: OfportDpif) -> dict[str, int] | None:
         """The interface's counters; None if it has none now."""
-        if port.type == "patch":
+        if not kind(port.type).has_device:
             return {
                 "rx_bytes": port.rx_bytes, "rx_packets": port.rx_packets,
                 "tx_bytes": port.tx_bytes, "tx_packets": port.tx_packets,

@@ -13,6 +13,7 @@ from typing import Final
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig
 from vswitch.netdev import links, registry
+from vswitch.netdev.provider import NetdevError
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 log = Vlog("bridge")
@@ -21,12 +22,6 @@ CANNOT_OPEN: Final = frozenset(
     (errno.ENODEV, errno.EAFNOSUPPORT, errno.EPERM, errno.EACCES, errno.EEXIST, errno.EOPNOTSUPP)
 )
 """What goes wrong with a device before the datapath is asked to take it."""
-ONLY_INSIDE: Final = frozenset(("patch", "internal"))
-"""Types that need no device of that type to be known to the registry."""
-
-
-MADE_HERE: Final = frozenset(("internal", "tap"))
-"""Types whose devices are made when they are opened."""
 IFF_LOOPBACK: Final = 0x8
 
 
@@ -34,38 +29,30 @@ class Refused(Exception):
     """An interface can't be what its row asks for: the text of Interface.error."""
 
 
-def known_types() -> list[str]:
-    """The values that Interface.type may have."""
-    return sorted({*registry.types(), "internal"})
-
-
-def check_patch(name: str, options: object) -> None:
-    """Whether a patch port's options make sense (ovs-vswitchd.conf.db(5), Interface: Patch Options)."""
-    assert isinstance(options, dict)
-    peer = options.get("peer", "")
-    if not peer:
-        raise Refused(f"{name}: patch type requires valid 'peer' argument")
-    if len(options) > 1:
-        raise Refused(f"{name}: patch type takes only a 'peer' argument")
-    if peer == name:
-        raise Refused(f"{name}: patch peer must not be self")
+def check_options(config: InterfaceConfig) -> None:
+    """Refused: a port of this type can't have these options."""
+    check = registry.kind(config.type).check_options
+    if check is not None:
+        try:
+            check(config.name, config.options)
+        except NetdevError as e:
+            raise Refused(e.strerror or str(e)) from e
 
 
 def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
     """Attach the device to the bridge; returns its OpenFlow number. Refused."""
-    if config.type == "patch":
-        check_patch(config.name, config.options)
-    elif config.type not in ONLY_INSIDE and config.type not in registry.types():
+    check_options(config)
+    kind = registry.kind(config.type)
+    if config.type not in registry.types():
         raise Refused(_cannot_open(config.name, errno.EAFNOSUPPORT))
-    elif registry.open_type(config.type) == "system" and _is_loopback(config.name):
+    if registry.kind(registry.open_type(config.type)).comes_and_goes and _is_loopback(config.name):
         # What is sent there comes back.
         raise Refused(_cannot_add(config.name, errno.EINVAL))
     try:
-        # Of the types that there are only patch and dummy take options; a wrong one costs nothing.
         port = ofproto.port_add(config.name, config.type, config.ofport_request, dict(config.options))
     except OSError as e:
         code = e.errno or errno.EIO
-        if code in CANNOT_OPEN or (config.type in MADE_HERE and code == errno.EINVAL):
+        if code in CANNOT_OPEN or (kind.made_here and code == errno.EINVAL):
             raise Refused(_cannot_open(config.name, code)) from e
         raise Refused(_cannot_add(config.name, code)) from e
     set_device(config)
@@ -91,8 +78,7 @@ def _is_loopback(name: str) -> bool:
 def reconfigure_interface(ofproto: OfprotoDpif, config: InterfaceConfig, old: InterfaceConfig) -> None:
     """Make a port that is there have its new options, MTU and address. Refused: it can't stay."""
     if config.options != old.options:
-        if config.type == "patch":
-            check_patch(config.name, config.options)
+        check_options(config)
         ofproto.port_set_options(config.name, dict(config.options))
         netdev = registry.netdev_from_name(config.name)
         if netdev is not None:
@@ -106,9 +92,10 @@ def reconfigure_interface(ofproto: OfprotoDpif, config: InterfaceConfig, old: In
 def set_device(config: InterfaceConfig, local: bool = False) -> None:
     """Set the device's MTU and, of an internal port, address, as far as asked for. The address of the
     `local` port is the bridge's to choose."""
-    if config.mtu_request is not None and config.type != "patch":
+    kind = registry.kind(config.type)
+    if config.mtu_request is not None and kind.has_device:
         set_mtu(config.name, config.mtu_request)
-    if config.mac is not None and config.type == "internal":
+    if config.mac is not None and kind.takes_mac:
         mac = parse_mac(config.mac)
         if mac is None or not mac:
             return

@@ -20,6 +20,7 @@ from vswitch.bridge import tc
 from vswitch.bridge.columns import integer
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.unsupported import Unsupported
+from vswitch.netdev.registry import kind
 
 log = Vlog("bridge")
 
@@ -82,7 +83,7 @@ class Qos:
             row = idl.row("QoS", uuid) if uuid is not None else None
             if row is None or row.type in LEFT_ALONE:
                 continue
-            if row.type != "linux-htb" or type in ("patch", "dummy"):
+            if row.type != "linux-htb" or not kind(type).has_queues:
                 unsupported.warn(f"interface {name}", "qos:type", row.type)
                 continue
             seen.add(name)

@@ -16,10 +16,11 @@ from vswitch.bridge.capabilities import capabilities
 from vswitch.bridge.columns import boolean, integer
 from vswitch.bridge.idl import Row
 from vswitch.bridge.interface_status import CLEARED, InterfaceStatus
-from vswitch.bridge.interfaces import known_types
 from vswitch.bridge.system import ovs_version, statistics, system
-from vswitch.dpif.open import dpif_types
+from vswitch.dpif.open import dpif_class, dpif_types
+from vswitch.netdev import registry
 from vswitch.netdev.links import LinkWatch
+from vswitch.netdev.registry import kind
 
 if TYPE_CHECKING:
     from vswitch.bridge.bridges import Bridges
@@ -124,7 +125,7 @@ class Status:
             name
             for bridge in bridges
             for name, interface in bridge.interfaces.items()
-            if interface.error and interface.config.type == "system"
+            if interface.error and kind(interface.config.type).comes_and_goes
         }
         if self._watch is None:
             if not wanted:
@@ -149,7 +150,7 @@ class Status:
         self._bridges.report.put(
             bridge.row,
             datapath_id=f"{ofproto.datapath_id:016x}",
-            datapath_version="<unknown>" if bridge.type == "system" else "<built-in>",
+            datapath_version=dpif_class(bridge.type).datapath_version,
             status=status,
         )
 
@@ -176,7 +177,7 @@ class Status:
             error = None
             if columns is CLEARED:
                 self._stale = True
-            elif port.type == "patch" and port.peer is None:
+            elif kind(port.type).peered and port.peer is None:
                 peer = interface.config.options.get("peer", "")
                 error = f"No usable peer '{peer}' exists in '{bridge.type}' datapath."
             report.put(row, ofport=port.ofp_port, error=error, **columns)
@@ -241,7 +242,7 @@ class Status:
             return
         columns: dict[str, Any] = {
             "datapath_types": dpif_types(),
-            "iface_types": known_types(),
+            "iface_types": registry.types(),
             "dpdk_initialized": False,
             "dpdk_version": "none",
         }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from vswitch.bridge.datapaths import kernel_datapath
+from vswitch.dpif.open import best_type
 
 
 def choose(wanted: str) -> tuple[str, str]:
-    """(type of datapath, why) for `--datapath wanted`, which is "auto", "system" or "netdev"."""
+    """(type of datapath, why) for `--datapath wanted`: "auto", or a type."""
     if wanted != "auto":
         return wanted, "as asked for"
-    lacking = kernel_datapath()
-    if lacking:
-        return "netdev", lacking
-    return "system", "the kernel has the openvswitch module"
+    type, lacking = best_type()
+    return type, lacking or "the kernel has the openvswitch module"

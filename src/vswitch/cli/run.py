@@ -11,13 +11,13 @@ from typing import Final, final
 from vswitch.base import vlog, vlog_commands
 from vswitch.base.clock import Clock
 from vswitch.base.vlog import Vlog
-from vswitch.bridge.datapaths import kernel_datapath
 from vswitch.cli.datapath import choose
 from vswitch.cli.errors import CliError, explain
 from vswitch.cli.version import version_text
 from vswitch.daemon.daemon import Daemon
 from vswitch.daemon.mainloop import Part
 from vswitch.daemon.process import rundir
+from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import DpifError
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.ofproto_dpif.commands.usage import usage
@@ -97,7 +97,7 @@ class Run:
         """Open the datapath, add bridge, ports and flows. CliError says what can't be done."""
         options = self._options
         dp_type, why = choose(options.datapath)
-        if options.datapath == "system" and (lacking := kernel_datapath()):
+        if options.datapath != "auto" and (lacking := dpif_class(options.datapath).lacking()):
             raise CliError(f"{lacking} (module not loaded?); use --datapath netdev or auto")
         kind = "kernel" if dp_type == "system" else "userspace"
         log.info("using the %s datapath (%s): %s", kind, dp_type, why)

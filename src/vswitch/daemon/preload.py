@@ -7,9 +7,8 @@ the modules.
 from __future__ import annotations
 
 from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ports
-from vswitch.dpif.kernel import provider as kernel
-from vswitch.dpif.userspace import provider as userspace
-from vswitch.netdev import devices
+from vswitch.dpif.kernel import dpif_class as kernel
+from vswitch.dpif.userspace import dpif_class as userspace
 from vswitch.ofproto_dpif.commands import commands, trace
 
-MODULES = (commands, devices, dpctl_ct, dpctl_flows, dpctl_ports, kernel, trace, userspace)
+MODULES = (commands, dpctl_ct, dpctl_flows, dpctl_ports, kernel, trace, userspace)

@@ -18,7 +18,7 @@ from vswitch.dpif.odp_text import (
     parse_key,
     parse_ufid,
 )
-from vswitch.dpif.open import is_kernel
+from vswitch.dpif.open import dpif_class
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError, DpifFlow, FlowDel, FlowGet, FlowPut, Op, PutFlags
 from vswitch.flow.flow import Flow
@@ -56,8 +56,9 @@ def _dump_flows(datapaths: Datapaths, options: Options, args: list[str]) -> str:
         raise failed("Failed to dump flows from datapath", e.errno or 0) from e
     finally:
         dpif.close()
-    if lines and not is_kernel(dpif.type) and "pmd" not in words:
-        lines.insert(0, "flow-dump from the main thread:")
+    title = dpif_class(dpif.type).dump_title
+    if lines and title and "pmd" not in words:
+        lines.insert(0, title)
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -7,10 +7,11 @@ from typing import Final
 
 from vswitch.base.unixctl import ANY, CommandError
 from vswitch.dpif.dpctl import DEFAULT_TYPE, Datapaths, Entry, Options, failed
-from vswitch.dpif.open import dpif_create_and_open, is_kernel
+from vswitch.dpif.open import dpif_class, dpif_create_and_open
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.netdev.provider import Netdev
+from vswitch.netdev.registry import DEFAULT_TYPE as DEFAULT_DEVICE
 from vswitch.netdev.registry import netdev_from_name
 
 
@@ -76,7 +77,7 @@ def _add_if(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
 
     def add(text: str) -> None:
         name, found = _split_port(text)
-        type = found.pop("type", "") or "system"
+        type = found.pop("type", "") or DEFAULT_DEVICE
         wanted = found.pop("port_no", None)
         number = None if wanted is None else _number(wanted)
         try:
@@ -181,7 +182,7 @@ def show(dpif: Dpif, statistics: bool) -> str:
         f"  lookups: hit:{stats.n_hit} missed:{stats.n_missed} lost:{stats.n_lost}",
         f"  flows: {stats.n_flows}",
     ]
-    if is_kernel(dpif.type):
+    if dpif_class(dpif.type).counts_masks:
         n_packets = stats.n_hit + stats.n_missed
         per_packet = stats.n_mask_hit / n_packets if n_packets else 0.0
         lines.append(f"  masks: hit:{stats.n_mask_hit} total:{stats.n_masks} hit/pkt:{per_packet:.2f}")
@@ -203,12 +204,12 @@ def _caches(dpif: Dpif) -> list[str]:
 
 def _describe(port: DpifPort, netdev: Netdev | None) -> str:
     """The type in parentheses, with the options of tunnels; nothing for ordinary interfaces."""
-    if port.type == "system":
+    if port.type == DEFAULT_DEVICE:
         return ""
     if netdev is None:
         return f" ({port.type})"
     type = netdev.type if port.type == "internal" else port.type
-    config = {} if netdev.type.startswith("dummy") else netdev.config()
+    config = netdev.config()
     if not config:
         return f" ({type})"
     return f" ({type}: " + ", ".join(f"{key}={config[key]}" for key in sorted(config)) + ")"
@@ -219,11 +220,10 @@ def _port_stats(dpif: Dpif, port_no: int, netdev: Netdev | None) -> list[str]:
         s = dpif.port_stats(port_no)
     except DpifError as e:
         return [f"    could not retrieve stats ({e.strerror})"]
-    # A dummy counts packets and bytes and nothing else.
-    counted = ("packets", "bytes") if netdev is not None and netdev.type.startswith("dummy") else ()
+    counted = netdev.counted if netdev is not None else None
 
     def n(name: str) -> str:
-        known = name in s and (not counted or name.endswith(counted))
+        known = name in s and (counted is None or name in counted)
         return str(s[name]) if known else "?"
 
     return [

@@ -1,14 +1,20 @@
 """The datapath interface: what a switch asks of the thing that forwards its packets.
 
-`Dpif` is an open datapath. Providers: `kernel` ("system", the Linux module) and `userspace`
-("netdev", in this process). They pass one conformance suite, `tests/dpif/`.
+`Dpif` is an open datapath; `DpifClass` is what is known of a type of datapaths without an open one.
+Providers: `kernel` ("system", the Linux module) and `userspace` ("netdev", in this process). Each is a
+`Dpif`, a `DpifClass` and one line of `PROVIDERS` (`dpif/open.py`), and passes the conformance suite,
+`tests/dpif/`.
 
 The interface is synchronous; nothing in it waits for packets. The main loop waits on
 `recv_fd()` and then calls `recv`. All methods are called from the main thread.
 
-Logging of operations (`log_operation`) and counters are not the providers' business: callers
-hold a `dpif.dpif.LoggedDpif`-free view through `dpif_create_and_open` (`dpif/open.py`), which
-wraps each provider's methods once.
+Ownership: keys, masks and actions handed in belong to the caller again when the method returns, and a
+provider that keeps them copies what may change; what a method returns belongs to the caller. A `Dpif` may
+be one of several openings of its datapath: `close` ends the opening, `destroy` the datapath. The caller
+closes each `Dpif` that it opened, `destroy`ed or not, and asks nothing of it afterwards.
+
+Providers neither log operations nor count them: `dpif_create_and_open` wraps each in a
+`LoggedDpif` (`dpif/logged.py`), which does.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 
+from vswitch.base.clock import Clock
 from vswitch.dpif.types import (
     CtEntry,
     CtLimit,
@@ -41,11 +48,43 @@ PORT_NONE = 0xFFFFFFFF
 """No datapath port."""
 
 
+class DpifClass(ABC):
+    """A type of datapaths (Open vSwitch: `struct dpif_class`)."""
+
+    type: str
+    """Its name, as in Bridge.datapath_type."""
+    datapath_version: str = "<built-in>"
+    """What Bridge.datapath_version says."""
+    ends_with_process: bool = True
+    """Whether its datapaths are this process's, which destroys them when it ends."""
+    dump_title: str = ""
+    """The line that `dpctl/dump-flows` begins with."""
+    counts_masks: bool = False
+    """Whether `dpctl/show` shows what lookups cost: masks tried, and hits of the cache before them."""
+
+    @abstractmethod
+    def open(self, name: str, clock: Clock, create: bool) -> Dpif:
+        """Open datapath `name`, made if it is absent and `create`. DpifError: ENODEV if it is absent;
+        EOPNOTSUPP where this machine can't have such datapaths, saying why."""
+
+    @abstractmethod
+    def enumerate(self) -> list[str]:
+        """The names of the datapaths that there are, whoever made them. DpifError."""
+
+    def port_open_type(self, type: str) -> str:
+        """The type of the device that a port of `type` is."""
+        return type
+
+    def lacking(self) -> str:
+        """Why this machine can't have such datapaths; "" if it can. May load what helps."""
+        return ""
+
+
 class Dpif(ABC):
     """One open datapath. A method that fails raises `DpifError` and changes nothing."""
 
     type: str
-    """The provider: "system" or "netdev"."""
+    """The type that it was opened as: "system", "netdev", or what a dummy stands in for."""
     name: str
     """The datapath's name, such as "ovs-system"."""
 
@@ -171,45 +210,54 @@ class Dpif(ABC):
 
     def cache_set_size(self, name: str, size: int) -> None:
         """Make cache `name` hold `size` entries. EOPNOTSUPP: there is no such cache."""
-        raise DpifError(errno.EOPNOTSUPP, f"set size of cache {name}", f"{self.type}@{self.name}")
+        raise self.lacks(f"set size of cache {name}")
 
-    @abstractmethod
+    # Meters; the defaults are a datapath's that has none.
+
     def meter_features(self) -> MeterFeatures:
         """What this datapath's meters can do."""
+        return MeterFeatures()
 
-    @abstractmethod
     def meter_set(self, meter_id: int, config: MeterConfig) -> None:
         """Create or replace a meter. EINVAL: bands; EFBIG: too many meters."""
+        raise self.lacks("meter set", f"meter {meter_id}")
 
-    @abstractmethod
     def meter_get(self, meter_id: int) -> MeterStats:
         """A meter's counters; ENOENT."""
+        raise self.lacks("meter get", f"meter {meter_id}")
 
-    @abstractmethod
     def meter_del(self, meter_id: int) -> MeterStats:
         """Delete a meter, returning its last counters; ENOENT."""
+        raise self.lacks("meter del", f"meter {meter_id}")
 
-    @abstractmethod
+    # Connection tracking; the defaults are a datapath's that tracks no connections.
+
     def ct_dump(self, zone: int | None = None) -> Iterator[CtEntry]:
-        """Tracked connections; EOPNOTSUPP where the datapath tracks none."""
+        """Tracked connections."""
+        raise self.lacks("ct dump")
 
-    @abstractmethod
     def ct_flush(
         self, zone: int | None = None, wanted: Callable[[CtEntry], bool] | None = None
     ) -> None:
         """Forget tracked connections, of one zone or all; only those for which `wanted` is true."""
+        raise self.lacks("ct flush")
 
-    @abstractmethod
     def ct_set_limits(self, limits: Sequence[CtLimit]) -> None:
         """Limit the number of connections per zone."""
+        raise self.lacks("ct set limits")
 
-    @abstractmethod
     def ct_get_limits(self, zones: Sequence[int]) -> list[CtLimit]:
         """Limits and counts of `zones`, or of all that have one, the default first."""
+        raise self.lacks("ct get limits")
 
-    @abstractmethod
     def ct_del_limits(self, zones: Sequence[int]) -> None:
         """Return `zones` to the default limit."""
+        raise self.lacks("ct del limits")
+
+    def lacks(self, operation: str, obj: str = "") -> DpifError:
+        """The error for what this datapath can't do: EOPNOTSUPP."""
+        name = f"{self.type}@{self.name}"
+        return DpifError(errno.EOPNOTSUPP, operation, f"{name}: {obj}" if obj else name)
 
     # Introspection.
 

@@ -1,17 +1,28 @@
-"""All device types: importing this module makes them known to the registry."""
+"""All port types, one row each."""
 
 from __future__ import annotations
 
-from vswitch.netdev import dummy, linux, patch, tap
-from vswitch.netdev.links import LinkWatch
-from vswitch.netdev.links import watch as link_watch
+from typing import Final
 
-TYPES = (dummy.DummyNetdev, linux.LinuxNetdev, patch.PatchNetdev, tap.TapNetdev)
+from vswitch.netdev import patch
+from vswitch.netdev.dummy import DummyNetdev
+from vswitch.netdev.kind import PortKind
+from vswitch.netdev.linux import LinuxNetdev
+from vswitch.netdev.patch import PatchNetdev
+from vswitch.netdev.tap import TapNetdev
 
-
-def watch() -> LinkWatch | None:
-    """The watch over the kernel's interfaces; None where there is no rtnetlink."""
-    try:
-        return link_watch()
-    except OSError:
-        return None
+KINDS: Final[dict[str, PortKind]] = {
+    kind.type: kind
+    for kind in (
+        PortKind("system", LinuxNetdev, comes_and_goes=True),
+        PortKind("internal", made_here=True, lends_mac=False, takes_mac=True),
+        PortKind("tap", TapNetdev, made_here=True),
+        PortKind(
+            "patch", PatchNetdev, in_datapath=False, has_device=False, peered=True, has_queues=False,
+            lends_mac=False, dummy_may_replace=False, check_options=patch.check_options,
+        ),
+        PortKind("dummy", DummyNetdev, has_queues=False, dummy_may_replace=False),
+        PortKind("dummy-internal", lambda name: DummyNetdev(name, "dummy-internal"), dummy_may_replace=False),
+    )
+}  # fmt: skip
+"""Kind by Interface.type. A datapath with dummies in it opens its internal ports as "dummy-internal"."""

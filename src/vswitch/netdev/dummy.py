@@ -14,10 +14,11 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
-from vswitch.netdev import gso, registry
+from vswitch.netdev import gso
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.memory import MemoryNetdev
 from vswitch.netdev.provider import NetdevError
+from vswitch.netdev.scope import netdev_from_name, opened
 
 if TYPE_CHECKING:
     from vswitch.base.unixctl import Commands
@@ -32,6 +33,9 @@ _next_mac = count(0xAA55AA550000)
 
 class DummyNetdev(MemoryNetdev):
     """A dummy; `frames` holds what was transmitted, oldest first."""
+
+    counted = frozenset(("rx_packets", "tx_packets", "rx_bytes", "tx_bytes"))
+    queues = 1
 
     def __init__(self, name: str, type: str = "dummy") -> None:
         super().__init__(name, type, next(_next_mac))
@@ -75,12 +79,20 @@ class DummyNetdev(MemoryNetdev):
     def set_config(self, options: dict[str, str]) -> None:
         """`offload=true|false`; other options are ignored, as ovs-vswitchd's dummy ignores most."""
         self._offload = options.get("offload", "false") == "true"
-        self._options = dict(options)
+
+    def custom_stats(self) -> dict[str, int]:
+        """Two counters for tests, and those of the one queue each way."""
+        s = self._stats
+        return {
+            "rx_custom_packets_1": 0, "rx_custom_packets_2": 0,
+            "rx_q0_bytes": s.rx_bytes, "rx_q0_packets": s.rx_packets,
+            "tx_q0_bytes": s.tx_bytes, "tx_q0_packets": s.tx_packets,
+        }  # fmt: skip
 
 
 def find(name: str) -> DummyNetdev:
     """The open dummy `name`; NetdevError(ENODEV)."""
-    netdev = registry.netdev_from_name(name)
+    netdev = netdev_from_name(name)
     if not isinstance(netdev, DummyNetdev):
         raise NetdevError(errno.ENODEV, f"{name}: no such dummy netdev")
     return netdev
@@ -111,7 +123,7 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
             raise CommandError(str(e)) from None
 
     def dummies() -> list[DummyNetdev]:
-        return [netdev for netdev in registry.opened() if isinstance(netdev, DummyNetdev)]
+        return [netdev for netdev in opened() if isinstance(netdev, DummyNetdev)]
 
     def receive(args: list[str]) -> str:
         netdev = dummy(args[0])
@@ -176,7 +188,3 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
     commands.register("netdev-dummy/conn-state", "[netdev]", 0, 1, conn_state)
     commands.register("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, ip4addr)
     commands.register("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, ip6addr)
-
-
-registry.register("dummy", DummyNetdev)
-registry.register("dummy-internal", lambda name: DummyNetdev(name, "dummy-internal"))

@@ -199,7 +199,8 @@ _watch: LinkWatch | None = None
 
 
 def watch() -> LinkWatch:
-    """The process's one watch, opened at the first call. OSError where there is no rtnetlink."""
+    """The process's one watch over the kernel's interfaces, opened at the first call. OSError where there
+    is no rtnetlink."""
     global _watch
     if _watch is None:
         _watch = LinkWatch()

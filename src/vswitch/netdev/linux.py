@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from vswitch.netdev import ethtool, links, registry
+from vswitch.netdev import ethtool, links
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.packet_socket import interface_index, open_packet_socket
 from vswitch.netdev.provider import Netdev, NetdevError, NetdevStats
@@ -133,5 +133,3 @@ class LinuxNetdev(KernelNetdev):
         stats.tx_dropped += lost["tx_ring_full"] + lost["tx_refused"]
         return stats
 
-
-registry.register("system", LinuxNetdev)

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from itertools import count
 
-from vswitch.netdev import registry
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.memory import MemoryNetdev
 from vswitch.netdev.provider import NetdevError
+from vswitch.netdev.scope import scope
 
 _next_mac = count(0xAA55AA660000)
+
+
+def check_options(name: str, options: Mapping[str, str]) -> None:
+    """Whether a patch port's options make sense (ovs-vswitchd.conf.db(5), Interface: Patch Options).
+
+    NetdevError(EINVAL): `peer` is missing or the port itself, or there is another option.
+    """
+    peer = options.get("peer", "")
+    if not peer:
+        raise NetdevError(errno.EINVAL, f"{name}: patch type requires valid 'peer' argument")
+    if len(options) > 1:
+        raise NetdevError(errno.EINVAL, f"{name}: patch type takes only a 'peer' argument")
+    if peer == name:
+        raise NetdevError(errno.EINVAL, f"{name}: patch peer must not be self")
 
 
 class PatchNetdev(MemoryNetdev):
@@ -18,17 +33,11 @@ class PatchNetdev(MemoryNetdev):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "patch", next(_next_mac))
-        self._scope = registry.scope()
+        self._scope = scope()
 
     def set_config(self, options: dict[str, str]) -> None:
-        """`peer`, required: the other end's name. EINVAL: missing, itself, or another option."""
-        peer = options.get("peer", "")
-        if not peer:
-            raise NetdevError(errno.EINVAL, f"{self.name}: patch type requires valid 'peer' argument")
-        if len(options) > 1:
-            raise NetdevError(errno.EINVAL, f"{self.name}: patch type takes only a 'peer' argument")
-        if peer == self.name:
-            raise NetdevError(errno.EINVAL, f"{self.name}: patch peer must not be self")
+        """`peer`, required: the other end's name. EINVAL, as `check_options`."""
+        check_options(self.name, options)
         if self._options != options:
             self._options = dict(options)
             self._changed()
@@ -58,5 +67,3 @@ class PatchNetdev(MemoryNetdev):
             self.drop_tx("tx_peer_refused", len(frames) - sent)
         return sent
 
-
-registry.register("patch", PatchNetdev)

@@ -56,6 +56,10 @@ class Netdev(ABC):
     """Called when `change_seq` has changed; the datapath that has the device attached sets it."""
     gone: bool = False
     """Whether the device was deleted by somebody else. One made again by its name is another one."""
+    counted: frozenset[str] | None = None
+    """The members of `NetdevStats` that mean something; None for all."""
+    queues: int = 0
+    """Queues that OpenFlow shows although no QoS is set."""
 
     @abstractmethod
     def close(self) -> None:
@@ -112,6 +116,10 @@ class Netdev(ABC):
     @abstractmethod
     def stats(self) -> NetdevStats:
         """A snapshot of the counters."""
+
+    def custom_stats(self) -> dict[str, int]:
+        """Counters that only this type has, for controllers (OpenFlow 1.5.1, 7.3.5.6.1)."""
+        return {}
 
     @abstractmethod
     def change_seq(self) -> int:

@@ -3,55 +3,29 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import Any
 
+from vswitch.netdev.devices import KINDS
+from vswitch.netdev.kind import PortKind
 from vswitch.netdev.provider import Netdev, NetdevError
+from vswitch.netdev.scope import Scope, netdev_from_name, opened, scope
 
-Opener = Callable[[str], Netdev]
+__all__ = [
+    "DEFAULT_TYPE", "Scope", "enable_dummy", "kind", "netdev_close", "netdev_from_name", "netdev_open",
+    "open_type", "opened", "scope", "types",
+]  # fmt: skip
 
-_providers: dict[str, Opener] = {}
-
-
-class Scope:
-    """A world of devices and in-process datapaths of its own, so that two switches in memory
-    can each have a port "p1". `with scope:` makes it the current one; a process starts in one.
-    """
-
-    def __init__(self) -> None:
-        self.open: dict[str, tuple[Netdev, int]] = {}
-        self.dummy_instead: set[str] = set()
-        self.datapaths: dict[str, Any] = {}
-        """The userspace datapaths, by name; theirs to keep."""
-        self._outer: list[Scope] = []
-
-    def __enter__(self) -> Scope:
-        global _scope
-        self._outer.append(_scope)
-        _scope = self
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        global _scope
-        _scope = self._outer.pop()
+DEFAULT_TYPE = "system"
+"""What an empty Interface.type means."""
 
 
-_scope = Scope()
-
-
-def scope() -> Scope:
-    """The current scope."""
-    return _scope
-
-
-def register(type: str, opener: Opener) -> None:
-    """Make `type` known; `opener` opens a device of it by name or raises NetdevError."""
-    _providers[type] = opener
+def kind(type: str) -> PortKind:
+    """What there is to know of ports of `type`; of an unknown one, that it is as an ordinary device."""
+    return KINDS.get(type or DEFAULT_TYPE) or PortKind(type)
 
 
 def types() -> list[str]:
-    """The types that `netdev_open` knows."""
-    return sorted(_providers)
+    """The types that a port may have."""
+    return sorted(KINDS)
 
 
 def enable_dummy(override: str = "") -> None:
@@ -59,59 +33,51 @@ def enable_dummy(override: str = "") -> None:
 
     As `ovs-vswitchd --enable-dummy[=system|override]`.
     """
-    _scope.dummy_instead.clear()
+    instead = scope().dummy_instead
+    instead.clear()
     if override == "system":
-        _scope.dummy_instead.update(("system",))
+        instead.add("system")
     elif override == "override":
-        _scope.dummy_instead.update(t for t in _providers if t not in ("dummy", "dummy-internal", "patch"))
+        instead.update(kind.type for kind in KINDS.values() if kind.open and kind.dummy_may_replace)
 
 
 def open_type(type: str) -> str:
-    """The registered type that opens what the database calls `type`."""
-    type = type or "system"
-    return "dummy" if type in _scope.dummy_instead else type
+    """The type that opens what the database calls `type`."""
+    type = type or DEFAULT_TYPE
+    return "dummy" if type in scope().dummy_instead else type
 
 
-def netdev_open(name: str, type: str = "system") -> Netdev:
+def netdev_open(name: str, type: str = DEFAULT_TYPE) -> Netdev:
     """Open device `name`, or share it if it is open already.
 
     NetdevError: EAFNOSUPPORT for an unknown type, EEXIST if it is open as another type, else
     what the provider says (ENODEV, EPERM...). Every success wants one `netdev_close`.
     """
+    devices = scope().open
     type = open_type(type)
-    found = _scope.open.get(name)
+    found = devices.get(name)
     if found is not None and not found[0].gone:
         netdev, refs = found
         if netdev.type != type:
             raise NetdevError(errno.EEXIST, f"{name}: is open as type {netdev.type}, not {type}")
-        _scope.open[name] = (netdev, refs + 1)
+        devices[name] = (netdev, refs + 1)
         return netdev
-    opener = _providers.get(type)
+    opener = kind(type).open
     if opener is None:
         raise NetdevError(errno.EAFNOSUPPORT, f"{name}: could not create netdev of unknown type {type}")
     netdev = opener(name)
-    _scope.open[name] = (netdev, 1)
+    devices[name] = (netdev, 1)
     return netdev
 
 
 def netdev_close(netdev: Netdev) -> None:
     """Give back one opening; the last one closes the device."""
-    found = _scope.open.get(netdev.name)
+    devices = scope().open
+    found = devices.get(netdev.name)
     if found is None or found[0] is not netdev:
         netdev.close()
     elif found[1] > 1:
-        _scope.open[netdev.name] = (netdev, found[1] - 1)
+        devices[netdev.name] = (netdev, found[1] - 1)
     else:
-        del _scope.open[netdev.name]
+        del devices[netdev.name]
         netdev.close()
-
-
-def netdev_from_name(name: str) -> Netdev | None:
-    """The open device `name`, not opened once more."""
-    found = _scope.open.get(name)
-    return found[0] if found else None
-
-
-def opened() -> list[Netdev]:
-    """All open devices, by name."""
-    return [_scope.open[name][0] for name in sorted(_scope.open)]

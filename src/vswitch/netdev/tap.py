@@ -13,7 +13,6 @@ import struct
 
 from mypy_extensions import i64
 
-from vswitch.netdev import registry
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.links import stats_of
 from vswitch.netdev.linux import KernelNetdev
@@ -123,5 +122,3 @@ class TapNetdev(KernelNetdev):
             tx_dropped=refused, custom={"tx_refused": refused},
         )
 
-
-registry.register("tap", TapNetdev)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.dpif.types import DpifError
-from vswitch.netdev.dummy import DummyNetdev
 from vswitch.netdev.registry import netdev_from_name
 from vswitch.openflow.messages.port import RFC2819, UNKNOWN, CustomStat, PortStats
 from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 NAMES: Final = {
@@ -23,8 +20,6 @@ NAMES: Final = {
     "rx_frame_err": "rx_frame_errors", "rx_over_err": "rx_over_errors", "rx_crc_err": "rx_crc_errors",
 }  # fmt: skip
 """OpenFlow's name of each counter -> a device's."""
-TRAFFIC: Final = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")
-"""All that a dummy device, the local port's too, tells of itself."""
 UNKNOWN_TIME: Final = 0xFFFFFFFF
 N_RFC2819: Final = 21
 _UNTOLD: Final = RFC2819((UNKNOWN,) * N_RFC2819)
@@ -41,36 +36,29 @@ def port_stats(ofproto: OfprotoDpif, number: int) -> PortStats | None:
     except DpifError:
         return None
     seconds, rest = divmod(max(ofproto.now() - port.up.created, 0), 1000)
-    names = NAMES
-    custom: tuple[CustomStat, ...] = ()
-    if isinstance(netdev_from_name(port.name), DummyNetdev):
-        names = {name: name for name in TRAFFIC}
-        custom = _dummy_counters(counters)
-    known: dict[str, Any] = dict.fromkeys(NAMES, UNKNOWN)
-    known |= {told: counters.get(name, UNKNOWN) for told, name in names.items()}
+    netdev = netdev_from_name(port.name)
+    counted = netdev.counted if netdev is not None else None
+    known: dict[str, Any] = {
+        told: counters.get(name, UNKNOWN) if counted is None or name in counted else UNKNOWN
+        for told, name in NAMES.items()
+    }
+    own = netdev.custom_stats() if netdev is not None else {}
+    custom = tuple(CustomStat(name, value) for name, value in own.items())
     return PortStats(
         number, **known, duration_sec=seconds, duration_nsec=rest * 1_000_000, rfc2819=_UNTOLD,
         custom=custom,
     )
 
 
-def _dummy_counters(counters: Mapping[str, int]) -> tuple[CustomStat, ...]:
-    """What only dummy devices tell of: two counters for tests, and their one queue each way."""
-    told = {"rx_custom_packets_1": 0, "rx_custom_packets_2": 0}
-    for way in ("rx", "tx"):
-        for what in ("bytes", "packets"):
-            told[f"{way}_q0_{what}"] = counters.get(f"{way}_{what}", 0)
-    return tuple(CustomStat(name, value) for name, value in told.items())
-
-
 def queues(ofproto: OfprotoDpif, number: int) -> list[QueueConfig]:
-    """The queues of a port: a dummy device has one, other devices those of their QoS. As from Open vSwitch,
+    """The queues of a port: those that its device has anyway, else those of its QoS. As from Open vSwitch,
     without rates."""
     port = ofproto.ports.get(number)
     if port is None:
         return []
-    if isinstance(netdev_from_name(port.name), DummyNetdev):
-        return [QueueConfig(number, 0)]
+    netdev = netdev_from_name(port.name)
+    if netdev is not None and netdev.queues:
+        return [QueueConfig(number, queue) for queue in range(netdev.queues)]
     port_queues = ofproto.ofprotos.port_queues
     return [] if port_queues is None else [QueueConfig(number, queue) for queue in port_queues(port.name)]
 

@@ -18,7 +18,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.tags import TagSet, tag_deterministic, tag_random
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
-from vswitch.dpif.open import is_kernel
+from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.ofproto.ofproto import Ofproto
@@ -571,8 +571,7 @@ class Ofprotos:
             ofproto.controllers.close()
         self.poller.close()
         for backer in list(self.backers.values()):
-            # A datapath in this process ends with it.
-            backer.close(destroy=not is_kernel(backer.type))
+            backer.close(destroy=dpif_class(backer.type).ends_with_process)
         self.backers.clear()
 
     def run(self, now: int) -> bool:

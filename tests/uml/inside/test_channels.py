@@ -18,7 +18,7 @@ from vswitch.base.vlog import Destination, Level, Vlog, set_levels
 from vswitch.dpif.kernel import datapath, vport
 from vswitch.dpif.kernel.channels import N_CHANNELS, N_SKETCHES, channel_of
 from vswitch.dpif.kernel.provider import DpifKernel
-from vswitch.dpif.open import LoggedDpif
+from vswitch.dpif.logged import LoggedDpif
 from vswitch.dpif.provider import PORT_NONE, RECV_BATCH
 from vswitch.dpif.types import DpifError
 

@@ -19,8 +19,9 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Destination, Level, set_levels
 from vswitch.dpif.actions import Ct, Output, Recirc, Userspace
 from vswitch.dpif.kernel import datapath
-from vswitch.dpif.kernel.provider import DpifKernel, list_datapaths
-from vswitch.dpif.open import LoggedDpif, dpif_create_and_open, dpif_open
+from vswitch.dpif.kernel.provider import DpifKernel
+from vswitch.dpif.logged import LoggedDpif
+from vswitch.dpif.open import dpif_create_and_open, dpif_open, enumerate_datapaths
 from vswitch.dpif.probe import probe
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import CtLimit, DpifError, FlowDel, FlowPut, Op, PutFlags
@@ -61,13 +62,13 @@ def test_the_datapath_is_made_reused_and_destroyed(lab: KernelLab) -> None:
     first = lab.open()
     again = dpif_create_and_open("lab", "system", lab.clock)
     assert provider(first).dp_ifindex == provider(again).dp_ifindex
-    assert list_datapaths() == ["lab"]
+    assert enumerate_datapaths("system") == ["lab"]
     assert run("ovs-dpctl dump-dps").split() == ["system@lab"]
     again.destroy()
     with pytest.raises(DpifError) as e:
         first.stats()
     assert e.value.errno == errno.ENODEV
-    assert list_datapaths() == []
+    assert enumerate_datapaths("system") == []
     first.close()
     again.close()
     again.close()
@@ -194,7 +195,7 @@ def test_what_the_kernel_refuses_names_operation_object_and_errno(lab: KernelLab
 def test_operations_are_logged_as_the_real_switch_does(
     lab: KernelLab, dpif: Dpif, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vswitch.dpif.open.error_rl", RateLimit(60, 5))
+    monkeypatch.setattr("vswitch.dpif.logged.error_rl", RateLimit(60, 5))
     set_levels("dpif", Destination.CONSOLE, Level.DBG)
     try:
         _, port = lab.attach(dpif)

@@ -68,7 +68,10 @@ T = TypeVar("T")
 
 
 class DpifKernel(Dpif):
-    """An open datapath of the kernel. Made by `open_datapath`."""
+    """An open datapath of the kernel, made if it is absent and `create`; else DpifError(ENODEV).
+
+    DpifError(EOPNOTSUPP) says so where the kernel has no openvswitch datapath.
+    """
 
     type = "system"
 
@@ -525,26 +528,3 @@ class DpifKernel(Dpif):
 
     def cached(self) -> dict[str, int]:
         return {"channels": len(self.channels.pids()), "ports": len(self._names)}
-
-
-def open_datapath(name: str, clock: Clock, create: bool) -> DpifKernel:
-    """Open datapath `name` of the kernel, made if absent and `create`; else ENODEV.
-
-    DpifError(EOPNOTSUPP) says so where the kernel has no openvswitch datapath.
-    """
-    return DpifKernel(name, clock, create)
-
-
-def list_datapaths() -> list[str]:
-    """The names of all the kernel's datapaths in this network namespace. DpifError."""
-    families = lookup_families("system")
-    try:
-        sock = NlSocket(NETLINK_GENERIC)
-    except OSError as e:
-        raise DpifError(e.errno or errno.EIO, "enumerate", "system") from e
-    try:
-        return sorted(info.name for info in datapath.dump(sock, families.datapath))
-    except NlError as e:
-        raise DpifError(e.errno or errno.EIO, "enumerate", "system", e.detail) from e
-    finally:
-        sock.close()

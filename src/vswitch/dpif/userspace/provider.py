@@ -11,15 +11,13 @@ import errno
 import hashlib
 import os
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from vswitch.base.clock import Clock
 from vswitch.dpif.key_mask import expressible
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
 from vswitch.dpif.provider import PORT_NONE, Dpif
 from vswitch.dpif.types import (
-    CtEntry,
-    CtLimit,
     DpifError,
     DpifFlow,
     DpifPort,
@@ -44,10 +42,10 @@ from vswitch.dpif.userspace.meter import Meter
 from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.upcalls import QUEUE_LIMIT, UpcallQueues
 from vswitch.flow.flow import Flow
-from vswitch.netdev.devices import watch
 from vswitch.netdev.frame import Frame
+from vswitch.netdev.links import LinkWatch, watch
 from vswitch.netdev.provider import Netdev, NetdevError
-from vswitch.netdev.registry import netdev_close, netdev_open, scope
+from vswitch.netdev.registry import DEFAULT_TYPE, netdev_close, netdev_open, scope
 
 BATCH = 32
 """Frames taken from a device at a time."""
@@ -63,8 +61,13 @@ RANK_INTERVAL = 1000
 
 CREATE, MODIFY, ZERO_STATS = int(PutFlags.CREATE), int(PutFlags.MODIFY), int(PutFlags.ZERO_STATS)
 
-NETDEV_TYPES = {"": "system", "internal": "tap"}
-"""What a port type is opened as, if by another name."""
+
+def port_open_type(type: str, dummy: bool) -> str:
+    """The type of the device that a port of `type` is, in a datapath whose internal ports are dummies or
+    taps."""
+    if type == "internal":
+        return "dummy-internal" if dummy else "tap"
+    return type or DEFAULT_TYPE
 
 
 class Datapath:
@@ -92,7 +95,7 @@ class Datapath:
         """Ports whose devices somebody else deleted: `run` takes them out."""
         self.awaited: set[str] = set()
         """Names of such ports. When a device of the name appears, `port_poll` tells."""
-        self.links = watch()
+        self.links = _watch()
         if self.links is not None:
             self.epoll.register(self.links.fileno(), select.EPOLLIN)
 
@@ -175,6 +178,14 @@ class Datapath:
             self.awaited.discard(name)
             self.links.give_up(name, self)
         self.note_change(name)
+
+
+def _watch() -> LinkWatch | None:
+    """The watch over the kernel's interfaces; None where there is no rtnetlink."""
+    try:
+        return watch()
+    except OSError:
+        return None
 
 
 def _datapaths() -> dict[str, Datapath]:
@@ -317,18 +328,15 @@ class UserspaceDpif(Dpif):
             number = self._free_port(name)
             if number < 0:
                 raise self._error(errno.EFBIG, "port add", name)
-        opened_as = NETDEV_TYPES.get(type, type)
-        if dp.dummy and type == "internal":
-            opened_as = "dummy-internal"
         try:
             with dp.scope:
-                netdev = netdev_open(name, opened_as)
+                netdev = netdev_open(name, port_open_type(type, dp.dummy))
         except NetdevError as e:
             raise self._error(e.errno or errno.EIO, "port add", name, e.strerror or "") from e
         try:
             if options:
                 netdev.set_config(options)
-            dp.attach(number, name, type or "system", netdev)
+            dp.attach(number, name, type or DEFAULT_TYPE, netdev)
         except OSError as e:
             with dp.scope:
                 netdev_close(netdev)
@@ -553,25 +561,6 @@ class UserspaceDpif(Dpif):
         stats = self._meter(meter_id, "meter del").stats()
         del self._core.meters[meter_id]
         return stats
-
-    # This datapath tracks no connections.
-
-    def ct_dump(self, zone: int | None = None) -> Iterator[CtEntry]:
-        raise self._error(errno.EOPNOTSUPP, "ct dump")
-
-    def ct_flush(
-        self, zone: int | None = None, wanted: Callable[[CtEntry], bool] | None = None
-    ) -> None:
-        raise self._error(errno.EOPNOTSUPP, "ct flush")
-
-    def ct_set_limits(self, limits: Sequence[CtLimit]) -> None:
-        raise self._error(errno.EOPNOTSUPP, "ct set limits")
-
-    def ct_get_limits(self, zones: Sequence[int]) -> list[CtLimit]:
-        raise self._error(errno.EOPNOTSUPP, "ct get limits")
-
-    def ct_del_limits(self, zones: Sequence[int]) -> None:
-        raise self._error(errno.EOPNOTSUPP, "ct del limits")
 
     def cached(self) -> dict[str, int]:
         core = self._core

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vswitch.dpif.odp_text import format_actions, format_dpif_flow
 from vswitch.dpif.types import DpifFlow
 from vswitch.flow.match import Match
-from vswitch.netdev.registry import netdev_from_name
+from vswitch.netdev.registry import kind, netdev_from_name
 from vswitch.ofproto_dpif.facets.facet import PATH_NAMES
 from vswitch.ofproto_dpif.ports.bundle import ODPP_NONE, OfportDpif
 from vswitch.ofproto_dpif.ports.ports import peer_name
@@ -40,7 +40,7 @@ def backer(b: Backer) -> str:
 def _port(port: OfportDpif) -> str:
     odp = "none" if port.odp_port == ODPP_NONE else str(port.odp_port)
     text = f"{port.name} {port.ofp_port}/{odp}: ({_device_type(port.name, port.type)}"
-    if port.type == "patch":
+    if kind(port.type).peered:
         return f"{text}: peer={peer_name(port)})"
     netdev = netdev_from_name(port.name)
     config = netdev.config() if netdev is not None else {}

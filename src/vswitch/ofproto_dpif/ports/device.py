@@ -1,7 +1,7 @@
 """What a port's device says of itself: address, MTU, flags, link.
 
 The userspace datapath has the device open, and it is asked. The kernel datapath's devices are
-the kernel's; rtnetlink(7) tells of them. A patch port has no device and is always up.
+the kernel's; rtnetlink(7) tells of them. A port without a device (a patch port) is always up.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 
 from vswitch.netdev import links
-from vswitch.netdev.registry import netdev_from_name
+from vswitch.netdev.registry import kind, netdev_from_name
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class DeviceInfo:
 
 
 def device_info(name: str, type: str) -> DeviceInfo:
-    """The state of device `name`; the defaults for a patch port or a device that is gone."""
-    if type == "patch":
+    """The state of device `name`; the defaults for a port without one, or one that is gone."""
+    if not kind(type).has_device:
         return DeviceInfo()
     netdev = netdev_from_name(name)
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import DpifError, DpifPort
+from vswitch.netdev.registry import kind
 from vswitch.ofproto.ports import OfPort, describe
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports import splinters
@@ -69,7 +70,7 @@ def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: in
             raise PortError(errno.EFBIG, f"{ofproto.name}: no free OpenFlow port number for {name}")
         number = allocated
     odp_port = ODPP_NONE
-    if type != "patch":
+    if kind(type).in_datapath:
         try:
             odp_port = _attach(ofproto, name, type or "system", options)
         except OSError:
@@ -162,9 +163,9 @@ def update_peers(ofproto: OfprotoDpif) -> None:
         port.name: port
         for bridge in ofproto.backer.ofprotos.values()
         for port in bridge.ports.values()
-        if port.type == "patch"
+        if kind(port.type).peered
     }
-    patches.update({p.name: p for p in ofproto.ports.values() if p.type == "patch"})
+    patches.update({p.name: p for p in ofproto.ports.values() if kind(p.type).peered})
     for port in patches.values():
         peer = patches.get(peer_name(port))
         port.peer = peer if peer is not None and peer is not port and peer_name(peer) == port.name else None
@@ -189,7 +190,7 @@ def set_config(ofproto: OfprotoDpif, port: OfportDpif, config: int) -> None:
     changed = port.config ^ config
     if not changed:
         return
-    if changed & OFPPC_PORT_DOWN and port.type != "patch":
+    if changed & OFPPC_PORT_DOWN and kind(port.type).has_device:
         set_up(port.name, not config & OFPPC_PORT_DOWN)
     port.config = config
     if port.up is not None:
@@ -270,7 +271,7 @@ def ports_polled(ofproto: OfprotoDpif, names: set[str] | None) -> None:
         return
     present: dict[str, DpifPort] = {port.name: port for port in ofproto.backer.dpif.port_dump()}
     for name, spec in list(wanted.items()):
-        if spec.type == "patch":
+        if not kind(spec.type).in_datapath:
             continue
         port = ofproto.ports_by_name.get(name)
         there = present.get(name)

@@ -1,0 +1,324 @@
+"""`LoggedDpif`: a provider's datapath with every operation counted and logged.
+
+Messages have Open vSwitch's shape ("system@ovs-system: failed to put[create] (File
+exists) ..."); success is logged at debug, failure rate-limited at warning with its errno's text.
+"""
+
+from __future__ import annotations
+
+import errno as errnos
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from vswitch.base import coverage
+from vswitch.base.clock import Clock
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Level, Vlog
+from vswitch.dpif.odp_text import format_actions, format_flow, format_key
+from vswitch.dpif.provider import Dpif
+from vswitch.dpif.types import (
+    CtEntry,
+    CtLimit,
+    DpifError,
+    DpifFlow,
+    DpifPort,
+    DpifStats,
+    Execute,
+    FlowDel,
+    FlowGet,
+    FlowPut,
+    MeterConfig,
+    MeterFeatures,
+    MeterStats,
+    Op,
+    PutFlags,
+    Upcall,
+)
+
+log = Vlog("dpif")
+error_rl = RateLimit(60, 5)
+T = TypeVar("T")
+
+destroy_counter = coverage.counter("dpif_destroy")
+port_add_counter = coverage.counter("dpif_port_add")
+port_del_counter = coverage.counter("dpif_port_del")
+flow_flush_counter = coverage.counter("dpif_flow_flush")
+flow_put_counter = coverage.counter("dpif_flow_put")
+flow_del_counter = coverage.counter("dpif_flow_del")
+flow_get_counter = coverage.counter("dpif_flow_get")
+execute_counter = coverage.counter("dpif_execute")
+purge_counter = coverage.counter("dpif_purge")
+meter_set_counter = coverage.counter("dpif_meter_set")
+meter_get_counter = coverage.counter("dpif_meter_get")
+meter_del_counter = coverage.counter("dpif_meter_del")
+
+
+def log_operation(dpif: LoggedDpif, operation: str, error: DpifError | None, quiet: bool = False) -> None:
+    """Log that `operation` succeeded (debug) or failed (warning; debug if `quiet`)."""
+    if error is None:
+        log.dbg("%s: %s success", dpif.full_name, operation)
+    elif quiet:
+        log.dbg("%s: %s failed (%s)", dpif.full_name, operation, _why(error))
+    else:
+        text = _why(error)
+        log.warn_rl(error_rl, dpif.clock.now(), "%s: %s failed (%s)", dpif.full_name, operation, text)
+
+
+def _why(error: DpifError) -> str:
+    text = os.strerror(error.errno or 0)
+    return f"{text}: {error.detail}" if error.detail else text
+
+
+class LoggedDpif(Dpif):
+    """A provider's datapath, with every operation counted and logged."""
+
+    def __init__(self, provider: Dpif, clock: Clock) -> None:
+        self.provider = provider
+        self.clock = clock
+        self.type = provider.type
+        self.name = provider.name
+        self.full_name = f"{self.type}@{self.name}"
+
+    def _do(self, operation: str, fn: Callable[..., T], *args: object, quiet: tuple[int, ...] = ()) -> T:
+        """`fn(*args)`, logged; errnos in `quiet` are an answer rather than a failure."""
+        try:
+            result = fn(*args)
+        except DpifError as e:
+            log_operation(self, operation, e, e.errno in quiet)
+            raise
+        if log.enabled(Level.DBG):
+            log_operation(self, operation, None)
+        return result
+
+    # The datapath as a whole.
+
+    def close(self) -> None:
+        self.provider.close()
+
+    def destroy(self) -> None:
+        destroy_counter.inc()
+        self._do("delete", self.provider.destroy)
+
+    def run(self) -> bool:
+        return self.provider.run()
+
+    def run_fds(self) -> list[int]:
+        return self.provider.run_fds()
+
+    def stats(self) -> DpifStats:
+        return self._do("get_stats", self.provider.stats)
+
+    # Ports.
+
+    def port_add(
+        self, name: str, type: str, port_no: int | None = None, options: dict[str, str] | None = None
+    ) -> int:
+        port_add_counter.inc()
+        try:
+            number = self.provider.port_add(name, type, port_no, options)
+        except DpifError as e:
+            now = self.clock.now()
+            log.warn_rl(error_rl, now, "%s: failed to add %s as port: %s", self.full_name, name, _why(e))
+            raise
+        log.dbg("%s: added %s as port %d", self.full_name, name, number)
+        return number
+
+    def port_del(self, port_no: int) -> None:
+        port_del_counter.inc()
+        self._do(f"port_del({port_no})", self.provider.port_del, port_no)
+
+    def port_query_by_number(self, port_no: int) -> DpifPort:
+        operation = f"port_query_by_number({port_no})"
+        return self._do(operation, self.provider.port_query_by_number, port_no, quiet=(errnos.ENODEV,))
+
+    def port_query_by_name(self, name: str) -> DpifPort:
+        operation = f"port_query_by_name({name})"
+        return self._do(operation, self.provider.port_query_by_name, name, quiet=(errnos.ENODEV,))
+
+    def port_dump(self) -> list[DpifPort]:
+        return self._do("port_dump", self.provider.port_dump)
+
+    def port_poll(self) -> set[str] | None:
+        return self.provider.port_poll()
+
+    def port_poll_fd(self) -> int:
+        return self.provider.port_poll_fd()
+
+    def get_max_ports(self) -> int:
+        return self.provider.get_max_ports()
+
+    def port_get_pid(self, port_no: int) -> int:
+        return self.provider.port_get_pid(port_no)
+
+    def port_stats(self, port_no: int) -> dict[str, int]:
+        return self._do(f"port_stats({port_no})", self.provider.port_stats, port_no, quiet=(errnos.ENODEV,))
+
+    # Flows.
+
+    def flow_flush(self) -> None:
+        flow_flush_counter.inc()
+        self._do("flow_flush", self.provider.flow_flush)
+
+    def flow_dump(self) -> Iterator[DpifFlow]:
+        try:
+            yield from self.provider.flow_dump()
+        except DpifError as e:
+            log_operation(self, "flow_dump", e)
+            raise
+        if log.enabled(Level.DBG):
+            log_operation(self, "flow_dump", None)
+
+    def operate(self, ops: Sequence[Op]) -> None:
+        self.provider.operate(ops)
+        debug = log.enabled(Level.DBG)
+        puts = executes = 0
+        for op in ops:
+            kind = type(op)
+            if kind is FlowPut:
+                puts += 1
+            elif kind is Execute:
+                executes += 1
+            elif kind is FlowDel:
+                flow_del_counter.inc()
+            else:
+                flow_get_counter.inc()
+            if op.error or debug:
+                self._log_op(op)
+        flow_put_counter.inc(puts)
+        execute_counter.inc(executes)
+
+    def _log_op(self, op: Op) -> None:
+        level = _level_of(op)
+        if log.enabled(level):
+            if level == Level.DBG:
+                log.dbg("%s", describe(self.full_name, op))
+            elif error_rl.allow(self.clock.now()):
+                log.warn("%s", describe(self.full_name, op))
+
+    # Upcalls.
+
+    def recv_set(self, enable: bool) -> None:
+        self._do("recv_set", self.provider.recv_set, enable)
+
+    def recv_purge(self) -> None:
+        purge_counter.inc()
+        self._do("recv_purge", self.provider.recv_purge)
+
+    def recv(self, max_upcalls: int) -> list[Upcall]:
+        upcalls = self.provider.recv(max_upcalls)
+        if upcalls and log.enabled(Level.DBG):
+            for upcall in upcalls:
+                kind, key = upcall.type.name.lower(), format_key(upcall.key)
+                log.dbg("%s: %s upcall:\n%s", self.full_name, kind, key)
+        return upcalls
+
+    def recv_fd(self) -> int:
+        return self.provider.recv_fd()
+
+    # Extras.
+
+    def queue_to_priority(self, queue_id: int) -> int:
+        return self.provider.queue_to_priority(queue_id)
+
+    def cache_sizes(self) -> dict[str, int]:
+        return self._do("cache_get_size", self.provider.cache_sizes)
+
+    def cache_set_size(self, name: str, size: int) -> None:
+        self._do(f"cache_set_size({name})", self.provider.cache_set_size, name, size)
+
+    def meter_features(self) -> MeterFeatures:
+        return self._do("meter_get_features", self.provider.meter_features)
+
+    def meter_set(self, meter_id: int, config: MeterConfig) -> None:
+        meter_set_counter.inc()
+        self._do(f"meter_set({meter_id})", self.provider.meter_set, meter_id, config)
+
+    def meter_get(self, meter_id: int) -> MeterStats:
+        meter_get_counter.inc()
+        return self._do(
+            f"meter_get({meter_id})", self.provider.meter_get, meter_id, quiet=(errnos.ENOENT,)
+        )
+
+    def meter_del(self, meter_id: int) -> MeterStats:
+        meter_del_counter.inc()
+        return self._do(
+            f"meter_del({meter_id})", self.provider.meter_del, meter_id, quiet=(errnos.ENOENT,)
+        )
+
+    def ct_dump(self, zone: int | None = None) -> Iterator[CtEntry]:
+        return self._do("ct_dump", self.provider.ct_dump, zone)
+
+    def ct_flush(
+        self, zone: int | None = None, wanted: Callable[[CtEntry], bool] | None = None
+    ) -> None:
+        operation = "ct_flush" if zone is None else f"ct_flush(zone={zone})"
+        self._do(operation, self.provider.ct_flush, zone, wanted)
+
+    def ct_set_limits(self, limits: Sequence[CtLimit]) -> None:
+        self._do("ct_set_limits", self.provider.ct_set_limits, limits)
+
+    def ct_get_limits(self, zones: Sequence[int]) -> list[CtLimit]:
+        return self._do("ct_get_limits", self.provider.ct_get_limits, zones)
+
+    def ct_del_limits(self, zones: Sequence[int]) -> None:
+        self._do("ct_del_limits", self.provider.ct_del_limits, zones)
+
+    # Introspection.
+
+    def show_channels(self) -> str:
+        return self.provider.show_channels()
+
+    def cached(self) -> dict[str, int]:
+        return self.provider.cached()
+
+
+def _level_of(op: Op) -> Level:
+    """How loudly an operation's outcome is told.
+
+    A probe's failure is an answer. EEXIST happens where misses of one batch overlap once their
+    wildcards apply; ENOENT where a flow went away by itself.
+    """
+    if not op.error:
+        return Level.DBG
+    if isinstance(op, FlowPut):
+        expected = op.error == errnos.EEXIST or bool(op.flags & PutFlags.PROBE)
+    elif isinstance(op, Execute):
+        expected = op.probe
+    else:
+        expected = op.error == errnos.ENOENT
+    return Level.DBG if expected else Level.WARN
+
+
+def _operation(op: Op) -> str:
+    if isinstance(op, FlowPut):
+        flags = ((PutFlags.CREATE, "create"), (PutFlags.MODIFY, "modify"), (PutFlags.ZERO_STATS, "zero"))
+        return "put" + "".join(f"[{name}]" for flag, name in flags if op.flags & flag)
+    return {FlowDel: "flow_del", FlowGet: "flow_get"}.get(type(op), "execute")
+
+
+def describe(dp: str, op: Op) -> str:
+    """One line about an operation that `operate` carried out on datapath `dp`."""
+    why = os.strerror(op.error) if op.error else ""
+    if op.detail:
+        why += f": {op.detail}"
+    if isinstance(op, Execute):
+        said = f"failed to execute {format_actions(op.actions)} ({why})" if op.error else (
+            f"execute {format_actions(op.actions)}"
+        )
+        return (
+            f"{dp}: {said} on packet {op.packet.hex()} with metadata {format_key(op.key)} mtu {op.mtu}"
+        )
+    words = [f"{dp}:", "failed to", _operation(op), f"({why})"] if op.error else [f"{dp}:", _operation(op)]
+    if isinstance(op, FlowPut | FlowDel | FlowGet) and op.ufid:
+        words.append(f"ufid:{_uuid(op.ufid)}")
+    if isinstance(op, FlowPut):
+        words.append(f"{format_flow(op.key, op.mask)}, actions:{format_actions(op.actions)}")
+    elif isinstance(op, FlowDel | FlowGet):
+        words.append(format_key(op.key))
+    return " ".join(words)
+
+
+def _uuid(ufid: bytes) -> str:
+    text = ufid.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

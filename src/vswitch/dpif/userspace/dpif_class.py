@@ -1,0 +1,54 @@
+"""The "netdev" type of datapaths, and dummies of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vswitch.base.clock import Clock
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.provider import Dpif, DpifClass
+from vswitch.dpif.userspace.provider import UserspaceDpif, enumerate_names, port_open_type
+from vswitch.netdev import registry, tap
+
+log = Vlog("dpif")
+
+
+class UserspaceClass(DpifClass):
+    """Datapaths of this process over devices of the host; internal ports are taps."""
+
+    type = "netdev"
+    dump_title = "flow-dump from the main thread:"
+
+    def open(self, name: str, clock: Clock, create: bool) -> Dpif:
+        no_taps = registry.open_type("tap") == "tap" and not tap.usable()
+        if no_taps:
+            device = tap.TUN_DEVICE
+            log.warn("netdev@%s: can't open %s: internal ports are inside the switch only", name, device)
+        return UserspaceDpif(name, clock, create, dummy=no_taps)
+
+    def enumerate(self) -> list[str]:
+        return enumerate_names(self.type)
+
+    def port_open_type(self, type: str) -> str:
+        return port_open_type(type, False)
+
+
+class DummyClass(DpifClass):
+    """Datapaths of this process with dummies in them, called `type`; for tests of the switch above."""
+
+    dump_title = UserspaceClass.dump_title
+
+    def __init__(self, type: str) -> None:
+        self.type = type
+
+    def open(self, name: str, clock: Clock, create: bool) -> Dpif:
+        return UserspaceDpif(name, clock, create, dummy=True, type=self.type, number_by_name=True)
+
+    def enumerate(self) -> list[str]:
+        return enumerate_names(self.type)
+
+    def port_open_type(self, type: str) -> str:
+        return port_open_type(type, True)
+
+
+CLASS: Final = UserspaceClass()
