@@ -13,9 +13,9 @@ from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.netdev import dummy, registry
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
 from vswitch.ofproto_dpif.ports import splinters
-from vswitch.ofproto_dpif.ports.bundle import ODPP_NONE
 from vswitch.ofproto_dpif.ports.configure import BundleSettings, MirrorSettings, SettingsError
 from vswitch.ofproto_dpif.ports.ports import PortError
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 
 MakeLab = Callable[..., Lab]
 

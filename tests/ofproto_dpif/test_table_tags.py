@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vswitch.base.tags import intersects
 from vswitch.flow.flow import Flow
-from vswitch.ofproto_dpif.facets.table_dpif import TableDpif
+from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 
 
 def nw_dst(value: int) -> Flow:

@@ -151,7 +151,7 @@ def stale(made: Lab) -> list[str]:
         if backer.revalidate_set.intersects(facet.tags):
             continue
         flow = facet.flow()
-        out = xlate(XlateIn(facet.ofproto, flow, now=made.clock.now(), side_effects=False))
+        out = xlate(XlateIn(facet.bridge, flow, now=made.clock.now(), side_effects=False))
         if out.actions != facet.actions or out.slow != facet.slow:
             wrong.append(f"{flow}: {facet.actions} should be {out.actions}")
         elif not facet.group.mask.covers(out.wc):

@@ -101,10 +101,10 @@ def test_a_recirculated_packet_goes_on_where_it_was(lab: MakeLab) -> None:
     assert made.received() == {"p2": 1}
     made.seconds(1)
     assert made.rule().n_packets == 2
-    assert len(made.backer.recirc_ids) == 1
+    assert len(made.backer.dp.recirc_ids) == 1
     made.seconds(7)
     assert made.facets() == []
-    assert len(made.backer.recirc_ids) == 0
+    assert len(made.backer.dp.recirc_ids) == 0
 
 
 def test_a_cookie_that_is_none_of_ours_is_counted(lab: MakeLab) -> None:
@@ -126,7 +126,7 @@ def test_slow_path_flows_carry_and_count_their_reason(lab: MakeLab) -> None:
     (action,) = flow.actions
     assert isinstance(action, Userspace)
     assert decode(action.userdata) == SlowPathCookie(1 << 5)
-    assert action.pid == made.backer.port_pid(made.bridge.ports[1].odp_port)
+    assert action.pid == made.backer.dp.port_pid(made.bridge.ports[1].odp_port)
     assert (happened["upcall_miss"], happened["upcall_slow_path"]) == (1, 1)
     assert (happened["slow_path_action"], happened["slow_path_match"]) == (2, 0)
     assert "slow_path(action)" in made.ask("dpctl/dump-flows")

@@ -1,28 +1,27 @@
-"""Bridges without a datapath: just what translation reads, so that it can be tested alone."""
+"""Bridges without a datapath: just what translation sees, so that it can be tested alone."""
 
 from __future__ import annotations
 
+from vswitch.base.tags import TagSet
 from vswitch.dpif.odp_text import format_actions
 from vswitch.dpif.probe import Support
-from vswitch.flow.flow import Flow
-from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.text import format_megaflow
-from vswitch.l2.mac_learning import MacLearning
 from vswitch.ofproto.group_refs import ActionRefs
 from vswitch.ofproto.groups import Groups
-from vswitch.ofproto.meters import Meters
+from vswitch.ofproto.meters import MeterCounts, MeterLimits, Meters
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import Tables
 from vswitch.ofproto.tlv import TlvTable
 from vswitch.ofproto_dpif.commands.trace import TraceRequest, run, shown_mask
 from vswitch.ofproto_dpif.ports import mirror as mirror_ops
-from vswitch.ofproto_dpif.ports.bundle import Bundle, OfportDpif
-from vswitch.ofproto_dpif.ports.mirror import MAX_MIRRORS, Mirror
-from vswitch.ofproto_dpif.xlate.recirc import RecircIds
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XBridge, XBundle, XDatapath, XMirror, XPort
+from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import XlateIn, XlateOut
+from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.flow_text import parse_flow
+from vswitch.openflow.messages.meter import MeterConfig
 
 ALL = Support(
     masked_set=True, ufid=True, trunc=True, clone=True, sample_nesting=10, ct_clear=True, max_hash_alg=1,
@@ -31,24 +30,46 @@ ALL = Support(
 """A datapath that can do everything."""
 
 
-class FakeDpif:
-    """The one question that translation asks of a dpif."""
+class Questions:
+    """A datapath that answers: its upcalls all go to pid 0, a queue is its own priority."""
 
-    def queue_to_priority(self, queue: int) -> int:
-        return queue
-
-
-class FakeBacker:
-    """The datapath that the bridges share."""
-
-    def __init__(self, support: Support = ALL) -> None:
-        self.support = support
-        self.recirc_ids = RecircIds()
-        self.dpif = FakeDpif()
-        self.ofprotos: dict[str, Bridge] = {}
-
-    def port_pid(self, odp_port: int) -> int:
+    def port_get_pid(self, port_no: int) -> int:
         return 0
+
+    def queue_to_priority(self, queue_id: int) -> int:
+        return queue_id
+
+
+def datapath(support: Support) -> XDatapath:
+    """A datapath that can do what `support` says."""
+    dp = XDatapath(Questions())
+    dp.support = support
+    return dp
+
+
+class Nothing:
+    """What changes a bridge, and hears of its changes, where nothing changes."""
+
+    def flow_mod(self, flow_mod: FlowMod) -> object:
+        raise AssertionError("translation changed a flow table")
+
+    def group_changed(self, group_id: int) -> None:
+        raise AssertionError("translation changed a group")
+
+    def meter_limits(self) -> MeterLimits:
+        raise AssertionError("there are no meters")
+
+    def meter_set(self, number: int | None, config: MeterConfig) -> int:
+        raise AssertionError("there are no meters")
+
+    def meter_get(self, number: int) -> MeterCounts:
+        raise AssertionError("there are no meters")
+
+    def meter_del(self, number: int) -> None:
+        raise AssertionError("there are no meters")
+
+    def meter_changed(self, meter_id: int) -> None:
+        raise AssertionError("there are no meters")
 
 
 class Bridge:
@@ -56,46 +77,31 @@ class Bridge:
     the local port's is 100."""
 
     def __init__(self, name: str = "br0", ports: tuple[int, ...] = (1, 2, 3, 4),
-                 backer: FakeBacker | None = None) -> None:
-        self.name = name
-        self.backer = backer or FakeBacker()
-        self.backer.ofprotos[name] = self
-        self.ports: dict[int, OfportDpif] = {}
-        self.bundles: dict[object, Bundle] = {}
-        self.tables = Tables()
+                 dp: XDatapath | None = None) -> None:
+        if dp is None:
+            dp = datapath(ALL)
+        tables = Tables()
         refs = ActionRefs()
-        self.tables.listeners.append(refs)
-        self.groups = Groups(self.tables, refs, self)
-        self.meters = Meters(self.tables, refs, self)  # type: ignore[arg-type]
-        self.mirrors: list[Mirror | None] = [None] * MAX_MIRRORS
-        self.has_mirrors = False
-        self.mac_learning = MacLearning()
-        self.tlv = TlvTable()
-        self.frag_handling = "normal"
-        self.forward_bpdu = False
-        self.wants_packet_in_on_miss = False
-        self.miss_tag = 0
-        self.has_in_band = False
-        self.ipfix = None
-        self.vlandev_map: dict[int, tuple[int, int]] = {}
-        self.realdev_vid_map: dict[tuple[int, int], int] = {}
-        self.no_packet_in_rule = Rule(Match(), 0)
-        self.miss_rule = Rule(Match(), 0)
-        self.drop_frags_rule = Rule(Match(), 0)
-        for rule in (self.no_packet_in_rule, self.miss_rule, self.drop_frags_rule):
-            rule.hidden = True
+        tables.listeners.append(refs)
+        nothing = Nothing()
+        self.x = XBridge(
+            name, dp, tables, Groups(tables, refs, nothing), Meters(tables, refs, nothing), TlvTable(),
+            nothing, [TableDpif(i) for i in range(len(tables))], 1, TagSet(),
+        )  # fmt: skip
+        dp.bridges[name] = self.x
         self.add_port(0xFFFE, name, 100)
         for n in ports:
             self.add_port(n, f"p{n}", n)
 
-    def add_port(self, ofp_port: int, name: str, odp_port: int) -> OfportDpif:
+    def add_port(self, ofp_port: int, name: str, odp_port: int) -> XPort:
         """A port with a bundle of its own, a trunk."""
-        port = OfportDpif(None, self, name, ofp_port, odp_port)  # type: ignore[arg-type]
-        bundle = Bundle(self, name)  # type: ignore[arg-type]
+        port = XPort(self.x, name, ofp_port, odp_port)
+        bundle = XBundle(name)
+        bundle.aux = name
         bundle.ports.append(port)
         port.bundle = bundle
-        self.ports[ofp_port] = port
-        self.bundles[name] = bundle
+        self.x.ports[ofp_port] = port
+        self.x.bundles[name] = bundle
         return port
 
     def add_flows(self, *flows: str) -> Bridge:
@@ -103,18 +109,20 @@ class Bridge:
         for text in flows:
             fm = parse_flow(text)
             table_id = 0 if fm.table_id == 255 else fm.table_id
-            self.tables[table_id].cls.insert(Rule(fm.match, fm.priority, table_id, fm.actions, fm.new_cookie))
+            self.x.tables[table_id].cls.insert(
+                Rule(fm.match, fm.priority, table_id, fm.actions, fm.new_cookie)
+            )
         return self
 
     def learn(self, mac: int, vlan: int, port: str) -> None:
         """`mac` was seen on the port's bundle."""
-        self.mac_learning.learn(mac, vlan, self.bundles[port], 0)
+        self.x.mac_learning.learn(mac, vlan, self.x.bundles[port], 0)
 
     def xlate(self, flow: str, packet: bytes | None = None) -> XlateOut:
         """Translate a packet that looks like `flow`, or that comes back with its recirc_id."""
         key = parse_exact_flow(flow)
-        frozen = self.backer.recirc_ids.lookup(key.recirc_id) if key.recirc_id else None
-        return xlate(XlateIn(self, key, packet, frozen=frozen))  # type: ignore[arg-type]
+        frozen = self.x.dp.recirc_ids.lookup(key.recirc_id) if key.recirc_id else None
+        return xlate(XlateIn(self.x, key, packet, frozen=frozen))
 
     def actions(self, flow: str) -> str:
         """The datapath actions for a packet."""
@@ -128,32 +136,18 @@ class Bridge:
 
     def trace(self, flow: str) -> str:
         """As `ofproto/trace` prints it."""
-        return run(TraceRequest(self, parse_exact_flow(flow)), 0)  # type: ignore[arg-type]
+        return run(TraceRequest(self.x, parse_exact_flow(flow)), 0)
 
-    def add_mirror(self, mirror: Mirror) -> None:
+    def add_mirror(self, mirror: XMirror) -> None:
         """Configure a mirror."""
-        self.mirrors[mirror.idx] = mirror
-        self.has_mirrors = True
-        mirror_ops.refresh(self.mirrors, self.bundles.values())
-
-    def group_tag(self, group_id: int) -> int:
-        """No tags here."""
-        return 0
-
-    def meter_tag(self, meter_id: int) -> int:
-        """No tags here."""
-        return 0
-
-    def group_changed(self, group_id: int) -> None:
-        """Nothing is cached here."""
-
-    def table_tag(self, table_id: int, flow: Flow, wc: Flow | None = None) -> int:
-        return 0
+        self.x.mirrors[mirror.idx] = mirror
+        self.x.has_mirrors = True
+        mirror_ops.refresh(self.x.mirrors, self.x.bundles.values())
 
 
 def connect(a: Bridge, a_port: int, b: Bridge, b_port: int) -> None:
     """Patch ports between two bridges."""
-    one = a.add_port(a_port, f"patch-{b.name}", 0xFFFFFFFF)
-    other = b.add_port(b_port, f"patch-{a.name}", 0xFFFFFFFF)
+    one = a.add_port(a_port, f"patch-{b.x.name}", ODPP_NONE)
+    other = b.add_port(b_port, f"patch-{a.x.name}", ODPP_NONE)
     one.peer = other
     other.peer = one

@@ -91,7 +91,7 @@ def test_equal_states_share_a_recirculation_id() -> None:
     second = br0.xlate("in_port=1,mpls,mpls_label=5,mpls_bos=1")
     other = br0.xlate("in_port=2,mpls,mpls_label=5,mpls_bos=1")
     assert first.recircs == second.recircs != other.recircs
-    ids = br0.backer.recirc_ids
+    ids = br0.x.dp.recirc_ids
     for out in (first, second):
         for recirc_id in out.recircs:
             ids.unref(recirc_id, now=0)
@@ -119,12 +119,12 @@ def test_an_unknown_recirculation_id_is_an_error() -> None:
 
 def test_a_datapath_without_masked_set_gets_whole_ones_and_the_megaflow_all_bits() -> None:
     br0 = Bridge().add_flows("ip,actions=mod_nw_tos:16,output:2")
-    br0.backer.support.masked_set = False
+    br0.x.dp.support.masked_set = False
     try:
         assert br0.actions(TCP) == "set(ipv4(src=10.0.0.1,dst=10.0.0.2,proto=6,tos=0x10,ttl=64,frag=no)),2"
         assert "nw_src=10.0.0.1,nw_dst=10.0.0.2" in br0.megaflow(TCP)
     finally:
-        br0.backer.support.masked_set = True
+        br0.x.dp.support.masked_set = True
 
 
 def test_what_the_datapath_cannot_do_is_done_here() -> None:
@@ -135,7 +135,7 @@ def test_what_the_datapath_cannot_do_is_done_here() -> None:
 
 def test_a_patch_port_continues_in_the_peer_and_leaves_no_trace() -> None:
     br0 = Bridge().add_flows("in_port=1,actions=load:5->NXM_NX_REG0[],output:9,output:2")
-    br1 = Bridge("br1", (7,), br0.backer).add_flows(
+    br1 = Bridge("br1", (7,), br0.x.dp).add_flows(
         "reg0=0,in_port=8,actions=mod_dl_src:00:00:00:00:00:01,output:7"
     )
     connect(br0, 9, br1, 8)

@@ -16,7 +16,7 @@ ETH = "dl_src=00:00:00:00:00:00,dl_dst=00:00:00:00:00:00"
 def bridge(action: str, dead: tuple[int, ...] = ()) -> Bridge:
     br0 = Bridge().add_flows(f"actions={action}")
     for port in dead:
-        br0.ports[port].may_enable = False
+        br0.x.ports[port].may_enable = False
     return br0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.xlate.lab import ALL, Bridge, FakeBacker
+from tests.xlate.lab import ALL, Bridge, datapath
 from vswitch.dpif.actions import Ct, Nat
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
 
@@ -18,7 +18,7 @@ FIREWALL = (
 
 def test_a_commit_asks_for_events_where_the_datapath_has_them() -> None:
     flows = ("in_port=1,ip,actions=ct(commit,zone=3),output:2",)
-    out = Bridge(backer=FakeBacker(replace(ALL, ct_eventmask=True))).add_flows(*flows).xlate(TCP)
+    out = Bridge(dp=datapath(replace(ALL, ct_eventmask=True))).add_flows(*flows).xlate(TCP)
     assert out.actions[0] == Ct(commit=True, zone=3, eventmask=0x487)
     assert Bridge().add_flows(*flows).xlate(TCP).actions[0] == Ct(commit=True, zone=3)
 
@@ -47,8 +47,8 @@ def test_a_nat_range_of_one_has_no_end() -> None:
 
 
 def test_without_check_pkt_len_each_packet_is_measured_here() -> None:
-    few = FakeBacker(replace(ALL, check_pkt_len=False))
-    bridge = Bridge(backer=few).add_flows(
+    few = datapath(replace(ALL, check_pkt_len=False))
+    bridge = Bridge(dp=few).add_flows(
         "table=0,actions=check_pkt_larger(100)->reg0[0],resubmit(,1)",
         "table=1,reg0=0,actions=output:2", "table=1,reg0=1,actions=output:3",
     )  # fmt: skip
@@ -60,9 +60,9 @@ def test_without_check_pkt_len_each_packet_is_measured_here() -> None:
 
 def test_labels_around_a_packet_need_help_where_the_datapath_has_no_add_mpls() -> None:
     flow = "in_port=1,ip,actions=encap(mpls),set_field:7->mpls_label,encap(ethernet),output:2"
-    out = Bridge(backer=FakeBacker(replace(ALL, add_mpls=False))).add_flows(flow).xlate(TCP)
+    out = Bridge(dp=datapath(replace(ALL, add_mpls=False))).add_flows(flow).xlate(TCP)
     assert out.slow & SLOW_ACTION
-    assert not Bridge(backer=FakeBacker(replace(ALL, add_mpls=True))).add_flows(flow).xlate(TCP).slow
+    assert not Bridge(dp=datapath(replace(ALL, add_mpls=True))).add_flows(flow).xlate(TCP).slow
 
 
 def test_an_action_set_survives_connection_tracking() -> None:

@@ -64,14 +64,14 @@ def test_packets_that_agree_on_the_megaflow_get_the_same_actions(setup: Setup) -
     rng = random.Random(setup.name)
     for query in setup.queries:
         flow = parse_exact_flow(query.flow)
-        first = xlate(XlateIn(br0, flow))  # type: ignore[arg-type]
+        first = xlate(XlateIn(br0.x, flow))
         if first.error:
             continue
         for _ in range(5):
             other = other_packet(flow, first.wc, rng)
             if any(not trusts_the_megaflow(text, query.flow.split(",")[1]) for text in bridge.flows):
                 continue
-            again = xlate(XlateIn(br0, other))  # type: ignore[arg-type]
+            again = xlate(XlateIn(br0.x, other))
             assert again.actions == first.actions, f"{query.flow}\n{br0.trace(query.flow)}"
             if not isinstance(first.actions[0], Drop):
                 assert again.wc == first.wc
@@ -85,9 +85,9 @@ def test_translation_changes_nothing_and_repeats_itself() -> None:
     for query in setup.queries:
         flow = parse_exact_flow(query.flow)
         before = flow.copy()
-        one = xlate(XlateIn(br0, flow))  # type: ignore[arg-type]
-        two = xlate(XlateIn(br0, flow))  # type: ignore[arg-type]
+        one = xlate(XlateIn(br0.x, flow))
+        two = xlate(XlateIn(br0.x, flow))
         assert (one.actions, one.wc, one.slow, one.tags) == (two.actions, two.wc, two.slow, two.tags)
         assert flow == before
-    assert len(br0.mac_learning) == 0
-    assert all(rule.n_packets == 0 for rule in br0.tables.rules())
+    assert len(br0.x.mac_learning) == 0
+    assert all(rule.n_packets == 0 for rule in br0.x.tables.rules())

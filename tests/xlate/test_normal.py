@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tests.xlate.lab import Bridge
-from vswitch.ofproto_dpif.ports.bundle import VLAN_ACCESS, VLAN_NATIVE_UNTAGGED
-from vswitch.ofproto_dpif.ports.mirror import Mirror
+from vswitch.ofproto_dpif.xlate.bridge import VLAN_ACCESS, VLAN_NATIVE_UNTAGGED, XMirror
 from vswitch.ofproto_dpif.xlate.effects import CreditMirrors, LearnMac
 
 KNOWN = 0x505400000002
@@ -17,8 +16,8 @@ def switch() -> Bridge:
 
 
 def access(br0: Bridge, port: str, vlan: int) -> None:
-    br0.bundles[port].vlan_mode = VLAN_ACCESS
-    br0.bundles[port].vlan = vlan
+    br0.x.bundles[port].vlan_mode = VLAN_ACCESS
+    br0.x.bundles[port].vlan = vlan
 
 
 def test_an_unknown_address_floods_and_a_learned_one_does_not() -> None:
@@ -33,7 +32,7 @@ def test_the_source_is_learned_as_an_effect_only() -> None:
     br0 = switch()
     effects = [e for e in br0.xlate(f"in_port=1,dl_vlan=9,{BROADCAST}").effects if isinstance(e, LearnMac)]
     assert [(e.mac, e.vlan, e.bundle.name) for e in effects] == [(0x505400000001, 9, "p1")]
-    assert len(br0.mac_learning) == 0
+    assert len(br0.x.mac_learning) == 0
 
 
 def test_access_ports_translate_to_tags_on_trunks() -> None:
@@ -54,8 +53,8 @@ def test_access_ports_translate_to_tags_on_trunks() -> None:
 
 def test_a_native_port_sends_its_vlan_untagged_and_never_carries_vlan_0() -> None:
     br0 = switch()
-    br0.bundles["p1"].vlan_mode = VLAN_NATIVE_UNTAGGED
-    br0.bundles["p1"].vlan = 10
+    br0.x.bundles["p1"].vlan_mode = VLAN_NATIVE_UNTAGGED
+    br0.x.bundles["p1"].vlan = 10
     assert br0.actions(f"in_port=4,dl_vlan=10,{BROADCAST}") == "100,pop_vlan,1,push_vlan(vid=10,pcp=0),2,3"
     assert br0.actions(f"in_port=4,{BROADCAST}") == "100,2,3"
 
@@ -64,13 +63,13 @@ def test_reserved_multicast_stays_where_it_is_unless_forward_bpdu() -> None:
     br0 = switch()
     stp = "in_port=1,dl_src=50:54:00:00:00:01,dl_dst=01:80:c2:00:00:00"
     assert br0.actions(stp) == "drop"
-    br0.forward_bpdu = True
+    br0.x.forward_bpdu = True
     assert br0.actions(stp) == "100,2,3,4"
 
 
 def test_protected_ports_do_not_talk_to_each_other() -> None:
     br0 = switch()
-    br0.bundles["p1"].protected = br0.bundles["p2"].protected = True
+    br0.x.bundles["p1"].protected = br0.x.bundles["p2"].protected = True
     assert br0.actions(f"in_port=1,{BROADCAST}") == "100,3,4"
 
 
@@ -92,11 +91,11 @@ def mirror(
     out: str | None = None,
     out_vlan: int = -1,
     idx: int = 0,
-) -> Mirror:
-    m = Mirror(idx, f"m{idx}")
-    m.srcs = {br0.bundles[name] for name in srcs}
-    m.dsts = {br0.bundles[name] for name in dsts}
-    m.out = br0.bundles[out] if out else None
+) -> XMirror:
+    m = XMirror(idx, f"m{idx}")
+    m.srcs = {br0.x.bundles[name] for name in srcs}
+    m.dsts = {br0.x.bundles[name] for name in dsts}
+    m.out = br0.x.bundles[out] if out else None
     m.out_vlan = out_vlan
     br0.add_mirror(m)
     return m

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
+from tests.ofproto_dpif.lab import Lab
 from tests.xlate.lab import Bridge, connect
 from vswitch.base.unixctl import CommandError
 from vswitch.ofproto_dpif.commands.trace import trace_command, trace_packet_out_command
+from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
 
 NESTED = """\
 Flow: in_port=1,vlan_tci=0x0000,dl_src=00:00:00:00:00:00,dl_dst=00:00:00:00:00:00,dl_type=0x0000
@@ -70,7 +71,7 @@ This flow is handled by the userspace slow path because it:
 
 def test_patch_ports_lead_into_the_peer_and_slow_paths_say_why() -> None:
     br0 = Bridge().add_flows("arp,actions=load:2->NXM_OF_ARP_OP[],output:9,output:2")
-    br1 = Bridge("br1", (7,), br0.backer).add_flows("actions=output:7")
+    br1 = Bridge("br1", (7,), br0.x.dp).add_flows("actions=output:7")
     connect(br0, 9, br1, 8)
     assert br0.trace("in_port=1,arp,arp_op=1").partition("\n")[2] == SLOW
 
@@ -92,14 +93,11 @@ def test_a_failed_translation_says_so() -> None:
     )
 
 
-def ofprotos() -> Any:
-    br0 = Bridge().add_flows("in_port=1,actions=output:2")
-    backer: Any = br0.backer
-    backer.name, backer.type = "ovs-netdev", "netdev"
-    backer.odp_to_ofport = {port.odp_port: port for port in br0.ports.values()}
-    return SimpleNamespace(
-        all_ofproto_dpifs={"br0": br0}, backers={"netdev": backer}, clock=SimpleNamespace(now=lambda: 0)
-    )
+@pytest.fixture
+def ofprotos() -> Iterator[Ofprotos]:
+    made = Lab(2, "in_port=1,actions=output:2")
+    yield made.ofprotos
+    made.close()
 
 
 @pytest.mark.parametrize(
@@ -119,22 +117,24 @@ def ofprotos() -> Any:
         (["in_port(1),recirc_id(0x77)"], "no recirculation data for recirc_id 0x77"),
     ],
 )
-def test_bad_arguments_get_the_errors_that_operators_know(args: list[str], error: str) -> None:
+def test_bad_arguments_get_the_errors_that_operators_know(
+    ofprotos: Ofprotos, args: list[str], error: str
+) -> None:
     with pytest.raises(CommandError) as raised:
-        trace_command(ofprotos(), args)
+        trace_command(ofprotos, args)
     assert str(raised.value) == error
 
 
-def test_a_datapath_flow_and_names() -> None:
+def test_a_datapath_flow_and_names(ofprotos: Ofprotos) -> None:
     text = trace_command(
-        ofprotos(), ["--names", "in_port(1),eth(src=00:00:00:00:00:01,dst=00:00:00:00:00:02)"]
+        ofprotos, ["--names", "in_port(2),eth(src=00:00:00:00:00:01,dst=00:00:00:00:00:02)"]
     )
     assert " 0. in_port=p1, priority 32768\n" in text
     assert text.endswith("Datapath actions: p2")
 
 
-def test_packet_out_runs_actions_in_the_place_of_the_tables() -> None:
-    text = trace_packet_out_command(ofprotos(), ["br0", "in_port=3", "output:2,resubmit:1"])
-    assert text.endswith("Datapath actions: 2,2")
+def test_packet_out_runs_actions_in_the_place_of_the_tables(ofprotos: Ofprotos) -> None:
+    text = trace_packet_out_command(ofprotos, ["br0", "in_port=3", "output:2,resubmit:1"])
+    assert text.endswith("Datapath actions: 3,3")
     with pytest.raises(CommandError, match="goto_table instruction not allowed here"):
-        trace_packet_out_command(ofprotos(), ["br0", "in_port=3", "goto_table:1"])
+        trace_packet_out_command(ofprotos, ["br0", "in_port=3", "goto_table:1"])

@@ -18,7 +18,7 @@ from vswitch.bridge.interfaces import format_mac
 from vswitch.netdev import ethtool, links
 from vswitch.netdev.provider import NetdevStats
 from vswitch.netdev.registry import kind, netdev_from_name
-from vswitch.ofproto_dpif.ports.bundle import OfportDpif
+from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 ETHTOOL_GDRVINFO: Final = 3
 INTERNAL_DRIVER: Final = "openvswitch"
@@ -83,7 +83,7 @@ class InterfaceStatus:
         self._carrier: bool | None = None
         self._resets = 0
 
-    def columns(self, port: OfportDpif) -> dict[str, Any]:
+    def columns(self, port: XPort) -> dict[str, Any]:
         """The columns that change with the device; `CLEARED`'s if it is gone."""
         if not kind(port.type).has_device:
             return {
@@ -127,7 +127,7 @@ class InterfaceStatus:
         self._carrier = carrier
         return self._resets
 
-    def statistics(self, port: OfportDpif) -> dict[str, int] | None:
+    def statistics(self, port: XPort) -> dict[str, int] | None:
         """The interface's counters; None if it has none now."""
         if not kind(port.type).has_device:
             return {

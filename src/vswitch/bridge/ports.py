@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import PortConfig
-from vswitch.ofproto_dpif.ports.bundle import PRIORITY_TAGS
 from vswitch.ofproto_dpif.ports.configure import BundleSettings
+from vswitch.ofproto_dpif.xlate.bridge import PRIORITY_TAGS
 
 log = Vlog("bridge")
 

@@ -183,13 +183,6 @@ class Ofproto(ABC):
         there is not."""
         check_used(actions, self.groups.by_id, self.meters.by_id)
 
-    def credit_table(self, table_id: int, n_packets: int, hit: bool) -> None:
-        """Count `n_packets` lookups in a table, which found something if `hit`."""
-        table = self.tables[table_id]
-        table.n_lookup += n_packets
-        if hit:
-            table.n_matched += n_packets
-
     # Groups and meters: what `groups.GroupListener` and `meters.MeterProvider` ask for.
 
     @abstractmethod

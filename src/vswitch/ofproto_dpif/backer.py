@@ -30,12 +30,12 @@ from vswitch.ofproto_dpif.facets.install import Installer
 from vswitch.ofproto_dpif.facets.revalidate import RevReason, revalidate
 from vswitch.ofproto_dpif.meters import DpifMeters
 from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
-from vswitch.ofproto_dpif.xlate.recirc import RecircIds
+from vswitch.ofproto_dpif.xlate.bridge import XDatapath
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.ports.bundle import OfportDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 log = Vlog("ofproto_dpif")
 
@@ -68,8 +68,7 @@ def _abandon(dpif: Dpif) -> None:
 class Backer:
     """An open datapath and the bridges on it.
 
-    `Backer.open` makes one. Attributes that translation reads: `support`, `recirc_ids`,
-    `odp_to_ofport`, `port_pid`.
+    `Backer.open` makes one. What translation sees of it is `dp`.
     """
 
     def __init__(self, type: str, dpif: Dpif, clock: Clock) -> None:
@@ -79,20 +78,18 @@ class Backer:
         """The datapath's name: "ovs-system", "ovs-netdev"."""
         self.dpif: Dpif = dpif
         self.clock: Clock = clock
-        self.support: Support = Support()
-        """What the datapath can do, as probed when it was opened."""
+        self.dp: XDatapath = XDatapath(dpif)
+        """What translation sees of it: what it can do, recirculation ids, upcall pids."""
         self.max_ports: int = OFPP_MAX
         """How many ports a bridge here can have: the datapath's limit or OpenFlow's."""
         self.ofprotos: dict[str, OfprotoDpif] = {}
         """The bridges on this datapath, by name."""
-        self.odp_to_ofport: dict[int, OfportDpif] = {}
+        self.odp_to_ofport: dict[int, XPort] = {}
         """Datapath port number -> the port of the bridge that has it."""
         self.initial_ports: dict[str, DpifPort] = {}
         """Ports of an earlier life that no bridge has asked for yet."""
         self.meters: DpifMeters = DpifMeters(dpif)
         """The datapath's meters, which all bridges share."""
-        self.recirc_ids: RecircIds = RecircIds()
-        """Recirculation ids and the frozen states they stand for (`xlate/recirc.py`)."""
         self.subfacets: dict[bytes, Subfacet] = {}
         """UFID -> every flow that we put into the datapath."""
         self.installer: Installer = Installer(self)
@@ -114,7 +111,6 @@ class Backer:
         self.next_catch_up: int = 0
         """...and before which not even a barrier has it done."""
         self.unknown_port_rl: RateLimit = RateLimit(60, 5)
-        self._pids: dict[int, int] = {}
         self._parser: Parser = Parser()
 
     @classmethod
@@ -135,7 +131,7 @@ class Backer:
             backer.restoring = restoring
             if not restoring:
                 backer._begin()
-            backer.support = probe(dpif)
+            backer.dp.support = probe(dpif)
             dpif.recv_purge()
         except BaseException:
             _abandon(dpif)
@@ -166,23 +162,16 @@ class Backer:
         flows out and delete it."""
         if destroy:
             for ofproto in list(self.ofprotos.values()):
-                self.installer.flush(ofproto, self.clock.now())
+                self.installer.flush(ofproto.facets, self.clock.now())
             self.dpif.destroy()
         self.dpif.close()
 
     # Ports.
 
-    def ofport_of(self, odp_port: int) -> OfportDpif | None:
-        """The bridge port behind datapath port `odp_port`."""
-        return self.odp_to_ofport.get(odp_port)
-
-    def port_pid(self, odp_port: int) -> int:
-        """The upcall pid for `Userspace` actions of flows that come in at `odp_port` (cached)."""
-        pid = self._pids.get(odp_port)
-        if pid is None:
-            pid = self.dpif.port_get_pid(odp_port)
-            self._pids[odp_port] = pid
-        return pid
+    @property
+    def support(self) -> Support:
+        """What the datapath can do, as probed when it was opened."""
+        return self.dp.support
 
     def delete_garbage_ports(self) -> None:
         """Detach what is left of an earlier life's ports, once all bridges have theirs."""
@@ -195,7 +184,7 @@ class Backer:
 
     def ports_changed(self) -> None:
         """A datapath port came or went: pids and drop flows of unknown ports are stale."""
-        self._pids.clear()
+        self.dp.forget_pids()
         self.installer.forget_drop_keys()
 
     # Revalidation.
@@ -266,7 +255,7 @@ class Backer:
         if now >= self.expiration.next_expiration:
             self.expiration.run(self, now)
         self._run_governor(now)
-        self.recirc_ids.run(now)
+        self.dp.recirc_ids.run(now)
         return (
             more or batches == BATCHES_PER_RUN
             or (self._wants_revalidation() and now >= self.next_revalidation)

@@ -1,4 +1,4 @@
-"""Flows that packets teach: adding them, refreshing them, and taking them away again.
+"""Learned flows that go with those that made them (`xlate/actions/learn.py` has their coming).
 
 `LearnedCookies` counts the learn actions with `delete_learned` in a bridge's tables. With the last
 one of a table and cookie the flows that it made go (ovs-actions(7), "The learn action").
@@ -9,69 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, final
 
-from vswitch.base import coverage
-from vswitch.base.ratelimit import RateLimit
-from vswitch.base.vlog import Vlog
 from vswitch.ofproto.rule import Rule
 from vswitch.openflow.action_query import flattened
 from vswitch.openflow.actions import Action, Actions, Clone, Ct, Learn, WriteActions
-from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.xlate.effects import LearnFlow, ReduceTimeouts
-
-log = Vlog("ofproto_dpif")
-_refused_rl = RateLimit(60, 5)
-
-learn_added = coverage.counter("learn_added")
-learn_refreshed = coverage.counter("learn_refreshed")
-learn_limited = coverage.counter("learn_limit_exceeded")
-learn_refused = coverage.counter("learn_refused")
 
 COOKIE_ALL = 0xFFFFFFFFFFFFFFFF
-
-
-def learn_flow(effect: LearnFlow, now: int) -> None:
-    """Add the flow of `effect`, change it, or, if it is there as it should be, let its hard timeout
-    begin anew at clock ms `now`. A full table or a refusal is counted and logged."""
-    ofproto = effect.ofproto
-    fm = effect.flow_mod
-    table = ofproto.tables[fm.table_id]
-    rule = table.find_exactly(fm.match, fm.priority)
-    if rule is None:
-        if effect.limit and sum(r.cookie == fm.new_cookie for r in table.rules()) >= effect.limit:
-            learn_limited.inc()
-            return
-    elif rule.cookie == fm.new_cookie and rule.actions == fm.actions:
-        rule.modified = max(rule.modified, now)
-        learn_refreshed.inc()
-        return
-    try:
-        ofproto.flow_mod(fm)
-    except OfpError as error:
-        learn_refused.inc()
-        log.warn_rl(_refused_rl, now, "%s: LEARN action execution failed (%s)", ofproto.name, error)
-    else:
-        learn_added.inc()
-
-
-def reduce_timeouts(effect: ReduceTimeouts) -> None:
-    """A packet ended the connection: what is left of its flow's life is at most that of `effect`."""
-    rule = effect.rule
-    while rule.successor is not None:
-        rule = rule.successor
-    if rule.removed or rule.hidden:
-        return
-    idle = shorter(rule.idle_timeout, effect.idle)
-    hard = shorter(rule.hard_timeout, effect.hard)
-    effect.ofproto.tables.set_timeouts(rule, idle, hard)
-
-
-def shorter(timeout: int, limit: int) -> int:
-    """`timeout` (s, 0 for never) or `limit` (0 for none) if that comes first."""
-    return limit if limit and (not timeout or timeout > limit) else timeout
 
 
 @final

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
-from vswitch.base.tags import TagSet, tag_deterministic, tag_random
+from vswitch.base.tags import TagSet, tag_random
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.open import dpif_class
@@ -28,7 +28,6 @@ from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.completions import Clog, Completions
 from vswitch.ofproto_dpif.facets.facet import FacetTable
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
-from vswitch.ofproto_dpif.facets.table_dpif import TableDpif
 from vswitch.ofproto_dpif.learned import LearnedCookies
 from vswitch.ofproto_dpif.ports import configure as bundle_ops
 from vswitch.ofproto_dpif.ports import ports as port_ops
@@ -36,7 +35,9 @@ from vswitch.ofproto_dpif.stats import SwitchStats
 from vswitch.ofproto_dpif.upcall.packet_in import send_to_controllers
 from vswitch.ofproto_dpif.upcall.packet_out import packet_out, resume, send_packet
 from vswitch.ofproto_dpif.xlate.actions.dispatch import unsupported
+from vswitch.ofproto_dpif.xlate.bridge import XBridge
 from vswitch.ofproto_dpif.xlate.special import REASONS
+from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 from vswitch.openflow.action_text import format_action
 from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.openflow.errors import OfpError
@@ -46,18 +47,15 @@ from vswitch.vconn.poller import Poller
 from vswitch.vconn.tls import Tls
 
 if TYPE_CHECKING:
-    from vswitch.flow.flow import Flow
     from vswitch.flow.match import Match
     from vswitch.ofproto.meters import MeterCounts, MeterLimits
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto.tables import FlowModResult
     from vswitch.ofproto_dpif.facets.facet import Subfacet
     from vswitch.ofproto_dpif.facets.governor import Governor
-    from vswitch.ofproto_dpif.ports.bundle import Bundle, OfportDpif
-    from vswitch.ofproto_dpif.ports.mirror import Mirror
     from vswitch.ofproto_dpif.protocols.protocol import BridgeProtocol
     from vswitch.ofproto_dpif.upcall.packet_in import QueuedPacketIn
-    from vswitch.ofproto_dpif.xlate.effects import LearnMac
+    from vswitch.ofproto_dpif.xlate.bridge import XBundle, XMirror, XPort
     from vswitch.ofproto_dpif.xlate.special import PacketReceiver
     from vswitch.ofproto_dpif.xlate.types import XlateOut
     from vswitch.openflow.actions import Actions
@@ -73,7 +71,6 @@ log = Vlog("ofproto_dpif")
 N_TABLES: Final = 255
 """Tables 0..253 belong to controllers; the last is the switch's own."""
 TBL_INTERNAL: Final = N_TABLES - 1
-MAX_MIRRORS: Final = 32
 MAC_ENTRY_DEFAULT_IDLE_TIME: Final = 300
 """Seconds until an unused MAC address is forgotten."""
 PortQueues = Callable[[str], dict[int, tuple[int, int, int, int]]]
@@ -87,8 +84,27 @@ packet_in_dropped = coverage.counter("drop_packet_in_queue_full")
 packet_in_queued = coverage.counter("packet_in_queued")
 
 
+def _seen(name: str) -> Any:
+    """An attribute that translation sees: it lives in `OfprotoDpif.xbridge`."""
+    return property(
+        lambda self: getattr(self.xbridge, name), lambda self, value: setattr(self.xbridge, name, value)
+    )
+
+
 class OfprotoDpif(Ofproto):
     """One bridge. `Ofprotos.create` makes it; `construct` opens its datapath."""
+
+    has_bonded_bundles: bool = _seen("has_bonded_bundles")
+    has_bundle_action: bool = _seen("has_bundle_action")
+    has_mirrors: bool = _seen("has_mirrors")
+    has_in_band: bool = _seen("has_in_band")
+    forward_bpdu: bool = _seen("forward_bpdu")
+    ipfix: Any = _seen("ipfix")
+    frag_handling: str = _seen("frag_handling")
+    wants_packet_in_on_miss: bool = _seen("wants_packet_in_on_miss")
+    miss_rule: Rule = _seen("miss_rule")
+    no_packet_in_rule: Rule = _seen("no_packet_in_rule")
+    drop_frags_rule: Rule = _seen("drop_frags_rule")
 
     def __init__(self, name: str, type: str, ofprotos: Ofprotos) -> None:
         self.name: str = name
@@ -96,9 +112,11 @@ class OfprotoDpif(Ofproto):
         self.clock: Clock = ofprotos.clock
         self.ofprotos = ofprotos
         self.backer: Backer
-        self.ports: dict[int, OfportDpif] = {}
+        self.xbridge: XBridge
+        """What translation sees of the bridge."""
+        self.ports: dict[int, XPort] = {}
         """OpenFlow port number -> port."""
-        self.ports_by_name: dict[str, OfportDpif] = {}
+        self.ports_by_name: dict[str, XPort] = {}
         self.port_specs: dict[str, port_ops.PortSpec] = {}
         """How each port was asked for, also while its device is gone."""
         self.max_ports: int = 0
@@ -113,61 +131,51 @@ class OfprotoDpif(Ofproto):
         self.init_max_ports(self.backer.max_ports)
         self.netflow: Any = None
         self.sflow: Any = None
-        self.ipfix: Any = None
         self.stp: Any = None
         self.rstp: Any = None
         self.mcast_snooping: Any = None
-        self.forward_bpdu: bool = False
-        """Whether NORMAL forwards reserved multicast addresses (01:80:c2:00:00:0x)."""
-        self.bundles: dict[object, Bundle] = {}
-        """Settings key (as given to `bundle_set`) -> bundle."""
         self.bundle_settings: dict[object, bundle_ops.BundleSettings] = {}
         """How each bundle was asked for, also while it has no device."""
-        self.has_bonded_bundles: bool = False
-        self.has_bundle_action: bool = False
-        self.mac_learning: MacLearning = MacLearning(MAC_ENTRY_DEFAULT_IDLE_TIME * 1000)
-        self.mirrors: list[Mirror | None] = [None] * MAX_MIRRORS
-        """The index is the bit in mirror bitmaps."""
-        self.has_mirrors: bool = False
         self.facets: FacetTable = FacetTable()
         self.table_dpif: list[TableDpif] = [TableDpif(random.getrandbits(31)) for _ in range(N_TABLES)]
         """Per table: `catchall_table`, `other_table`, `basis`."""
-        self.group_basis: int = random.getrandbits(31)
-        """Sets the groups' tags apart from others."""
         self.completions: Completions = Completions(self.ofprotos.clog)
-        self.vlandev_map: dict[int, tuple[int, int]] = {}
-        """VLAN device's OpenFlow port -> (real device's OpenFlow port, VID)."""
-        self.realdev_vid_map: dict[tuple[int, int], int] = {}
-        """(real device's OpenFlow port, VID) -> VLAN device's OpenFlow port."""
         self.stats: SwitchStats = SwitchStats()
         """Packets that the switch itself made and ate."""
         self.protocols: list[BridgeProtocol] = []
         """The protocols that the bridge speaks, in the order of their turns."""
         self.packet_ins: deque[QueuedPacketIn] = deque()
         """What controllers are to get, at most `MAX_PACKET_INS`."""
-        self.frag_handling: str = "normal"
-        """"normal", "drop" or "nx-match"."""
-        self.wants_packet_in_on_miss: bool = False
-        """Whether some controller takes packets that match no rule."""
-        self.miss_tag: int = tag_random()
-        """Facets that met such a miss: each run of ovs-ofctl may change what becomes of it."""
         self.rule_changes: rule_ops.RuleChanges = rule_ops.RuleChanges(self)
         self.init_tables(N_TABLES, self.rule_changes)
+        self._make_xbridge()
         self.learned: LearnedCookies = LearnedCookies(self)
         """Which learned flows go with the flows that made them."""
         self.tables.listeners.append(self.learned)
-        miss, no_packet_in, drop_frags = rule_ops.add_internal_flows(self)
-        self.miss_rule: Rule = miss
-        """A table miss that goes to controllers."""
-        self.no_packet_in_rule: Rule = no_packet_in
-        """A table miss that is dropped."""
-        self.drop_frags_rule: Rule = drop_frags
-        """Fragments while `frag_handling` is "drop"."""
+        self.miss_rule, self.no_packet_in_rule, self.drop_frags_rule = rule_ops.add_internal_flows(self)
         self.controllers: Controllers = Controllers(
             self, self.clock, self.ofprotos.poller, self.ofprotos.tls
         )
         """The bridge's OpenFlow connections."""
         self.backer.ofprotos[self.name] = self
+        self.backer.dp.bridges[self.name] = self.xbridge
+
+    def _make_xbridge(self) -> None:
+        """Make what translation sees of the bridge. The layers above and outside know its records by
+        the names that they have here."""
+        x = self.xbridge = XBridge(
+            self.name, self.backer.dp, self.tables, self.groups, self.meters, self.tlv, self,
+            self.table_dpif, random.getrandbits(31), self.backer.revalidate_set,
+        )  # fmt: skip
+        x.miss_tag = tag_random()
+        x.ports = self.ports
+        self.mac_learning: MacLearning = MacLearning(MAC_ENTRY_DEFAULT_IDLE_TIME * 1000)
+        x.mac_learning = self.mac_learning
+        self.bundles: dict[object, XBundle] = x.bundles
+        """Settings key (as given to `bundle_set`) -> bundle."""
+        self.mirrors: list[XMirror | None] = x.mirrors
+        self.vlandev_map: dict[int, tuple[int, int]] = x.vlandev_map
+        self.realdev_vid_map: dict[tuple[int, int], int] = x.realdev_vid_map
 
     def destruct(self) -> None:
         """Take the bridge's ports and flows out of the datapath."""
@@ -175,10 +183,11 @@ class OfprotoDpif(Ofproto):
         self.protocols.clear()
         backer = self.backer
         now = self.clock.now()
-        backer.installer.flush(self, now)
+        backer.installer.flush(self.facets, now)
         self.meters.close()
         backer.ofprotos.pop(self.name, None)
-        backer.recirc_ids.flush(self.name)
+        backer.dp.bridges.pop(self.name, None)
+        backer.dp.recirc_ids.flush(self.name)
         for name in list(self.port_specs):
             if name in self.ports_by_name:
                 with contextlib.suppress(OSError):
@@ -210,16 +219,16 @@ class OfprotoDpif(Ofproto):
     @property
     def subfacets(self) -> list[Subfacet]:
         """The datapath flows of this bridge."""
-        return [s for s in self.backer.subfacets.values() if s.facet.ofproto is self]
+        return [s for s in self.backer.subfacets.values() if s.facet.bridge is self.xbridge]
 
     # Ports.
 
-    def ofport(self, ofp_port: int) -> OfportDpif | None:
+    def ofport(self, ofp_port: int) -> XPort | None:
         """The port with OpenFlow number `ofp_port`."""
         return self.ports.get(ofp_port)
 
     def port_add(self, name: str, type: str = "system", ofp_port: int | None = None,
-                 options: dict[str, str] | None = None) -> OfportDpif:
+                 options: dict[str, str] | None = None) -> XPort:
         """Add a port (`ports.port_add`)."""
         return port_ops.port_add(self, name, type, ofp_port, options)
 
@@ -235,7 +244,7 @@ class OfprotoDpif(Ofproto):
         """Change the options of a port, such as a patch port's peer."""
         port_ops.set_options(self, name, options)
 
-    def port_stats(self, port: OfportDpif) -> dict[str, int]:
+    def port_stats(self, port: XPort) -> dict[str, int]:
         """The counters of a port (`ports.port_stats`)."""
         return port_ops.port_stats(self, port)
 
@@ -253,7 +262,7 @@ class OfprotoDpif(Ofproto):
         """No more turns for `protocol`. Its receivers are its own to take away (`listen`)."""
         self.protocols.remove(protocol)
 
-    def listen(self, port: OfportDpif, reason: int, receiver: PacketReceiver | None) -> None:
+    def listen(self, port: XPort, reason: int, receiver: PacketReceiver | None) -> None:
         """Give the packets of a protocol that come in at `port` to `receiver`, None: to nobody.
         `reason` is the SLOW_* bit of its row in `xlate/special.py`."""
         if reason not in REASONS:
@@ -268,7 +277,7 @@ class OfprotoDpif(Ofproto):
             port.listens |= reason
         self.backer.need(RevReason.RECONFIGURE)
 
-    def send_packet(self, port: OfportDpif, packet: bytes) -> bool:
+    def send_packet(self, port: XPort, packet: bytes) -> bool:
         """Send a packet that the switch itself made out of `port`, past the flow tables; whether it went.
         What doesn't go is counted."""
         return send_packet(self, port, packet)
@@ -299,22 +308,7 @@ class OfprotoDpif(Ofproto):
         """Make, change or (None) remove the mirror named by `aux`."""
         bundle_ops.mirror_set(self, aux, settings)
 
-    def credit_mirrors(self, mirrors: int, n_packets: int, n_bytes: int) -> None:
-        """Count packets on the mirrors of a bit map."""
-        for mirror in self.mirrors:
-            if mirror is not None and mirrors & mirror.bit:
-                mirror.packets += n_packets
-                mirror.bytes += n_bytes
-
     # Rules.
-
-    def table_tag(self, table_id: int, flow: Flow, wc: Flow) -> int:
-        """The tag of what a lookup of `flow` in `table_id` that looked at the bits `wc` depends on; 0
-        where the table has no tags.
-
-        Translation ors this into its tags for every table that it visits.
-        """
-        return self.table_dpif[table_id].tag(flow, wc)
 
     def flow_mod(self, flow_mod: FlowMod, done: Callable[[], None] | None = None) -> FlowModResult:
         """Change the flow tables; `done` is called when the change is complete. OfpError: it is
@@ -337,19 +331,15 @@ class OfprotoDpif(Ofproto):
 
     # Groups and meters.
 
-    def group_tag(self, group_id: int) -> int:
-        """The tag of what depends on a group, there or not."""
-        return tag_deterministic(self.group_basis ^ group_id)
-
     def group_changed(self, group_id: int) -> None:
         """A group came, went, or was modified: what used it is translated anew."""
-        self.revalidate_set.add(self.group_tag(group_id))
+        self.revalidate_set.add(self.xbridge.group_tag(group_id))
 
     def groups_may_choose_anew(self) -> None:
         """A port or a link came up or went down: what chose among watched buckets is translated anew."""
         for group in self.groups.by_id.values():
             if group.watches:
-                self.revalidate_set.add(self.group_tag(group.group_id))
+                self.revalidate_set.add(self.xbridge.group_tag(group.group_id))
 
     def meter_limits(self) -> MeterLimits:
         """What the datapath's meters can do."""
@@ -367,22 +357,14 @@ class OfprotoDpif(Ofproto):
         """Delete a meter of the datapath."""
         self.backer.meters.delete(number)
 
-    def meter_tag(self, meter_id: int) -> int:
-        """The tag of what asks for a meter, there or not."""
-        return tag_deterministic(self.group_basis ^ ~meter_id)
-
     def meter_changed(self, meter_id: int) -> None:
         """A meter came or went: what asked for it is translated anew."""
         if meter_id == OFPM_SLOWPATH:
             # What the datapath has for a flow of the slow path says nothing of its translation.
-            self.backer.installer.flush(self, self.clock.now())
-        self.revalidate_set.add(self.meter_tag(meter_id))
+            self.backer.installer.flush(self.facets, self.clock.now())
+        self.revalidate_set.add(self.xbridge.meter_tag(meter_id))
 
     # MAC table.
-
-    def update_learning_table(self, effect: LearnMac, now: int) -> None:
-        """Learn, move or refresh an address that NORMAL saw."""
-        bundle_ops.update_learning_table(self, effect, now)
 
     def flush_mac_table(self) -> None:
         """Forget all learned addresses."""
@@ -421,7 +403,7 @@ class OfprotoDpif(Ofproto):
 
     def options_reconfigured(self) -> None:
         """What was cached of packets has their tunnel options where they no longer are."""
-        self.backer.installer.flush(self, self.clock.now())
+        self.backer.installer.flush(self.facets, self.clock.now())
 
     def ct_flush(self, request: CtFlush) -> None:
         """Forget tracked connections."""
@@ -456,7 +438,7 @@ class OfprotoDpif(Ofproto):
         """Whether packets that match no flow go to controllers."""
         if wanted != self.wants_packet_in_on_miss:
             self.wants_packet_in_on_miss = wanted
-            self.backer.revalidate_set.add(self.miss_tag)
+            self.backer.revalidate_set.add(self.xbridge.miss_tag)
 
     def packet_out(self, packet: bytes, in_port: int, actions: Actions,
                    metadata: Match | None = None) -> XlateOut:

@@ -1,7 +1,7 @@
 """The flow tables of a bridge: what is in them at first, and what their changes ask for.
 
 Every rule that comes, changes or goes asks for the revalidation of the facets that it can
-affect: those with its tag where its table has tags (`facets/table_dpif.py`), else all.
+affect: those with its tag where its table has tags (`xlate/table_dpif.py`), else all.
 """
 
 from __future__ import annotations

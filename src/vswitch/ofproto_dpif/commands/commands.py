@@ -127,7 +127,7 @@ class _Commands:
         lines = []
         for flow in self._dump(backer):
             subfacet = backer.subfacets.get(flow.ufid)
-            if subfacet is not None and subfacet.facet.ofproto is ofproto:
+            if subfacet is not None and subfacet.facet.bridge is ofproto.xbridge:
                 lines.append(show.flow(backer, flow, verbose, names, dpctl=False))
         return "".join(f"{line}\n" for line in lines)
 

@@ -9,8 +9,8 @@ from vswitch.dpif.types import DpifFlow
 from vswitch.flow.match import Match
 from vswitch.netdev.registry import kind, netdev_from_name
 from vswitch.ofproto_dpif.facets.facet import PATH_NAMES
-from vswitch.ofproto_dpif.ports.bundle import ODPP_NONE, OfportDpif
 from vswitch.ofproto_dpif.ports.ports import peer_name
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
@@ -33,15 +33,15 @@ def backer(b: Backer) -> str:
     for name in sorted(b.ofprotos):
         lines.append(f"  {name}:")
         ports = b.ofprotos[name].ports_by_name
-        lines.extend(f"    {_port(ports[port])}" for port in sorted(ports))
+        lines.extend(f"    {_port(b.ofprotos[name], ports[port])}" for port in sorted(ports))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _port(port: OfportDpif) -> str:
+def _port(ofproto: OfprotoDpif, port: XPort) -> str:
     odp = "none" if port.odp_port == ODPP_NONE else str(port.odp_port)
     text = f"{port.name} {port.ofp_port}/{odp}: ({_device_type(port.name, port.type)}"
     if kind(port.type).peered:
-        return f"{text}: peer={peer_name(port)})"
+        return f"{text}: peer={peer_name(ofproto, port)})"
     netdev = netdev_from_name(port.name)
     config = netdev.config() if netdev is not None else {}
     if config:

@@ -1,7 +1,6 @@
 """`ofproto/trace`: what would happen to a packet, step by step, in Open vSwitch's layout.
 
-`Trace` is the tree of lines that a translation leaves: bridges hold tables, tables hold actions
-with their remarks, in one flat list a table; what a resubmit finds is a sibling that follows it.
+The lines of the translation itself are `xlate/trace.py`'s.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import string
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 from vswitch.base.unixctl import CommandError
 from vswitch.dpif.odp_text import format_actions, parse_key
@@ -23,16 +22,9 @@ from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.text import format_flow, format_megaflow
 from vswitch.ofproto.geneve import options_from_datapath
-from vswitch.ofproto_dpif.commands.trace_ct import Recirculation, parse_ct_state, resume
-from vswitch.ofproto_dpif.xlate.ctx import (
-    OFT_ACTION,
-    OFT_BRIDGE,
-    OFT_BUCKET,
-    OFT_DETAIL,
-    OFT_ERROR,
-    OFT_WARN,
-)
+from vswitch.ofproto_dpif.commands.trace_ct import parse_ct_state, resume
 from vswitch.ofproto_dpif.xlate.effects import credit
+from vswitch.ofproto_dpif.xlate.trace import Recirculation, Trace
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_EXPLANATIONS, XLATE_ERRORS, XlateIn
 from vswitch.openflow import actions as of
@@ -42,91 +34,21 @@ from vswitch.openflow.errors import OfpError
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
-    from vswitch.openflow.actions import Actions, Nat
+    from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge
+    from vswitch.openflow.actions import Actions
 
 INSTRUCTIONS: Final = (of.Meter, of.ClearActions, of.WriteActions, of.WriteMetadata, of.GotoTable)
 MAX_PAYLOAD: Final = 64000
 """The longest payload that a generated packet can have, in bytes."""
 _CONSISTENT: Final = ("-consistent", "--consistent")
-_TERMINAL: Final = (OFT_DETAIL, OFT_WARN, OFT_ERROR, OFT_ACTION, OFT_BUCKET)
-
-
-@final
-class TraceNode:
-    """One line, and those that belong below it."""
-
-    __slots__ = ("kind", "subs", "text")
-
-    def __init__(self, kind: int, text: str) -> None:
-        self.kind = kind
-        self.text = text
-        self.subs: list[TraceNode] = []
-
-
-@final
-class Trace:
-    """The lines of one translation. `add` appends to the list that `enter` opened last."""
-
-    def __init__(self, ports: dict[int, str] | None = None) -> None:
-        self.ports: dict[int, str] | None = ports
-        """Names of OpenFlow ports to print in the place of their numbers."""
-        self.nodes: list[TraceNode] = []
-        self.here: list[TraceNode] = self.nodes
-        self.bridge: str = ""
-        """The bridge where the packet came in, if it is another than where a recirculation resumes."""
-        self.recircs: list[Recirculation] = []
-        """Recirculations to go on with."""
-
-    def add(self, kind: int, text: str) -> None:
-        """A line here."""
-        self.here.append(TraceNode(kind, text))
-
-    def add_conntrack(self, recirc_id: int, flow: Flow, zone: int, nat: Nat | None) -> None:
-        """The packet, which was `flow`, will come back from connection tracking with `recirc_id`."""
-        self.recircs.append(Recirculation(recirc_id, flow, zone, nat))
-
-    def enter(self, kind: int, text: str) -> list[TraceNode]:
-        """A line here, below which the following ones go, until `leave` gets what this returns."""
-        outer = self.here
-        node = TraceNode(kind, text)
-        outer.append(node)
-        self.here = node.subs
-        return outer
-
-    def leave(self, outer: list[TraceNode]) -> None:
-        """Back to where `enter` was called."""
-        self.here = outer
-
-    def __str__(self) -> str:
-        lines: list[str] = []
-        _layout(self.nodes, 0, lines)
-        return "".join(f"{line}\n" for line in lines)
-
-
-def _layout(nodes: list[TraceNode], level: int, lines: list[str]) -> None:
-    last = len(nodes) - 1
-    for i, node in enumerate(nodes):
-        more = 1 if i != last or node.kind in _TERMINAL else 0
-        indent = " " * ((level + more) * 4)
-        if node.kind == OFT_BRIDGE:
-            lines += ["", indent + node.text, indent + "-" * len(node.text)]
-        elif node.kind == OFT_DETAIL:
-            lines.append(f"{indent} -> {node.text}")
-        elif node.kind == OFT_WARN:
-            lines.append(f"{indent} >> {node.text}")
-        elif node.kind == OFT_ERROR:
-            lines.append(f"{indent} >>>> {node.text} <<<<")
-        else:
-            lines.append(indent + node.text)
-        _layout(node.subs, level + more + more, lines)
 
 
 @dataclass
 class TraceRequest:
     """What a trace command asks for. `packet` is None without one; `names`: print ports by name."""
 
-    ofproto: OfprotoDpif
+    bridge: XBridge
     flow: Flow
     packet: bytes | None = None
     names: bool = False
@@ -203,14 +125,14 @@ def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
         packet = _packet(words.pop())
     if not words:
         raise CommandError("missing flow")
-    ofproto, flow = _flow(ofprotos, words)
+    bridge, flow = _flow(ofprotos, words)
     if packet is not None:
         if generate:
             raise CommandError("Syntax error")
         extract(packet, flow, Parser())
     elif generate:
         packet = flow_compose(flow, payload)
-    return TraceRequest(ofproto, flow, packet, names, (), ct_next)
+    return TraceRequest(bridge, flow, packet, names, (), ct_next)
 
 
 def _is_odp_flow(text: str) -> bool:
@@ -218,7 +140,7 @@ def _is_odp_flow(text: str) -> bool:
     return not text or ("(" in text and "=" not in text.partition("(")[0])
 
 
-def _flow(ofprotos: Ofprotos, words: list[str]) -> tuple[OfprotoDpif, Flow]:
+def _flow(ofprotos: Ofprotos, words: list[str]) -> tuple[XBridge, Flow]:
     text = words[-1]
     if _is_odp_flow(text):
         return _odp_flow(ofprotos, words[0] if len(words) == 2 else None, text)
@@ -229,12 +151,12 @@ def _flow(ofprotos: Ofprotos, words: list[str]) -> tuple[OfprotoDpif, Flow]:
         raise CommandError(f"{words[0]}: unknown bridge")
     ports = {port.name: port.ofp_port for port in ofproto.ports.values()}
     try:
-        return ofproto, parse_exact_flow(text, ports, ofproto.tlv.options)
+        return ofproto.xbridge, parse_exact_flow(text, ports, ofproto.tlv.options)
     except FlowSyntaxError as error:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error.message}") from error
 
 
-def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[OfprotoDpif, Flow]:
+def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[XBridge, Flow]:
     if dp is not None:
         backer = next((b for b in ofprotos.backers.values() if dp in (b.name, f"{b.type}@{b.name}")), None)
         if backer is None:
@@ -249,15 +171,15 @@ def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[OfprotoDpi
         place = str(error).partition(": ")[0]
         raise CommandError(f"{place} (or the bridge name was omitted)") from error
     recirc_id = flow.recirc_id
-    if recirc_id and backer.recirc_ids.lookup(recirc_id) is None:
+    if recirc_id and backer.dp.recirc_ids.lookup(recirc_id) is None:
         raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
     port = backer.odp_to_ofport.get(flow.in_port)
-    if port is None or port.ofproto is None:
+    if port is None:
         raise CommandError(f"no OpenFlow port for datapath port {flow.in_port}")
     flow.in_port = port.ofp_port
-    if not options_from_datapath(port.ofproto.tlv, flow):
+    if not options_from_datapath(port.bridge.tlv, flow):
         raise CommandError("Failed to parse Geneve options")
-    return port.ofproto, flow
+    return port.bridge, flow
 
 
 def _hex(text: str) -> bytes:
@@ -285,7 +207,7 @@ def _packet(text: str) -> bytes:
 def run(request: TraceRequest, now: int) -> str:
     """Trace one packet and print all of it, with what happens to it after each recirculation. With a
     packet, addresses are learned from it."""
-    recirc_ids = request.ofproto.backer.recirc_ids
+    recirc_ids = request.bridge.dp.recirc_ids
     held: list[int] = []
     waiting: deque[Recirculation] = deque()
     ct_next = list(request.ct_next)
@@ -302,24 +224,25 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
           held: list[int], now: int) -> str:
     """One translation, as text. `waiting` gets the recirculations to go on with, `held` the ids that
     are to be given back at the end."""
-    ofproto = request.ofproto
-    ofp_names = {p.ofp_port: p.name for p in ofproto.ports.values()} if request.names else None
-    odp_names = None
+    bridge = request.bridge
+    bridges = bridge.dp.bridges
+    ofp_names = odp_names = None
     if request.names:
-        odp_names = {odp: p.name for odp, p in ofproto.backer.odp_to_ofport.items()}
+        ofp_names = {port.ofp_port: port.name for port in bridge.ports.values()}
+        odp_names = {port.odp_port: port.name for b in bridges.values() for port in b.ports.values()}
     trace = Trace(ofp_names)
     packet = request.packet
     xin = XlateIn(
-        ofproto, flow, packet, flow.tcp_flags, actions=actions, trace=trace, now=now,
+        bridge, flow, packet, flow.tcp_flags, actions=actions, trace=trace, now=now,
         side_effects=packet is not None,
     )  # fmt: skip
     recirc_id = flow.recirc_id
     if recirc_id:
-        frozen = ofproto.backer.recirc_ids.lookup(recirc_id)
+        frozen = bridge.dp.recirc_ids.lookup(recirc_id)
         xin.frozen = frozen
         if frozen is not None:
-            trace.bridge = ofproto.name
-            xin.ofproto = ofproto.backer.ofprotos.get(frozen.bridge, ofproto)
+            trace.bridge = bridge.name
+            xin.bridge = bridges.get(frozen.bridge, bridge)
     out = xlate(xin)
     waiting.extend(trace.recircs)
     held.extend(out.recircs)
@@ -329,7 +252,7 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
             effect.apply(packet, now)
     before = flow.copy()
     before.actset_output = PORT_UNSET
-    options = xin.ofproto.tlv.options
+    options = xin.bridge.tlv.options
     final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names, options)
     odp_actions = format_actions(out.actions, odp_names) if out.actions else "drop"
     mask = shown_mask(flow, out.wc, out.cut_short)

@@ -7,7 +7,6 @@ of its range. ovs-vswitchd(8), "ofproto/trace".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vswitch.base.unixctl import CommandError
@@ -22,6 +21,7 @@ from vswitch.flow.layout import (
     CS_TRACKED,
 )
 from vswitch.flow.values import format_ipv4, format_ipv6
+from vswitch.ofproto_dpif.xlate.trace import Recirculation
 
 if TYPE_CHECKING:
     from vswitch.openflow.actions import Nat
@@ -29,17 +29,6 @@ if TYPE_CHECKING:
 RULE: Final = "=" * 79
 IPV6_SRC: Final = by_name("ipv6_src")
 IPV6_DST: Final = by_name("ipv6_dst")
-
-
-@dataclass
-class Recirculation:
-    """A packet that comes back: the recirculation's id, the packet as it was, its connection's zone, and
-    the NAT that it went through."""
-
-    recirc_id: int
-    flow: Flow
-    zone: int
-    nat: Nat | None
 
 
 def parse_ct_state(text: str) -> int:

@@ -30,7 +30,7 @@ from vswitch.flow.layout import N_WORDS
 from vswitch.ofproto_dpif.xlate.effects import CreditedEffect, credit
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge
 
 SF_NOT_INSTALLED: Final = 0
 """The datapath has no flow for the subfacet (any more)."""
@@ -125,8 +125,8 @@ class Subfacet:
 class Facet:
     """One cached translation. Fields from `actions` on are replaced when it is translated anew."""
 
-    def __init__(self, ofproto: OfprotoDpif, group: FacetGroup, key: bytes, packed: bytes, now: int) -> None:
-        self.ofproto = ofproto
+    def __init__(self, bridge: XBridge, group: FacetGroup, key: bytes, packed: bytes, now: int) -> None:
+        self.bridge: XBridge = bridge
         self.group = group
         self.key: bytes = key
         """The masked flow, as `group.key_of` makes it."""
@@ -168,7 +168,8 @@ class Facet:
 class FacetGroup:
     """The facets of one mask."""
 
-    def __init__(self, mask: Flow) -> None:
+    def __init__(self, table: FacetTable, mask: Flow) -> None:
+        self.table: FacetTable = table
         self.mask = mask
         """Shared by all facets and datapath flows of the group: never changed."""
         self.plain_mask: Flow | None = None
@@ -234,7 +235,7 @@ class FacetTable:
         name = pack_flow(mask)
         found = self.groups.get(name)
         if found is None:
-            found = FacetGroup(mask)
+            found = FacetGroup(self, mask)
             self.groups[name] = found
         self.recent = found
         return found

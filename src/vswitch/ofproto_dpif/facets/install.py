@@ -27,6 +27,7 @@ from vswitch.ofproto_dpif.facets.facet import (
     SF_SLOW_PATH,
     Facet,
     FacetGroup,
+    FacetTable,
     Subfacet,
     pack_flow,
 )
@@ -34,7 +35,7 @@ from vswitch.ofproto_dpif.xlate.meter import to_slow_path
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge
     from vswitch.ofproto_dpif.xlate.types import XlateOut
 
 log = Vlog("ofproto_dpif")
@@ -54,7 +55,7 @@ REINSTALL_MS: Final = 100
 def datapath_mask(facet: Facet, key: Flow) -> Flow:
     """The mask of a datapath flow for `facet` whose key is `key`."""
     group = facet.group
-    mask = mask_to_datapath(facet.ofproto.tlv, key, group.mask)
+    mask = mask_to_datapath(facet.bridge.tlv, key, group.mask)
     if mask is not group.mask or not is_plain(key):
         return expressible(mask, key)
     plain = group.plain_mask
@@ -85,10 +86,10 @@ class Installer:
         self.drop_keys: dict[int, FlowPut] = {}
         """Datapath port that no bridge has -> the flow that drops what comes from there."""
 
-    def _slow_actions(self, ofproto: OfprotoDpif, reason: int, odp_port: int) -> Actions:
+    def _slow_actions(self, bridge: XBridge, reason: int, odp_port: int) -> Actions:
         """What the datapath gets for a flow that is handled here: send its packets up."""
-        up = Userspace(self.backer.port_pid(odp_port), SlowPathCookie(reason=reason).pack())
-        return (to_slow_path(ofproto, up),)
+        up = Userspace(self.backer.dp.port_pid(odp_port), SlowPathCookie(reason=reason).pack())
+        return (to_slow_path(bridge, up),)
 
     # Making facets and flows.
 
@@ -96,12 +97,12 @@ class Installer:
         self._n_ufids += 1
         return self._ufid_prefix + self._n_ufids.to_bytes(8, "big")
 
-    def make_facet(self, ofproto: OfprotoDpif, group: FacetGroup, key: bytes, flow: Flow,
+    def make_facet(self, bridge: XBridge, group: FacetGroup, key: bytes, flow: Flow,
                    out: XlateOut, now: int) -> Facet:
-        """A facet of `ofproto` for `flow` (OpenFlow port numbers), translated to `out`."""
-        facet = Facet(ofproto, group, key, pack_flow(flow), now)
+        """A facet of `bridge` for `flow` (OpenFlow port numbers), translated to `out`."""
+        facet = Facet(bridge, group, key, pack_flow(flow), now)
         self.fill(facet, out, now)
-        ofproto.facets.insert(facet)
+        group.table.insert(facet)
         facet_create.inc()
         return facet
 
@@ -114,12 +115,12 @@ class Installer:
         facet.effects = out.effects
         facet.recircs = out.recircs
         for recirc_id in old:
-            self.backer.recirc_ids.unref(recirc_id, now)
+            self.backer.dp.recirc_ids.unref(recirc_id, now)
 
     def drop_out(self, out: XlateOut, now: int) -> None:
         """Give back what `out` holds, as no facet keeps it."""
         for recirc_id in out.recircs:
-            self.backer.recirc_ids.unref(recirc_id, now)
+            self.backer.dp.recirc_ids.unref(recirc_id, now)
 
     def put(self, facet: Facet, key: Flow, odp_port: int, prefix: Actions, now: int) -> FlowPut | None:
         """The operation that has the datapath handle `key` (datapath port numbers) as `facet`
@@ -142,7 +143,7 @@ class Installer:
         subfacet = Subfacet(facet, odp_port, self._new_ufid(), now)
         if facet.slow:
             subfacet.path = SF_SLOW_PATH
-            subfacet.actions = self._slow_actions(facet.ofproto, facet.slow, odp_port)
+            subfacet.actions = self._slow_actions(facet.bridge, facet.slow, odp_port)
         else:
             subfacet.path = SF_FAST_PATH
             subfacet.actions = (*prefix, *facet.actions) if prefix else facet.actions
@@ -176,7 +177,7 @@ class Installer:
         """The operation that has the datapath do what `out` says for `subfacet`, and gives the
         counters of what it did before. Give it to `modify_done` before its facet is filled."""
         if out.slow:
-            actions = self._slow_actions(subfacet.facet.ofproto, out.slow, subfacet.odp_port)
+            actions = self._slow_actions(subfacet.facet.bridge, out.slow, subfacet.odp_port)
         else:
             actions = (*subfacet.prefix, *out.actions)
         key = subfacet.key()
@@ -208,9 +209,9 @@ class Installer:
         subfacet_destroy.inc()
 
     def _remove_facet(self, facet: Facet, now: int) -> None:
-        facet.ofproto.facets.remove(facet)
+        facet.group.table.remove(facet)
         for recirc_id in facet.recircs:
-            self.backer.recirc_ids.unref(recirc_id, now)
+            self.backer.dp.recirc_ids.unref(recirc_id, now)
         facet.recircs = []
         facet_destroy.inc()
 
@@ -254,9 +255,9 @@ class Installer:
         if not subfacet.facet.subfacets:
             self._remove_facet(subfacet.facet, now)
 
-    def flush(self, ofproto: OfprotoDpif, now: int) -> None:
-        """Remove all facets of `ofproto`."""
-        self.remove_facets(ofproto.facets.all(), now)
+    def flush(self, facets: FacetTable, now: int) -> None:
+        """Remove all facets of a bridge."""
+        self.remove_facets(facets.all(), now)
 
     # Packets from ports that no bridge has.
 

@@ -95,11 +95,11 @@ class _Revalidation:
         flow = facet.flow()
         frozen = None
         if flow.recirc_id:
-            frozen = backer.recirc_ids.lookup(flow.recirc_id)
+            frozen = backer.dp.recirc_ids.lookup(flow.recirc_id)
             if frozen is None:
                 self.dead.append(facet)
                 return
-        out = xlate(XlateIn(facet.ofproto, flow, frozen=frozen, now=self.now))
+        out = xlate(XlateIn(facet.bridge, flow, frozen=frozen, now=self.now))
         out.slow |= facet.slow & SLOW_MATCH
         if not facet.group.fits(out.wc):
             backer.installer.drop_out(out, self.now)

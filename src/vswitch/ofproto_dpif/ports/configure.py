@@ -1,4 +1,4 @@
-"""Configuring what NORMAL forwards between: bundles, mirrors, and where addresses were learned."""
+"""Configuring what NORMAL forwards between: bundles and mirrors."""
 
 from __future__ import annotations
 
@@ -6,29 +6,23 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vswitch.base.ratelimit import RateLimit
-from vswitch.base.vlog import Vlog
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports import mirror as mirrors
-from vswitch.ofproto_dpif.ports.bundle import (
+from vswitch.ofproto_dpif.xlate.bridge import (
+    MAX_MIRRORS,
     PRIORITY_TAGS,
     VLAN_ACCESS,
     VLAN_DOT1Q_TUNNEL,
     VLAN_MODES,
     VLAN_TRUNK,
-    Bundle,
-    OfportDpif,
+    XBundle,
+    XMirror,
+    XPort,
 )
-from vswitch.ofproto_dpif.ports.mirror import MAX_MIRRORS, Mirror
 from vswitch.openflow.constants import OFPPC_NO_FLOOD
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.xlate.effects import LearnMac
-
-log = Vlog("ofproto_dpif")
-
-learned_rl = RateLimit(60, 20)
 
 
 class SettingsError(OSError):
@@ -94,7 +88,7 @@ def bundle_set(ofproto: OfprotoDpif, aux: object, settings: BundleSettings | Non
     if not ports:
         return
     if bundle is None:
-        bundle = Bundle(ofproto, settings.name)
+        bundle = XBundle(settings.name)
         bundle.aux = aux
         ofproto.bundles[aux] = bundle
     for port in list(bundle.ports):
@@ -126,8 +120,8 @@ def _invalid(ofproto: OfprotoDpif, settings: BundleSettings, what: str) -> Setti
     return SettingsError(errno.EINVAL, f"{ofproto.name}: port {settings.name}: invalid {what}")
 
 
-def _ports(ofproto: OfprotoDpif, settings: BundleSettings) -> list[OfportDpif]:
-    ports: list[OfportDpif] = []
+def _ports(ofproto: OfprotoDpif, settings: BundleSettings) -> list[XPort]:
+    ports: list[XPort] = []
     for name in settings.ports:
         port = ofproto.ports_by_name.get(name)
         if port is not None:
@@ -157,7 +151,7 @@ def _vlans(ofproto: OfprotoDpif, settings: BundleSettings) -> tuple[int, int, fr
     return mode, native, trunks | {native} if trunks is not None else None
 
 
-def _destroy(ofproto: OfprotoDpif, bundle: Bundle) -> None:
+def _destroy(ofproto: OfprotoDpif, bundle: XBundle) -> None:
     for mirror in ofproto.mirrors:
         if mirror is None:
             continue
@@ -188,7 +182,7 @@ def port_config_changed(ofproto: OfprotoDpif) -> None:
     _changed(ofproto)
 
 
-def port_removed(ofproto: OfprotoDpif, port: OfportDpif) -> None:
+def port_removed(ofproto: OfprotoDpif, port: XPort) -> None:
     """`port` goes away: its bundle loses it, and goes with its last port."""
     bundle = port.bundle
     if bundle is None:
@@ -231,7 +225,7 @@ def mirror_set(ofproto: OfprotoDpif, aux: object, settings: MirrorSettings | Non
         if not free:
             raise SettingsError(errno.EFBIG, f"{ofproto.name}: maximum of {MAX_MIRRORS} mirrors reached, "
                                 f"cannot create {settings.name}")
-        mirror = Mirror(free[0], settings.name)
+        mirror = XMirror(free[0], settings.name)
         mirror.aux = aux
         ofproto.mirrors[mirror.idx] = mirror
     mirror.name = settings.name
@@ -245,24 +239,8 @@ def mirror_set(ofproto: OfprotoDpif, aux: object, settings: MirrorSettings | Non
     _changed(ofproto)
 
 
-def _bundle(ofproto: OfprotoDpif, settings: MirrorSettings, key: object) -> Bundle:
+def _bundle(ofproto: OfprotoDpif, settings: MirrorSettings, key: object) -> XBundle:
     bundle = ofproto.bundles.get(key)
     if bundle is None:
         raise SettingsError(errno.EINVAL, f"{ofproto.name}: mirror {settings.name}: no port {key}")
     return bundle
-
-
-def update_learning_table(ofproto: OfprotoDpif, effect: LearnMac, now: int) -> None:
-    """Learn, move or refresh the address of `effect`; facets that used the old entry, or that
-    flooded for lack of one, are revalidated."""
-    bundle = effect.bundle
-    if ofproto.bundles.get(bundle.aux) is not bundle:
-        # The port has gone since; these are the last packets of its flows.
-        return
-    tag = ofproto.mac_learning.learn(
-        effect.mac, effect.vlan, bundle, now, effect.gratuitous_arp, bundle.bond is not None
-    )
-    if tag:
-        log.dbg_rl(learned_rl, now, "bridge %s: learned that %012x is on port %s in VLAN %d",
-                   ofproto.name, effect.mac, bundle.name, effect.vlan)
-        ofproto.revalidate_set.add(tag)

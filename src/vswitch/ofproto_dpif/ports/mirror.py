@@ -10,50 +10,16 @@ the configuration changes, so that a packet costs two integer tests.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, final
 
-if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ports.bundle import Bundle
-
-MAX_MIRRORS: Final = 32
-"""The most mirrors that one switch has."""
+from vswitch.ofproto_dpif.xlate.bridge import XBundle, XMirror
 
 
-@final
-class Mirror:
-    """One mirror. `out` is the output bundle, or None for output to `out_vlan` (RSPAN).
-
-    `vlans` None selects every VLAN. `snaplen` 0 copies whole packets, else at most so many
-    bytes. `dup_mirrors` is the bit map of mirrors with the same output, itself included: one
-    packet goes to an output once.
-    """
-
-    def __init__(self, idx: int, name: str) -> None:
-        self.idx: int = idx
-        self.name: str = name
-        self.aux: object = None
-        self.srcs: set[Bundle] = set()
-        self.dsts: set[Bundle] = set()
-        self.vlans: frozenset[int] | None = None
-        self.out: Bundle | None = None
-        self.out_vlan: int = -1
-        self.snaplen: int = 0
-        self.dup_mirrors: int = 1 << idx
-        self.packets: int = 0
-        self.bytes: int = 0
-
-    @property
-    def bit(self) -> int:
-        """This mirror's bit in a map of mirrors."""
-        return 1 << self.idx
-
-
-def has_mirrors(mirrors: list[Mirror | None]) -> bool:
+def has_mirrors(mirrors: list[XMirror | None]) -> bool:
     """Whether any mirror is configured."""
     return any(m is not None for m in mirrors)
 
 
-def refresh(mirrors: list[Mirror | None], bundles: Iterable[Bundle]) -> None:
+def refresh(mirrors: list[XMirror | None], bundles: Iterable[XBundle]) -> None:
     """Recompute every bundle's mirror maps and each mirror's `dup_mirrors`."""
     present = [m for m in mirrors if m is not None]
     for m in present:

@@ -16,9 +16,9 @@ from vswitch.netdev.registry import kind
 from vswitch.ofproto.ports import OfPort, describe
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports import splinters
-from vswitch.ofproto_dpif.ports.bundle import ODPP_NONE, OfportDpif
 from vswitch.ofproto_dpif.ports.configure import port_added, port_config_changed, port_removed
 from vswitch.ofproto_dpif.ports.device import device_info, set_up
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
 from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
 from vswitch.openflow.messages.port import OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY
 
@@ -49,7 +49,7 @@ class PortSpec:
 
 
 def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: int | None = None,
-             options: dict[str, str] | None = None) -> OfportDpif:
+             options: dict[str, str] | None = None) -> XPort:
     """Add device `name` to the bridge. `ofp_port` OFPP_LOCAL makes it the local port.
 
     EEXIST: the bridge has the port, or another bridge does. A device that the datapath already
@@ -77,7 +77,7 @@ def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: in
             ofproto.port_numbers.take_back(number)
             raise
     spec = PortSpec(name, type or "system", number, options)
-    port = OfportDpif(OfPort(number, name), ofproto, name, number, odp_port, spec.type)
+    port = XPort(ofproto.xbridge, name, number, odp_port, spec.type, OfPort(number, name))
     ofproto.port_specs[name] = spec
     _insert(ofproto, port)
     return port
@@ -104,11 +104,10 @@ def _attach(ofproto: OfprotoDpif, name: str, type: str, options: dict[str, str])
 
 
 def _bridge_of(ofproto: OfprotoDpif, odp_port: int) -> str:
-    owner = ofproto.backer.odp_to_ofport[odp_port].ofproto
-    return owner.name if owner is not None else "no bridge"
+    return ofproto.backer.odp_to_ofport[odp_port].bridge.name
 
 
-def _insert(ofproto: OfprotoDpif, port: OfportDpif) -> None:
+def _insert(ofproto: OfprotoDpif, port: XPort) -> None:
     ofproto.ports[port.ofp_port] = port
     ofproto.ports_by_name[port.name] = port
     if port.odp_port != ODPP_NONE:
@@ -142,7 +141,7 @@ def port_del(ofproto: OfprotoDpif, name: str) -> None:
                 raise
 
 
-def _remove(ofproto: OfprotoDpif, port: OfportDpif) -> None:
+def _remove(ofproto: OfprotoDpif, port: XPort) -> None:
     """Take `port` out of the bridge's books; its device stays."""
     port_removed(ofproto, port)
     del ofproto.ports[port.ofp_port]
@@ -160,21 +159,19 @@ def _remove(ofproto: OfprotoDpif, port: OfportDpif) -> None:
 def update_peers(ofproto: OfprotoDpif) -> None:
     """Join patch ports whose `options:peer` name each other, across the bridges of the backer."""
     patches = {
-        port.name: port
-        for bridge in ofproto.backer.ofprotos.values()
+        port.name: (port, peer_name(bridge, port))
+        for bridge in (*ofproto.backer.ofprotos.values(), ofproto)
         for port in bridge.ports.values()
         if kind(port.type).peered
     }
-    patches.update({p.name: p for p in ofproto.ports.values() if kind(p.type).peered})
-    for port in patches.values():
-        peer = patches.get(peer_name(port))
-        port.peer = peer if peer is not None and peer is not port and peer_name(peer) == port.name else None
+    for port, wanted in patches.values():
+        peer, wants = patches.get(wanted, (None, ""))
+        port.peer = peer if peer is not port and wants == port.name else None
 
 
-def peer_name(port: OfportDpif) -> str:
+def peer_name(ofproto: OfprotoDpif, port: XPort) -> str:
     """The name that a patch port's `options:peer` gives."""
-    ofproto = port.ofproto
-    spec = ofproto.port_specs.get(port.name) if ofproto is not None else None
+    spec = ofproto.port_specs.get(port.name)
     return spec.options.get("peer", "") if spec is not None else ""
 
 
@@ -185,7 +182,7 @@ def set_options(ofproto: OfprotoDpif, name: str, options: dict[str, str]) -> Non
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
-def set_config(ofproto: OfprotoDpif, port: OfportDpif, config: int) -> None:
+def set_config(ofproto: OfprotoDpif, port: XPort, config: int) -> None:
     """Set the OFPPC_* bits of `port` to `config`; OFPPC_PORT_DOWN takes its device down."""
     changed = port.config ^ config
     if not changed:
@@ -199,7 +196,7 @@ def set_config(ofproto: OfprotoDpif, port: OfportDpif, config: int) -> None:
     port_config_changed(ofproto)
 
 
-def refresh(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
+def refresh(ofproto: OfprotoDpif, port: XPort) -> bool:
     """Bring address, MTU, flags and link of `port` up to date. Whether something changed."""
     changed = _update(ofproto, port)
     if changed:
@@ -207,7 +204,7 @@ def refresh(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
     return changed
 
 
-def _update(ofproto: OfprotoDpif, port: OfportDpif) -> bool:
+def _update(ofproto: OfprotoDpif, port: XPort) -> bool:
     info = device_info(port.name, port.type)
     up = port.up
     changed = False
@@ -243,13 +240,13 @@ def ofp_port(ofproto: OfprotoDpif, number: int) -> Port | None:
     return describe(port.up, port.may_enable) if port is not None and port.up is not None else None
 
 
-def tell(ofproto: OfprotoDpif, port: OfportDpif, reason: int) -> None:
+def tell(ofproto: OfprotoDpif, port: XPort, reason: int) -> None:
     """Tell controllers that `port` came, went or changed (OFPPR_*)."""
     if port.up is not None:
         ofproto.connmgr.send_port_status(reason, describe(port.up, port.may_enable))
 
 
-def port_stats(ofproto: OfprotoDpif, port: OfportDpif) -> dict[str, int]:
+def port_stats(ofproto: OfprotoDpif, port: XPort) -> dict[str, int]:
     """The counters of `port`: rx_packets, tx_packets, rx_bytes, tx_bytes and, of a device,
     errors and drops. DpifError if its device is gone."""
     if port.odp_port == ODPP_NONE:
@@ -298,6 +295,6 @@ def _try_return(ofproto: OfprotoDpif, spec: PortSpec, there: DpifPort | None) ->
     port_returned.inc()
     log.info("%s: device of port %s is back", ofproto.name, spec.name)
     up = OfPort(spec.ofp_port, spec.name)
-    port = OfportDpif(up, ofproto, spec.name, spec.ofp_port, odp_port, spec.type)
+    port = XPort(ofproto.xbridge, spec.name, spec.ofp_port, odp_port, spec.type, up)
     _insert(ofproto, port)
     port_added(ofproto, spec.name)

@@ -15,6 +15,7 @@ from vswitch.ofproto_dpif.facets.revalidate import RevReason
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge
 
 ETH_TYPE_VLAN = 0x8100
 
@@ -45,13 +46,13 @@ def remove_port(ofproto: OfprotoDpif, ofp_port: int) -> None:
             remove(ofproto, vlandev)
 
 
-def adjust_flow(ofproto: OfprotoDpif, flow: Flow) -> bool:
+def adjust_flow(bridge: XBridge, flow: Flow) -> bool:
     """A packet as it came in: if from a VLAN device, put it on the real one with the tag.
 
     `flow.in_port` is an OpenFlow port. Whoever executes actions on the packet itself must push
     the same tag first when this returns True.
     """
-    found = ofproto.vlandev_map.get(flow.in_port)
+    found = bridge.vlandev_map.get(flow.in_port)
     if found is None:
         return False
     realdev, vid = found

@@ -72,7 +72,7 @@ def controller_packet(backer: Backer, upcall: Upcall, cookie: ControllerCookie) 
     """Queue a packet-in on the bridge whose rule asked for it."""
     if cookie.dont_send:
         return
-    frozen = backer.recirc_ids.lookup(cookie.recirc_id)
+    frozen = backer.dp.recirc_ids.lookup(cookie.recirc_id)
     if frozen is None:
         upcall_no_recirc.inc()
         return

@@ -38,7 +38,7 @@ from vswitch.packet.parse import Parser
 if TYPE_CHECKING:
     from vswitch.flow.match import Match
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.ports.bundle import OfportDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XPort
     from vswitch.openflow.actions import Actions
     from vswitch.openflow.messages.packet import PacketIn
 
@@ -74,7 +74,7 @@ def _packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Acti
             mask = metadata.mask.words[word]
             if mask:
                 flow.words[word] = flow.words[word] & ~mask | metadata.flow.words[word]
-    out = xlate(XlateIn(ofproto, flow, packet, flow.tcp_flags, actions=actions, now=now))
+    out = xlate(XlateIn(ofproto.xbridge, flow, packet, flow.tcp_flags, actions=actions, now=now))
     if out.error:
         _give_back(ofproto, out, now)
         # The real switch has no better name for it.
@@ -102,7 +102,7 @@ def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
     _take_metadata(flow, packet_in.metadata.flow)
     # Without actions translation would begin at table 0: something must be there that does nothing.
     frozen = replace(state, metadata=freeze_metadata(flow), actions=state.actions or (Note(b""),))
-    out = xlate(XlateIn(bridge, flow, packet_in.packet, flow.tcp_flags, frozen=frozen, now=now))
+    out = xlate(XlateIn(bridge.xbridge, flow, packet_in.packet, flow.tcp_flags, frozen=frozen, now=now))
     credit(out.effects, 1, len(packet_in.packet), now, flow.tcp_flags)
     for effect in out.packet_effects:
         effect.apply(packet_in.packet, now)
@@ -161,10 +161,10 @@ def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now
 def _give_back(ofproto: OfprotoDpif, out: XlateOut, now: int) -> None:
     """Let go of what translation `out` holds."""
     for recirc_id in out.recircs:
-        ofproto.backer.recirc_ids.unref(recirc_id, now)
+        ofproto.backer.dp.recirc_ids.unref(recirc_id, now)
 
 
-def send_packet(ofproto: OfprotoDpif, port: OfportDpif, packet: bytes) -> bool:
+def send_packet(ofproto: OfprotoDpif, port: XPort, packet: bytes) -> bool:
     """Send a packet that the switch itself made (LACP, STP, CFM) out of `port`; whether it went."""
     ofproto.stats.made(len(packet))
     try:

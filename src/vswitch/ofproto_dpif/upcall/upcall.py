@@ -38,7 +38,6 @@ from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, SLOW_MATCH, XlateIn
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
     from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 
 log: Final = Vlog("ofproto_dpif_upcall")
@@ -126,19 +125,15 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
         upcall_bad_key.inc(n_packets)
         return
     odp_port = key.in_port
-    ofproto: OfprotoDpif
+    name = ""
     frozen: FrozenState | None = None
     recirc_id = key.recirc_id
     if recirc_id:
-        frozen = backer.recirc_ids.lookup(recirc_id)
+        frozen = backer.dp.recirc_ids.lookup(recirc_id)
         if frozen is None:
             upcall_no_recirc.inc(n_packets)
             return
-        bridge = backer.ofprotos.get(frozen.bridge)
-        if bridge is None:
-            upcall_no_bridge.inc(n_packets)
-            return
-        ofproto = bridge
+        name = frozen.bridge
     port = backer.odp_to_ofport.get(odp_port)
     if port is None:
         if frozen is None:
@@ -147,31 +142,32 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
                 ops.append(drop)
             return
     elif frozen is None:
-        owner = port.ofproto
-        if owner is None:
-            upcall_no_bridge.inc(n_packets)
-            return
-        ofproto = owner
+        name = port.bridge.name
+    ofproto = backer.ofprotos.get(name)
+    if ofproto is None:
+        upcall_no_bridge.inc(n_packets)
+        return
+    bridge = ofproto.xbridge
     first = miss.upcalls[0]
     prefix: Actions = ()
     flow = key.copy()
     if miss.fitness is not Fitness.PERFECT:
         backer.refine(flow, first.packet)
-    if not options_from_datapath(ofproto.tlv, flow):
+    if not options_from_datapath(bridge.tlv, flow):
         upcall_bad_options.inc(n_packets)
         return
     if port is not None:
         flow.in_port = port.ofp_port
-        if ofproto.vlandev_map and adjust_flow(ofproto, flow):
+        if bridge.vlandev_map and adjust_flow(bridge, flow):
             prefix = (PushVlan(flow.vlan_tpid, flow.vlan_tci),)
-    out = xlate(XlateIn(ofproto, flow, first.packet, flow.tcp_flags, None, None, None, frozen, now))
+    out = xlate(XlateIn(bridge, flow, first.packet, flow.tcp_flags, None, None, None, frozen, now))
     xlate_actions.inc()
     if miss.fitness is Fitness.TOO_LITTLE:
         out.slow |= SLOW_MATCH
     if out.slow:
         count_slow(out.slow, n_packets)
     for text in out.warnings:
-        log.warn_rl(_xlate_rl, now, "%s: %s", ofproto.name, text)
+        log.warn_rl(_xlate_rl, now, "%s: %s", bridge.name, text)
 
     facet: Facet | None = None
     group = ofproto.facets.group(out.wc)
@@ -180,7 +176,7 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
     kept = False
     if facet is None:
         if backer.should_install(hash(masked), n_packets, now):
-            facet = backer.installer.make_facet(ofproto, group, masked, flow, out, now)
+            facet = backer.installer.make_facet(bridge, group, masked, flow, out, now)
             kept = True
         else:
             governor_refused.inc()

@@ -22,15 +22,16 @@ from vswitch.flow.layout import (
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
+from vswitch.ofproto_dpif.xlate.trace import OFT_ERROR
 from vswitch.ofproto_dpif.xlate.types import XLATE_OK, XlateIn, XlateOut
 
 if TYPE_CHECKING:
     from vswitch.dpif.actions import Action as OdpAction
     from vswitch.dpif.probe import Support
     from vswitch.ofproto.rule import Rule
-    from vswitch.ofproto_dpif.commands.trace import Trace
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge
     from vswitch.ofproto_dpif.xlate.effects import CreditedEffect
+    from vswitch.ofproto_dpif.xlate.trace import Trace
     from vswitch.openflow.actions import Action as OfpAction
     from vswitch.openflow.actions import Controller
 
@@ -56,22 +57,11 @@ MAX_MPLS_LABELS: Final = 3
 MAX_VLANS: Final = 2
 """How many VLAN tags a flow holds."""
 
-# A trace's kinds of lines.
-OFT_DETAIL: Final = 0
-OFT_WARN: Final = 1
-OFT_ERROR: Final = 2
-OFT_BRIDGE: Final = 3
-OFT_TABLE: Final = 4
-OFT_THAW: Final = 5
-OFT_ACTION: Final = 6
-OFT_BUCKET: Final = 7
-
-
 @final
 class Ctx:
     """The state of one translation.
 
-    `ofproto` is the bridge where the packet is now (patch ports change it). `depth` counts
+    `bridge` is the one where the packet is now (patch ports change it). `depth` counts
     nested lookups, `resubmits` all of them. `exit` stops the actions; with `freezing` the rest
     (`unrolled`) is kept for after a recirculation. `was_mpls`: a pop uncovered headers that
     `flow` does not have.
@@ -80,8 +70,8 @@ class Ctx:
     def __init__(self, xin: XlateIn, out: XlateOut) -> None:
         self.xin: XlateIn = xin
         self.out: XlateOut = out
-        self.ofproto: OfprotoDpif = xin.ofproto
-        self.support: Support = xin.ofproto.backer.support
+        self.bridge: XBridge = xin.bridge
+        self.support: Support = xin.bridge.dp.support
         self.trace: Trace | None = xin.trace
         self.flow: Flow = out.flow
         self.base: Flow = xin.flow.copy()

@@ -21,17 +21,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, final
 
-from vswitch.ofproto_dpif.learned import learn_flow, reduce_timeouts
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Vlog
 
 if TYPE_CHECKING:
     from vswitch.ofproto.groups import Group, GroupBucket
     from vswitch.ofproto.rule import Rule
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.ports.bundle import Bundle, OfportDpif
-    from vswitch.openflow.flow_mod import FlowMod
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge, XBundle, XPort
 
-FIN_OR_RST: Final = 0x005
-"""The TCP flags that end a connection."""
+log: Final = Vlog("ofproto_dpif")
+_learned_rl: Final = RateLimit(60, 20)
 
 
 class CreditedEffect:
@@ -76,7 +75,7 @@ class CreditRule(CreditedEffect):
     """Count the packet on `rule`, which refreshes its idle timeout."""
 
     def __init__(self, rule: Rule) -> None:
-        self.rule = rule
+        self.rule: Rule = rule
 
     def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
         if n_packets:
@@ -93,17 +92,20 @@ class CreditRule(CreditedEffect):
 class CreditTable(CreditedEffect):
     """Count a lookup in table `table_id`, and a match if `hit`."""
 
-    def __init__(self, ofproto: OfprotoDpif, table_id: int, hit: bool) -> None:
-        self.ofproto = ofproto
+    def __init__(self, bridge: XBridge, table_id: int, hit: bool) -> None:
+        self.bridge: XBridge = bridge
         self.table_id: int = table_id
         self.hit: bool = hit
 
     def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
-        self.ofproto.credit_table(self.table_id, n_packets, self.hit)
+        table = self.bridge.tables[self.table_id]
+        table.n_lookup += n_packets
+        if self.hit:
+            table.n_matched += n_packets
 
     def same(self, other: CreditedEffect) -> bool:
         return (
-            isinstance(other, CreditTable) and self.ofproto is other.ofproto
+            isinstance(other, CreditTable) and self.bridge is other.bridge
             and self.table_id == other.table_id and self.hit is other.hit
         )
 
@@ -115,20 +117,32 @@ class CreditTable(CreditedEffect):
 class LearnMac(CreditedEffect):
     """NORMAL saw `mac` (48 bits) in `vlan` on `bundle`: learn it, move it, or refresh it."""
 
-    def __init__(self, ofproto: OfprotoDpif, mac: int, vlan: int, bundle: Bundle,
+    def __init__(self, bridge: XBridge, mac: int, vlan: int, bundle: XBundle,
                  gratuitous_arp: bool) -> None:
-        self.ofproto = ofproto
+        self.bridge: XBridge = bridge
         self.mac: int = mac
         self.vlan: int = vlan
-        self.bundle: Bundle = bundle
+        self.bundle: XBundle = bundle
         self.gratuitous_arp: bool = gratuitous_arp
 
     def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
-        self.ofproto.update_learning_table(self, now)
+        bridge = self.bridge
+        bundle = self.bundle
+        if bridge.bundles.get(bundle.aux) is not bundle:
+            # The port has gone since; these are the last packets of its flows.
+            return
+        tag = bridge.mac_learning.learn(
+            self.mac, self.vlan, bundle, now, self.gratuitous_arp, bundle.bond is not None
+        )
+        if tag:
+            log.dbg_rl(_learned_rl, now, "bridge %s: learned that %012x is on port %s in VLAN %d",
+                       bridge.name, self.mac, bundle.name, self.vlan)
+            # Facets that used the old entry, or flooded for lack of one.
+            bridge.revalidate_set.add(tag)
 
     def same(self, other: CreditedEffect) -> bool:
         return (
-            isinstance(other, LearnMac) and self.ofproto is other.ofproto
+            isinstance(other, LearnMac) and self.bridge is other.bridge
             and self.mac == other.mac and self.vlan == other.vlan and self.bundle is other.bundle
         )
 
@@ -140,16 +154,19 @@ class LearnMac(CreditedEffect):
 class CreditMirrors(CreditedEffect):
     """Count the packet on each mirror of the bit map `mirrors`."""
 
-    def __init__(self, ofproto: OfprotoDpif, mirrors: int) -> None:
-        self.ofproto = ofproto
+    def __init__(self, bridge: XBridge, mirrors: int) -> None:
+        self.bridge: XBridge = bridge
         self.mirrors: int = mirrors
 
     def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
-        self.ofproto.credit_mirrors(self.mirrors, n_packets, n_bytes)
+        for mirror in self.bridge.mirrors:
+            if mirror is not None and self.mirrors & mirror.bit:
+                mirror.packets += n_packets
+                mirror.bytes += n_bytes
 
     def same(self, other: CreditedEffect) -> bool:
         return (
-            isinstance(other, CreditMirrors) and self.ofproto is other.ofproto
+            isinstance(other, CreditMirrors) and self.bridge is other.bridge
             and self.mirrors == other.mirrors
         )
 
@@ -161,8 +178,8 @@ class CreditMirrors(CreditedEffect):
 class CreditPort(CreditedEffect):
     """Count the packet on `port`, a patch port: sent (`tx`) or received."""
 
-    def __init__(self, port: OfportDpif, tx: bool) -> None:
-        self.port: OfportDpif = port
+    def __init__(self, port: XPort, tx: bool) -> None:
+        self.port: XPort = port
         self.tx: bool = tx
 
     def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
@@ -201,48 +218,17 @@ class CreditBucket(CreditedEffect):
 
 
 @final
-class LearnFlow(CreditedEffect):
-    """The packet taught a flow: carry out `flow_mod`, or refresh the flow if it is there. A new one
-    only while fewer than `limit` flows of its table have its cookie (0: no limit)."""
+class DependsOnLiveness(CreditedEffect):
+    """The translation depends on which ports of `bridge` are live: they are to be watched."""
 
-    def __init__(self, ofproto: OfprotoDpif, flow_mod: FlowMod, limit: int) -> None:
-        self.ofproto = ofproto
-        self.flow_mod: FlowMod = flow_mod
-        self.limit: int = limit
+    def __init__(self, bridge: XBridge) -> None:
+        self.bridge: XBridge = bridge
 
     def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
-        learn_flow(self, now)
+        self.bridge.has_bundle_action = True
 
     def same(self, other: CreditedEffect) -> bool:
-        return (
-            isinstance(other, LearnFlow) and self.ofproto is other.ofproto
-            and self.limit == other.limit and self.flow_mod == other.flow_mod
-        )
+        return isinstance(other, DependsOnLiveness) and self.bridge is other.bridge
 
     def __repr__(self) -> str:
-        return f"LearnFlow(table={self.flow_mod.table_id}, {self.flow_mod.match})"
-
-
-@final
-class ReduceTimeouts(CreditedEffect):
-    """If the packet has a TCP FIN or RST, let `rule` live no longer than `idle` and `hard` seconds
-    (0: leave that timeout alone)."""
-
-    def __init__(self, ofproto: OfprotoDpif, rule: Rule, idle: int, hard: int) -> None:
-        self.ofproto = ofproto
-        self.rule = rule
-        self.idle: int = idle
-        self.hard: int = hard
-
-    def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
-        if tcp_flags & FIN_OR_RST:
-            reduce_timeouts(self)
-
-    def same(self, other: CreditedEffect) -> bool:
-        return (
-            isinstance(other, ReduceTimeouts) and self.rule is other.rule and self.idle == other.idle
-            and self.hard == other.hard
-        )
-
-    def __repr__(self) -> str:
-        return f"ReduceTimeouts({self.rule}, idle={self.idle}, hard={self.hard})"
+        return f"DependsOnLiveness({self.bridge.name})"

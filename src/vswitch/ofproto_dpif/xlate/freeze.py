@@ -83,7 +83,7 @@ def _state(
     ctx: Ctx, actions: tuple[object, ...], action_set: tuple[object, ...], userdata: bytes
 ) -> FrozenState:
     return FrozenState(
-        bridge=ctx.ofproto.name,
+        bridge=ctx.bridge.name,
         table_id=int(ctx.table_id),
         metadata=freeze_metadata(ctx.flow),
         stack=tuple(ctx.stack),
@@ -112,7 +112,7 @@ def _pause(ctx: Ctx, action: Controller) -> None:
     commit(ctx)
     if ctx.xin.side_effects:
         state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), action.userdata)
-        recirc_id = ctx.ofproto.backer.recirc_ids.alloc(state)
+        recirc_id = ctx.bridge.dp.recirc_ids.alloc(state)
         ctx.out.recircs.append(recirc_id)
         cookie = ControllerCookie(
             max_len=action.max_len,
@@ -139,7 +139,7 @@ def fork(ctx: Ctx, table_id: int) -> int:
 def _recirculate(ctx: Ctx) -> int:
     commit(ctx)
     state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), b"")
-    recirc_id = ctx.ofproto.backer.recirc_ids.alloc(state)
+    recirc_id = ctx.bridge.dp.recirc_ids.alloc(state)
     ctx.out.recircs.append(recirc_id)
     if ctx.dp_hash is not None:
         ctx.odp.append(ctx.dp_hash)
@@ -155,7 +155,7 @@ def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, u
     rule = ctx.rule
     if reason == OFPR_ACTION and rule is not None and rule.is_table_miss():
         reason = OFPR_EXPLICIT_MISS
-    recirc_id = ctx.ofproto.backer.recirc_ids.alloc(_state(ctx, (), (), userdata))
+    recirc_id = ctx.bridge.dp.recirc_ids.alloc(_state(ctx, (), (), userdata))
     ctx.out.recircs.append(recirc_id)
     cookie = ControllerCookie(
         max_len=max_len,
@@ -172,6 +172,6 @@ def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, u
 
 def userspace_action(ctx: Ctx, userdata: bytes) -> None:
     """An upcall with `userdata`, to the channel of the port where the packet came in."""
-    port = ctx.ofproto.ports.get(ctx.base.in_port)
-    pid = 0 if port is None else ctx.ofproto.backer.port_pid(port.odp_port)
+    port = ctx.bridge.ports.get(ctx.base.in_port)
+    pid = 0 if port is None else ctx.bridge.dp.port_pid(port.odp_port)
     ctx.odp.append(Userspace(pid, userdata))

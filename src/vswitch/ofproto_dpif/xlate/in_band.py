@@ -13,7 +13,8 @@ from mypy_extensions import i64
 from vswitch.dpif.actions import Output
 from vswitch.flow.layout import S_NW_PROTO, S_TP_DST, S_TP_SRC, W_ETH_TYPE, W_NW_PROTO, W_TP_SRC
 from vswitch.ofproto_dpif.xlate import output as xlate_output
-from vswitch.ofproto_dpif.xlate.ctx import OFT_DETAIL, Ctx, report
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
+from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL
 from vswitch.openflow.constants import OFPP_LOCAL
 
 ETH_TYPE_IP: Final = 0x0800
@@ -48,7 +49,7 @@ def output_dhcp_reply(ctx: Ctx) -> None:
         wc[W_TP_SRC] |= ((_highest_bit(differs) ^ 0x8000) - 0x8000) << S_TP_SRC
         return
     wc[W_TP_SRC] |= TP_SRC_BITS
-    local = ctx.ofproto.ports.get(OFPP_LOCAL)
+    local = ctx.bridge.ports.get(OFPP_LOCAL)
     if local is None or Output(local.odp_port) in ctx.odp:
         return
     if ctx.trace is not None:

@@ -11,7 +11,7 @@ from vswitch.openflow import actions as of
 from vswitch.openflow.messages.meter import OFPM_CONTROLLER, OFPM_SLOWPATH
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge
 
 ALWAYS: Final = 0xFFFFFFFF
 """The probability of a sample that takes every packet: what all datapaths have for a clone."""
@@ -19,8 +19,8 @@ ALWAYS: Final = 0xFFFFFFFF
 
 def meter(ctx: Ctx, a: of.Meter, last: bool) -> bool:
     """The meter action. One whose meter has just gone does nothing: its rule goes with it."""
-    number = ctx.ofproto.meters.number(a.meter_id)
-    ctx.out.tags |= ctx.ofproto.meter_tag(a.meter_id)
+    number = ctx.bridge.meters.number(a.meter_id)
+    ctx.out.tags |= ctx.bridge.meter_tag(a.meter_id)
     if number is not None:
         ctx.odp.append(Meter(number))
     return False
@@ -29,20 +29,20 @@ def meter(ctx: Ctx, a: of.Meter, last: bool) -> bool:
 def to_controller(ctx: Ctx, meter_id: int | None, action: OdpAction) -> OdpAction:
     """`action`, which sends the packet up for controllers, behind meter `meter_id`, or without that
     behind OFPM_CONTROLLER, if there is one; what that drops is only the copy."""
-    ofproto = ctx.ofproto
+    bridge = ctx.bridge
     if meter_id is not None:
-        ctx.out.tags |= ofproto.meter_tag(meter_id)
-        if ofproto.meters.number(meter_id) is not None:
-            return _behind(ofproto, meter_id, action)
-    ctx.out.tags |= ofproto.meter_tag(OFPM_CONTROLLER)
-    return _behind(ofproto, OFPM_CONTROLLER, action)
+        ctx.out.tags |= bridge.meter_tag(meter_id)
+        if bridge.meters.number(meter_id) is not None:
+            return _behind(bridge, meter_id, action)
+    ctx.out.tags |= bridge.meter_tag(OFPM_CONTROLLER)
+    return _behind(bridge, OFPM_CONTROLLER, action)
 
 
-def to_slow_path(ofproto: OfprotoDpif, action: OdpAction) -> OdpAction:
+def to_slow_path(bridge: XBridge, action: OdpAction) -> OdpAction:
     """`action`, which sends a flow's packets to the slow path, behind OFPM_SLOWPATH if that is there."""
-    return _behind(ofproto, OFPM_SLOWPATH, action)
+    return _behind(bridge, OFPM_SLOWPATH, action)
 
 
-def _behind(ofproto: OfprotoDpif, meter_id: int, action: OdpAction) -> OdpAction:
-    number = ofproto.meters.number(meter_id)
+def _behind(bridge: XBridge, meter_id: int, action: OdpAction) -> OdpAction:
+    number = bridge.meters.number(meter_id)
     return action if number is None else Sample(ALWAYS, (Meter(number), action))

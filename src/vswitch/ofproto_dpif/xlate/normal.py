@@ -24,7 +24,8 @@ from vswitch.flow.layout import (
     W_VLAN_TPID,
 )
 from vswitch.flow.values import format_mac
-from vswitch.ofproto_dpif.ports.bundle import (
+from vswitch.ofproto_dpif.xlate import output as xlate_output
+from vswitch.ofproto_dpif.xlate.bridge import (
     PRIORITY_TAGS_ALWAYS,
     PRIORITY_TAGS_NEVER,
     VLAN_ACCESS,
@@ -32,14 +33,12 @@ from vswitch.ofproto_dpif.ports.bundle import (
     VLAN_NATIVE_TAGGED,
     VLAN_NATIVE_UNTAGGED,
     VLAN_TRUNK,
-    Bundle,
+    XBundle,
+    XPort,
 )
-from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate.ctx import (
     ETH_TYPE_ARP,
     ETH_TYPE_VLAN,
-    OFT_DETAIL,
-    OFT_WARN,
     Ctx,
     is_vlan,
     look_at_tags,
@@ -49,12 +48,13 @@ from vswitch.ofproto_dpif.xlate.ctx import (
     set_qtag,
 )
 from vswitch.ofproto_dpif.xlate.effects import CreditMirrors, LearnMac
+from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import NF_OUT_FLOOD
 
 BROADCAST: Final = 0xFFFFFFFFFFFF
 PCP_BITS: Final = 0xE000
 
-OFPP_NONE_BUNDLE: Final = Bundle(None, "OFPP_NONE")
+OFPP_NONE_BUNDLE: Final = XBundle("OFPP_NONE")
 """Where packets come from that a controller made up without an input port."""
 
 RESERVED_PREFIX: Final = 0x0180C200000
@@ -107,7 +107,7 @@ def _extract(ctx: Ctx) -> Xvlan:
     return Xvlan(outer >> 16, outer & 0xFFF, outer & PCP_BITS, inner >> 16, inner & 0xFFF, inner & PCP_BITS)
 
 
-def _vid_is_valid(ctx: Ctx, vid: i64, bundle: Bundle) -> bool:
+def _vid_is_valid(ctx: Ctx, vid: i64, bundle: XBundle) -> bool:
     """Whether a packet whose outer VLAN ID is `vid` (0: none) may come in at `bundle`."""
     if bundle is OFPP_NONE_BUNDLE:
         return True
@@ -133,7 +133,7 @@ def _vid_is_valid(ctx: Ctx, vid: i64, bundle: Bundle) -> bool:
     return True
 
 
-def _input_translate(bundle: Bundle, own: Xvlan) -> Xvlan:
+def _input_translate(bundle: XBundle, own: Xvlan) -> Xvlan:
     """From the packet's own tags to those that it has inside the switch."""
     mode = bundle.vlan_mode
     tpid: i64 = own.tpid if own.tpid != 0 else ETH_TYPE_VLAN
@@ -147,7 +147,7 @@ def _input_translate(bundle: Bundle, own: Xvlan) -> Xvlan:
     return own
 
 
-def _output_translate(bundle: Bundle, xvlan: Xvlan) -> Xvlan:
+def _output_translate(bundle: XBundle, xvlan: Xvlan) -> Xvlan:
     """From the tags inside the switch to those that the packet leaves with."""
     mode = bundle.vlan_mode
     if mode in (VLAN_TRUNK, VLAN_NATIVE_TAGGED):
@@ -181,12 +181,17 @@ def _tag(tpid: i64, tci: i64, always: bool) -> i64:
     return ((tpid if tpid != 0 else ETH_TYPE_VLAN) << 16) | tci | VLAN_CFI
 
 
-def output_normal(ctx: Ctx, bundle: Bundle, xvlan: Xvlan) -> None:
+def choose_port(ctx: Ctx, bundle: XBundle) -> XPort | None:
+    """The port of `bundle` that the packet leaves through; None while it has none."""
+    return bundle.ports[0] if bundle.ports else None
+
+
+def output_normal(ctx: Ctx, bundle: XBundle, xvlan: Xvlan) -> None:
     """Send the packet out of `bundle` with the tags that it wants to see."""
-    if not bundle.ports:
+    port = choose_port(ctx, bundle)
+    if port is None:
         return
     out = _output_translate(bundle, xvlan)
-    port = bundle.ports[0]
     words = ctx.flow.words
     old_tci: i64 = words[W_VLAN_TCI] & 0xFFFF
     old_tags: i64 = words[W_VLAN_TPID]
@@ -197,9 +202,9 @@ def output_normal(ctx: Ctx, bundle: Bundle, xvlan: Xvlan) -> None:
     words[W_VLAN_TPID] = old_tags
 
 
-def input_bundle(ctx: Ctx, in_port: int) -> Bundle | None:
+def input_bundle(ctx: Ctx, in_port: int) -> XBundle | None:
     """The bundle of the port where the packet came in."""
-    port = ctx.ofproto.ports.get(in_port)
+    port = ctx.bridge.ports.get(in_port)
     if port is not None and port.bundle is not None:
         return port.bundle
     if in_port in (0xFFFD, 0xFFFF):
@@ -230,7 +235,7 @@ def _is_gratuitous_arp(ctx: Ctx) -> bool:
 
 def normal(ctx: Ctx) -> None:
     """The NORMAL action."""
-    ofproto = ctx.ofproto
+    bridge = ctx.bridge
     words = ctx.flow.words
     wc = ctx.wc.words
     wc[W_ETH_SRC] |= -1 << 16
@@ -268,7 +273,7 @@ def normal(ctx: Ctx) -> None:
     vlan: int = xvlan.vid
     dst = ctx.flow.dl_dst
     if came_from is not OFPP_NONE_BUNDLE:
-        if not ofproto.forward_bpdu and is_reserved(dst):
+        if not bridge.forward_bpdu and is_reserved(dst):
             if tracing:
                 report(ctx, OFT_DETAIL, "packet has reserved destination MAC, dropping")
             return
@@ -277,27 +282,27 @@ def normal(ctx: Ctx) -> None:
     if came_from is not OFPP_NONE_BUNDLE:
         src = ctx.flow.dl_src
         if src & (1 << 40) == 0:
-            ctx.effects.append(LearnMac(ofproto, src, vlan, came_from, gratuitous))
+            ctx.effects.append(LearnMac(bridge, src, vlan, came_from, gratuitous))
             if tracing and ctx.xin.side_effects:
                 _report_learned(ctx, src, vlan, came_from)
             # By the time that anybody looks, the address will have been learned.
             to_itself = src == dst and ctx.xin.side_effects
 
-    found = ofproto.mac_learning.lookup(dst, vlan)
+    found = bridge.mac_learning.lookup(dst, vlan)
     if to_itself:
-        ctx.out.tags |= ofproto.mac_learning.lookup_tag(dst, vlan)
+        ctx.out.tags |= bridge.mac_learning.lookup_tag(dst, vlan)
         if tracing:
             report(ctx, OFT_DETAIL, "learned port is input port, dropping")
         return
     if found is None:
-        ctx.out.tags |= ofproto.mac_learning.lookup_tag(dst, vlan)
+        ctx.out.tags |= bridge.mac_learning.lookup_tag(dst, vlan)
         if tracing:
             report(ctx, OFT_DETAIL, "no learned MAC for destination, flooding")
         _flood(ctx, came_from, xvlan)
         return
     ctx.out.tags |= found.tag
     to = found.port
-    if not isinstance(to, Bundle):
+    if not isinstance(to, XBundle):
         if tracing:
             report(ctx, OFT_WARN, "learned port is unknown, dropping")
     elif to is came_from:
@@ -309,17 +314,17 @@ def normal(ctx: Ctx) -> None:
         output_normal(ctx, to, xvlan)
 
 
-def _report_learned(ctx: Ctx, mac: int, vlan: int, bundle: Bundle) -> None:
-    known = ctx.ofproto.mac_learning.lookup(mac, vlan)
+def _report_learned(ctx: Ctx, mac: int, vlan: int, bundle: XBundle) -> None:
+    known = ctx.bridge.mac_learning.lookup(mac, vlan)
     if known is None or known.port is not bundle:
         report(ctx, OFT_DETAIL, f"learned that {format_mac(mac)} is on port {bundle.name} in VLAN {vlan}")
 
 
-def _flood(ctx: Ctx, came_from: Bundle, xvlan: Xvlan) -> None:
+def _flood(ctx: Ctx, came_from: XBundle, xvlan: Xvlan) -> None:
     """To every bundle in the packet's VLAN but the one that it came from."""
     vid: int = xvlan.vid
     cvid: int = xvlan.vid1
-    for bundle in list(ctx.ofproto.bundles.values()):
+    for bundle in list(ctx.bridge.bundles.values()):
         if (
             bundle is not came_from
             and bundle.floodable
@@ -335,19 +340,19 @@ def _flood(ctx: Ctx, came_from: Bundle, xvlan: Xvlan) -> None:
 
 def mirror_ingress(ctx: Ctx) -> None:
     """Copy a packet that comes in to the mirrors that select its input bundle."""
-    if not ctx.ofproto.has_mirrors:
+    if not ctx.bridge.has_mirrors:
         return
     bundle = input_bundle(ctx, ctx.flow.words[W_IN_PORT] & 0xFFFF)
     if bundle is not None:
         mirror_packet(ctx, bundle, bundle.src_mirrors)
 
 
-def mirror_packet(ctx: Ctx, bundle: Bundle, mirrors: int) -> None:
+def mirror_packet(ctx: Ctx, bundle: XBundle, mirrors: int) -> None:
     """Copy the packet to each of the map `mirrors` that selects its VLAN, once an output."""
     mirrors &= ~ctx.mirrors
     if mirrors == 0:
         return
-    ofproto = ctx.ofproto
+    bridge = ctx.bridge
     own = _extract(ctx)
     if not _vid_is_valid(ctx, own.vid, bundle):
         return
@@ -356,7 +361,7 @@ def mirror_packet(ctx: Ctx, bundle: Bundle, mirrors: int) -> None:
     used = 0
     while mirrors:
         rightmost = mirrors & -mirrors
-        mirror = ofproto.mirrors[rightmost.bit_length() - 1]
+        mirror = bridge.mirrors[rightmost.bit_length() - 1]
         if mirror is None:
             mirrors ^= rightmost
             continue
@@ -373,11 +378,11 @@ def mirror_packet(ctx: Ctx, bundle: Bundle, mirrors: int) -> None:
         elif vid != mirror.out_vlan and not is_reserved(ctx.flow.dl_dst):
             spanned = xvlan.copy()
             spanned.vid = mirror.out_vlan
-            for to in list(ofproto.bundles.values()):
+            for to in list(bridge.bundles.values()):
                 if to.includes_vlan(mirror.out_vlan, int(spanned.vid1)) and to.mirror_out == 0:
                     output_normal(ctx, to, spanned)
         mirrors &= ~ctx.mirrors
         ctx.mirror_snaplen = 0
     ctx.out.mirrors |= used
     if used:
-        ctx.effects.append(CreditMirrors(ofproto, used))
+        ctx.effects.append(CreditMirrors(bridge, used))

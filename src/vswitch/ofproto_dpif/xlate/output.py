@@ -22,30 +22,24 @@ from vswitch.flow.layout import (
     W_SKB_PRIORITY,
     W_TP_SRC,
 )
-from vswitch.ofproto_dpif.ports.bundle import (
-    ODPP_NONE,
-    OFPPC_NO_FLOOD,
-    OFPPC_NO_FWD,
-    OFPPC_NO_RECV,
-    OFPPC_NO_RECV_STP,
-    Bundle,
-    OfportDpif,
-)
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import normal as xlate_normal
 from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.actions.action_set import ordered_action_set
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XBundle, XPort
 from vswitch.ofproto_dpif.xlate.commit import commit
-from vswitch.ofproto_dpif.xlate.ctx import OFT_BRIDGE, OFT_DETAIL, OFT_TABLE, OFT_WARN, Ctx, report
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.effects import CreditPort
+from vswitch.ofproto_dpif.xlate.trace import OFT_BRIDGE, OFT_DETAIL, OFT_TABLE, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import NF_OUT_DROP, NF_OUT_FLOOD, NF_OUT_MULTI, SLOW_ACTION, XLATE_OK
+from vswitch.openflow.constants import OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP
 
 PORT_UNSET: Final = 0xFFF7
 
 
-def may_receive(ctx: Ctx, port: OfportDpif) -> bool:
+def may_receive(ctx: Ctx, port: XPort) -> bool:
     """Whether the port's OpenFlow configuration lets the packet in."""
     config = port.config
     if config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP) == 0:
@@ -54,11 +48,11 @@ def may_receive(ctx: Ctx, port: OfportDpif) -> bool:
     return config & (OFPPC_NO_RECV_STP if stp else OFPPC_NO_RECV) == 0
 
 
-def _are_protected(ctx: Ctx, to: Bundle) -> bool:
+def _are_protected(ctx: Ctx, to: XBundle) -> bool:
     """Whether the packet would go from one protected port to another."""
     if not to.protected:
         return False
-    port = ctx.ofproto.ports.get(int(ctx.flow.words[W_IN_PORT] & 0xFFFF))
+    port = ctx.bridge.ports.get(int(ctx.flow.words[W_IN_PORT] & 0xFFFF))
     if port is None:
         return False
     bundle = port.bundle
@@ -67,7 +61,7 @@ def _are_protected(ctx: Ctx, to: Bundle) -> bool:
 
 def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> None:
     """Send the packet as it is now to port `ofp_port`; `truncate` bytes of it if not 0."""
-    port = ctx.ofproto.ports.get(ofp_port)
+    port = ctx.bridge.ports.get(ofp_port)
     if port is None:
         if ctx.trace is not None:
             report(ctx, OFT_WARN, "Nonexistent output port")
@@ -107,7 +101,7 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
             words[W_NW_TOS] = (tos_word & ~(0xFC << S_NW_TOS)) | (bits << S_NW_TOS)
     odp_port = port.odp_port
     splinter: tuple[int, int] | None = None
-    if ctx.ofproto.realdev_vid_map:
+    if ctx.bridge.realdev_vid_map:
         splinter = _splinter(ctx, ofp_port)
         if splinter is not None:
             odp_port = splinter[0]
@@ -121,7 +115,7 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
         ctx.n_outputs += 1
         before = ctx.out.nf_output_iface
         ctx.out.nf_output_iface = ofp_port if before in (NF_OUT_DROP, ofp_port) else NF_OUT_MULTI
-    if ctx.ofproto.has_mirrors and bundle is not None:
+    if ctx.bridge.has_mirrors and bundle is not None:
         xlate_normal.mirror_packet(ctx, bundle, bundle.dst_mirrors)
     if splinter is not None:
         ctx.flow.vlan_tci = splinter[1]
@@ -142,10 +136,10 @@ def _splinter(ctx: Ctx, ofp_port: int) -> tuple[int, int] | None:
     tci = flow.vlan_tci
     if not tci & 0x1000:
         return None
-    vlandev = ctx.ofproto.realdev_vid_map.get((ofp_port, tci & 0xFFF))
+    vlandev = ctx.bridge.realdev_vid_map.get((ofp_port, tci & 0xFFF))
     if vlandev is None:
         return None
-    device = ctx.ofproto.ports.get(vlandev)
+    device = ctx.bridge.ports.get(vlandev)
     if device is None:
         return None
     ctx.wc.vlan_tci = 0xFFFF
@@ -153,12 +147,10 @@ def _splinter(ctx: Ctx, ofp_port: int) -> tuple[int, int] | None:
     return device.odp_port, tci
 
 
-def _patch_output(ctx: Ctx, port: OfportDpif, peer: OfportDpif, last: bool) -> None:
+def _patch_output(ctx: Ctx, port: XPort, peer: XPort, last: bool) -> None:
     """Go on in the bridge at the other end of a patch port, and come back as if nothing had happened."""
-    there = peer.ofproto
-    if there is None:
-        return
-    here = ctx.ofproto
+    there = peer.bridge
+    here = ctx.bridge
     trace = ctx.trace
     outer = None
     if trace is not None:
@@ -175,7 +167,7 @@ def _patch_output(ctx: Ctx, port: OfportDpif, peer: OfportDpif, last: bool) -> N
     ctx.action_set = []
     if there is not here:
         ctx.mirrors = 0
-    ctx.ofproto = there
+    ctx.bridge = there
     words = ctx.flow.words
     i: i64 = 0
     while i <= W_METADATA:
@@ -196,7 +188,7 @@ def _patch_output(ctx: Ctx, port: OfportDpif, peer: OfportDpif, last: bool) -> N
     if trace is not None and outer is not None:
         trace.leave(outer)
     ctx.flow.assign(old_flow)
-    ctx.ofproto = here
+    ctx.bridge = here
     ctx.mirrors = old_mirrors if there is not here else ctx.mirrors
     ctx.stack = old_stack
     ctx.action_set = old_action_set
@@ -226,7 +218,7 @@ def flood(ctx: Ctx, all_ports: bool) -> None:
     """Output to every port but the one where the packet came in; without `all_ports` not to those
     that are configured not to flood."""
     came_in: int = ctx.flow.words[W_IN_PORT] & 0xFFFF
-    for port in list(ctx.ofproto.ports.values()):
+    for port in list(ctx.bridge.ports.values()):
         if port.ofp_port == came_in:
             continue
         if all_ports or port.config & OFPPC_NO_FLOOD == 0:

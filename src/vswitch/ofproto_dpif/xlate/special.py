@@ -26,7 +26,7 @@ from vswitch.ofproto_dpif.xlate.effects import PacketEffect
 from vswitch.ofproto_dpif.xlate.types import SLOW_LACP, SLOW_LLDP, SLOW_STP
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ports.bundle import OfportDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XPort
     from vswitch.ofproto_dpif.xlate.ctx import Ctx
 
 ETH_TYPE_NONE: Final = 0x05FF
@@ -100,7 +100,7 @@ ROWS: Final = (
 REASONS: Final = frozenset(row.reason for row in ROWS)
 
 
-def claim(ctx: Ctx, port: OfportDpif) -> bool:
+def claim(ctx: Ctx, port: XPort) -> bool:
     """Whether somebody who listens at `port` claims the packet. To be asked only if `port.listens`."""
     listens: i64 = port.listens
     for row in ROWS:

@@ -16,12 +16,12 @@ from vswitch.flow.layout import (
     W_VLAN_TPID,
 )
 from vswitch.ofproto.table import MISS_DEFAULT
-from vswitch.ofproto_dpif.ports.bundle import OFPPC_NO_PACKET_IN
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate.actions import ct as xlate_ct
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
-from vswitch.ofproto_dpif.xlate.ctx import OFT_TABLE, Ctx, report_error
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
 from vswitch.ofproto_dpif.xlate.effects import CreditRule, CreditTable
+from vswitch.ofproto_dpif.xlate.trace import OFT_TABLE
 from vswitch.ofproto_dpif.xlate.types import (
     MAX_DEPTH,
     MAX_RESUBMITS,
@@ -29,6 +29,7 @@ from vswitch.ofproto_dpif.xlate.types import (
     XLATE_STACK_TOO_DEEP,
     XLATE_TOO_MANY_RESUBMITS,
 )
+from vswitch.openflow.constants import OFPPC_NO_PACKET_IN
 from vswitch.openflow.messages.table import OFPTC_TABLE_MISS_CONTINUE, OFPTC_TABLE_MISS_CONTROLLER
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
     No match: one of the switch's own rules, which sends to the controller if `may_packet_in` and
     somebody wants that, else drops.
     """
-    ofproto = ctx.ofproto
+    bridge = ctx.bridge
     flow = ctx.flow
     words = flow.words
-    if (words[W_NW_FRAG] >> 24) & 1 != 0 and ofproto.frag_handling != "nx-match":
-        if ofproto.frag_handling == "drop":
-            ctx.effects.append(CreditTable(ofproto, int(table_id), True))
-            return ofproto.drop_frags_rule
+    if (words[W_NW_FRAG] >> 24) & 1 != 0 and bridge.frag_handling != "nx-match":
+        if bridge.frag_handling == "drop":
+            ctx.effects.append(CreditTable(bridge, int(table_id), True))
+            return bridge.drop_frags_rule
         # The transport ports of a fragment are no field to match on.
         flow = flow.copy()
         flow.words[W_TP_SRC] &= 0xFFFFFFFF
@@ -71,28 +72,28 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
         words[W_VLAN_TPID] = 0
     came_in: i64 = words[W_IN_PORT] & 0xFFFF
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFF) | in_port
-    rule = ofproto.tables[int(table_id)].lookup(flow, ctx.wc)
-    ctx.out.tags |= ofproto.table_tag(int(table_id), flow, ctx.wc)
+    rule = bridge.tables[int(table_id)].lookup(flow, ctx.wc)
+    ctx.out.tags |= bridge.table_tag(int(table_id), flow, ctx.wc)
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFF) | came_in
     if without_ethernet:
         wc[W_ETH_DST] = eth_dst
         wc[W_ETH_SRC] = eth_src
         wc[W_VLAN_TPID] = vlan
-    ctx.effects.append(CreditTable(ofproto, int(table_id), rule is not None))
+    ctx.effects.append(CreditTable(bridge, int(table_id), rule is not None))
     if rule is not None:
         return rule
-    miss = ofproto.tables[int(table_id)].miss_config
+    miss = bridge.tables[int(table_id)].miss_config
     if miss == OFPTC_TABLE_MISS_CONTINUE and table_id < TBL_LAST:
         return lookup(ctx, table_id + 1, in_port, may_packet_in)
     wanted = miss == OFPTC_TABLE_MISS_CONTROLLER
     if miss == MISS_DEFAULT:
-        wanted = ofproto.wants_packet_in_on_miss
-        ctx.out.tags |= ofproto.miss_tag
+        wanted = bridge.wants_packet_in_on_miss
+        ctx.out.tags |= bridge.miss_tag
     if may_packet_in and wanted:
-        port = ofproto.ports.get(int(in_port))
+        port = bridge.ports.get(int(in_port))
         if port is None or port.config & OFPPC_NO_PACKET_IN == 0:
-            return ofproto.miss_rule
-    return ofproto.no_packet_in_rule
+            return bridge.miss_rule
+    return bridge.no_packet_in_rule
 
 
 def report_table(ctx: Ctx, rule: Rule, table_id: i64) -> None:
@@ -100,12 +101,12 @@ def report_table(ctx: Ctx, rule: Rule, table_id: i64) -> None:
     trace = ctx.trace
     if trace is None:
         return
-    ofproto = ctx.ofproto
-    if rule is ofproto.no_packet_in_rule:
+    bridge = ctx.bridge
+    if rule is bridge.no_packet_in_rule:
         text = "No match."
-    elif rule is ofproto.miss_rule:
+    elif rule is bridge.miss_rule:
         text = 'No match, and a "packet-in" is called for.'
-    elif rule is ofproto.drop_frags_rule:
+    elif rule is bridge.drop_frags_rule:
         text = 'Packets are IP fragments and the fragment handling mode is "drop".'
     else:
         match = rule.match.format(None, trace.ports)

@@ -13,14 +13,12 @@ itself (`special.py`) goes through none of them.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from librt.vecs import vec
 from mypy_extensions import i64
 
-from vswitch.dpif.actions import Actions as OdpActions
-from vswitch.dpif.actions import Clone, Drop, Userspace
-from vswitch.dpif.cookie import SlowPathCookie
+from vswitch.dpif.actions import Clone, Drop
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     CS_TRACKED,
@@ -59,14 +57,13 @@ from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.ctx import (
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
-    OFT_BRIDGE,
-    OFT_THAW,
     Ctx,
     is_ip_any,
     is_mpls,
     report_error,
 )
 from vswitch.ofproto_dpif.xlate.effects import CreditRule
+from vswitch.ofproto_dpif.xlate.trace import OFT_BRIDGE, OFT_THAW
 from vswitch.ofproto_dpif.xlate.types import (
     MAX_RESUBMITS,
     SLOW_ACTION,
@@ -75,9 +72,6 @@ from vswitch.ofproto_dpif.xlate.types import (
     XlateIn,
     XlateOut,
 )
-
-if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 MAX_OUTPUTS: Final = 4096
 """More outputs than this and the flow's packets are forwarded here, one action at a time."""
@@ -89,7 +83,6 @@ ICMP_BITS: Final = 0x00FF00FFFFFFFFFF
 _FRAMES_A_RESUBMIT: Final = 8
 sys.setrecursionlimit(max(sys.getrecursionlimit(), MAX_RESUBMITS * _FRAMES_A_RESUBMIT))
 """Where this is not compiled, as many nested lookups as are allowed must fit Python's stack."""
-thaw_metadata: Final = xlate_freeze.thaw_metadata
 
 
 def xlate(xin: XlateIn) -> XlateOut:
@@ -99,7 +92,7 @@ def xlate(xin: XlateIn) -> XlateOut:
     trace = xin.trace
     outer = None
     if trace is not None:
-        outer = trace.enter(OFT_BRIDGE, f'bridge("{trace.bridge or ctx.ofproto.name}")')
+        outer = trace.enter(OFT_BRIDGE, f'bridge("{trace.bridge or ctx.bridge.name}")')
     _start_wildcards(ctx)
     words = out.flow.words
     words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | PORT_UNSET
@@ -154,7 +147,7 @@ def _run(ctx: Ctx) -> None:
         ctx.effects.append(CreditRule(rule))
         actions = rule.actions
         xlate_tables.report_table(ctx, rule, ctx.table_id)
-    port = ctx.ofproto.ports.get(int(in_port))
+    port = ctx.bridge.ports.get(int(in_port))
     if port is not None:
         if port.listens != 0 and frozen is None and special.claim(ctx, port):
             return
@@ -173,7 +166,7 @@ def _run(ctx: Ctx) -> None:
         return
     if not ctx.freezing:
         xlate_output.run_action_set(ctx)
-        if ctx.ofproto.has_in_band:
+        if ctx.bridge.has_in_band:
             xlate_in_band.output_dhcp_reply(ctx)
     if ctx.freezing:
         xlate_freeze.finish(ctx)
@@ -257,9 +250,3 @@ def _finish_wildcards(ctx: Ctx) -> None:
             wc[W_TP_SRC] &= ICMP_BITS
         if (flow[W_NW_FRAG] >> 24) & 2 != 0:
             wc[W_TP_SRC] = 0
-
-
-def slow_actions(ofproto: OfprotoDpif, odp_in_port: int, slow: int) -> OdpActions:
-    """What the datapath gets for a flow whose `slow` is not 0: send its packets here."""
-    cookie = SlowPathCookie(reason=slow)
-    return (Userspace(ofproto.backer.port_pid(odp_in_port), cookie.pack()),)

@@ -13,10 +13,10 @@ from vswitch.flow.flow import Flow
 if TYPE_CHECKING:
     from vswitch.dpif.actions import Actions as OdpActions
     from vswitch.ofproto.rule import Rule
-    from vswitch.ofproto_dpif.commands.trace import Trace
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge
     from vswitch.ofproto_dpif.xlate.effects import CreditedEffect, PacketEffect
     from vswitch.ofproto_dpif.xlate.recirc import FrozenState
+    from vswitch.ofproto_dpif.xlate.trace import Trace
     from vswitch.openflow.actions import Actions as OfpActions
 
 MAX_DEPTH: Final = 64
@@ -86,7 +86,7 @@ XLATE_ERRORS: Final = {
 class XlateIn:
     """One flow to translate.
 
-    `flow`: what the packet looks like, `in_port` an OpenFlow number of `ofproto`; it is not
+    `flow`: what the packet looks like, `in_port` an OpenFlow number of `bridge`; it is not
     changed. `packet`: the packet itself where there is one (only looked at for what a flow does
     not hold). `rule` or `actions` replace the lookup in table 0 (packet-outs). `frozen` is the
     state to resume from, looked up by `flow`'s `recirc_id`. `side_effects` False says that
@@ -96,7 +96,7 @@ class XlateIn:
 
     def __init__(
         self,
-        ofproto: OfprotoDpif,
+        bridge: XBridge,
         flow: Flow,
         packet: bytes | None = None,
         tcp_flags: int = 0,
@@ -107,7 +107,7 @@ class XlateIn:
         now: int = 0,
         side_effects: bool = True,
     ) -> None:
-        self.ofproto = ofproto
+        self.bridge: XBridge = bridge
         self.flow: Flow = flow
         self.packet = packet
         self.tcp_flags: int = tcp_flags
@@ -124,7 +124,7 @@ class XlateOut:
     """The translation of one flow.
 
     `actions`: for the datapath; with `slow` nonzero they are for here, and the datapath gets a
-    `Userspace` action with the reasons instead (`xlate.slow_actions`). `wc`: the megaflow mask.
+    `Userspace` action with the reasons instead (`facets/install.py`). `wc`: the megaflow mask.
     `tags`: what it depends on (`base.tags`). `recircs`: the recirculation ids that the actions
     use, one reference held for each; whoever drops the translation gives them back with
     `backer.recirc_ids.unref`. `flow`: the packet at the end. `rule`: the first rule that

@@ -1,7 +1,7 @@
 """The actions `bundle` and `bundle_load`: one of several ports, by liveness and by a hash.
 
-That a translation depends on which ports are live is noted in the bridge's `has_bundle_action`,
-so that only then a port that goes up or down revalidates.
+That a translation depends on which ports are live is an effect (`DependsOnLiveness`), so that only
+then a port that goes up or down revalidates.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from vswitch.flow.hash import hash_2words
 from vswitch.flow.hash_fields import hash_fields, mask_hash_fields
 from vswitch.ofproto_dpif.xlate.ctx import Ctx
+from vswitch.ofproto_dpif.xlate.effects import DependsOnLiveness
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import (
     OFPP_ALL,
@@ -27,7 +28,7 @@ def choose_member(ctx: Ctx, a: of.Bundle) -> int:
     The algorithms of ovs-actions(7), "The bundle and bundle_load actions". Only "hrw" looks at
     the packet.
     """
-    ctx.ofproto.has_bundle_action = True
+    ctx.effects.append(DependsOnLiveness(ctx.bridge))
     if a.algorithm == "active_backup":
         for port in a.members:
             if _is_live(ctx, port):
@@ -51,5 +52,5 @@ def _is_live(ctx: Ctx, ofp_port: int) -> bool:
     """Reserved ports that packets can be output to always are, others while their link is up."""
     if ofp_port in (OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_LOCAL):
         return True
-    port = ctx.ofproto.ports.get(ofp_port)
+    port = ctx.bridge.ports.get(ofp_port)
     return port is not None and port.may_enable

@@ -40,14 +40,8 @@ from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.actions import fields
 from vswitch.ofproto_dpif.xlate.commit import commit
-from vswitch.ofproto_dpif.xlate.ctx import (
-    ETH_TYPE_IP,
-    ETH_TYPE_IPV6,
-    OFT_DETAIL,
-    OFT_WARN,
-    Ctx,
-    report,
-)
+from vswitch.ofproto_dpif.xlate.ctx import ETH_TYPE_IP, ETH_TYPE_IPV6, Ctx, report
+from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.openflow import actions as of
 
 CT_LABEL: Final = by_name("ct_label")

@@ -34,15 +34,9 @@ from vswitch.ofproto_dpif.xlate.actions.mpls import needs_recirculation
 from vswitch.ofproto_dpif.xlate.actions.multipath import multipath
 from vswitch.ofproto_dpif.xlate.actions.sample import sample
 from vswitch.ofproto_dpif.xlate.commit import commit
-from vswitch.ofproto_dpif.xlate.ctx import (
-    OFT_ACTION,
-    OFT_DETAIL,
-    OFT_WARN,
-    Ctx,
-    report,
-    report_error,
-)
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
 from vswitch.ofproto_dpif.xlate.meter import meter
+from vswitch.ofproto_dpif.xlate.trace import OFT_ACTION, OFT_DETAIL, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_actions
@@ -230,7 +224,7 @@ def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> bool:
         return False
     if port == OFPP_IN_PORT:
         port = came_in
-    to = ctx.ofproto.ports.get(port)
+    to = ctx.bridge.ports.get(port)
     if to is None or to.odp_port == 0xFFFFFFFF:
         report_error(ctx, f"output_trunc does not support patch port {port}")
         return False
@@ -257,7 +251,7 @@ def _enqueue(ctx: Ctx, a: of.Enqueue, last: bool) -> bool:
     elif port == came_in:
         return False
     old = flow.skb_priority
-    flow.skb_priority = ctx.ofproto.backer.dpif.queue_to_priority(a.queue)
+    flow.skb_priority = ctx.bridge.dp.dpif.queue_to_priority(a.queue)
     xlate_output.output(ctx, port, 0, last)
     flow.skb_priority = old
     return False
@@ -273,7 +267,7 @@ def _set_tunnel(ctx: Ctx, a: of.SetTunnel, last: bool) -> bool:
 
 def _set_queue(ctx: Ctx, a: of.SetQueue, last: bool) -> bool:
     ctx.wc.words[W_SKB_PRIORITY] |= HIGH32
-    ctx.flow.skb_priority = ctx.ofproto.backer.dpif.queue_to_priority(a.queue)
+    ctx.flow.skb_priority = ctx.bridge.dp.dpif.queue_to_priority(a.queue)
     return False
 
 

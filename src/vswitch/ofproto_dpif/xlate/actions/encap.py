@@ -27,13 +27,8 @@ from vswitch.flow.layout import (
 from vswitch.ofproto_dpif.xlate import commit as labels
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate.commit import commit
-from vswitch.ofproto_dpif.xlate.ctx import (
-    ETH_TYPE_NSH,
-    OFT_ACTION,
-    OFT_WARN,
-    Ctx,
-    report,
-)
+from vswitch.ofproto_dpif.xlate.ctx import ETH_TYPE_NSH, Ctx, report
+from vswitch.ofproto_dpif.xlate.trace import OFT_ACTION, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, XLATE_UNSUPPORTED_PACKET_TYPE
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPR_INVALID_TTL

@@ -16,14 +16,8 @@ from vswitch.flow.layout import (
 from vswitch.flow.prereq import prereqs_ok
 from vswitch.flow.values import c_hex, format_value
 from vswitch.ofproto.tlv import bind_set_field
-from vswitch.ofproto_dpif.xlate.ctx import (
-    ETH_TYPE_VLAN,
-    OFT_DETAIL,
-    OFT_WARN,
-    Ctx,
-    report,
-    report_error,
-)
+from vswitch.ofproto_dpif.xlate.ctx import ETH_TYPE_VLAN, Ctx, report, report_error
+from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_subfield
 from vswitch.openflow.constants import OFPP_MAX, OFPP_NONE
@@ -69,7 +63,7 @@ def _placed(ctx: Ctx, sf: of.MfSubfield) -> of.MfSubfield:
     field = sf.field
     if field.option < 0 or field.cells:
         return sf
-    known = ctx.ofproto.tlv.fields.get(int(field.option))
+    known = ctx.bridge.tlv.fields.get(int(field.option))
     return sf if known is None else of.MfSubfield(known, sf.ofs, sf.n_bits)
 
 
@@ -110,7 +104,7 @@ def set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
     field = a.field
     flow = ctx.flow
     if field.option >= 0 and not field.cells:
-        known = ctx.ofproto.tlv.fields.get(int(field.option))
+        known = ctx.bridge.tlv.fields.get(int(field.option))
         if known is None:
             return False
         a = bind_set_field(a, known)

@@ -26,8 +26,9 @@ from vswitch.ofproto_dpif.xlate import tables as xlate_tables
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.actions import fields as xlate_fields
 from vswitch.ofproto_dpif.xlate.actions.action_set import ordered_action_set
-from vswitch.ofproto_dpif.xlate.ctx import OFT_BUCKET, OFT_DETAIL, OFT_WARN, Ctx, report, report_error
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
 from vswitch.ofproto_dpif.xlate.effects import CreditBucket
+from vswitch.ofproto_dpif.xlate.trace import OFT_BUCKET, OFT_DETAIL, OFT_WARN
 from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY
 from vswitch.openflow.messages.group import OFPGT_ALL, OFPGT_INDIRECT, OFPGT_SELECT
 
@@ -112,15 +113,15 @@ def _is_alive(ctx: Ctx, bucket: GroupBucket, depth: int) -> bool:
     if not bucket.watches:
         return True
     if bucket.watch_port != OFPP_ANY:
-        port = ctx.ofproto.ports.get(bucket.watch_port)
+        port = ctx.bridge.ports.get(bucket.watch_port)
         if port is not None and port.may_enable:
             return True
     return bucket.watch_group != OFPG_ANY and _is_group_alive(ctx, bucket.watch_group, depth + 1)
 
 
 def _is_group_alive(ctx: Ctx, group_id: int, depth: int) -> bool:
-    ctx.out.tags |= ctx.ofproto.group_tag(group_id)
-    group = ctx.ofproto.groups.by_id.get(group_id)
+    ctx.out.tags |= ctx.bridge.group_tag(group_id)
+    group = ctx.bridge.groups.by_id.get(group_id)
     return group is not None and _first_live(ctx, group, depth) is not None
 
 
@@ -235,9 +236,9 @@ def group(ctx: Ctx, group_id: int, last: bool) -> bool:
     """The group action. Whether it ends the actions: of a group that is not there."""
     if not xlate_tables.check_limits(ctx):
         return False
-    ofproto = ctx.ofproto
-    ctx.out.tags |= ofproto.group_tag(group_id)
-    found = ofproto.groups.by_id.get(group_id)
+    bridge = ctx.bridge
+    ctx.out.tags |= bridge.group_tag(group_id)
+    found = bridge.groups.by_id.get(group_id)
     if found is None:
         if ctx.trace is not None:
             report(ctx, OFT_WARN, f"output to nonexistent group {group_id}")

@@ -39,7 +39,6 @@ from vswitch.ofproto_dpif.xlate.ctx import (
     ETH_TYPE_IP,
     ETH_TYPE_VLAN,
     MAX_MPLS_LABELS,
-    OFT_WARN,
     Ctx,
     is_ip_any,
     is_mpls,
@@ -51,6 +50,7 @@ from vswitch.ofproto_dpif.xlate.ctx import (
     set_lse,
     set_qtag,
 )
+from vswitch.ofproto_dpif.xlate.trace import OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import XLATE_TOO_MANY_MPLS_LABELS
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPR_INVALID_TTL

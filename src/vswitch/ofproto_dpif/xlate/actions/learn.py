@@ -6,13 +6,17 @@ not seen by what follows in the same translation, as in Open vSwitch.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, final
 
+from vswitch.base import coverage
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Vlog
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.ofproto_dpif.xlate.actions import fields
-from vswitch.ofproto_dpif.xlate.ctx import OFT_DETAIL, OFT_WARN, Ctx, report
-from vswitch.ofproto_dpif.xlate.effects import LearnFlow, ReduceTimeouts
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
+from vswitch.ofproto_dpif.xlate.effects import CreditedEffect
+from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_actions
 from vswitch.openflow.constants import (
@@ -24,10 +28,103 @@ from vswitch.openflow.constants import (
     OFPP_LOCAL,
     OFPP_MAX,
 )
+from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 
+if TYPE_CHECKING:
+    from vswitch.ofproto.rule import Rule
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge
+
+log: Final = Vlog("ofproto_dpif")
+_refused_rl: Final = RateLimit(60, 5)
+
+learn_added: Final = coverage.counter("learn_added")
+learn_refreshed: Final = coverage.counter("learn_refreshed")
+learn_limited: Final = coverage.counter("learn_limit_exceeded")
+learn_refused: Final = coverage.counter("learn_refused")
+
+FIN_OR_RST: Final = 0x005
+"""The TCP flags that end a connection."""
 OUTPUTS: Final = frozenset((OFPP_IN_PORT, OFPP_FLOOD, OFPP_ALL, OFPP_LOCAL))
 """Reserved ports that a learned flow may output to."""
+
+
+@final
+class LearnFlow(CreditedEffect):
+    """The packet taught a flow: carry out `flow_mod`, or, if the flow is there as it should be, let its
+    hard timeout begin anew. A new one only while fewer than `limit` flows of its table have its cookie
+    (0: no limit). A full table or a refusal is counted and logged."""
+
+    def __init__(self, bridge: XBridge, flow_mod: FlowMod, limit: int) -> None:
+        self.bridge: XBridge = bridge
+        self.flow_mod: FlowMod = flow_mod
+        self.limit: int = limit
+
+    def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
+        bridge = self.bridge
+        fm = self.flow_mod
+        table = bridge.tables[fm.table_id]
+        rule = table.find_exactly(fm.match, fm.priority)
+        if rule is None:
+            if self.limit and sum(r.cookie == fm.new_cookie for r in table.rules()) >= self.limit:
+                learn_limited.inc()
+                return
+        elif rule.cookie == fm.new_cookie and rule.actions == fm.actions:
+            rule.modified = max(rule.modified, now)
+            learn_refreshed.inc()
+            return
+        try:
+            bridge.learner.flow_mod(fm)
+        except OfpError as error:
+            learn_refused.inc()
+            log.warn_rl(_refused_rl, now, "%s: LEARN action execution failed (%s)", bridge.name, error)
+        else:
+            learn_added.inc()
+
+    def same(self, other: CreditedEffect) -> bool:
+        return (
+            isinstance(other, LearnFlow) and self.bridge is other.bridge
+            and self.limit == other.limit and self.flow_mod == other.flow_mod
+        )
+
+    def __repr__(self) -> str:
+        return f"LearnFlow(table={self.flow_mod.table_id}, {self.flow_mod.match})"
+
+
+@final
+class ReduceTimeouts(CreditedEffect):
+    """If the packet has a TCP FIN or RST, let `rule` live no longer than `idle` and `hard` seconds
+    (0: leave that timeout alone)."""
+
+    def __init__(self, bridge: XBridge, rule: Rule, idle: int, hard: int) -> None:
+        self.bridge: XBridge = bridge
+        self.rule: Rule = rule
+        self.idle: int = idle
+        self.hard: int = hard
+
+    def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
+        if tcp_flags & FIN_OR_RST:
+            rule = self.rule
+            while rule.successor is not None:
+                rule = rule.successor
+            if not rule.removed and not rule.hidden:
+                idle = shorter(rule.idle_timeout, self.idle)
+                hard = shorter(rule.hard_timeout, self.hard)
+                self.bridge.tables.set_timeouts(rule, idle, hard)
+
+    def same(self, other: CreditedEffect) -> bool:
+        return (
+            isinstance(other, ReduceTimeouts) and self.rule is other.rule and self.idle == other.idle
+            and self.hard == other.hard
+        )
+
+    def __repr__(self) -> str:
+        return f"ReduceTimeouts({self.rule}, idle={self.idle}, hard={self.hard})"
+
+
+def shorter(timeout: int, limit: int) -> int:
+    """`timeout` (s, 0 for never) or `limit` (0 for none) if that comes first."""
+    return limit if limit and (not timeout or timeout > limit) else timeout
 
 
 def learn(ctx: Ctx, a: of.Learn, last: bool) -> bool:
@@ -46,7 +143,7 @@ def learn(ctx: Ctx, a: of.Learn, last: bool) -> bool:
     if a.result_dst is not None:
         fields.load(ctx, a.result_dst, 1 if learned else 0)
     if learned:
-        ctx.effects.append(LearnFlow(ctx.ofproto, fm, a.limit))
+        ctx.effects.append(LearnFlow(ctx.bridge, fm, a.limit))
     elif ctx.trace is not None:
         report(ctx, OFT_DETAIL, "Limit exceeded, learn failed")
     return False
@@ -54,9 +151,9 @@ def learn(ctx: Ctx, a: of.Learn, last: bool) -> bool:
 
 def has_room(ctx: Ctx, fm: FlowMod, limit: int) -> bool:
     """Whether the flow is there already or there are fewer than `limit` with its cookie."""
-    table = ctx.ofproto.tables[fm.table_id]
+    table = ctx.bridge.tables[fm.table_id]
     # Flows that come and go there change the answer.
-    ctx.out.tags |= ctx.ofproto.table_tag(fm.table_id, ctx.flow, Flow())
+    ctx.out.tags |= ctx.bridge.table_tag(fm.table_id, ctx.flow, Flow())
     if table.find_exactly(fm.match, fm.priority) is not None:
         return True
     return sum(rule.cookie == fm.new_cookie for rule in table.rules()) < limit
@@ -113,5 +210,5 @@ def fin_timeout(ctx: Ctx, a: of.FinTimeout, last: bool) -> bool:
     ctx.wc.nw_proto = 0xFF
     rule = ctx.rule
     if rule is not None:
-        ctx.effects.append(ReduceTimeouts(ctx.ofproto, rule, a.idle, a.hard))
+        ctx.effects.append(ReduceTimeouts(ctx.bridge, rule, a.idle, a.hard))
     return False

@@ -6,7 +6,7 @@ from typing import Final
 
 from vswitch.dpif.actions import Sample, Userspace
 from vswitch.dpif.cookie import DIRECTIONS, FlowSampleCookie
-from vswitch.ofproto_dpif.ports.bundle import ODPP_NONE
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
 from vswitch.openflow import actions as of
@@ -19,12 +19,12 @@ ALWAYS: Final = 0xFFFFFFFF
 def sample(ctx: Ctx, a: of.Sample, last: bool) -> bool:
     """Send the share `a.probability` of the packets up with a cookie that says to whom. Without an
     exporter configured on the bridge nothing happens."""
-    ofproto = ctx.ofproto
-    if ofproto.ipfix is None:
+    bridge = ctx.bridge
+    if bridge.ipfix is None:
         return False
     output_port = ODPP_NONE
     if a.sampling_port not in (OFPP_NONE, ctx.flow.in_port):
-        port = ofproto.ports.get(a.sampling_port)
+        port = bridge.ports.get(a.sampling_port)
         if port is None or port.odp_port == ODPP_NONE:
             report_error(ctx, f"can't use unknown port {a.sampling_port} in flow sample action")
             return False
@@ -38,8 +38,8 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> bool:
         output_port=output_port,
         direction=DIRECTIONS.index(a.direction),
     )
-    came_in = ofproto.ports.get(ctx.base.in_port)
-    pid = 0 if came_in is None else ofproto.backer.port_pid(came_in.odp_port)
+    came_in = bridge.ports.get(ctx.base.in_port)
+    pid = 0 if came_in is None else bridge.dp.port_pid(came_in.odp_port)
     up = Userspace(pid, cookie.pack())
     # 16 bits of probability spread over 32 give the same share.
     probability = a.probability << 16 | a.probability
