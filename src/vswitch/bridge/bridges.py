@@ -25,7 +25,7 @@ from vswitch.bridge.datapaths import Choice
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.qos import Qos
 from vswitch.bridge.report import Report
-from vswitch.bridge.settings import configure_backer, configure_switch
+from vswitch.bridge.settings import configure_backer
 from vswitch.bridge.status import Status
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
@@ -151,7 +151,10 @@ class Bridges:
             bridge.add_ports()
         if not self._carried_out:
             self.ofprotos.delete_garbage_ports()
-        configure_switch(root, self.unsupported)
+        if root is not None:
+            self.unsupported.look_at("Open_vSwitch", "Open_vSwitch", root)
+        for row in self.idl.rows("Flow_Sample_Collector_Set"):
+            self.unsupported.look_at(f"Flow_Sample_Collector_Set {row.id}", "Flow_Sample_Collector_Set", row)
         configure_tls(self.ofprotos.tls, next(iter(self.idl.refs(root, "ssl")), None) if root else None)
         for backer in self.ofprotos.backers.values():
             configure_backer(backer, root, self.unsupported)

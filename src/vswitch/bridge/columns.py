@@ -16,7 +16,7 @@ STATUS_COLUMNS: Final[dict[str, frozenset[str]]] = {
     ),
     "Interface": frozenset(
         ("admin_state", "bfd_status", "cfm_fault", "cfm_fault_status", "cfm_flap_count", "cfm_health",
-         "cfm_mpids", "cfm_remote_mpids", "cfm_remote_opstate", "duplex", "error", "ifindex",
+         "cfm_remote_mpids", "cfm_remote_opstate", "duplex", "error", "ifindex",
          "lacp_current", "link_resets", "link_speed", "link_state", "mac_in_use", "mtu", "ofport",
          "statistics", "status")
     ),

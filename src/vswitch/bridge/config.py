@@ -13,6 +13,8 @@ from uuid import UUID
 
 from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row
+from vswitch.bridge.unsupported import asked_in_vain
+from vswitch.netdev.registry import kind
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,6 @@ class PortConfig:
     unsupported: Mapping[str, str] = field(default_factory=dict)
 
 
-def _written(value: object) -> str:
-    """A column's value in the tools' notation."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k}={v}" for k, v in sorted(value.items())) + "}"
-    if isinstance(value, list):
-        return ", ".join(str(v) for v in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def unsupported(row: Row, columns: tuple[str, ...]) -> dict[str, str]:
-    """Those of `columns` that ask for something: not empty, not 0, not false."""
-    return {column: _written(value) for column in columns if (value := getattr(row, column))}
-
-
 @final
 class ConfigCache:
     """Configurations by row; `forget` those that changed."""
@@ -89,11 +77,7 @@ class ConfigCache:
                 ofport_request=optional(row, "ofport_request"),
                 mac=optional(row, "mac"),
                 mtu_request=optional(row, "mtu_request"),
-                unsupported=unsupported(
-                    row,
-                    ("bfd", "cfm_mpid", "ingress_policing_rate", "ingress_policing_burst",
-                     "ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst", "lldp", "other_config"),
-                ),
+                unsupported=asked_in_vain("Interface", row) | _unknown_options(row),
             )  # fmt: skip
         return known
 
@@ -116,15 +100,15 @@ class ConfigCache:
             mac=optional(row, "mac"),
             qos=next((qos.uuid for qos in self._idl.refs(row, "qos")), None),
             other_config=other,
-            unsupported=unsupported(row, ("bond_mode", "bond_fake_iface", "lacp")) | _not_done(other),
+            unsupported=asked_in_vain("Port", row),
         )
         self._ports[row.uuid] = (config, [r.uuid for r in rows])
         return config
 
 
-_BOND_SETTINGS = ("bond-", "lacp-", "stp-", "rstp-")
-
-
-def _not_done(other: Mapping[str, str]) -> dict[str, str]:
-    """Keys of Port.other_config that belong to what this switch does not do."""
-    return {f"other_config:{k}": v for k, v in other.items() if k.startswith(_BOND_SETTINGS)}
+def _unknown_options(row: Row) -> dict[str, str]:
+    """The options that ports of the row's type don't have."""
+    known = kind(row.type).options
+    if known is None:
+        return {}
+    return {f"options:{key}": value for key, value in sorted(row.options.items()) if key not in known}

@@ -91,9 +91,7 @@ class BridgeControllers:
         wanted: dict[str, ControllerSettings] = {}
         self._rows = {}
         for row in sorted(idl.refs(bridge, "controller"), key=lambda row: row.target):
-            for column in ("local_ip", "controller_queue_size"):
-                if value := getattr(row, column):
-                    unsupported.warn(f"controller {row.target}", column, value[0])
+            unsupported.look_at(f"controller {row.target}", "Controller", row)
             if self._permitted(row.target):
                 wanted[row.target] = controller_settings(row)
                 self._rows[row.target] = row.uuid

@@ -83,9 +83,14 @@ class Qos:
             row = idl.row("QoS", uuid) if uuid is not None else None
             if row is None or row.type in LEFT_ALONE:
                 continue
-            if row.type != "linux-htb" or not kind(type).has_queues:
-                unsupported.warn(f"interface {name}", "qos:type", row.type)
+            unsupported.look_at(f"QoS of interface {name}", "QoS", row)
+            if row.type != "linux-htb":
                 continue
+            if not kind(type).has_queues:
+                unsupported.warn(f"interface {name}", "qos:type", row.type, f"{type} devices have no queues")
+                continue
+            for number, queue in row.queues.items():
+                unsupported.look_at(f"queue {number} of interface {name}", "Queue", queue)
             seen.add(name)
             settings = qos_settings(row, mtu)
             if self._set.get(name) != settings:

@@ -1,13 +1,194 @@
-"""Columns that ask for what the switch does not do: said once each, with column and value."""
+"""What the database can ask for and the switch does not do: one table, said once each, with column and value.
+
+Every column of the schema is a status (`columns.STATUS_COLUMNS`), acted on, or a gap; so is every key of
+`other_config`, and a key that is neither is reported as unknown. A feature moves its rows from `GAPS` to
+`ACTED_ON`; a test holds both against the schema.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final, final
 
 from vswitch.base.vlog import Vlog
 
 log = Vlog("bridge")
+
+OFF: Final = frozenset(("", "false", "0", "off"))
+"""Values that ask for nothing."""
+KEYED: Final = "other_config"
+
+ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
+    table: frozenset(words.split())
+    for table, words in {
+        "Open_vSwitch": """
+            bridges datapaths manager_options next_cfg ssl
+            other_config:bundle-idle-timeout other_config:enable-statistics other_config:flow-limit
+            other_config:flow-restore-wait other_config:max-idle other_config:stats-update-interval
+        """,
+        "Bridge": """
+            controller datapath_type fail_mode flood_vlans flow_tables mirrors name ports protocols
+            other_config:datapath-id other_config:disable-in-band other_config:dp-desc other_config:dp-sn
+            other_config:forward-bpdu other_config:hwaddr other_config:in-band-queue
+            other_config:mac-aging-time other_config:mac-table-size
+        """,
+        "Port": """
+            cvlans fake_bridge interfaces mac name protected qos tag trunks vlan_mode
+            other_config:priority-tags other_config:qinq-ethtype other_config:transient
+        """,
+        "Interface": "mac mtu_request name ofport_request options type",
+        "Flow_Table": "flow_limit groups name overflow_policy prefixes",
+        "QoS": "queues type other_config:max-rate",
+        "Queue": "other_config:burst other_config:max-rate other_config:min-rate other_config:priority",
+        "Mirror": """
+            name output_port output_vlan select_all select_dst_port select_src_port select_vlan snaplen
+        """,
+        "Controller": """
+            connection_mode controller_burst_limit controller_rate_limit enable_async_messages
+            inactivity_probe max_backoff target type other_config:dscp
+        """,
+        # The database server follows these.
+        "Manager": "connection_mode inactivity_probe max_backoff other_config target",
+        "SSL": "bootstrap_ca_cert ca_cert certificate private_key",
+    }.items()
+}
+"""Table -> the columns that are acted on, and the keys of `other_config`."""
+
+MEANINGLESS: Final[Mapping[str, frozenset[str]]] = {
+    "Open_vSwitch": frozenset(
+        # Threads: there is one. How often flows are revalidated follows from what it takes. The files
+        # belong to other programs.
+        ("other_config:n-handler-threads", "other_config:n-revalidator-threads",
+         "other_config:n-offload-threads", "other_config:max-revalidator", "other_config:min-revalidate-pps",
+         "other_config:private_key", "other_config:certificate", "other_config:ca_cert")
+    ),
+}  # fmt: skip
+"""Keys that change nothing that one could see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A column of `table`, or `other_config:KEY` with a pattern for KEY, that nothing comes of.
+
+    `shows`: the column of the row it refers to that the warning tells, when the value is a reference.
+    `needs`: the columns of the same row without all of which it would ask for nothing anyway.
+    `done`: values that are acted on.
+    """
+
+    table: str
+    column: str
+    shows: str = ""
+    needs: tuple[str, ...] = ()
+    done: frozenset[str] = frozenset()
+
+
+GAPS: Final = (
+    # Hardware offload, DPDK, and threads of the userspace datapath.
+    *(Gap("Open_vSwitch", f"other_config:{key}") for key in (
+        "hw-offload", "offload-rebalance", "tc-policy", "dpdk-*", "vhost-*", "per-port-memory",
+        "shared-mempool-config", "pmd-*", "smc-enable", "tx-flush-interval", "emc-insert-inv-prob",
+        "userspace-tso-enable", "vlan-limit", "ipsec_skb_mark",
+    )),
+    *(Gap("Interface", f"other_config:{key}") for key in ("emc-enable", "pmd-rxq-affinity", "tx-steering")),
+    # Spanning trees.
+    Gap("Bridge", "stp_enable"),
+    Gap("Bridge", "other_config:stp-*", needs=("stp_enable",)),
+    Gap("Port", "other_config:stp-*"),
+    Gap("Bridge", "rstp_enable"),
+    Gap("Bridge", "other_config:rstp-*", needs=("rstp_enable",)),
+    Gap("Port", "other_config:rstp-*"),
+    # Multicast snooping.
+    Gap("Bridge", "mcast_snooping_enable"),
+    Gap("Bridge", "other_config:mcast-snooping-*", needs=("mcast_snooping_enable",)),
+    Gap("Port", "other_config:mcast-snooping-*"),
+    # Monitoring of flows.
+    Gap("Bridge", "netflow", shows="targets"),
+    Gap("Bridge", "sflow", shows="targets"),
+    Gap("Bridge", "ipfix", shows="targets"),
+    Gap("Flow_Sample_Collector_Set", "bridge", shows="name"),
+    # Auto attach and LLDP.
+    Gap("Bridge", "auto_attach", shows="system_name"),
+    Gap("Interface", "lldp"),
+    # Bonds.
+    Gap("Port", "bond_mode"),
+    Gap("Port", "bond_fake_iface"),
+    Gap("Port", "bond_updelay"),
+    Gap("Port", "bond_downdelay"),
+    Gap("Port", "other_config:bond-*"),
+    Gap("Port", "other_config:lb-output-action"),
+    Gap("Port", "other_config:all-members-active"),
+    Gap("Port", "lacp"),
+    Gap("Port", "other_config:lacp-*"),
+    Gap("Interface", "other_config:lacp-*"),
+    # Faults of links.
+    Gap("Interface", "bfd"),
+    Gap("Interface", "cfm_mpid"),
+    Gap("Interface", "other_config:cfm_*"),
+    # Policing and classes.
+    Gap("Interface", "ingress_policing_rate"),
+    Gap("Interface", "ingress_policing_burst"),
+    Gap("Interface", "ingress_policing_kpkts_rate"),
+    Gap("Interface", "ingress_policing_kpkts_burst"),
+    Gap("QoS", "type", done=frozenset(("linux-htb", "linux-noop"))),
+    *(Gap("QoS", f"other_config:{key}") for key in (
+        "cir", "cbs", "eir", "ebs", "perturb", "quantum", "latency", "limit", "loss",
+    )),
+    Gap("Queue", "dscp"),
+    # Controllers.
+    Gap("Controller", "local_ip"),
+    Gap("Controller", "local_netmask"),
+    Gap("Controller", "local_gateway"),
+    Gap("Controller", "controller_queue_size"),
+    Gap("Bridge", "other_config:controller-queue-size"),
+    # Connection tracking.
+    Gap("Datapath", "ct_zones", shows="timeout_policy"),
+)  # fmt: skip
+
+
+def asked_in_vain(table: str, row: Any) -> dict[str, str]:
+    """What a row of `table` asks for that is not done: column or `other_config:KEY` -> value as written."""
+    asked: dict[str, str] = {}
+    for gap in GAPS:
+        if gap.table == table and not gap.column.startswith(f"{KEYED}:"):
+            text = _written(getattr(row, gap.column), gap.shows)
+            if text not in OFF and text not in gap.done and _has(row, gap.needs):
+                asked[f"{gap.column}:{gap.shows}" if gap.shows else gap.column] = text
+    for key, value in sorted(getattr(row, KEYED, {}).items()):
+        if value not in OFF and _is_in_vain(table, row, f"{KEYED}:{key}"):
+            asked[f"{KEYED}:{key}"] = value
+    return asked
+
+
+def _is_in_vain(table: str, row: Any, column: str) -> bool:
+    if column in ACTED_ON.get(table, ()) or column in MEANINGLESS.get(table, ()):
+        return False
+    return all(_has(row, gap.needs) for gap in _gaps(table, column))
+
+
+def _gaps(table: str, column: str) -> list[Gap]:
+    return [gap for gap in GAPS if gap.table == table and fnmatchcase(column, gap.column)]
+
+
+def _has(row: Any, columns: tuple[str, ...]) -> bool:
+    return all(getattr(row, column) for column in columns)
+
+
+def _written(value: Any, shows: str) -> str:
+    """A column's value in the tools' notation; of rows referred to their column `shows`. "" if it is empty or
+    a map whose every value is off."""
+    if isinstance(value, dict):
+        if shows:
+            return ", ".join(str(key) for key in sorted(value))
+        if all(v in OFF for v in value.values()):
+            return ""
+        return "{" + ", ".join(f"{k}={v}" for k, v in sorted(value.items())) + "}"
+    if isinstance(value, list):
+        return ", ".join(_written(v, shows) for v in value)
+    if shows:
+        return _written(getattr(value, shows), "") or "(empty)"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @final
@@ -29,3 +210,7 @@ class Unsupported:
         """The same for several columns of a row."""
         for column, value in columns.items():
             self.warn(row, column, value)
+
+    def look_at(self, name: str, table: str, row: Any) -> None:
+        """Warn of everything that `row` of `table`, which warnings call `name`, asks for in vain."""
+        self.warn_all(name, asked_in_vain(table, row))

@@ -19,10 +19,14 @@ KINDS: Final[dict[str, PortKind]] = {
         PortKind("tap", TapNetdev, made_here=True),
         PortKind(
             "patch", PatchNetdev, in_datapath=False, has_device=False, peered=True, has_queues=False,
-            lends_mac=False, dummy_may_replace=False, check_options=patch.check_options,
+            lends_mac=False, dummy_may_replace=False, options=frozenset(("peer",)),
+            check_options=patch.check_options,
         ),
-        PortKind("dummy", DummyNetdev, has_queues=False, dummy_may_replace=False),
-        PortKind("dummy-internal", lambda name: DummyNetdev(name, "dummy-internal"), dummy_may_replace=False),
+        PortKind("dummy", DummyNetdev, has_queues=False, dummy_may_replace=False, options=None),
+        PortKind(
+            "dummy-internal", lambda name: DummyNetdev(name, "dummy-internal"), dummy_may_replace=False,
+            options=None,
+        ),
     )
 }  # fmt: skip
 """Kind by Interface.type. A datapath with dummies in it opens its internal ports as "dummy-internal"."""

@@ -37,5 +37,7 @@ class PortKind:
     """Whether Interface.mac sets the device's address."""
     dummy_may_replace: bool = True
     """Whether `--enable-dummy=override` opens a dummy in its place."""
+    options: frozenset[str] | None = frozenset()
+    """The keys of Interface.options that it has; None for any."""
     check_options: Callable[[str, Mapping[str, str]], None] | None = None
     """Whether a port of this name can have these options: NetdevError(EINVAL) says what is wrong."""

@@ -20,7 +20,7 @@ DEFAULT_TYPE = "system"
 
 def kind(type: str) -> PortKind:
     """What there is to know of ports of `type`; of an unknown one, that it is as an ordinary device."""
-    return KINDS.get(type or DEFAULT_TYPE) or PortKind(type)
+    return KINDS.get(type or DEFAULT_TYPE) or PortKind(type, options=None)
 
 
 def types() -> list[str]:

@@ -1,0 +1,126 @@
+"""What the database can ask for is done, a status, or a row of the table of gaps; nothing is silent."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vswitch.bridge.columns import STATUS_COLUMNS
+from vswitch.bridge.unsupported import ACTED_ON, GAPS, KEYED, MEANINGLESS, Unsupported, asked_in_vain
+from vswitch.netdev.registry import kind, types
+from vswitch.ovsdb.vswitch_schema import VSWITCH
+
+TABLES: dict[str, dict[str, Any]] = {name: table["columns"] for name, table in VSWITCH["tables"].items()}
+
+
+def referred_to(column: dict[str, Any]) -> set[str]:
+    """The tables that a column's values are rows of."""
+    kinds = column["type"] if isinstance(column["type"], dict) else {}
+    parts = [kinds.get("key"), kinds.get("value")]
+    return {part["refTable"] for part in parts if isinstance(part, dict) and "refTable" in part}
+
+
+def behind_gaps() -> set[str]:
+    """Tables that nothing but gaps leads to: what stands there can't be asked for."""
+    gaps = {(gap.table, gap.column) for gap in GAPS}
+    behind = {gap.table for gap in GAPS if gap.table not in ACTED_ON and gap.table != "Datapath"}
+    while True:
+        more = {
+            table
+            for table in TABLES.keys() - behind - {"Open_vSwitch", "QoS", "Queue"}
+            if all(
+                (name, column) in gaps or name in behind
+                for name, columns in TABLES.items()
+                for column, kinds in columns.items()
+                if table in referred_to(kinds)
+            )
+        }
+        if not more:
+            return behind
+        behind |= more
+
+
+def test_tables_behind_gaps() -> None:
+    assert {"NetFlow", "sFlow", "IPFIX", "AutoAttach"} <= behind_gaps()
+    assert not {"Bridge", "Port", "Interface", "Controller", "Mirror"} & behind_gaps()
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_column_is_done_or_a_status_or_a_gap(table: str) -> None:
+    gaps = {gap.column for gap in GAPS if gap.table == table}
+    known = ACTED_ON.get(table, frozenset()) | STATUS_COLUMNS.get(table, frozenset()) | gaps
+    columns = set(TABLES[table]) - {"external_ids", KEYED}
+    if table not in behind_gaps():
+        assert columns - known == set()
+    assert {name for name in known if ":" not in name} - set(TABLES[table]) == set()
+
+
+def test_no_column_is_both_done_and_a_gap() -> None:
+    for gap in GAPS:
+        assert gap.done or gap.column not in ACTED_ON.get(gap.table, ()), gap
+        assert set(gap.needs) <= set(TABLES[gap.table]), gap
+    for table, columns in [*ACTED_ON.items(), *MEANINGLESS.items()]:
+        assert KEYED in TABLES[table] or not any(column.startswith(KEYED) for column in columns)
+
+
+def row(table: str, **columns: Any) -> SimpleNamespace:
+    """A row with nothing in it but `columns`."""
+    empty = {name: {} if name == KEYED else [] for name in TABLES[table]}
+    return SimpleNamespace(**{**empty, **columns})
+
+
+def test_a_row_that_asks_for_nothing_more_is_silent() -> None:
+    assert asked_in_vain("Bridge", row("Bridge", stp_enable=False, name="br0")) == {}
+    assert asked_in_vain("Interface", row("Interface", cfm_mpid=[], ingress_policing_rate=0)) == {}
+    assert asked_in_vain("Port", row("Port", lacp=["off"], bond_updelay=0)) == {}
+
+
+def test_columns_are_written_as_the_tools_write_them() -> None:
+    asked = asked_in_vain("Interface", row("Interface", bfd={"enable": "true", "min_rx": "50"}, cfm_mpid=[7]))
+    assert asked == {"bfd": "{enable=true, min_rx=50}", "cfm_mpid": "7"}
+    assert asked_in_vain("Interface", row("Interface", lldp={"enable": "false"})) == {}
+
+
+def test_references_are_told_by_what_they_refer_to() -> None:
+    netflow = SimpleNamespace(targets=["10.0.0.1:99", "10.0.0.2:99"])
+    assert asked_in_vain("Bridge", row("Bridge", netflow=[netflow])) == {
+        "netflow:targets": "10.0.0.1:99, 10.0.0.2:99"
+    }
+    assert asked_in_vain("Datapath", row("Datapath", ct_zones={5: object(), 3: object()})) == {
+        "ct_zones:timeout_policy": "3, 5"
+    }
+
+
+def test_keys_matter_only_with_what_they_belong_to() -> None:
+    other = {"stp-priority": "4096", "hwaddr": "02:00:00:00:00:01", "mac-agin-time": "5", "dp-desc": ""}
+    assert asked_in_vain("Bridge", row("Bridge", stp_enable=False, other_config=other)) == {
+        "other_config:mac-agin-time": "5"
+    }
+    assert asked_in_vain("Bridge", row("Bridge", stp_enable=True, other_config=other)) == {
+        "stp_enable": "true", "other_config:mac-agin-time": "5", "other_config:stp-priority": "4096",
+    }  # fmt: skip
+
+
+def test_a_gap_may_be_of_some_values_only() -> None:
+    assert asked_in_vain("QoS", row("QoS", type="linux-htb", other_config={"max-rate": "1000"})) == {}
+    assert asked_in_vain("QoS", row("QoS", type="linux-sfq", other_config={"perturb": "10"})) == {
+        "type": "linux-sfq", "other_config:perturb": "10",
+    }  # fmt: skip
+
+
+def test_a_warning_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    log = SimpleNamespace(warn=lambda text, *args: said.append(text % args))
+    monkeypatch.setattr("vswitch.bridge.unsupported.log", log)
+    unsupported = Unsupported()
+    for rate in (5, 5, 6):
+        unsupported.look_at("interface p1", "Interface", row("Interface", ingress_policing_rate=rate))
+    assert said == [f"interface p1: ingress_policing_rate={rate} is not supported" for rate in (5, 6)]
+
+
+def test_every_port_type_says_which_options_it_has() -> None:
+    assert {type for type in types() if kind(type).options is None} == {"dummy", "dummy-internal"}
+    assert kind("patch").options == {"peer"}
+    assert kind("tap").options == set()
