@@ -32,8 +32,10 @@ def test_we_read_what_scapy_sends() -> None:
     assert (seen.max_age, seen.hello_time, seen.forward_delay) == (20000, 3000, 15000)
 
 
-@pytest.mark.parametrize("sent", [SAMPLE, Bpdu(bpdu.TCN),
-                                  Bpdu(bpdu.RST, 2, 0x7E, 1 << 63, 200000, 5, 0x8003, 0, 20000, 2000, 15000)])
+@pytest.mark.parametrize(
+    "sent",
+    [SAMPLE, Bpdu(bpdu.TCN), Bpdu(bpdu.RST, 2, 0x7E, 1 << 63, 200000, 5, 0x8003, 0, 20000, 2000, 15000)],
+)
 def test_what_is_sent_is_what_is_read(sent: Bpdu) -> None:
     assert decode(encode(sent)) == sent
     assert from_frame(frame(sent, 1) + bytes(20)) == sent

@@ -152,9 +152,22 @@ def test_any_messages_in_any_order_come_to_rest() -> None:
     for _ in range(20_000):
         now += rng.randrange(1500)
         port = rng.choice(ports)
-        rstp.received(port, Bpdu(rng.choice((CONFIG, RST, RST, TCN)), 2, rng.randrange(256), rng.randrange(10),
-                                 rng.randrange(50), rng.randrange(10), rng.randrange(5), rng.randrange(19_000),
-                                 20_000, 2_000, 15_000))
+        rstp.received(
+            port,
+            Bpdu(
+                rng.choice((CONFIG, RST, RST, TCN)),
+                2,
+                rng.randrange(256),
+                rng.randrange(10),
+                rng.randrange(50),
+                rng.randrange(10),
+                rng.randrange(5),
+                rng.randrange(19_000),
+                20_000,
+                2_000,
+                15_000,
+            ),
+        )
         if rng.random() < 0.05:
             rstp.set_enabled(port, rng.random() < 0.5)
         rstp.run(now)

@@ -29,6 +29,7 @@ from vswitch.bridge.interfaces import (
 from vswitch.bridge.mirrors import Mirrors, output_ports
 from vswitch.bridge.ports import bundle_settings
 from vswitch.bridge.settings import configure_bridge
+from vswitch.bridge.spanning_tree import configure_trees
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.dpif.open import dpif_class
 from vswitch.netdev.registry import kind
@@ -170,6 +171,7 @@ class Bridge:
         self.mirrors.configure(idl, self.row, self._has_bundle)
         self._mirror_outputs = output_ports(idl, self.row)
         self._configure_identity()
+        configure_trees(self, self._mac, self._mirror_outputs)
         self.flow_tables.configure(idl, self.row)
         configure_bridge(self, root, unsupported)
         self.controllers.configure(idl, self.row, restoring, unsupported)

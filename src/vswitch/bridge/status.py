@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from uuid import UUID
 
 from vswitch.base import coverage
+from vswitch.bridge import spanning_tree
 from vswitch.bridge.bridge import Bridge
 from vswitch.bridge.capabilities import capabilities
 from vswitch.bridge.columns import boolean, integer
@@ -72,6 +73,8 @@ class Status:
                 for bridge in self._bridges.bridges.values():
                     bridge.update_mtu()
                     self._look_at(bridge)
+                    if bridge.ofproto.stp is not None or bridge.ofproto.rstp is not None:
+                        self._trees(bridge)
         if now >= self._next_controllers:
             self._next_controllers = now + CONTROLLER_INTERVAL
             self._controllers(now >= self._next_stats)
@@ -144,15 +147,26 @@ class Status:
 
     def _bridge(self, bridge: Bridge) -> None:
         ofproto = bridge.ofproto
-        status = {}
-        if bridge.why:
-            status = {"datapath_type": bridge.type, "datapath_type_reason": bridge.why}
         self._bridges.report.put(
             bridge.row,
             datapath_id=f"{ofproto.datapath_id:016x}",
             datapath_version=dpif_class(bridge.type).datapath_version,
-            status=status,
         )
+        self._trees(bridge)
+
+    def _trees(self, bridge: Bridge) -> None:
+        """What a bridge's spanning tree has come to."""
+        status: dict[str, str] = {}
+        if bridge.why:
+            status = {"datapath_type": bridge.type, "datapath_type_reason": bridge.why}
+        status |= spanning_tree.bridge_status(bridge)
+        rapid = spanning_tree.bridge_rstp_status(bridge)
+        self._bridges.report.put(bridge.row, status=status, rstp_status=rapid)
+        now = self._bridges.clock.now()
+        for port in bridge.wanted.values():
+            row = self._bridges.idl.row("Port", port.uuid)
+            if row is not None:
+                self._bridges.report.put(row, **spanning_tree.port_status(bridge, port, now))
 
     def _look_at(self, bridge: Bridge) -> None:
         ofproto = bridge.ofproto
@@ -203,6 +217,7 @@ class Status:
         """The counters that are not of interfaces."""
         for bridge in self._bridges.bridges.values():
             self._mirrors(bridge)
+            self._ports(bridge)
         self._machine()
 
     def _mirrors(self, bridge: Bridge) -> None:
@@ -210,6 +225,16 @@ class Status:
             row = self._bridges.idl.row("Mirror", uuid)
             if row is not None:
                 self._bridges.report.put(row, statistics=counters)
+
+    def _ports(self, bridge: Bridge) -> None:
+        """Counters of ports' spanning trees."""
+        now = self._bridges.clock.now()
+        if bridge.ofproto.stp is not None or bridge.ofproto.rstp is not None:
+            self._trees(bridge)
+        for port in bridge.wanted.values():
+            row = self._bridges.idl.row("Port", port.uuid)
+            if row is not None:
+                self._bridges.report.put(row, **spanning_tree.port_statistics(bridge, port, now))
 
     def _machine(self) -> None:
         """Open_vSwitch.statistics, if they are wanted."""

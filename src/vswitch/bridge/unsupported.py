@@ -33,10 +33,19 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:datapath-id other_config:disable-in-band other_config:dp-desc other_config:dp-sn
             other_config:forward-bpdu other_config:hwaddr other_config:in-band-queue
             other_config:mac-aging-time other_config:mac-table-size
+            stp_enable rstp_enable
+            other_config:stp-system-id other_config:stp-priority other_config:stp-hello-time
+            other_config:stp-max-age other_config:stp-forward-delay other_config:rstp-address
+            other_config:rstp-priority other_config:rstp-ageing-time other_config:rstp-force-protocol-version
+            other_config:rstp-max-age other_config:rstp-forward-delay other_config:rstp-transmit-hold-count
         """,
         "Port": """
             cvlans fake_bridge interfaces mac name protected qos tag trunks vlan_mode
             other_config:priority-tags other_config:qinq-ethtype other_config:transient
+            other_config:stp-enable other_config:stp-port-num other_config:stp-port-priority
+            other_config:stp-path-cost other_config:rstp-enable other_config:rstp-port-priority
+            other_config:rstp-port-num other_config:rstp-path-cost other_config:rstp-port-admin-edge
+            other_config:rstp-port-auto-edge other_config:rstp-port-mcheck
         """,
         "Interface": "mac mtu_request name ofport_request options type",
         "Flow_Table": "flow_limit groups name overflow_policy prefixes",
@@ -92,13 +101,6 @@ GAPS: Final = (
         "userspace-tso-enable", "vlan-limit", "ipsec_skb_mark",
     )),
     *(Gap("Interface", f"other_config:{key}") for key in ("emc-enable", "pmd-rxq-affinity", "tx-steering")),
-    # Spanning trees.
-    Gap("Bridge", "stp_enable"),
-    Gap("Bridge", "other_config:stp-*", needs=("stp_enable",)),
-    Gap("Port", "other_config:stp-*"),
-    Gap("Bridge", "rstp_enable"),
-    Gap("Bridge", "other_config:rstp-*", needs=("rstp_enable",)),
-    Gap("Port", "other_config:rstp-*"),
     # Multicast snooping.
     Gap("Bridge", "mcast_snooping_enable"),
     Gap("Bridge", "other_config:mcast-snooping-*", needs=("mcast_snooping_enable",)),

@@ -98,7 +98,9 @@ def decode(data: bytes) -> Bpdu | None:
     if kind == CONFIG:
         flags &= TOPOLOGY_CHANGE | TOPOLOGY_CHANGE_ACK
         version = 0
-    return Bpdu(kind, version, flags, root, cost, bridge, port, _ms(age), _ms(max_age), _ms(hello), _ms(delay))
+    return Bpdu(
+        kind, version, flags, root, cost, bridge, port, _ms(age), _ms(max_age), _ms(hello), _ms(delay)
+    )
 
 
 def frame(bpdu: Bpdu, source: int) -> bytes:

@@ -152,8 +152,15 @@ class Rstp:
             port.port_enabled = enabled
             self._settle()
 
-    def set_port(self, port: RstpPort, priority: int, cost: int, admin_edge: bool, auto_edge: bool,
-                 point_to_point: bool) -> None:
+    def set_port(
+        self,
+        port: RstpPort,
+        priority: int,
+        cost: int,
+        admin_edge: bool,
+        auto_edge: bool,
+        point_to_point: bool,
+    ) -> None:
         """Change a port's configuration. `priority` is 0 to 240 in steps of 16."""
         port.admin_edge = admin_edge
         port.auto_edge = auto_edge
@@ -202,10 +209,27 @@ class Rstp:
             return
         if bpdu.type == RST and not self.rapid:
             # A bridge that is to behave as of the older standard understands its fields (9.3.4).
-            bpdu = Bpdu(CONFIG, 0, bpdu.flags & 0x81, bpdu.root_id, bpdu.root_path_cost, bpdu.bridge_id,
-                        bpdu.port_id, bpdu.message_age, bpdu.max_age, bpdu.hello_time, bpdu.forward_delay)
+            bpdu = Bpdu(
+                CONFIG,
+                0,
+                bpdu.flags & 0x81,
+                bpdu.root_id,
+                bpdu.root_path_cost,
+                bpdu.bridge_id,
+                bpdu.port_id,
+                bpdu.message_age,
+                bpdu.max_age,
+                bpdu.hello_time,
+                bpdu.forward_delay,
+            )
         port.message = bpdu
         port.rcvd_bpdu = True
+        self._settle()
+
+    def topology_change_notification(self) -> None:
+        """Act as if every port's neighbour had told of a topology change."""
+        for port in self.ports.values():
+            port.rcvd_tcn = True
         self._settle()
 
     def run(self, now: int) -> None:
@@ -266,7 +290,9 @@ class Rstp:
         for port in self.ports.values():
             port.designated_priority = (best[0], best[1], self.bridge_id, port.port_id, port.port_id)
             times = self.root_times
-            port.designated_times = Times(times.message_age, times.max_age, self.times.hello_time, times.forward_delay)
+            port.designated_times = Times(
+                times.message_age, times.max_age, self.times.hello_time, times.forward_delay
+            )
             if port.info_is == INFO_DISABLED:
                 port.selected_role = DISABLED
             elif port.info_is == INFO_AGED:
@@ -287,4 +313,3 @@ class Rstp:
                 own = bridge == self.bridge_id and sender != port.port_id
                 port.selected_role = BACKUP if own else ALTERNATE
                 port.updt_info = False
-

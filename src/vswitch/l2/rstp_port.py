@@ -120,9 +120,7 @@ class RstpPort:
 
     @property
     def state(self) -> str:
-        """Disabled, Discarding, Learning or Forwarding (17.4)."""
-        if self.role == DISABLED:
-            return "Disabled"
+        """Discarding, Learning or Forwarding (17.4)."""
         if self.forwarding:
             return "Forwarding"
         return "Learning" if self.learning else "Discarding"
@@ -281,9 +279,22 @@ class RstpPort:
         self.tc_ack = False
         root, cost, bridge, port, _ = self.designated_priority
         times = self.designated_times
-        self.bridge.send(self, Bpdu(type, 2 if type == RST else 0, flags, root, cost, bridge, port,
-                                    times.message_age * 1000, times.max_age * 1000, times.hello_time * 1000,
-                                    times.forward_delay * 1000))
+        self.bridge.send(
+            self,
+            Bpdu(
+                type,
+                2 if type == RST else 0,
+                flags,
+                root,
+                cost,
+                bridge,
+                port,
+                times.message_age * 1000,
+                times.max_age * 1000,
+                times.hello_time * 1000,
+                times.forward_delay * 1000,
+            ),
+        )
 
     # Port Information (17.27).
 
@@ -358,15 +369,23 @@ class RstpPort:
         if m.type == TCN:
             return OTHER
         self.message_priority = (m.root_id, m.root_path_cost, m.bridge_id, m.port_id, self.port_id)
-        self.message_times = Times((m.message_age + 500) // 1000, (m.max_age + 500) // 1000,
-                                   max((m.hello_time + 500) // 1000, 1), (m.forward_delay + 500) // 1000)
+        self.message_times = Times(
+            (m.message_age + 500) // 1000,
+            (m.max_age + 500) // 1000,
+            max((m.hello_time + 500) // 1000, 1),
+            (m.forward_delay + 500) // 1000,
+        )
         new = self.message_priority[:4]
         old = self.port_priority[:4]
         if m.role == codec.ROLE_DESIGNATED:
             same_sender = (
                 new[2] & _ADDRESS == old[2] & _ADDRESS and new[3] & _PORT_NUMBER == old[3] & _PORT_NUMBER
             )
-            if new < old or (same_sender and new != old) or (new == old and self.message_times != self.port_times):
+            if (
+                new < old
+                or (same_sender and new != old)
+                or (new == old and self.message_times != self.port_times)
+            ):
                 return SUPERIOR
             if new == old and self.info_is == INFO_RECEIVED:
                 return REPEATED
@@ -529,7 +548,9 @@ class RstpPort:
         if not self.forward and not self.agreed and not self.proposing and not self.oper_edge:
             self.proposing = True
             # EdgeDelay (17.20.4)
-            self.edge_delay_while = MIGRATE_TIME if self.oper_point_to_point else self.designated_times.max_age
+            self.edge_delay_while = (
+                MIGRATE_TIME if self.oper_point_to_point else self.designated_times.max_age
+            )
             self.new_info = True
             return True
         if (

@@ -51,6 +51,8 @@ class StpPort:
         self.number = number
         self.port_id: int = DEFAULT_PORT_PRIORITY << 8 | number
         self.state: str = DISABLED
+        self.since: int = 0
+        """Clock ms of the last change of `state`."""
         self.path_cost: int = 0
         self.designated_root: int = 0
         self.designated_cost: int = 0
@@ -174,7 +176,7 @@ class Stp:
         if port.state != DISABLED:
             return
         self._become_designated_port(port)
-        self._set_state(port, BLOCKING)
+        self._set_state(port, BLOCKING, now)
         port.topology_change_ack = False
         port.config_pending = False
         port.message_age_timer = port.forward_delay_timer = port.hold_timer = None
@@ -186,7 +188,7 @@ class Stp:
             return
         was_root = self.is_root
         self._become_designated_port(port)
-        self._set_state(port, DISABLED)
+        self._set_state(port, DISABLED, now)
         port.topology_change_ack = False
         port.config_pending = False
         port.message_age_timer = port.forward_delay_timer = None
@@ -271,6 +273,10 @@ class Stp:
             port.topology_change_ack = True
             self._transmit_config(port, now)
 
+    def topology_change_notification(self, now: int) -> None:
+        """Act as if a port had begun to forward."""
+        self._topology_change_detection(now)
+
     def run(self, now: int) -> None:
         """Do what is due (8.7.3 to 8.7.8)."""
         if _due(self.hello_timer, self.hello_time, now):
@@ -313,12 +319,12 @@ class Stp:
     def _forward_delay_expired(self, port: StpPort, now: int) -> None:
         """8.7.5"""
         if port.state == LISTENING:
-            self._set_state(port, LEARNING)
+            self._set_state(port, LEARNING, now)
             port.forward_delay_timer = now
             return
         port.forward_delay_timer = None
         if port.state == LEARNING:
-            self._set_state(port, FORWARDING)
+            self._set_state(port, FORWARDING, now)
             if any(p.designated_bridge == self.bridge_id for p in self.ports.values() if p.state != DISABLED):
                 if port.change_detection_enabled:
                     self._topology_change_detection(now)
@@ -344,8 +350,22 @@ class Stp:
         port.topology_change_ack = False
         port.config_pending = False
         port.hold_timer = now
-        self._send(port, Bpdu(CONFIG, 0, flags, self.designated_root, self.root_path_cost, self.bridge_id,
-                              port.port_id, age, self.max_age, self.hello_time, self.forward_delay))
+        self._send(
+            port,
+            Bpdu(
+                CONFIG,
+                0,
+                flags,
+                self.designated_root,
+                self.root_path_cost,
+                self.bridge_id,
+                port.port_id,
+                age,
+                self.max_age,
+                self.hello_time,
+                self.forward_delay,
+            ),
+        )
 
     def _transmit_tcn(self) -> None:
         """8.6.6"""
@@ -384,7 +404,14 @@ class Stp:
     def _configuration_update(self) -> None:
         """8.6.7: which port leads to the root, and for which links this bridge is the designated one."""
         candidates = [
-            (p.designated_root, p.designated_cost + p.path_cost, p.designated_bridge, p.designated_port, p.port_id, p)
+            (
+                p.designated_root,
+                p.designated_cost + p.path_cost,
+                p.designated_bridge,
+                p.designated_port,
+                p.port_id,
+                p,
+            )
             for p in self.ports.values()
             if p.state != DISABLED and not self._is_designated(p) and p.designated_root < self.bridge_id
         ]
@@ -402,7 +429,8 @@ class Stp:
             if (
                 self._is_designated(port)
                 or port.designated_root != self.designated_root
-                or (*mine, port.port_id) < (port.designated_cost, port.designated_bridge, port.designated_port)
+                or (*mine, port.port_id)
+                < (port.designated_cost, port.designated_bridge, port.designated_port)
             ):
                 self._become_designated_port(port)
 
@@ -433,7 +461,7 @@ class Stp:
     def _make_forwarding(self, port: StpPort, now: int) -> None:
         """8.6.12"""
         if port.state == BLOCKING:
-            self._set_state(port, LISTENING)
+            self._set_state(port, LISTENING, now)
             port.forward_delay_timer = now
 
     def _make_blocking(self, port: StpPort, now: int) -> None:
@@ -442,11 +470,12 @@ class Stp:
             return
         if port.state in (FORWARDING, LEARNING) and port.change_detection_enabled:
             self._topology_change_detection(now)
-        self._set_state(port, BLOCKING)
+        self._set_state(port, BLOCKING, now)
         port.forward_delay_timer = None
 
-    def _set_state(self, port: StpPort, state: str) -> None:
+    def _set_state(self, port: StpPort, state: str, now: int) -> None:
         if port.state != state:
+            port.since = now
             port.state = state
             self._changed[port.number] = port
 

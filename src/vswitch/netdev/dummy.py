@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import select
 from collections import deque
 from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
 from vswitch.netdev import gso
+from vswitch.netdev.dummy_stream import DummyStream
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.memory import MemoryNetdev
 from vswitch.netdev.provider import NetdevError
@@ -45,6 +47,33 @@ class DummyNetdev(MemoryNetdev):
         self.addresses: list[ipaddress.IPv4Interface | ipaddress.IPv6Interface] = []
         """IP addresses that `netdev-dummy/ip4addr` and `ip6addr` gave it."""
         self._offload = False
+        self._poll = select.epoll()
+        self._poll.register(self._event, select.EPOLLIN)
+        self._stream: DummyStream | None = None
+        self._targets = ("", "")
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        super().close()
+        self._poll.close()
+
+    def fileno(self) -> int:
+        return -1 if self._poll.closed else self._poll.fileno()
+
+    def recv(self, max_frames: int) -> list[Frame]:
+        if self._stream is not None:
+            for packet in self._stream.run():
+                self.receive(Frame(packet))
+        return super().recv(max_frames)
+
+    @property
+    def stream_state(self) -> str:
+        """How `options:stream` or `pstream` fares: connected, disconnected, or unknown if there is none."""
+        if self._stream is None:
+            return "unknown"
+        return "connected" if self._stream.connected else "disconnected"
 
     def inject(self, packet: bytes) -> bool:
         """`packet` (from its Ethernet header on) arrives at the device."""
@@ -67,6 +96,9 @@ class DummyNetdev(MemoryNetdev):
         self._stats.tx_bytes += len(frame.data)
         if self.on_transmit is not None:
             self.on_transmit(frame)
+        elif self._stream is not None:
+            if not self._stream.send(frame.data):
+                self.drop_tx("tx_stream")
         else:
             self.frames.append(frame)
 
@@ -77,8 +109,17 @@ class DummyNetdev(MemoryNetdev):
         return packets
 
     def set_config(self, options: dict[str, str]) -> None:
-        """`offload=true|false`; other options are ignored, as ovs-vswitchd's dummy ignores most."""
+        """`offload=true|false`; `stream` or `pstream`, to whom the device is joined (`dummy_stream.py`).
+        Other options are ignored, as ovs-vswitchd's dummy ignores most. NetdevError: a bad target."""
         self._offload = options.get("offload", "false") == "true"
+        targets = (options.get("stream", ""), options.get("pstream", ""))
+        if targets != self._targets:
+            self._targets = targets
+            if self._stream is not None:
+                self._stream.close()
+                self._stream = None
+            if any(targets):
+                self._stream = DummyStream(self.name, *targets, self._poll)
 
     def custom_stats(self) -> dict[str, int]:
         """Two counters for tests, and those of the one queue each way."""
@@ -157,8 +198,8 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
         return "OK"
 
     def conn_state(args: list[str]) -> str:
-        # No dummy here is a stream to another process, of which there would be something to tell.
-        return "".join(f"{name}: unknown\n" for name in args)
+        targets = [known(name) for name in args] or dummies()
+        return "".join(f"{netdev.name}: {netdev.stream_state}\n" for netdev in targets)
 
     def known(name: str) -> DummyNetdev:
         try:

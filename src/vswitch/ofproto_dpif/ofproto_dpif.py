@@ -31,6 +31,8 @@ from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.learned import LearnedCookies
 from vswitch.ofproto_dpif.ports import configure as bundle_ops
 from vswitch.ofproto_dpif.ports import ports as port_ops
+from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, RstpSettings
+from vswitch.ofproto_dpif.protocols.stp import StpBridge, StpPortSettings, StpSettings
 from vswitch.ofproto_dpif.stats import SwitchStats
 from vswitch.ofproto_dpif.upcall.packet_in import send_to_controllers
 from vswitch.ofproto_dpif.upcall.packet_out import packet_out, resume, send_packet
@@ -131,9 +133,11 @@ class OfprotoDpif(Ofproto):
         self.init_max_ports(self.backer.max_ports)
         self.netflow: Any = None
         self.sflow: Any = None
-        self.stp: Any = None
-        self.rstp: Any = None
+        self.stp: StpBridge | None = None
+        self.rstp: RstpBridge | None = None
         self.mcast_snooping: Any = None
+        self.link_changes: int = 0
+        """Goes up whenever a port comes, goes, or has its link go up or down."""
         self.bundle_settings: dict[object, bundle_ops.BundleSettings] = {}
         """How each bundle was asked for, also while it has no device."""
         self.facets: FacetTable = FacetTable()
@@ -281,6 +285,28 @@ class OfprotoDpif(Ofproto):
         """Send a packet that the switch itself made out of `port`, past the flow tables; whether it went.
         What doesn't go is counted."""
         return send_packet(self, port, packet)
+
+    def set_stp(self, settings: StpSettings | None, ports: dict[str, StpPortSettings]) -> None:
+        """Speak STP at `ports` (by name), or (None) no longer."""
+        if settings is None:
+            if self.stp is not None:
+                self.stp.close()
+                self.stp = None
+            return
+        if self.stp is None:
+            self.stp = StpBridge(self, settings, self.clock.now())
+        self.stp.configure(settings, ports, self.clock.now())
+
+    def set_rstp(self, settings: RstpSettings | None, ports: dict[str, RstpPortSettings]) -> None:
+        """Speak RSTP at `ports` (by name), or (None) no longer."""
+        if settings is None:
+            if self.rstp is not None:
+                self.rstp.close()
+                self.rstp = None
+            return
+        if self.rstp is None:
+            self.rstp = RstpBridge(self, settings, self.clock.now())
+        self.rstp.configure(settings, ports, self.clock.now())
 
     def run(self, now: int) -> bool:
         """One turn of what is the bridge's alone: controllers and protocols. True if there is more to

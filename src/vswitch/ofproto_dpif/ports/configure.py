@@ -170,7 +170,7 @@ def _destroy(ofproto: OfprotoDpif, bundle: XBundle) -> None:
 def _changed(ofproto: OfprotoDpif) -> None:
     """Recompute what depends on the set of bundles and mirrors."""
     for bundle in ofproto.bundles.values():
-        bundle.floodable = not any(port.config & OFPPC_NO_FLOOD for port in bundle.ports)
+        _set_floodable(bundle)
     ofproto.has_bonded_bundles = any(bundle.bond is not None for bundle in ofproto.bundles.values())
     ofproto.has_mirrors = mirrors.has_mirrors(ofproto.mirrors)
     mirrors.refresh(ofproto.mirrors, ofproto.bundles.values())
@@ -180,6 +180,17 @@ def _changed(ofproto: OfprotoDpif) -> None:
 def port_config_changed(ofproto: OfprotoDpif) -> None:
     """A port's OFPPC_* bits changed: whether its bundle floods may have, too."""
     _changed(ofproto)
+
+
+def tree_changed(ofproto: OfprotoDpif) -> None:
+    """A spanning tree has let a port forward, or no longer."""
+    for bundle in ofproto.bundles.values():
+        _set_floodable(bundle)
+    ofproto.backer.need(RevReason.STP)
+
+
+def _set_floodable(bundle: XBundle) -> None:
+    bundle.floodable = all(port.forwards and not port.config & OFPPC_NO_FLOOD for port in bundle.ports)
 
 
 def port_removed(ofproto: OfprotoDpif, port: XPort) -> None:

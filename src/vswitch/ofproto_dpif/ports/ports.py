@@ -113,6 +113,7 @@ def _insert(ofproto: OfprotoDpif, port: XPort) -> None:
     if port.odp_port != ODPP_NONE:
         ofproto.backer.odp_to_ofport[port.odp_port] = port
     ofproto.backer.ports_changed()
+    ofproto.link_changes += 1
     update_peers(ofproto)
     _update(ofproto, port)
     if port.up is not None:
@@ -152,6 +153,7 @@ def _remove(ofproto: OfprotoDpif, port: XPort) -> None:
         port.peer.peer = None
         port.peer = None
     ofproto.backer.ports_changed()
+    ofproto.link_changes += 1
     tell(ofproto, port, OFPPR_DELETE)
     ofproto.backer.need(RevReason.RECONFIGURE)
 
@@ -218,6 +220,7 @@ def _update(ofproto: OfprotoDpif, port: XPort) -> bool:
         port.state = state
         port.config = config
         port.may_enable = info.carrier and info.up
+        ofproto.link_changes += 1
         if up is not None:
             up.state = state
             up.config = config

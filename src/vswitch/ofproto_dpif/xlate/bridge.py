@@ -147,8 +147,14 @@ class XPort:
         self.may_enable: bool = True
         self.is_tunnel: bool = False
         self.is_layer3: bool = False
-        self.stp_port: Any = None
-        self.rstp_port: Any = None
+        self.tree: str = ""
+        """"STP" or "RSTP" while a spanning tree decides what the port may do."""
+        self.learns: bool = True
+        """Whether the spanning tree lets addresses be learned here."""
+        self.forwards: bool = True
+        """Whether it lets packets in and out."""
+        self.sends_bpdus: bool = True
+        """Whether it lets the switch's BPDUs out."""
         self.cfm: Any = None
         self.bfd: Any = None
         self.dscp_of_queue: dict[int, int] = {}

@@ -40,12 +40,26 @@ PORT_UNSET: Final = 0xFFF7
 
 
 def may_receive(ctx: Ctx, port: XPort) -> bool:
-    """Whether the port's OpenFlow configuration lets the packet in."""
+    """Whether the port's OpenFlow configuration and the spanning tree let the packet in."""
+    if not port.forwards and not port.learns:
+        return False
     config = port.config
     if config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP) == 0:
         return True
     stp = ctx.flow.dl_dst == special.STP_ADDRESS
     return config & (OFPPC_NO_RECV_STP if stp else OFPPC_NO_RECV) == 0
+
+
+def _tree_lets_out(ctx: Ctx, port: XPort) -> bool:
+    """Whether the spanning tree that `port` takes part in lets the packet out."""
+    if special.is_bpdu(ctx.base):
+        if not port.sends_bpdus and ctx.trace is not None:
+            why = "not in listening state" if port.tree == "STP" else "not managing BPDU in this state"
+            report(ctx, OFT_WARN, f"{port.tree} {why}, skipping bpdu output")
+        return port.sends_bpdus
+    if not port.forwards and ctx.trace is not None:
+        report(ctx, OFT_WARN, f"{port.tree} not in forwarding state, skipping output")
+    return port.forwards
 
 
 def _are_protected(ctx: Ctx, to: XBundle) -> bool:
@@ -70,6 +84,8 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
     if port.config & OFPPC_NO_FWD != 0:
         if ctx.trace is not None:
             report(ctx, OFT_DETAIL, "OFPPC_NO_FWD set, skipping output")
+        return
+    if port.tree and not _tree_lets_out(ctx, port):
         return
     if ctx.mirror_snaplen != 0 and port.odp_port == ODPP_NONE:
         if ctx.trace is not None:
@@ -180,9 +196,12 @@ def _patch_output(ctx: Ctx, port: XPort, peer: XPort, last: bool) -> None:
     ctx.effects.append(CreditPort(port, True))
     ctx.effects.append(CreditPort(peer, False))
     if (peer.listens == 0 or not special.claim(ctx, peer)) and may_receive(ctx, peer):
+        before = len(ctx.odp)
         xlate_tables.table_action(ctx, in_port, 0, True, last, True)
         if not ctx.freezing:
             run_action_set(ctx)
+        if not peer.forwards:
+            cancel_forwarding(ctx, before)
         if ctx.freezing:
             xlate_freeze.finish(ctx)
     if trace is not None and outer is not None:
@@ -198,6 +217,14 @@ def _patch_output(ctx: Ctx, port: XPort, peer: XPort, last: bool) -> None:
     ctx.table_id = old_table
     ctx.exit = False
     ctx.error = XLATE_OK
+
+
+def cancel_forwarding(ctx: Ctx, n_actions: int) -> None:
+    """The packet came in at a port that only learns: NORMAL and the learn action have seen it, and of
+    what they would do with it only the first `n_actions` actions stay."""
+    del ctx.odp[n_actions:]
+    ctx.freezing = False
+    ctx.action_set = []
 
 
 def clear_conntrack(ctx: Ctx, flow: Flow) -> None:

@@ -78,13 +78,18 @@ class Arrival(PacketEffect):
         return f"Arrival(port {self.ofp_port}, {self.receiver})"
 
 
+def is_bpdu(flow: Flow) -> bool:
+    """Whether a packet that looks like `flow` is one of a spanning tree's."""
+    return flow.words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_NONE and flow.dl_dst == STP_ADDRESS
+
+
 def _is_slow_protocol(flow: Flow, wc: Flow, receiver: PacketReceiver) -> bool:
     return flow.words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_SLOW_PROTOCOLS
 
 
 def _is_stp(flow: Flow, wc: Flow, receiver: PacketReceiver) -> bool:
     wc.words[W_ETH_DST] |= -1 << 16
-    return flow.words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_NONE and flow.dl_dst == STP_ADDRESS
+    return is_bpdu(flow)
 
 
 def _is_lldp(flow: Flow, wc: Flow, receiver: PacketReceiver) -> bool:

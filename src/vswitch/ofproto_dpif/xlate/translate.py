@@ -160,10 +160,13 @@ def _run(ctx: Ctx) -> None:
             return
     if frozen is None:
         xlate_normal.mirror_ingress(ctx)
+    before = len(ctx.odp)
     xlate_actions.run(ctx, actions, True)
     if ctx.error != XLATE_OK:
         ctx.out.cut_short = True
         return
+    if port is not None and not port.forwards:
+        xlate_output.cancel_forwarding(ctx, before)
     if not ctx.freezing:
         xlate_output.run_action_set(ctx)
         if ctx.bridge.has_in_band:

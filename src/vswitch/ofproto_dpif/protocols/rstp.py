@@ -1,0 +1,179 @@
+"""RSTP of one bridge: joins `l2/rstp.py` to ports, packets and clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vswitch.base.vlog import Vlog
+from vswitch.l2.bpdu import frame
+from vswitch.l2.rstp import Rstp, path_cost
+from vswitch.l2.rstp_port import DISABLED, RstpPort, Times
+from vswitch.ofproto_dpif.protocols import spanning_tree as tree
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XPort
+
+log = Vlog("rstp")
+
+
+@dataclass(frozen=True)
+class RstpSettings:
+    """Bridge.other_config:rstp-*; times in s."""
+
+    address: int
+    priority: int
+    ageing_time: int
+    rapid: bool
+    max_age: int
+    forward_delay: int
+    transmit_hold_count: int
+
+    @property
+    def bridge_id(self) -> int:
+        """Priority and address."""
+        return self.priority << 48 | self.address
+
+    @property
+    def times(self) -> Times:
+        """As BPDUs carry them; the hello time is always 2 s (17.14)."""
+        return Times(0, self.max_age, 2, self.forward_delay)
+
+
+@dataclass(frozen=True)
+class RstpPortSettings:
+    """Port.other_config:rstp-*. `number` 0: any; `path_cost` None: as the link's speed has it."""
+
+    number: int
+    priority: int
+    path_cost: int | None
+    admin_edge: bool
+    auto_edge: bool
+    mcheck: bool
+
+
+class RstpBridge:
+    """The rapid spanning tree of a bridge. `configure` says which ports take part."""
+
+    def __init__(self, ofproto: OfprotoDpif, settings: RstpSettings, now: int) -> None:
+        self.ofproto = ofproto
+        self.rstp = Rstp(settings.bridge_id, now)
+        self.ports: dict[str, RstpPort] = {}
+        """By the names of the bridge's ports."""
+        self._settings: dict[str, RstpPortSettings] = {}
+        self._checked: set[str] = set()
+        """Ports whose `rstp-port-mcheck` was carried out."""
+        self._seen_links = -1
+        ofproto.add_protocol(self)
+
+    def configure(self, settings: RstpSettings, ports: dict[str, RstpPortSettings], now: int) -> None:
+        """Change what the database asks for."""
+        self.rstp.set_bridge(settings.bridge_id, settings.times, settings.transmit_hold_count, settings.rapid)
+        self.rstp.ageing_time = settings.ageing_time
+        self._settings = ports
+        self._sync(now)
+
+    def close(self) -> None:
+        """Leave the bridge: its ports forward at once."""
+        self.ofproto.remove_protocol(self)
+        tree.listen(self.ofproto, None)
+        for name in self.ports:
+            port = self.ofproto.ports_by_name.get(name)
+            if port is not None:
+                tree.release_port(self.ofproto, port)
+        self.ofproto.flush_mac_table()
+
+    def port_of(self, port_id: int) -> XPort | None:
+        """The bridge's port that has the number in `port_id`."""
+        for name, port in self.ports.items():
+            if port.number == port_id & 0xFFF:
+                return self.ofproto.ports_by_name.get(name)
+        return None
+
+    def _sync(self, now: int) -> None:
+        """Let the machine have the ports that are wanted and there, with their links as they are."""
+        ofproto = self.ofproto
+        self._seen_links = ofproto.link_changes
+        tree.listen(ofproto, self)
+        for name, port in list(self.ports.items()):
+            if name not in self._settings:
+                self._remove(name, port)
+        for name, settings in self._settings.items():
+            there = ofproto.ports_by_name.get(name)
+            known = self.ports.get(name)
+            if there is None:
+                if known is not None:
+                    self._remove(name, known)
+                continue
+            if known is None:
+                known = self.ports[name] = self.rstp.add_port(settings.number, now)
+            elif settings.number:
+                self.rstp.renumber(known, settings.number)
+            cost = path_cost(tree.mbps(there)) if settings.path_cost is None else settings.path_cost
+            self.rstp.set_port(known, settings.priority, cost, settings.admin_edge, settings.auto_edge, True)
+            self.rstp.set_enabled(known, there.may_enable)
+            if not settings.mcheck:
+                self._checked.discard(name)
+            elif name not in self._checked:
+                self._checked.add(name)
+                self.rstp.mcheck(known)
+            self._apply(there, known)
+        self._deliver()
+
+    def _remove(self, name: str, port: RstpPort) -> None:
+        self.rstp.remove_port(port)
+        del self.ports[name]
+        self._checked.discard(name)
+        there = self.ofproto.ports_by_name.get(name)
+        if there is not None:
+            tree.release_port(self.ofproto, there)
+
+    def _apply(self, there: XPort, port: RstpPort) -> None:
+        state = tree.OFPPS_STP_LISTEN
+        if port.forwards:
+            state = tree.OFPPS_STP_FORWARD
+        elif port.learns:
+            state = tree.OFPPS_STP_LEARN
+        tree.set_port(self.ofproto, there, "RSTP", port.learns, port.forwards, port.role != DISABLED, state)
+
+    # PacketReceiver
+
+    def receive(self, ofp_port: int, packet: bytes, now: int) -> None:
+        there = self.ofproto.ports.get(ofp_port)
+        port = self.ports.get(there.name) if there is not None else None
+        if port is None:
+            tree.bpdu_elsewhere.inc()
+            return
+        self.rstp.received(port, tree.read(packet))
+
+    # BridgeProtocol
+
+    def run(self, now: int) -> None:
+        if self._seen_links != self.ofproto.link_changes:
+            self._sync(now)
+        self.rstp.run(now)
+        self._deliver()
+
+    def wakeup(self, now: int) -> int:
+        if self._seen_links != self.ofproto.link_changes:
+            return now
+        when = self.rstp.wakeup()
+        return now + 3_600_000 if when is None else when
+
+    def _deliver(self) -> None:
+        """Carry out what the machine has decided, and send what it has to say."""
+        ofproto = self.ofproto
+        for port in self.rstp.take_changed():
+            there = self.port_of(port.number)
+            if there is not None:
+                log.dbg("bridge %s: port %s is %s %s", ofproto.name, there.name, port.role, port.state)
+                self._apply(there, port)
+        for port in self.rstp.take_flush():
+            there = self.port_of(port.number)
+            if there is not None:
+                tree.flush_bundle(ofproto, there)
+        for number, bpdu in self.rstp.take_sent():
+            there = self.port_of(number)
+            if there is not None and there.up is not None:
+                ofproto.send_packet(there, frame(bpdu, there.up.mac))
