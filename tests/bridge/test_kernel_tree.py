@@ -61,8 +61,9 @@ def test_a_ring_with_the_kernels_bridge_has_no_loop(
             stack.run("ip", "link", "set", f"o{n}", "up")
         stack.run("ip", "link", "set", "kbr", "up")
         stack.run(
-            "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "stp_enable=true",
-            f"other_config:stp-priority={'8192' if root == 'ours' else '40000'}", "other_config:stp-hello-time=1",
+            "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev",
+            "stp_enable=true", f"other_config:stp-priority={'8192' if root == 'ours' else '40000'}",
+            "other_config:stp-hello-time=1",
             "other_config:stp-max-age=6", "other_config:stp-forward-delay=4",
             "--", "add-port", "br0", "o1", "--", "add-port", "br0", "o2",
         )  # fmt: skip

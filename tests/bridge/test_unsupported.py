@@ -94,12 +94,14 @@ def test_references_are_told_by_what_they_refer_to() -> None:
 
 
 def test_keys_matter_only_with_what_they_belong_to() -> None:
-    other = {"stp-priority": "4096", "hwaddr": "02:00:00:00:00:01", "mac-agin-time": "5", "dp-desc": ""}
-    assert asked_in_vain("Bridge", row("Bridge", stp_enable=False, other_config=other)) == {
+    other = {"hwaddr": "02:00:00:00:00:01", "mac-agin-time": "5", "dp-desc": ""}
+    other["mcast-snooping-table-size"] = "99"
+    assert asked_in_vain("Bridge", row("Bridge", mcast_snooping_enable=False, other_config=other)) == {
         "other_config:mac-agin-time": "5"
     }
-    assert asked_in_vain("Bridge", row("Bridge", stp_enable=True, other_config=other)) == {
-        "stp_enable": "true", "other_config:mac-agin-time": "5", "other_config:stp-priority": "4096",
+    assert asked_in_vain("Bridge", row("Bridge", mcast_snooping_enable=True, other_config=other)) == {
+        "mcast_snooping_enable": "true", "other_config:mac-agin-time": "5",
+        "other_config:mcast-snooping-table-size": "99",
     }  # fmt: skip
 
 
