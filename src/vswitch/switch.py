@@ -2,7 +2,8 @@
 
 No root, no devices, no threads, and a clock that stands still until `advance` moves it. Below
 it is everything that a daemon runs: bridge, translation, facets, expiration, the userspace
-datapath; only the devices are dummies.
+datapath; only the devices are dummies. Flow, group, meter and port mods are checked and carried out
+by the functions that messages of OpenFlow connections end in.
 
     sw = Switch("br0", ports=["p1", "p2"])
     sw.add_flow("in_port=p1,tcp,tp_dst=80,actions=output:p2")
@@ -23,6 +24,9 @@ from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.netdev import dummy
 from vswitch.netdev.registry import Scope, enable_dummy, kind
+from vswitch.ofproto.handlers_flow import apply_flow_mod
+from vswitch.ofproto.handlers_group import apply_group_mod, apply_meter_mod
+from vswitch.ofproto.handlers_port import apply_port_mod, check_port_mod
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
@@ -32,6 +36,9 @@ from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX,
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file
 from vswitch.openflow.group_text import parse_group, parse_meter
+from vswitch.openflow.messages.port import PortMod
+from vswitch.openflow.wire.messages_base import Form
+from vswitch.openflow.wire.version import OFP10
 
 MAX_TURNS: Final = 1000
 """Turns of the main loop after which a switch that does not come to rest is an error."""
@@ -116,9 +123,10 @@ class Switch:
             if carrier is not None:
                 dummy.find(name).set_carrier(carrier)
             if flood is not None:
-                config = ofproto.ports_by_name[name].config
-                config = config & ~OFPPC_NO_FLOOD if flood else config | OFPPC_NO_FLOOD
-                ofproto.port_set_config(name, config)
+                number = ofproto.ports_by_name[name].ofp_port
+                address = next(port.hw_addr for port in ofproto.ofp_ports() if port.port_no == number)
+                mod = PortMod(number, address, 0 if flood else OFPPC_NO_FLOOD, OFPPC_NO_FLOOD)
+                apply_port_mod(ofproto, mod, check_port_mod(ofproto, mod), OFP10)
             if tag is not None or trunks is not None or vlan_mode is not None:
                 allowed = None if trunks is None else frozenset(trunks)
                 ofproto.bundle_set(name, BundleSettings(name, (name,), vlan_mode or "", tag, allowed))
@@ -173,7 +181,7 @@ class Switch:
         """
         names, _ = self._names(bridge)
         with self._scope:
-            self._bridge(bridge).groups.mod(parse_group(text, ports=names), self.clock.now())
+            apply_group_mod(self._bridge(bridge), parse_group(text, ports=names), self.clock.now())
             self._settle()
 
     def add_meter(self, text: str, bridge: str = "") -> None:
@@ -182,7 +190,7 @@ class Switch:
         FlowSyntaxError points at a bad word; OfpError is OpenFlow's refusal.
         """
         with self._scope:
-            self._bridge(bridge).meters.mod(parse_meter(text), self.clock.now())
+            apply_meter_mod(self._bridge(bridge), parse_meter(text), self.clock.now())
             self._settle()
 
     def mod_flows(self, text: str, strict: bool = False, bridge: str = "") -> None:
@@ -359,7 +367,7 @@ class Switch:
     def _flow_mods(self, mods: Iterable[FlowMod], bridge: str) -> list[FlowModResult]:
         with self._scope:
             ofproto = self._bridge(bridge)
-            results = [ofproto.flow_mod(fm) for fm in mods]
+            results = [apply_flow_mod(ofproto, fm, OFP10, Form.EXTENSION) for fm in mods]
             self._run()
         return results
 

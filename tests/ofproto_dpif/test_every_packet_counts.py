@@ -43,18 +43,16 @@ def test_one_rule_counts_all_packets_of_all_vlans(lab: MakeLab, vlans: int) -> N
     assert made.rule("ip").n_packets == 1000
 
 
-def test_types_of_tags_and_numbers_of_labels_are_flows_of_their_own_to_the_datapath(lab: MakeLab) -> None:
+def test_types_and_numbers_of_tags_are_flows_of_their_own_to_the_datapath(lab: MakeLab) -> None:
     made = lab(2, "actions=output:2")
-    mpls = udp()[:12] + b"\x88\x47"
-    kinds = [tagged(5), tagged(5, 0x88A8), tagged(5)[:12] + b"\x88\xa8\0\7" + tagged(5)[12:],
-             mpls + b"\0\1\1\x40" + udp()[14:], mpls + b"\0\1\0\x40\0\1\1\x40" + udp()[14:]]
+    kinds = [udp(), tagged(5), tagged(5, 0x88A8), tagged(5)[:12] + b"\x88\xa8\0\7" + tagged(5)[12:]]
     for _ in range(3):
         for packet in kinds:
             made.send("p1", packet)
             made.clock.warp(150)
     made.seconds(2)
-    assert made.rule().n_packets == 15
-    assert sum(facet.n_packets for facet in made.facets()) == 15
+    assert made.rule().n_packets == 12
+    assert sum(facet.n_packets for facet in made.facets()) == 12
     flows = list(made.backer.dpif.flow_dump())
     assert [flow.stats.n_packets for flow in flows] == [2] * len(kinds)
 

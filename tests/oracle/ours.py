@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.oracle.real import OracleError
 from tests.oracle.setup import Bridge, Port, Query, Setup
+from tests.oracle.wired import Wire
 from vswitch.base.clock import Clock
 from vswitch.base.unixctl import Commands
 from vswitch.netdev import dummy
@@ -19,6 +20,7 @@ from vswitch.openflow.constants import (
 )
 from vswitch.openflow.flow_text import parse_flow
 from vswitch.openflow.group_text import parse_group
+from vswitch.openflow.wire.actions import enable_debug_actions
 
 CONFIG_BITS = {
     "no-flood": OFPPC_NO_FLOOD,
@@ -45,11 +47,13 @@ class OurSwitch:
         self.scope = Scope()
         with self.scope:
             enable_dummy("override")
+            enable_debug_actions()
             dummy.register_commands(self.commands, lambda text: b"")
             self.ofprotos = Ofprotos(self.clock, self.commands)
 
     def close(self) -> None:
         """Take all bridges away."""
+        enable_debug_actions(False)
         with self.scope:
             self.ofprotos.close()
 
@@ -99,12 +103,13 @@ class OurSwitch:
         )
 
     def set_flows(self, bridge: str, flows: list[str], dialect: str, groups: list[str] | None = None) -> None:
-        """Make `flows` the bridge's only ones, after adding `groups`."""
-        ofproto = self.ofprotos.all_ofproto_dpifs[bridge]
+        """Make `flows` the bridge's only ones, after adding `groups`: as messages of `dialect`."""
+        wire = Wire(self.ofprotos.all_ofproto_dpifs[bridge], dialect)
         for text in groups or ():
-            ofproto.groups.mod(parse_group(text), self.clock.now())
+            wire.send(parse_group(text))
         for text in flows:
-            ofproto.flow_mod(parse_flow(text))
+            wire.send(parse_flow(text))
+        wire.close()
 
     def _run(self) -> None:
         with self.scope:

@@ -9,8 +9,8 @@ import pytest
 
 from tests.oracle.action_generator import random_action_setup
 from tests.oracle.compare import difference
+from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
-from tests.oracle.wired import WiredSwitch
 
 N_TABLES = int(os.environ.get("VSWITCH_ORACLE_ACTION_TABLES", "50"))
 """Flow tables to try, with 20 packets each."""
@@ -19,7 +19,7 @@ CHUNK = 10
 
 @pytest.mark.parametrize("first", range(0, N_TABLES, CHUNK))
 def test_random_actions_and_packets(real: RealSwitch, first: int) -> None:
-    ours = WiredSwitch()
+    ours = OurSwitch()
     found = []
     try:
         for seed in range(first, min(first + CHUNK, N_TABLES)):

@@ -23,6 +23,7 @@ from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.netdev import dummy, registry
 from vswitch.ofproto_dpif.commands.usage import usage
 from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+from vswitch.openflow.wire.actions import enable_debug_actions
 from vswitch.vconn.tls import TlsSettings
 
 log: Final = Vlog("bridge")
@@ -72,6 +73,7 @@ class Vswitchd:
         if settings.dummy is not None:
             registry.enable_dummy(settings.dummy)
             dpif_open.enable_dummy(settings.dummy)
+            enable_debug_actions()
             dummy.register_commands(daemon.commands, _compose)
         ofprotos = Ofprotos(self._clock, daemon.commands)
         daemon.memory.register(lambda: usage(ofprotos))

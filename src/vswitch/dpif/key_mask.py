@@ -26,9 +26,8 @@ N_LABELS: Final = 3
 
 
 def is_plain(key: Flow) -> bool:
-    """Whether `key` has neither tags nor labels: then all masks get the same bits in addition."""
-    words = key.words
-    return words[at.W_VLAN_TCI] & at.VLAN_CFI == 0 and not is_mpls(words)
+    """Whether `key` has no tags: then all masks get the same bits in addition."""
+    return key.words[at.W_VLAN_TCI] & at.VLAN_CFI == 0
 
 
 def is_mpls(words: vec[i64]) -> bool:
@@ -57,15 +56,19 @@ def expressible(mask: Flow, key: Flow) -> Flow:
             words[at.W_VLAN_TPID] |= TPID1_TCI1
         else:
             words[at.W_VLAN_TCI1] |= at.VLAN_CFI << at.S_VLAN_TCI1 | 0xFFFF << at.S_VLAN_TPID1
-    if is_mpls(flow):
-        bos: i64 = BOS
-        n: i64 = 0
-        while n < N_LABELS:
-            shift: i64 = 0 if n & 1 else 32
-            w: i64 = at.W_MPLS_LSE + (n >> 1)
-            words[w] |= bos << shift
-            if flow[w] >> shift & BOS:
-                break
-            n += 1
     out.words = words
     return out
+
+
+def n_labels(key: Flow) -> int:
+    """How many MPLS labels `key` has, 0 to 3. No mask shows that flows are told apart by it."""
+    words = key.words
+    if not is_mpls(words):
+        return 0
+    n: i64 = 0
+    while n < N_LABELS:
+        entry = words[at.W_MPLS_LSE + (n >> 1)] >> (0 if n & 1 else 32)
+        n += 1
+        if entry & BOS:
+            break
+    return int(n)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto.ofconn import Handler, OfConn, Replies
     from vswitch.ofproto.ofproto import Ofproto
     from vswitch.ofproto.rule import Rule
+    from vswitch.ofproto.tables import FlowModResult
     from vswitch.openflow.wire.codec import Message
 
 NO_BUFFER: Final = 0xFFFFFFFF
@@ -44,14 +45,17 @@ def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> N
         raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {fm.buffer_id}: nothing is buffered")
 
 
-def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
-    """Add, modify or delete flows."""
-    fm: FlowMod = message.body
-    ofproto = ofconn.connmgr.ofproto
-    check_flow_mod(ofproto, fm, message.version, message.form)
+def apply_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> FlowModResult:
+    """Carry out a flow mod as a connection of `version` asks for it. OfpError: refused."""
+    check_flow_mod(ofproto, fm, version, form)
     if fm.command in DELETES and ofproto.connmgr.n_tell_removed:
         ofproto.push_stats()
-    ofproto.flow_mod(fm)
+    return ofproto.flow_mod(fm)
+
+
+def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
+    """Add, modify or delete flows."""
+    apply_flow_mod(ofconn.connmgr.ofproto, message.body, message.version, message.form)
     return ()
 
 

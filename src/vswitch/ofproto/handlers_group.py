@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.flow.match import Match
 from vswitch.ofproto.multipart import Multipart
-from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages import group as g
 from vswitch.openflow.messages import meter as m
@@ -19,13 +17,12 @@ if TYPE_CHECKING:
 
 
 def apply_group_mod(ofproto: Ofproto, mod: g.GroupMod, now: int) -> Undo:
-    """Carry out a group mod; the result undoes it. OfpError: refused."""
-    if mod.command == g.OFPGC_DELETE:
-        if ofproto.connmgr.n_tell_removed:
-            ofproto.push_stats()
-    else:
-        for bucket in mod.buckets:
-            check_actions(bucket.actions, Match(), ofproto.max_ports)
+    """Carry out a group mod; the result undoes it. OfpError: refused.
+
+    Which packets will meet the buckets' actions is not known: whether they fit is seen then.
+    """
+    if mod.command == g.OFPGC_DELETE and ofproto.connmgr.n_tell_removed:
+        ofproto.push_stats()
     return ofproto.groups.mod(mod, now)
 
 
@@ -54,12 +51,17 @@ def group_features(ofconn: OfConn, message: Message, now: int) -> Replies:
     return (ofconn.connmgr.ofproto.groups.features(message.version),)
 
 
+def apply_meter_mod(ofproto: Ofproto, mod: m.MeterMod, now: int) -> None:
+    """Carry out a meter mod. OfpError: refused."""
+    if mod.command == m.OFPMC_DELETE and ofproto.connmgr.n_tell_removed:
+        ofproto.push_stats()
+    ofproto.meters.mod(mod, now)
+
+
 def meter_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Change a meter, and tell the other connections that want to know."""
     connmgr = ofconn.connmgr
-    if message.body.command == m.OFPMC_DELETE and connmgr.n_tell_removed:
-        connmgr.ofproto.push_stats()
-    connmgr.ofproto.meters.mod(message.body, now)
+    apply_meter_mod(connmgr.ofproto, message.body, now)
     connmgr.forward_request(b.OFPRFR_METER_MOD, message.body)
     return ()
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from vswitch.flow.extract import extract
 from vswitch.flow.fields import FIELDS, by_name
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import W_TUN_METADATA_PRESENT
+from vswitch.flow.layout import N_WORDS, W_TUN_METADATA_PRESENT
+from vswitch.flow.match import Match
 from vswitch.ofproto.multipart import Multipart
 from vswitch.openflow.action_check import check_actions
+from vswitch.openflow.actions import Output
 from vswitch.openflow.constants import (
     OFPP_ANY,
     OFPPC_NO_FLOOD,
@@ -24,6 +27,7 @@ from vswitch.openflow.messages import port as p
 from vswitch.openflow.messages import queue as q
 from vswitch.openflow.messages.packet import PacketOut, Resume
 from vswitch.openflow.wire.version import OFP10, OFP14, OFP15
+from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
     from vswitch.ofproto.ofconn import Handler, OfConn, Replies
@@ -45,6 +49,11 @@ for _field in FIELDS:
         PIPELINE.set(_field, _field.ones)
 for _word in range(W_TUN_METADATA_PRESENT + 1):
     PIPELINE.words[_word] = -1
+
+_ONES: Final = Flow()
+for _word in range(N_WORDS):
+    _ONES.words[_word] = -1
+_parser: Final = Parser()
 
 # Ports.
 
@@ -153,17 +162,31 @@ def check_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> None:
     if not PIPELINE.covers(out.metadata.mask):
         raise OfpError("OFPBRC_PIPELINE_FIELDS_ONLY", f"packet-out with {out.metadata}")
     ofproto.tlv.bind_match(out.metadata)
-    ofproto.tlv.bind_actions(out.actions)
-    check_actions(out.actions, out.metadata, ofproto.max_ports, strict=version != OFP10)
+    if any(type(action) is not Output for action in out.actions):
+        match = _match_of(out)
+    else:
+        match = out.metadata  # outputs fit whatever packet there is
+    check_actions(out.actions, match, ofproto.max_ports, strict=version != OFP10)
     ofproto.check_references(out.actions)
+
+
+def _match_of(out: PacketOut) -> Match:
+    """All that is known of the packet of `out`: what it holds and its metadata, exactly."""
+    match = Match(out.metadata.flow.copy(), _ONES)
+    extract(out.packet, match.flow, _parser)
+    return match
+
+
+def apply_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> object:
+    """Send a packet as a connection of `version` asks for it; what `Ofproto.packet_out` says of it.
+    OfpError: refused."""
+    check_packet_out(ofproto, out, version)
+    return ofproto.packet_out(out.packet, out.metadata.flow.get(_IN_PORT), out.actions, out.metadata)
 
 
 def packet_out(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Send a packet as its actions say."""
-    out: PacketOut = message.body
-    ofproto = ofconn.connmgr.ofproto
-    check_packet_out(ofproto, out, message.version)
-    ofproto.packet_out(out.packet, out.metadata.flow.get(_IN_PORT), out.actions, out.metadata)
+    apply_packet_out(ofconn.connmgr.ofproto, message.body, message.version)
     return ()
 
 

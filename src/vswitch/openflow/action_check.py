@@ -3,7 +3,8 @@
 The actions are walked with a flow that has what the match says, changed as they change it: after
 `push_vlan` there is a VLAN tag, after `push_mpls` no IP header. What Open vSwitch refuses only
 for OpenFlow 1.1 and later (mod_nw_src without "ip") passes here unless `strict`: at run time such
-an action does nothing.
+an action does nothing. Those of an action set pass in every version, those of a group's buckets
+are not checked at all.
 """
 
 from __future__ import annotations
@@ -158,8 +159,13 @@ class _Check:
             case a.PopMpls():
                 self._soft(effective_dl_type(flow) in MPLS, action)
                 flow.dl_type = action.ethertype
-            case a.Clone() | a.WriteActions():
+            case a.Clone():
                 self._nested(action.actions)
+            case a.WriteActions():
+                # What packets are when the set is carried out, nobody knows yet.
+                strict, self.strict = self.strict, False
+                self._nested(action.actions)
+                self.strict = strict
             case a.Ct():
                 self._ct(action)
             case a.Resubmit():

@@ -134,7 +134,7 @@ class Facet:
         """A flow that was seen (`pack_flow`), OpenFlow port numbers."""
         self.subfacets: list[Subfacet] = []
         self.by_key: dict[bytes, Subfacet] | None = None
-        """Datapath key under its mask, packed -> subfacet; there once the facet has had two."""
+        """What the datapath tells them apart by (`Installer.put`); there once it had two."""
         self.created: int = now
         self.used: int = now
         """Clock ms of the last packet."""

@@ -16,7 +16,7 @@ from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Userspace
 from vswitch.dpif.cookie import SlowPathCookie
-from vswitch.dpif.key_mask import expressible, is_plain
+from vswitch.dpif.key_mask import expressible, is_plain, n_labels
 from vswitch.dpif.types import FlowDel, FlowPut, Op, PutFlags
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import W_TUN_METADATA_PRESENT
@@ -64,15 +64,20 @@ def datapath_mask(facet: Facet, key: Flow) -> Flow:
     return plain
 
 
-def _find(facet: Facet, masked: bytes) -> Subfacet | None:
-    """The datapath flow of `facet` whose key under its mask is `masked` (packed)."""
+def _identity(key: Flow, mask: Flow) -> bytes:
+    """What tells a datapath's flow of `key` and `mask` from the other flows of its facet."""
+    return bytes((n_labels(key),)) + pack_flow(key.masked(mask))
+
+
+def _find(facet: Facet, identity: bytes) -> Subfacet | None:
+    """The datapath flow of `facet` of that `identity`."""
     by_key = facet.by_key
     if by_key is None:
         by_key = facet.by_key = {}
         for subfacet in facet.subfacets:
             key = subfacet.key()
-            by_key[pack_flow(key.masked(datapath_mask(facet, key)))] = subfacet
-    return by_key.get(masked)
+            by_key[_identity(key, datapath_mask(facet, key))] = subfacet
+    return by_key.get(identity)
 
 
 @final
@@ -130,10 +135,10 @@ class Installer:
         """
         mask = datapath_mask(facet, key)
         further = bool(facet.subfacets)
-        masked = b""
+        identity = b""
         if further:
-            masked = pack_flow(key.masked(mask))
-            found = _find(facet, masked)
+            identity = _identity(key, mask)
+            found = _find(facet, identity)
             if found is not None:
                 if now - found.put_at < REINSTALL_MS:
                     return None
@@ -153,7 +158,7 @@ class Installer:
         facet.subfacets.append(subfacet)
         by_key = facet.by_key
         if by_key is not None:
-            by_key[masked if further else pack_flow(key.masked(mask))] = subfacet
+            by_key[identity if further else _identity(key, mask)] = subfacet
         self.backer.subfacets[subfacet.ufid] = subfacet
         subfacet_create.inc()
         return FlowPut(key, mask, subfacet.actions, subfacet.ufid)
@@ -164,7 +169,8 @@ class Installer:
         if subfacet is None:
             return
         if op.error:
-            subfacet_install_fail.inc()
+            if op.error != errno.EEXIST:  # else the flow of a packet in the same batch is this one's too
+                subfacet_install_fail.inc()
             subfacet.path = SF_NOT_INSTALLED
             self._forget(subfacet)
             facet = subfacet.facet
@@ -205,7 +211,7 @@ class Installer:
             facet.subfacets.remove(subfacet)
             if facet.by_key is not None:
                 key = subfacet.key()
-                facet.by_key.pop(pack_flow(key.masked(datapath_mask(facet, key))), None)
+                facet.by_key.pop(_identity(key, datapath_mask(facet, key)), None)
         subfacet_destroy.inc()
 
     def _remove_facet(self, facet: Facet, now: int) -> None:

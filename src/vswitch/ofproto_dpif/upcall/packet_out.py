@@ -3,6 +3,7 @@ packets of the switch's own."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -65,9 +66,13 @@ def _packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Acti
     """`packet_out`, and whether the datapath sent something."""
     now = ofproto.clock.now()
     flow = Flow()
+    if metadata is not None:
+        flow.packet_type = metadata.flow.packet_type
     extract(packet, flow, _parser)
     flow.in_port = in_port
-    actions = ofproto.tlv.bind_actions(actions)
+    # An option that nothing is mapped to stays nobody's, as in Open vSwitch.
+    with contextlib.suppress(OfpError):
+        actions = ofproto.tlv.bind_actions(actions)
     if metadata is not None:
         ofproto.tlv.bind_match(metadata)
         for word in range(W_METADATA + 1):

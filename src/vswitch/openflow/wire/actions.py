@@ -428,6 +428,14 @@ def _get_dec_nsh_ttl(_r: Reader) -> Action:
     return a.DecNshTtl()
 
 
+def _get_debug_slow(_r: Reader) -> Action:
+    return a.DebugSlow()
+
+
+def _get_debug_recirc(_r: Reader) -> Action:
+    return a.DebugRecirc()
+
+
 _NX: Final[dict[int, tuple[int, Callable[[Reader], Action]]]] = {
     1: (16, _get_resubmit),
     2: (16, _get_set_tunnel),
@@ -487,3 +495,15 @@ _NX_VERSIONS: Final[dict[int, tuple[int, int]]] = {
     **dict.fromkeys((46, 47, 48), (OFP13, OFP15)),
 }
 """Nicira subtype -> the first and the last version that takes it; the others are for all."""
+
+
+def enable_debug_actions(enable: bool = True) -> None:
+    """Take the actions `debug_slow` and `debug_recirc`, as `ovs-vswitchd --enable-dummy` does, or no more."""
+    for subtype, get in (
+        (nicira.NXAST_DEBUG_SLOW, _get_debug_slow), (nicira.NXAST_DEBUG_RECIRC, _get_debug_recirc)
+    ):  # fmt: skip
+        if enable:
+            _GET_NX[subtype] = get
+            _NX_SIZES[subtype] = 16
+        else:
+            _NX_SIZES.pop(subtype, None)

@@ -1,0 +1,144 @@
+"""Reads trials and runs their lines on a switch.
+
+A trial is a line "[NAME]" and then commands, one a line, on an emptied bridge `sw` with dummy ports e31,
+e32, e33 (1, 2, 3):
+
+    vsctl WORDS...                 ovs-vsctl
+    ofctl WORDS...                 ovs-ofctl, in OpenFlow 1.0 unless `-O` says otherwise
+    appctl WORDS...                a runtime command of the switch
+    receive PORT PACKET            a packet arrives: bytes in hexadecimal or flow text
+    ports                          how many packets went out of each port since the last time
+    wait MS
+
+`#` begins a comment. Words are split as a shell does; `$NAME` stands for a packet of `PACKETS`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.ofctl.scenario import VERSIONS, normalised
+from tests.oracle.real import OracleError, RealSwitch
+
+IP: Final = "450000280001000040060000c0a80001c0a800020001000200000000000000005002000000000000"
+PACKETS: Final = {
+    "TCP": "0200000000020200000000010800" + IP,
+    "ARP": "0200000000020200000000010806000108000604000102000000000ac0a80001000000000000c0a80002" + "00" * 18,
+    "IP": IP,
+}
+"""A TCP segment, an ARP request, and the TCP segment without its Ethernet header."""
+
+FREE: Final = (
+    (re.compile(r"\bpid=\d+"), "pid=N"),
+    (re.compile(r"\bused:[0-9.]+s"), "used:T"),
+    (re.compile(r"\bufid:[0-9a-f-]+, ?"), ""),
+    (re.compile(r"\brecirc(_id=|\()(0x[0-9a-f]+|[1-9][0-9]*)"), r"recirc\1N"),
+    (re.compile(r"\brecirc_id\(0x[0-9a-f]+\)"), "recirc_id(N)"),
+    (re.compile(r"^bridge\(.*\n|^Bridge: .*\n", re.MULTILINE), ""),
+)  # fmt: skip
+UNORDERED: Final = ("dump-flows", "dump-groups", "dump-group-stats", "dump-meters", "dpctl/dump-flows")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One command: its first word, and the others."""
+
+    kind: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {shlex.join(self.words)}"
+
+
+def read_trials(path: Path) -> dict[str, list[Line]]:
+    """Trial name -> its lines."""
+    found: dict[str, list[Line]] = {}
+    lines: list[Line] = []
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        if text.startswith("["):
+            lines = found[text.strip("[]")] = []
+        elif text and not text.startswith("#"):
+            for name, packet in PACKETS.items():
+                text = text.replace(f"${name}", packet)
+            kind, *words = shlex.split(text)
+            assert kind in KINDS, f"{path.name}:{number}: what is {kind!r}?"
+            lines.append(Line(kind, tuple(words)))
+    return found
+
+
+class Bench:
+    """One of the two switches, with the bridge of a trial."""
+
+    def __init__(self, switch: RealSwitch) -> None:
+        self.switch = switch
+        self.sent: dict[str, int] = {}
+
+    def prepare(self) -> None:
+        """Bridge sw anew. What another trial left goes."""
+        switch = self.switch
+        there = switch.run("ovs-vsctl", "list-br").split()
+        gone = [word for name in there for word in ("--", "del-br", name)]
+        switch.run("ovs-vsctl", *gone, "--", "clear", "open_vswitch", ".", "other_config", "--",
+                   "add-br", "sw", "--", "set", "bridge", "sw", "datapath_type=dummy", "fail_mode=secure",
+                   f"protocols={','.join(VERSIONS)}",
+                   "other_config:datapath-id=00000000000000a1")  # fmt: skip
+        for number in (1, 2, 3):
+            switch.run("ovs-vsctl", "add-port", "sw", f"e3{number}", "--", "set", "interface", f"e3{number}",
+                       "type=dummy", f"ofport_request={number}")  # fmt: skip
+        self.sent = {}
+
+    def tool(self, *words: str) -> str:
+        """What a program says, with its exit status if it fails."""
+        ran = subprocess.run(
+            words, env=self.switch.environment, capture_output=True, text=True, check=False, timeout=30
+        )
+        status = f"exit {ran.returncode}\n" if ran.returncode else ""
+        said = [line for line in ran.stderr.splitlines() if "default log directory" not in line]
+        return ran.stdout + "".join(f"{line}\n" for line in said) + status
+
+    def appctl(self, *words: str) -> str:
+        """What a runtime command says, or the error that it gets."""
+        try:
+            return self.switch.appctl(*words)
+        except OracleError as error:
+            return f"error: {error}\n"
+
+    def transmitted(self) -> str:
+        """What went out of each port since the last time; ports that sent nothing are left out."""
+        dump = self.tool("ovs-ofctl", "dump-ports", "sw")
+        found = re.findall(r"port\s+\"?(\w+)\"?: rx.*\n.*tx pkts=(\d+)", dump)
+        gained = {name: int(n) - self.sent.get(name, 0) for name, n in found}
+        self.sent = {name: int(n) for name, n in found}
+        return ", ".join(f"{name}: {n}" for name, n in sorted(gained.items()) if n) + "\n"
+
+    def run(self, line: Line) -> str:
+        """What `line` says, without what two runs of one switch would say differently."""
+        words = line.words
+        if line.kind == "vsctl":
+            text = self.tool("ovs-vsctl", "-t", "15", *words)
+        elif line.kind == "ofctl":
+            text = self.tool("ovs-ofctl", *words)
+        elif line.kind == "appctl":
+            text = self.appctl(*words)
+        elif line.kind == "receive":
+            text = self.appctl("netdev-dummy/receive", *words)
+        elif line.kind == "ports":
+            text = self.transmitted()
+        else:
+            time.sleep(int(words[0]) / 1000)
+            text = ""
+        text = normalised(text, self.switch.directory)
+        for pattern, instead in FREE:
+            text = pattern.sub(instead, text)
+        if any(word in UNORDERED for word in words):
+            text = "\n".join(sorted(text.splitlines()))
+        return text.strip()
+
+
+KINDS: Final = ("vsctl", "ofctl", "appctl", "receive", "ports", "wait")
