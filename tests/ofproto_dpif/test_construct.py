@@ -21,6 +21,7 @@ from vswitch.ofproto_dpif.ofproto_dpif import N_TABLES, TBL_INTERNAL, OfprotoDpi
 from vswitch.openflow.constants import OFPR_IMPLICIT_MISS
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
+from vswitch.openflow.messages.table import OFPTC_TABLE_MISS_CONTROLLER
 
 MakeLab = Callable[..., Lab]
 
@@ -214,7 +215,7 @@ def test_a_packet_that_matches_nothing_goes_to_a_controller_that_wants_it(lab: M
 
 def test_no_packet_in_from_a_port_that_is_set_so(lab: MakeLab) -> None:
     made = lab(2)
-    made.bridge.wants_packet_in_on_miss = True
+    made.bridge.tables[0].miss_config = OFPTC_TABLE_MISS_CONTROLLER
     made.bridge.port_set_config("p1", 1 << 6)
     made.send("p1", udp())
     assert made.bridge.no_packet_in_rule.n_packets == 1

@@ -10,7 +10,8 @@ e32, e33 (1, 2, 3):
     ports                          how many packets went out of each port since the last time
     wait MS
 
-`#` begins a comment. Words are split as a shell does; `$NAME` stands for a packet of `PACKETS`.
+Lines that begin with "| " are the standard input of the command above. `#` begins a comment. Words are
+split as a shell does; `$NAME` stands for a packet of `PACKETS`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Line:
 
     kind: str
     words: tuple[str, ...]
+    stdin: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} {shlex.join(self.words)}"
@@ -64,12 +66,21 @@ def read_trials(path: Path) -> dict[str, list[Line]]:
         if text.startswith("["):
             lines = found[text.strip("[]")] = []
         elif text and not text.startswith("#"):
-            for name, packet in PACKETS.items():
-                text = text.replace(f"${name}", packet)
-            kind, *words = shlex.split(text)
+            if text.startswith("| "):
+                last = lines.pop()
+                lines.append(Line(last.kind, last.words, f"{last.stdin}{with_packets(text[2:])}\n"))
+                continue
+            kind, *words = shlex.split(with_packets(text))
             assert kind in KINDS, f"{path.name}:{number}: what is {kind!r}?"
             lines.append(Line(kind, tuple(words)))
     return found
+
+
+def with_packets(text: str) -> str:
+    """`text` with packets in place of their names."""
+    for name, packet in PACKETS.items():
+        text = text.replace(f"${name}", packet)
+    return text
 
 
 class Bench:
@@ -93,11 +104,10 @@ class Bench:
                        "type=dummy", f"ofport_request={number}")  # fmt: skip
         self.sent = {}
 
-    def tool(self, *words: str) -> str:
+    def tool(self, *words: str, stdin: str = "") -> str:
         """What a program says, with its exit status if it fails."""
-        ran = subprocess.run(
-            words, env=self.switch.environment, capture_output=True, text=True, check=False, timeout=30
-        )
+        ran = subprocess.run(words, env=self.switch.environment, input=stdin, capture_output=True, text=True,
+                             check=False, timeout=30)  # fmt: skip
         status = f"exit {ran.returncode}\n" if ran.returncode else ""
         said = [line for line in ran.stderr.splitlines() if "default log directory" not in line]
         return ran.stdout + "".join(f"{line}\n" for line in said) + status
@@ -123,7 +133,7 @@ class Bench:
         if line.kind == "vsctl":
             text = self.tool("ovs-vsctl", "-t", "15", *words)
         elif line.kind == "ofctl":
-            text = self.tool("ovs-ofctl", *words)
+            text = self.tool("ovs-ofctl", *words, stdin=line.stdin)
         elif line.kind == "appctl":
             text = self.appctl(*words)
         elif line.kind == "receive":

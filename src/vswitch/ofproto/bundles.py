@@ -24,7 +24,7 @@ from vswitch.openflow.wire.codec import Message, decode
 
 if TYPE_CHECKING:
     from vswitch.ofproto.group_refs import Undo
-    from vswitch.ofproto.ofproto import Ofproto
+    from vswitch.ofproto.ofproto import Ofproto, StartedPacketOut
     from vswitch.ofproto.tables import RuleChange
 
 _IN_PORT: Final = by_name("in_port")
@@ -120,7 +120,7 @@ class _Commit:
         self.now = now
         self.done: list[Undo | list[RuleChange]] = []
         self.port_mods: list[tuple[PortMod, Port, int]] = []
-        self.packets: list[PacketOut] = []
+        self.packets: list[StartedPacketOut] = []
         self._journal()
 
     def _journal(self) -> None:
@@ -142,13 +142,17 @@ class _Commit:
         elif isinstance(body, PortMod):
             self.port_mods.append((body, check_port_mod(ofproto, body), entry.version))
         else:
+            # It meets the tables as they are here, but leaves when nothing is refused any more.
             check_packet_out(ofproto, body, entry.version)
-            self.packets.append(body)
+            in_port = body.metadata.flow.get(_IN_PORT)
+            self.packets.append(ofproto.packet_out_start(body.packet, in_port, body.actions, body.metadata))
 
     def undo(self) -> None:
         """Put everything back."""
         tables = self.ofproto.tables
         tables.journal = None
+        for packet in self.packets:
+            packet.cancel()
         for step in reversed(self.done):
             if isinstance(step, list):
                 tables.undo(step)
@@ -163,5 +167,5 @@ class _Commit:
             port = ofproto.ofp_port(mod.port_no)
             if port is not None:
                 apply_port_mod(ofproto, mod, port, version)
-        for out in self.packets:
-            ofproto.packet_out(out.packet, out.metadata.flow.get(_IN_PORT), out.actions, out.metadata)
+        for packet in self.packets:
+            packet.finish()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import vswitch
 from vswitch.flow.fields import by_name
@@ -33,6 +33,16 @@ from vswitch.openflow.messages.port import Port, PortStats
 from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
 _REG0: Final = by_name("reg0")
+
+
+class StartedPacketOut(Protocol):
+    """A packet-out of which it is known what it does. One of the two is called, once."""
+
+    def finish(self) -> object:
+        """Do it."""
+
+    def cancel(self) -> None:
+        """Don't."""
 
 
 class Ofproto(ABC):
@@ -216,6 +226,11 @@ class Ofproto(ABC):
                    metadata: Match | None = None) -> object:
         """Run `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere), with the
         pipeline fields (registers, tunnel...) that `metadata` has."""
+
+    @abstractmethod
+    def packet_out_start(self, packet: bytes, in_port: int, actions: Actions,
+                         metadata: Match | None = None) -> StartedPacketOut:
+        """Find out what `packet_out` would do with the tables as they are, and do it later."""
 
     def resume(self, packet_in: PacketIn) -> None:
         """Go on where a controller action paused (`packet_in.continuation`).

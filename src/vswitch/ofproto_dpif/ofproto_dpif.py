@@ -35,7 +35,13 @@ from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, Rs
 from vswitch.ofproto_dpif.protocols.stp import StpBridge, StpPortSettings, StpSettings
 from vswitch.ofproto_dpif.stats import SwitchStats
 from vswitch.ofproto_dpif.upcall.packet_in import send_to_controllers
-from vswitch.ofproto_dpif.upcall.packet_out import packet_out, resume, send_packet
+from vswitch.ofproto_dpif.upcall.packet_out import (
+    StartedPacketOut,
+    packet_out,
+    packet_out_start,
+    resume,
+    send_packet,
+)
 from vswitch.ofproto_dpif.xlate.actions.dispatch import unsupported
 from vswitch.ofproto_dpif.xlate.bridge import XBridge
 from vswitch.ofproto_dpif.xlate.special import REASONS
@@ -471,6 +477,11 @@ class OfprotoDpif(Ofproto):
         """Run OpenFlow `actions` on a packet as if it had come in at `in_port` (OFPP_NONE: nowhere),
         with the pipeline fields of `metadata`."""
         return packet_out(self, packet, in_port, actions, metadata)
+
+    def packet_out_start(self, packet: bytes, in_port: int, actions: Actions,
+                         metadata: Match | None = None) -> StartedPacketOut:
+        """Translate a packet-out; what is returned sends it."""
+        return packet_out_start(self, packet, in_port, actions, metadata)
 
     def resume(self, packet_in: PacketIn) -> None:
         """Go on with a packet where a controller action paused (`packet_out.resume`)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64
 
@@ -58,12 +58,14 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
 
     OfpError: the actions can't be carried out (recursion too deep...); then nothing was.
     """
-    return _packet_out(ofproto, packet, in_port, actions, metadata)[0]
+    started = packet_out_start(ofproto, packet, in_port, actions, metadata)
+    started.finish()
+    return started.out
 
 
-def _packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions,
-                metadata: Match | None) -> tuple[XlateOut, bool]:
-    """`packet_out`, and whether the datapath sent something."""
+def packet_out_start(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions,
+                     metadata: Match | None = None) -> StartedPacketOut:
+    """The first part of `packet_out`: translate, by the tables as they are. OfpError."""
     now = ofproto.clock.now()
     flow = Flow()
     if metadata is not None:
@@ -84,10 +86,30 @@ def _packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Acti
         _give_back(ofproto, out, now)
         # The real switch has no better name for it.
         raise OfpError("OFPFMFC_UNKNOWN", XLATE_ERRORS[out.error])
-    credit(out.effects, 1, len(packet), now, flow.tcp_flags)
-    for effect in out.packet_effects:
-        effect.apply(packet, now)
-    return out, _execute(ofproto, packet, flow, out, now)
+    return StartedPacketOut(ofproto, packet, flow, out)
+
+
+@final
+class StartedPacketOut:
+    """A packet-out that is translated. One of `finish` and `cancel` is to be called, once."""
+
+    def __init__(self, ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut) -> None:
+        self.ofproto = ofproto
+        self.packet: bytes = packet
+        self.flow: Flow = flow
+        self.out: XlateOut = out
+
+    def finish(self) -> bool:
+        """Count the packet and send it; whether the datapath sent something."""
+        now = self.ofproto.clock.now()
+        credit(self.out.effects, 1, len(self.packet), now, self.flow.tcp_flags)
+        for effect in self.out.packet_effects:
+            effect.apply(self.packet, now)
+        return _execute(self.ofproto, self.packet, self.flow, self.out, now)
+
+    def cancel(self) -> None:
+        """The packet is not sent after all."""
+        _give_back(self.ofproto, self.out, self.ofproto.clock.now())
 
 
 def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
@@ -173,7 +195,7 @@ def send_packet(ofproto: OfprotoDpif, port: XPort, packet: bytes) -> bool:
     """Send a packet that the switch itself made (LACP, STP, CFM) out of `port`; whether it went."""
     ofproto.stats.made(len(packet))
     try:
-        _, sent = _packet_out(ofproto, packet, OFPP_NONE, (Output(port.ofp_port),), None)
+        sent = packet_out_start(ofproto, packet, OFPP_NONE, (Output(port.ofp_port),)).finish()
     except OfpError:
         # Of a patch port: the bridges behind it send it round and round.
         packet_out_failed.inc()

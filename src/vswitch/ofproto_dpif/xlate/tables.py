@@ -41,12 +41,14 @@ MAX_STACK: Final = 65536 // 8
 """How many values the stack may hold."""
 
 
-def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
+def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool, honor_miss: bool = True) -> Rule:
     """The rule of `table_id` that the packet matches as if it had come in at `in_port`.
 
-    No match: one of the switch's own rules, which sends to the controller if `may_packet_in` and
-    somebody wants that, else drops.
+    A table whose misses "continue" hands the packet to the next one, if `honor_miss`; `ctx.table_id`
+    says afterwards which table was the last. No match: one of the switch's own rules, which sends
+    to the controller if `may_packet_in` and somebody wants that, else drops.
     """
+    ctx.table_id = table_id
     bridge = ctx.bridge
     flow = ctx.flow
     words = flow.words
@@ -82,18 +84,21 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool) -> Rule:
     ctx.effects.append(CreditTable(bridge, int(table_id), rule is not None))
     if rule is not None:
         return rule
-    miss = bridge.tables[int(table_id)].miss_config
-    if miss == OFPTC_TABLE_MISS_CONTINUE and table_id < TBL_LAST:
+    miss = bridge.tables[int(table_id)].miss_config if honor_miss else OFPTC_TABLE_MISS_CONTINUE
+    if miss == OFPTC_TABLE_MISS_CONTINUE and honor_miss and table_id < TBL_LAST:
         return lookup(ctx, table_id + 1, in_port, may_packet_in)
-    wanted = miss == OFPTC_TABLE_MISS_CONTROLLER
     if miss == MISS_DEFAULT:
-        wanted = bridge.wants_packet_in_on_miss
         ctx.out.tags |= bridge.miss_tag
-    if may_packet_in and wanted:
+        wanted = bridge.wants_packet_in_on_miss
+    else:
+        # When no table is left to continue with, the packet is for controllers.
         port = bridge.ports.get(int(in_port))
-        if port is None or port.config & OFPPC_NO_PACKET_IN == 0:
-            return bridge.miss_rule
-    return bridge.no_packet_in_rule
+        wanted = (
+            miss in (OFPTC_TABLE_MISS_CONTROLLER, OFPTC_TABLE_MISS_CONTINUE)
+            and port is not None
+            and port.config & OFPPC_NO_PACKET_IN == 0
+        )
+    return bridge.miss_rule if may_packet_in and wanted else bridge.no_packet_in_rule
 
 
 def report_table(ctx: Ctx, rule: Rule, table_id: i64) -> None:
@@ -133,7 +138,7 @@ def check_limits(ctx: Ctx) -> bool:
 
 
 def table_action(ctx: Ctx, in_port: i64, table_id: i64, may_packet_in: bool, last: bool, clone: bool,
-                 with_ct_orig: bool = False) -> None:
+                 with_ct_orig: bool = False, honor_miss: bool = True) -> None:
     """Look the packet up in `table_id` as if from `in_port` and run what is found.
 
     `last`: nothing follows that could see the changes; `clone`: they must not be seen.
@@ -147,14 +152,13 @@ def table_action(ctx: Ctx, in_port: i64, table_id: i64, may_packet_in: bool, las
     if not check_limits(ctx):
         return
     old_table = ctx.table_id
-    ctx.table_id = table_id
     if with_ct_orig:
         if not xlate_ct.has_original_tuple(ctx.flow):
             report_error(ctx, "resubmit(ct) with non-tracked or non-IP packet!")
             return
         xlate_ct.swap_tuple(ctx.flow, ctx.flow)
         xlate_ct.swap_tuple(ctx.wc, ctx.flow)
-    rule = lookup(ctx, table_id, in_port, may_packet_in)
+    rule = lookup(ctx, table_id, in_port, may_packet_in, honor_miss)
     if with_ct_orig:
         xlate_ct.swap_tuple(ctx.wc, ctx.flow)
         xlate_ct.swap_tuple(ctx.flow, ctx.flow)
@@ -194,6 +198,6 @@ def resubmit(ctx: Ctx, in_port: i64, table_id: i64, last: bool, with_ct_orig: bo
         table_id = ctx.table_id
     rule = ctx.rule
     internal = rule is not None and rule.hidden
-    table_action(ctx, in_port, table_id, internal, last, False, with_ct_orig)
+    table_action(ctx, in_port, table_id, internal, last, False, with_ct_orig, internal)
 
 
