@@ -41,7 +41,7 @@ class Link:
                 if packet is not None:
                     self.sent[session.name].append((self.now, Control.unpack(packet[OFFSET:])))
                     if session.name not in self.cut:
-                        peer.receive(packet[OFFSET:], 255, 0, self.now)
+                        peer.receive(packet[OFFSET:], 255, self.now)
             self.now += 10
 
     @property
@@ -209,11 +209,11 @@ def test_the_column_is_read_and_its_mistakes_are_named() -> None:
 
 def test_a_packet_is_ours_by_its_addresses() -> None:
     ours = BfdSession("a", BfdSettings(src_ip=0x0A000001, remote_dst_mac=0x020000000001), set(), 0)
-    assert ours.takes(0x020000000001, 0x0A000001, 3784)
-    assert not ours.takes(0x020000000001, 0x0A000002, 3784)
-    assert not ours.takes(0x020000000002, 0x0A000001, 3784)
-    assert not ours.takes(0x020000000001, 0x0A000001, 3785)
-    assert BfdSession("b", BfdSettings(), set(), 0).takes(1, 0x0A000001, 3784)
+    assert ours.takes(0x020000000001, 0x0A000001, 0)
+    assert not ours.takes(0x020000000001, 0x0A000002, 0)
+    assert not ours.takes(0x020000000002, 0x0A000001, 0)
+    assert BfdSession("b", BfdSettings(), set(), 0).takes(1, 0x0A000001, 5)
+    assert not BfdSession("b", BfdSettings(check_tnl_key=True), set(), 0).takes(1, 0x0A000001, 5)
 
 
 GOOD = Control(State.DOWN, 0, 0, 3, 7, 0, 1_000_000, 1_000_000)
@@ -240,14 +240,13 @@ def test_a_packet_with_a_bad_field_is_refused_by_name(change: dict[int, int], sa
 
 
 def test_a_refused_packet_changes_nothing() -> None:
-    session = BfdSession("a", BfdSettings(check_tnl_key=True), set(), 0)
-    session.receive(GOOD.pack(), 254, 0, 10)
-    session.receive(GOOD.pack(), 255, 5, 10)
-    session.receive(GOOD.pack()[:20], 255, 0, 10)
-    session.receive(Control(State.DOWN, 0, 0, 3, 7, session.disc ^ 1, 1, 1).pack(), 255, 0, 10)
+    session = BfdSession("a", BfdSettings(), set(), 0)
+    session.receive(GOOD.pack(), 254, 10)
+    session.receive(GOOD.pack()[:20], 255, 10)
+    session.receive(Control(State.DOWN, 0, 0, 3, 7, session.disc ^ 1, 1, 1).pack(), 255, 10)
     assert session.state is State.DOWN
     assert session.rmt_disc == 0
-    session.receive(GOOD.pack(), 255, 0, 10)
+    session.receive(GOOD.pack(), 255, 10)
     assert session.state is State.INIT
 
 
@@ -274,7 +273,7 @@ def test_no_packet_harms_a_session() -> None:
             data[chance.randrange(len(data))] = chance.getrandbits(8)
         if chance.random() < 0.1:
             data = data[: chance.randrange(len(data))]
-        session.receive(bytes(data), 255, 0, n)
+        session.receive(bytes(data), 255, n)
         if n % 1000 == 0:
             session.run(n, n)
             session.packet(1, n)

@@ -35,9 +35,9 @@ class Wire:
                 if point.name in self.mute:
                     continue
                 for other in self.points:
-                    if other is not point and other.takes(int.from_bytes(sent[:6], "big")):
+                    if other is not point and other.takes(int.from_bytes(sent[:6], "big"), 0):
                         self.received[other.name] += 1
-                        other.receive(sent[18 if sent[12:14] == b"\x81\0" else 14 :], 0, self.now)
+                        other.receive(sent[18 if sent[12:14] == b"\x81\0" else 14 :], self.now)
             for point in self.points:
                 point.run(self.received[point.name], self.now)
 
@@ -111,7 +111,7 @@ def test_our_own_id_and_other_intervals_are_faults() -> None:
 
 def test_another_association_is_a_fault() -> None:
     point = CfmSession("p", FAST, 0)
-    point.receive(Ccm(1, 11, 3, maid=bytes(48)).pack(), 0, 100)
+    point.receive(Ccm(1, 11, 3, maid=bytes(48)).pack(), 100)
     point.run(1, 400)
     assert fault_names(point.faults) == ["recv", "maid"]
 
@@ -119,7 +119,7 @@ def test_another_association_is_a_fault() -> None:
 def test_more_points_than_are_remembered_overflow() -> None:
     point = CfmSession("p", FAST, 0)
     for mpid in range(11, 400):
-        point.receive(Ccm(1, mpid, 3).pack(), 0, 100)
+        point.receive(Ccm(1, mpid, 3).pack(), 100)
     point.run(400, 400)
     assert "overflow" in fault_names(point.faults)
     assert len(point.rmps) == 256
@@ -228,7 +228,7 @@ def test_no_packet_harms_a_maintenance_point() -> None:
         data = bytearray(base)
         for _ in range(chance.randint(1, 4)):
             data[chance.randrange(len(data))] = chance.getrandbits(8)
-        point.receive(bytes(data[: chance.randrange(len(data))] if n % 10 == 0 else data), 0, n)
+        point.receive(bytes(data[: chance.randrange(len(data))] if n % 10 == 0 else data), n)
         if n % 1000 == 0:
             point.run(n, n)
             assert len(point.rmps) <= 256

@@ -23,7 +23,7 @@ from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.monitor.bfd_packet import (
-    BFD_DEST_PORT,
+    BFD_TTL,
     FLAG_FINAL,
     FLAG_POLL,
     Control,
@@ -240,22 +240,22 @@ class BfdSession:
 
     # Packets.
 
-    def takes(self, dl_dst: int, nw_dst: int, tp_dst: int) -> bool:
-        """Whether a UDP packet over IPv4 with these headers is this session's to process: a BFD packet for
-        our own address, or for any while that is the default."""
+    def takes(self, dl_dst: int, nw_dst: int, tun_id: int) -> bool:
+        """Whether a BFD packet with these headers is this session's to process: one for our own address, or
+        for any while that is the default."""
         settings = self.settings
-        if tp_dst != BFD_DEST_PORT or (settings.remote_dst_mac and dl_dst != settings.remote_dst_mac):
+        if settings.remote_dst_mac and dl_dst != settings.remote_dst_mac:
+            return False
+        if settings.check_tnl_key and tun_id != 0:
             return False
         return settings.src_ip in (nw_dst, DEFAULT_SRC_IP)
 
-    def receive(self, payload: bytes, ttl: int, tun_id: int, now: int) -> None:
+    def receive(self, payload: bytes, ttl: int, now: int) -> None:
         """Process the UDP payload of a packet that `takes` accepted (section 6.8.6). What isn't for this
         session, or is malformed, costs a counter and a line in the log."""
         try:
-            if ttl != 255:
-                raise PacketError(f"TTL {ttl} instead of 255")
-            if self.settings.check_tnl_key and tun_id != 0:
-                raise PacketError(f"tunnel key {tun_id:#x} instead of 0")
+            if ttl != BFD_TTL:
+                raise PacketError(f"TTL {ttl} instead of {BFD_TTL}")
             control = Control.unpack(payload)
             if control.your_disc not in (0, self.disc):
                 raise PacketError(f"discriminator {control.your_disc:#x} instead of {self.disc:#x}")

@@ -206,15 +206,15 @@ class CfmSession:
 
     # Packets.
 
-    def takes(self, dl_dst: int) -> bool:
+    def takes(self, dl_dst: int, tun_id: int) -> bool:
         """Whether a packet of CFM's Ethernet type is this session's."""
+        if self.settings.check_tnl_key and tun_id != 0:
+            return False
         return dl_dst == (CCM_ADDRESS_EXTENDED if self.settings.extended else CCM_ADDRESS)
 
-    def receive(self, payload: bytes, tun_id: int, now: int) -> None:
+    def receive(self, payload: bytes, now: int) -> None:
         """Process what is behind the Ethernet and VLAN headers of a packet that `takes` accepted."""
         try:
-            if self.settings.check_tnl_key and tun_id != 0:
-                raise PacketError(f"tunnel key {tun_id:#x} instead of 0")
             ccm = Ccm.unpack(payload)
         except PacketError as e:
             cfm_discarded.inc()
