@@ -27,6 +27,7 @@ from vswitch.bridge.interfaces import (
     set_mtu,
 )
 from vswitch.bridge.mirrors import Mirrors, output_ports
+from vswitch.bridge.monitors import MonitorConfig, auto_attach_of
 from vswitch.bridge.ports import bundle_settings
 from vswitch.bridge.settings import configure_bridge
 from vswitch.bridge.spanning_tree import configure_trees
@@ -76,6 +77,7 @@ class Bridge:
         self.mirrors = Mirrors(ofproto)
         self.flow_tables = FlowTables(ofproto)
         self.controllers = BridgeControllers(ofproto, rundir)
+        self.monitors = MonitorConfig(ofproto)
         self._mirror_outputs: set[str] = set()
         self._mac = 0
         self._min_mtu = DEFAULT_MTU
@@ -167,6 +169,9 @@ class Bridge:
     def configure(self, idl: Idl, root: Row | None, restoring: bool, unsupported: Unsupported) -> None:
         """Everything that can be set once the ports are there. `restoring`: flows are being put back."""
         self._configure_ports(unsupported)
+        auto_attach = auto_attach_of(idl, self.row)
+        for interface in self.interfaces.values():
+            self.monitors.configure(interface.config, auto_attach)
         self.update_mtu()
         self.mirrors.configure(idl, self.row, self._has_bundle)
         self._mirror_outputs = output_ports(idl, self.row)

@@ -29,6 +29,10 @@ class InterfaceConfig:
     ofport_request: int | None = None
     mac: str | None = None
     mtu_request: int | None = None
+    bfd: Mapping[str, str] = field(default_factory=dict)
+    cfm_mpid: int | None = None
+    lldp: Mapping[str, str] = field(default_factory=dict)
+    other_config: Mapping[str, str] = field(default_factory=dict)
     unsupported: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -77,6 +81,10 @@ class ConfigCache:
                 ofport_request=optional(row, "ofport_request"),
                 mac=optional(row, "mac"),
                 mtu_request=optional(row, "mtu_request"),
+                bfd=dict(row.bfd),
+                cfm_mpid=optional(row, "cfm_mpid"),
+                lldp=dict(row.lldp),
+                other_config=dict(row.other_config),
                 unsupported=asked_in_vain("Interface", row) | _unknown_options(row),
             )  # fmt: skip
         return known

@@ -17,6 +17,7 @@ from vswitch.bridge.capabilities import capabilities
 from vswitch.bridge.columns import boolean, integer
 from vswitch.bridge.idl import Row
 from vswitch.bridge.interface_status import CLEARED, InterfaceStatus
+from vswitch.bridge.monitors import MonitorStatus
 from vswitch.bridge.system import ovs_version, statistics, system
 from vswitch.dpif.open import dpif_class, dpif_types
 from vswitch.netdev import registry
@@ -53,6 +54,7 @@ class Status:
         self._next_controllers = 0
         self._controllers_told: dict[UUID, Any] = {}
         self._to_read: deque[tuple[str, str]] = deque()
+        self._monitors = MonitorStatus(bridges.idl, bridges.report)
         self._stale = True
         self._statistics = False
         self._watch: LinkWatch | None = None
@@ -75,6 +77,8 @@ class Status:
                     self._look_at(bridge)
                     if bridge.ofproto.stp is not None or bridge.ofproto.rstp is not None:
                         self._trees(bridge)
+        for bridge in self._bridges.bridges.values():
+            self._monitors.run(bridge, now)
         if now >= self._next_controllers:
             self._next_controllers = now + CONTROLLER_INTERVAL
             self._controllers(now >= self._next_stats)
@@ -107,6 +111,7 @@ class Status:
         """Everything may be different: look at all of it now."""
         self._next_controllers = now
         bridges = self._bridges.bridges
+        self._monitors.forget(set(bridges))
         names = {name for bridge in bridges.values() for name in bridge.interfaces}
         for name in self._interfaces.keys() - names:
             del self._interfaces[name]

@@ -31,6 +31,7 @@ from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.learned import LearnedCookies
 from vswitch.ofproto_dpif.ports import configure as bundle_ops
 from vswitch.ofproto_dpif.ports import ports as port_ops
+from vswitch.ofproto_dpif.protocols.monitors import PortMonitors
 from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, RstpSettings
 from vswitch.ofproto_dpif.protocols.stp import StpBridge, StpPortSettings, StpSettings
 from vswitch.ofproto_dpif.stats import SwitchStats
@@ -152,6 +153,8 @@ class OfprotoDpif(Ofproto):
         self.completions: Completions = Completions(self.ofprotos.clog)
         self.stats: SwitchStats = SwitchStats()
         """Packets that the switch itself made and ate."""
+        self.monitors: PortMonitors = PortMonitors(self)
+        """BFD, CFM and LLDP on the ports."""
         self.protocols: list[BridgeProtocol] = []
         """The protocols that the bridge speaks, in the order of their turns."""
         self.packet_ins: deque[QueuedPacketIn] = deque()

@@ -14,6 +14,7 @@ from vswitch.dpif import dpctl
 from vswitch.dpif.types import DpifError, DpifFlow
 from vswitch.ofproto_dpif.commands import fdb as fdb_commands
 from vswitch.ofproto_dpif.commands import features as feature_commands
+from vswitch.ofproto_dpif.commands import monitors as monitor_commands
 from vswitch.ofproto_dpif.commands import show
 from vswitch.ofproto_dpif.commands import trees as tree_commands
 
@@ -47,6 +48,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
         commands.register(name, usage, least, most, fn)
     fdb_commands.register(ofprotos, commands)
     feature_commands.register(ofprotos, commands)
+    monitor_commands.register(ofprotos, commands)
     tree_commands.register(ofprotos, commands)
     dpctl.register(commands, ofprotos.clock)
 

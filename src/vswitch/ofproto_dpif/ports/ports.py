@@ -128,6 +128,7 @@ def port_del(ofproto: OfprotoDpif, name: str) -> None:
     spec = ofproto.port_specs.pop(name, None)
     if spec is None:
         raise PortError(errno.ENODEV, f"{ofproto.name}: has no port {name}")
+    ofproto.monitors.forget(name)
     port = ofproto.ports_by_name.get(name)
     if port is None:
         splinters.remove_port(ofproto, spec.ofp_port)
@@ -219,16 +220,33 @@ def _update(ofproto: OfprotoDpif, port: XPort) -> bool:
     if (port.state, port.config) != (state, config):
         port.state = state
         port.config = config
-        port.may_enable = info.carrier and info.up
         ofproto.link_changes += 1
         if up is not None:
             up.state = state
             up.config = config
-        if ofproto.has_bundle_action:
-            ofproto.backer.need(RevReason.PORT_TOGGLED)
-        ofproto.groups_may_choose_anew()
+        _update_may_enable(ofproto, port)
         changed = True
     return changed
+
+
+def _update_may_enable(ofproto: OfprotoDpif, port: XPort) -> bool:
+    """Whether `port` may be used follows from its link and from what watches it. Whether that changed."""
+    may_enable = not port.state & OFPPS_LINK_DOWN and port.monitored
+    if may_enable is port.may_enable:
+        return False
+    port.may_enable = may_enable
+    if ofproto.has_bundle_action:
+        ofproto.backer.need(RevReason.PORT_TOGGLED)
+    ofproto.groups_may_choose_anew()
+    return True
+
+
+def set_monitored(ofproto: OfprotoDpif, port: XPort, alive: bool) -> None:
+    """BFD and CFM find `port` fit for use, or not; controllers hear of it (OFPPS_LIVE)."""
+    if alive is not port.monitored:
+        port.monitored = alive
+        if _update_may_enable(ofproto, port):
+            tell(ofproto, port, OFPPR_MODIFY)
 
 
 def ofp_ports(ofproto: OfprotoDpif) -> list[Port]:

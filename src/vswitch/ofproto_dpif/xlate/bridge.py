@@ -145,6 +145,8 @@ class XPort:
         self.state: int = 0
         self.tag: int = 0
         self.may_enable: bool = True
+        self.monitored: bool = True
+        """What BFD and CFM say of the port; True without them."""
         self.is_tunnel: bool = False
         self.is_layer3: bool = False
         self.tree: str = ""
@@ -155,8 +157,6 @@ class XPort:
         """Whether it lets packets in and out."""
         self.sends_bpdus: bool = True
         """Whether it lets the switch's BPDUs out."""
-        self.cfm: Any = None
-        self.bfd: Any = None
         self.dscp_of_queue: dict[int, int] = {}
         self.listens: int = 0
         """The SLOW_* bits of the protocols that have a receiver here."""

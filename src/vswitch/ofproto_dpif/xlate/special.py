@@ -16,14 +16,28 @@ A port where no protocol is configured (`listens` 0) costs one comparison.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, cast, final
 
 from mypy_extensions import i64
 
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import W_ETH_DST, W_ETH_TYPE
+from vswitch.flow.layout import (
+    FRAG_LATER,
+    S_NW_DST,
+    S_NW_FRAG,
+    S_NW_PROTO,
+    S_TP_DST,
+    W_ETH_DST,
+    W_ETH_TYPE,
+    W_NW_DST,
+    W_NW_FRAG,
+    W_NW_PROTO,
+    W_TP_DST,
+    W_TUN_ID,
+)
 from vswitch.ofproto_dpif.xlate.effects import PacketEffect
-from vswitch.ofproto_dpif.xlate.types import SLOW_LACP, SLOW_LLDP, SLOW_STP
+from vswitch.ofproto_dpif.xlate.types import SLOW_BFD, SLOW_CFM, SLOW_LACP, SLOW_LLDP, SLOW_STP
+from vswitch.packet.numbers import ETH_TYPE_CFM, ETH_TYPE_IP, IPPROTO_UDP
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.xlate.bridge import XPort
@@ -38,6 +52,10 @@ STP_ADDRESS: Final = 0x0180C2000000
 """The bridge group address, IEEE 802.1D, 7.12.3."""
 
 
+BFD_DEST_PORT: Final = 3784
+"""RFC 5881, section 4."""
+
+
 class PacketReceiver(Protocol):
     """Who gets the packets of one protocol that come in at a port (`OfprotoDpif.listen`)."""
 
@@ -47,6 +65,19 @@ class PacketReceiver(Protocol):
         It is called in the middle of a batch of upcalls: nothing may be sent from here. What is to
         be sent waits for the protocol's `run`, which follows in the same turn of the main loop.
         """
+
+
+class MonitorReceiver(PacketReceiver, Protocol):
+    """A receiver of BFD's and CFM's packets, which takes those of its own sessions."""
+
+    def takes_bfd(self, dl_dst: int, nw_dst: int, tun_id: int) -> bool:
+        """Whether a BFD packet with these headers is for a session of the port."""
+
+    def takes_cfm(self, dl_dst: int, tun_id: int) -> bool:
+        """Whether a CFM packet with these headers is."""
+
+    def looks_at_tunnel_key(self) -> bool:
+        """Whether what these two say depends on `tun_id`."""
 
 
 Match = Callable[[Flow, Flow, PacketReceiver], bool]
@@ -96,7 +127,38 @@ def _is_lldp(flow: Flow, wc: Flow, receiver: PacketReceiver) -> bool:
     return flow.words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_LLDP
 
 
+def _is_cfm(flow: Flow, wc: Flow, receiver: PacketReceiver) -> bool:
+    if flow.words[W_ETH_TYPE] & 0xFFFF != ETH_TYPE_CFM:
+        return False
+    monitor = cast(MonitorReceiver, receiver)
+    wc.words[W_ETH_DST] |= -1 << 16
+    if monitor.looks_at_tunnel_key():
+        wc.words[W_TUN_ID] = -1
+    return monitor.takes_cfm(flow.dl_dst, flow.tun_id)
+
+
+def _is_bfd(flow: Flow, wc: Flow, receiver: PacketReceiver) -> bool:
+    if flow.words[W_ETH_TYPE] & 0xFFFF != ETH_TYPE_IP:
+        return False
+    mask = wc.words
+    mask[W_NW_PROTO] |= 0xFF << S_NW_PROTO
+    mask[W_NW_FRAG] |= FRAG_LATER << S_NW_FRAG
+    if flow.nw_proto != IPPROTO_UDP or flow.nw_frag & FRAG_LATER:
+        return False
+    mask[W_TP_DST] |= 0xFFFF << S_TP_DST
+    if flow.tp_dst != BFD_DEST_PORT:
+        return False
+    monitor = cast(MonitorReceiver, receiver)
+    mask[W_ETH_DST] |= -1 << 16
+    mask[W_NW_DST] |= 0xFFFFFFFF << S_NW_DST
+    if monitor.looks_at_tunnel_key():
+        mask[W_TUN_ID] = -1
+    return monitor.takes_bfd(flow.dl_dst, flow.nw_dst, flow.tun_id)
+
+
 ROWS: Final = (
+    Row(SLOW_CFM, _is_cfm),
+    Row(SLOW_BFD, _is_bfd),
     Row(SLOW_LACP, _is_slow_protocol),
     Row(SLOW_STP, _is_stp),
     Row(SLOW_LLDP, _is_lldp),
