@@ -43,7 +43,7 @@ def behind_gaps() -> set[str]:
 
 
 def test_tables_behind_gaps() -> None:
-    assert {"NetFlow", "sFlow", "IPFIX", "AutoAttach"} <= behind_gaps()
+    assert {"NetFlow", "sFlow", "IPFIX"} <= behind_gaps()
     assert not {"Bridge", "Port", "Interface", "Controller", "Mirror"} & behind_gaps()
 
 

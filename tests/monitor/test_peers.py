@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -147,20 +148,32 @@ def test_lldp_and_auto_attach_are_as_the_real_ones(pair: Pair) -> None:
     assert texts(pair.ours, "autoattach/show-isid", "p") == texts(real, "autoattach/show-isid", "q")
 
 
-def test_lldpd_sees_the_switch_and_the_switch_sees_lldpd(pair: Pair, require: Callable[..., None]) -> None:
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory for daemons that are users of their own, who may not look into the test's."""
+    path = Path(tempfile.mkdtemp(prefix="peer"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def test_lldpd_sees_the_switch_and_the_switch_sees_lldpd(
+    pair: Pair, open_directory: Path, require: Callable[..., None]
+) -> None:
     require("command:lldpd", "command:lldpcli")
     host = pair.ours.host(1)
     pair.ours.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev",
                   "--", "add-port", "br0", "h1", "--", "set", "interface", "h1", "lldp:enable=true",
                   "--", "--id=@a", "create", "AutoAttach", "system_name=edge7", "--", "set", "bridge", "br0",
                   "auto_attach=@a")  # fmt: skip
-    socket = pair.directory / "lldpd.socket"
+    socket = open_directory / "lldpd.socket"
     lldpd = subprocess.Popen(
         ["ip", "netns", "exec", host, "lldpd", "-d", "-u", str(socket), "-I", "eth0", "-C", "eth0"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         until("its socket", socket.exists)
+        subprocess.run(["lldpcli", "-u", str(socket), "resume"], check=True, stdout=subprocess.DEVNULL)
 
         def neighbours() -> str:
             ask = ["lldpcli", "-u", str(socket), "-f", "json", "show", "neighbors"]
@@ -182,7 +195,9 @@ BFDD = "/usr/lib/frr/bfdd"
 ZEBRA = "/usr/lib/frr/zebra"
 
 
-def test_frrs_bfdd_keeps_a_session_with_us(pair: Pair, require: Callable[..., None]) -> None:
+def test_frrs_bfdd_keeps_a_session_with_us(
+    pair: Pair, open_directory: Path, require: Callable[..., None]
+) -> None:
     require(f"command:{BFDD}", f"command:{ZEBRA}", "command:vtysh")
     host = pair.ours.host(1)
     ours = "02:00:00:00:00:99"
@@ -192,23 +207,22 @@ def test_frrs_bfdd_keeps_a_session_with_us(pair: Pair, require: Callable[..., No
         "bfd:bfd_src_ip=10.0.0.9", "bfd:bfd_dst_ip=10.0.0.1", "bfd:min_tx=300", "bfd:min_rx=300",
         "bfd:bfd_local_dst_mac=02:00:00:00:00:01", f"bfd:bfd_local_src_mac={ours}",
     )  # fmt: skip
-    for words in (["link", "set", "lo", "up"], ["neigh", "replace", "10.0.0.9", "lladdr", ours, "dev", "eth0"]):
-        subprocess.run(["ip", "-n", host, *words], check=True)
-    run = pair.directory / "frr"
-    run.mkdir()
-    for daemon in (ZEBRA, BFDD):
-        (run / f"{Path(daemon).name}.conf").touch()
+    for words in ("link set lo up", f"neigh replace 10.0.0.9 lladdr {ours} dev eth0"):
+        subprocess.run(["ip", "-n", host, *words.split()], check=True)
+    run = open_directory
+    (run / "zebra.conf").touch()
     (run / "bfdd.conf").write_text(
         "bfd\n peer 10.0.0.9 interface eth0\n  transmit-interval 300\n  receive-interval 300\n  no shutdown\n"
     )
-    shutil.chown(run, "frr", "frr")
+    for path in (run, *run.iterdir()):
+        shutil.chown(path, "frr", "frr")
     processes = []
     try:
         for daemon in (ZEBRA, BFDD):
             name = Path(daemon).name
             command = [
                 "ip", "netns", "exec", host, daemon, "-f", f"{run}/{name}.conf", "-i", f"{run}/{name}.pid",
-                "-z", f"{run}/zserv.api", "--vty_socket", str(run), "-u", "root", "-g", "root",
+                "-z", f"{run}/zserv.api", "--vty_socket", str(run),
             ]  # fmt: skip
             if name == "bfdd":
                 command += ["--bfdctl", f"{run}/bfdd.sock"]
@@ -224,6 +238,7 @@ def test_frrs_bfdd_keeps_a_session_with_us(pair: Pair, require: Callable[..., No
         until("ours up", lambda: 'forwarding="true"' in column(pair.ours, "h1", "bfd_status"))
         assert "remote_state=up" in column(pair.ours, "h1", "bfd_status")
         processes[1].kill()
+        processes[1].wait()
         until("ours down", lambda: 'forwarding="false"' in column(pair.ours, "h1", "bfd_status"))
     finally:
         for process in processes:

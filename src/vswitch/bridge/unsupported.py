@@ -29,7 +29,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:flow-restore-wait other_config:max-idle other_config:stats-update-interval
         """,
         "Bridge": """
-            controller datapath_type fail_mode flood_vlans flow_tables mirrors name ports protocols
+            auto_attach controller datapath_type fail_mode flood_vlans flow_tables mirrors name ports protocols
             other_config:datapath-id other_config:disable-in-band other_config:dp-desc other_config:dp-sn
             other_config:forward-bpdu other_config:hwaddr other_config:in-band-queue
             other_config:mac-aging-time other_config:mac-table-size
@@ -47,7 +47,12 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:rstp-port-num other_config:rstp-path-cost other_config:rstp-port-admin-edge
             other_config:rstp-port-auto-edge other_config:rstp-port-mcheck
         """,
-        "Interface": "mac mtu_request name ofport_request options type",
+        "Interface": """
+            bfd cfm_mpid lldp mac mtu_request name ofport_request options type
+            other_config:cfm_ccm_pcp other_config:cfm_ccm_vlan other_config:cfm_demand
+            other_config:cfm_extended other_config:cfm_interval other_config:cfm_opstate
+        """,
+        "AutoAttach": "mappings system_description system_name",
         "Flow_Table": "flow_limit groups name overflow_policy prefixes",
         "QoS": "queues type other_config:max-rate",
         "Queue": "other_config:burst other_config:max-rate other_config:min-rate other_config:priority",
@@ -110,9 +115,6 @@ GAPS: Final = (
     Gap("Bridge", "sflow", shows="targets"),
     Gap("Bridge", "ipfix", shows="targets"),
     Gap("Flow_Sample_Collector_Set", "bridge", shows="name"),
-    # Auto attach and LLDP.
-    Gap("Bridge", "auto_attach", shows="system_name"),
-    Gap("Interface", "lldp"),
     # Bonds.
     Gap("Port", "bond_mode"),
     Gap("Port", "bond_fake_iface"),
@@ -124,10 +126,6 @@ GAPS: Final = (
     Gap("Port", "lacp"),
     Gap("Port", "other_config:lacp-*"),
     Gap("Interface", "other_config:lacp-*"),
-    # Faults of links.
-    Gap("Interface", "bfd"),
-    Gap("Interface", "cfm_mpid"),
-    Gap("Interface", "other_config:cfm_*"),
     # Policing and classes.
     Gap("Interface", "ingress_policing_rate"),
     Gap("Interface", "ingress_policing_burst"),

@@ -193,7 +193,6 @@ class OfprotoDpif(Ofproto):
     def destruct(self) -> None:
         """Take the bridge's ports and flows out of the datapath."""
         self.controllers.close()
-        self.protocols.clear()
         backer = self.backer
         now = self.clock.now()
         backer.installer.flush(self.facets, now)
@@ -205,6 +204,7 @@ class OfprotoDpif(Ofproto):
             if name in self.ports_by_name:
                 with contextlib.suppress(OSError):
                     port_ops.port_del(self, name)
+        self.protocols.clear()
         backer.need(RevReason.RECONFIGURE)
 
     # What the backer keeps for all its bridges.
