@@ -225,7 +225,7 @@ ATTRIBUTES = [
     ("vswitch.dpif.provider", "MAX_OPS", 50),
     ("vswitch.ofproto_dpif.ofproto_dpif", "N_TABLES", 255),
     ("vswitch.ofproto_dpif.ofproto_dpif", "TBL_INTERNAL", 254),
-    ("vswitch.ofproto_dpif.ofproto_dpif", "MAX_MIRRORS", 32),
+    ("vswitch.ofproto_dpif.xlate.bridge", "MAX_MIRRORS", 32),
     ("vswitch.ofproto_dpif.ofproto_dpif", "MAC_ENTRY_DEFAULT_IDLE_TIME", 300),
     ("vswitch.ofproto_dpif.facets.expiration", "EXPIRATION_MS", 1000),
 ]

@@ -29,7 +29,8 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:flow-restore-wait other_config:max-idle other_config:stats-update-interval
         """,
         "Bridge": """
-            auto_attach controller datapath_type fail_mode flood_vlans flow_tables mirrors name ports protocols
+            auto_attach controller datapath_type fail_mode flood_vlans flow_tables mirrors name ports
+            protocols
             other_config:datapath-id other_config:disable-in-band other_config:dp-desc other_config:dp-sn
             other_config:forward-bpdu other_config:hwaddr other_config:in-band-queue
             other_config:mac-aging-time other_config:mac-table-size
