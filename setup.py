@@ -49,6 +49,7 @@ HOT = (
     "dpif/kernel/packet.py",
     "dpif/kernel/sketch.py",
     "dpif/userspace/*.py",
+    "dpif/userspace/conntrack/*.py",
     "l2/mac_learning.py",
     "openflow/action_check.py",
     "openflow/action_nesting.py",

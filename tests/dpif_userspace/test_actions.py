@@ -340,13 +340,6 @@ REFUSED: dict[str, tuple[act.Action, str]] = {
 }
 
 
-def test_a_packet_that_needs_connection_tracking_is_dropped_and_counted(bench: Bench) -> None:
-    assert bench.execute(udp(), act.CtClear(), act.Output(2), act.Ct(True), act.Output(3)) == 0
-    assert len(bench.port(2).transmitted()) == 1
-    assert bench.port(3).transmitted() == []
-    assert bench.dpif.drops()["datapath_drop_no_conntrack"] == 1
-
-
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_before_anything_happens(bench: Bench, name: str) -> None:
     action, text = REFUSED[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from vswitch.dpif.dpctl import Datapaths, Entry, Options, failed
@@ -44,6 +45,18 @@ def _status(bits: int) -> str:
     return "|".join(names + ([f"{rest:#x}"] if rest else [])) or "0"
 
 
+def _tcp(c: CtEntry, more: bool) -> str:
+    """The states of both ends; in short, the one that is further on."""
+    orig = _STATES.get(c.state, c.state)
+    reply = _STATES.get(c.reply_state, c.reply_state)
+    if not more:
+        return f"state={orig}"
+    if not reply:
+        return f"state_orig={orig},state_reply={orig}"
+    scales = f"wscale_orig={c.scales[0]},wscale_reply={c.scales[1]}," if any(c.scales) else ""
+    return f"state_orig={orig},state_reply={reply},{scales}flags_orig={c.flags[0]},flags_reply={c.flags[1]}"
+
+
 def format_connection(c: CtEntry, more: bool, statistics: bool) -> str:
     """One connection as `dpctl/dump-conntrack` prints it."""
     text = f"{_protocol(c.proto)},orig=({_tuple(c.proto, c.orig)}),reply=({_tuple(c.proto, c.reply)})"
@@ -60,8 +73,7 @@ def format_connection(c: CtEntry, more: bool, statistics: bool) -> str:
     if c.labels:
         text += f",labels={c.labels:#x}"
     if c.state:
-        state = _STATES.get(c.state, c.state)
-        text += f",protoinfo=({f'state_orig={state},state_reply' if more else 'state'}={state})"
+        text += f",protoinfo=({_tcp(c, more)})"
     if c.helper:
         text += f",helper={c.helper}"
     return text
@@ -105,6 +117,9 @@ def _ct_stats_show(datapaths: Datapaths, options: Options, args: list[str]) -> s
             lines.append("    Conn per TCP states:")
             states = [_STATES.get(c.state, c.state) for c in these]
             lines += [f"\t  [{state}]={states.count(state)}" for state in sorted(set(states))]
+    others = sum(1 for c in connections if c.proto not in (TCP, UDP, 132, ICMP))
+    if others:
+        lines.append(f"  Other: {others}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -283,11 +298,94 @@ def _ct_get_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> 
     return _limits("failed to get conntrack limit", datapaths, args, do)
 
 
+# Connections in all, and what is set about them.
+
+
+def _on(what: str, datapaths: Datapaths, args: list[str], do: Callable[[Dpif], str]) -> str:
+    """`do` with the datapath that `args` name; `what` failed if it can't."""
+    dpif, _rest = datapaths.open_optional(args, 0)
+    try:
+        return do(dpif)
+    except DpifError as e:
+        raise failed(what, e.errno or 0) from e
+    finally:
+        dpif.close()
+
+
+def _ct_get_nconns(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    return _on("nconns could not be retrieved", datapaths, args, lambda dpif: f"{dpif.ct_count()}\n")
+
+
+def _ct_get_maxconns(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    return _on("maxconns could not be retrieved", datapaths, args,
+               lambda dpif: f"{dpif.ct_settings().max_connections}\n")
+
+
+def _ct_set_maxconns(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    if not args[-1].isdigit() or int(args[-1]) > 0xFFFFFFFF:
+        raise failed("maxconns missing or malformed", errno.EINVAL)
+
+    def do(dpif: Dpif) -> str:
+        dpif.ct_configure(replace(dpif.ct_settings(), max_connections=int(args[-1])))
+        return "setting maxconns successful\n"
+
+    return _on("ct set maxconns failed", datapaths, args[:-1], do)
+
+
+def _ct_get_tcp_seq_chk(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    def do(dpif: Dpif) -> str:
+        return f"TCP sequence checking: {'enabled' if dpif.ct_settings().tcp_seq_chk else 'disabled'}\n"
+
+    return _on("TCP sequence checking query failed", datapaths, args, do)
+
+
+def _ct_tcp_seq_chk(enable: bool) -> Callable[[Datapaths, Options, list[str]], str]:
+    what = f"{'enabling' if enable else 'disabling'} TCP sequence checking"
+
+    def command(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+        def do(dpif: Dpif) -> str:
+            dpif.ct_configure(replace(dpif.ct_settings(), tcp_seq_chk=enable))
+            return f"{what} successful\n"
+
+        return _on(f"{what} failed", datapaths, args, do)
+
+    return command
+
+
+def _ct_bkts(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    """All connections are in one bucket, as the real userspace datapath shows them."""
+    least = 0
+    if args and args[-1].startswith("gt="):
+        if not args[-1][3:].isdigit():
+            raise failed("datapath not found", errno.EINVAL)
+        least = int(args[-1][3:])
+        args = args[:-1]
+
+    def do(dpif: Dpif) -> str:
+        count = sum(1 for _ in dpif.ct_dump())
+        lines = ["Total Buckets: 1", f"Current Connections: {count}", ""]
+        if count:
+            shown = str(count) if count > least else "."
+            rule = "+-----------+-----------------------------------------+"
+            lines += [rule, "|  Buckets  |         Connections per Buckets         |", rule,
+                      f"   0..  7   | {shown:>5}", ""]
+        return "\n".join(lines) + "\n"
+
+    return _on("dumping conntrack entry", datapaths, args, do)
+
+
 ENTRIES: Final = (
     Entry("dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 2, _dump_conntrack),
     Entry("flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, _flush_conntrack),
     *CACHE_ENTRIES,
     Entry("ct-stats-show", "[dp] [zone=N]", 0, 2, _ct_stats_show),
+    Entry("ct-bkts", "[dp] [gt=N]", 0, 2, _ct_bkts),
+    Entry("ct-set-maxconns", "[dp] maxconns", 1, 2, _ct_set_maxconns),
+    Entry("ct-get-maxconns", "[dp]", 0, 1, _ct_get_maxconns),
+    Entry("ct-get-nconns", "[dp]", 0, 1, _ct_get_nconns),
+    Entry("ct-enable-tcp-seq-chk", "[dp]", 0, 1, _ct_tcp_seq_chk(True)),
+    Entry("ct-disable-tcp-seq-chk", "[dp]", 0, 1, _ct_tcp_seq_chk(False)),
+    Entry("ct-get-tcp-seq-chk", "[dp]", 0, 1, _ct_get_tcp_seq_chk),
     Entry("ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1, 1000, _ct_set_limits),
     Entry("ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, _ct_del_limits),
     Entry("ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, _ct_get_limits),

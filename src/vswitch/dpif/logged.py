@@ -20,6 +20,7 @@ from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import (
     CtEntry,
     CtLimit,
+    CtSettings,
     DpifError,
     DpifFlow,
     DpifPort,
@@ -263,6 +264,15 @@ class LoggedDpif(Dpif):
 
     def ct_del_limits(self, zones: Sequence[int]) -> None:
         self._do("ct_del_limits", self.provider.ct_del_limits, zones)
+
+    def ct_count(self) -> int:
+        return self._do("ct_count", self.provider.ct_count)
+
+    def ct_settings(self) -> CtSettings:
+        return self._do("ct_settings", self.provider.ct_settings)
+
+    def ct_configure(self, settings: CtSettings) -> None:
+        self._do("ct_configure", self.provider.ct_configure, settings)
 
     # Introspection.
 

@@ -44,8 +44,7 @@ def single_output(actions: act.Actions) -> int:
 def _compile(actions: act.Actions, whole: act.Actions, depth: int) -> list[Step]:
     if depth > MAX_DEPTH:
         raise ActionError(errno.EINVAL, "actions are nested too deeply")
-    # No packet has a connection's state here, so that there is none to clear.
-    steps = [_step(action, whole, depth) for action in actions if not isinstance(action, act.CtClear)]
+    steps = [_step(action, whole, depth) for action in actions]
     if steps:
         steps[-1].last = True
     return steps
@@ -120,8 +119,9 @@ def _step(action: act.Action, whole: act.Actions, depth: int) -> Step:
     if isinstance(action, act.Drop):
         return _make(op.STEP_DROP, action.reason)
     if isinstance(action, act.Ct):
-        _check_ct(action)
-        return _make(op.STEP_CT)
+        return _ct(action)
+    if isinstance(action, act.CtClear):
+        return _make(op.STEP_CT_CLEAR)
     raise ActionError(errno.EOPNOTSUPP, f"this datapath has no action {type(action).__name__.lower()}")
 
 
@@ -129,11 +129,40 @@ def _make(number: int, *args: int, data: bytes = b"") -> Step:
     return Step(number, vec[i64](args), data)
 
 
-def _check_ct(action: act.Ct) -> None:
-    """Refuse the options that are probed for: a datapath that tracks nothing has none of them."""
-    nat = action.nat
-    if action.eventmask is not None or action.timeout or (nat is not None and nat.min_addr == bytes(4)):
-        raise ActionError(errno.EOPNOTSUPP, "this datapath does not track connections")
+_HELPERS = {"": op.CT_HELPER_NONE, "ftp": op.CT_HELPER_FTP, "tftp": op.CT_HELPER_TFTP}
+
+
+def _ct(action: act.Ct) -> Step:
+    """`op.CT_*`. The event mask is for listeners of the kernel's tracker."""
+    helper = _HELPERS.get(action.helper)
+    if helper is None:
+        raise ActionError(errno.EINVAL, f"there is no connection tracking helper {action.helper!r}")
+    if action.force and not action.commit:
+        raise ActionError(errno.EINVAL, "ct cannot force what it does not commit")
+    flags = (op.CT_COMMIT if action.commit else 0) | (op.CT_FORCE if action.force else 0)
+    mark, mark_mask = action.mark or (0, 0)
+    label, label_mask = action.label or (0, 0)
+    args = [0, action.zone, mark & mark_mask, mark_mask]
+    args += [*_halves(label & label_mask), *_halves(label_mask), helper]
+    nat = action.nat or act.Nat()
+    if action.nat is not None:
+        flags |= op.CT_NAT | _NAT_KINDS[nat.kind]
+        flags |= op.CT_NAT_PERSISTENT if nat.persistent else 0
+        flags |= op.CT_NAT_HASH if nat.hash else 0
+        flags |= op.CT_NAT_RANDOM if nat.random else 0
+        flags |= op.CT_NAT_V6 if len(nat.min_addr) == 16 else 0
+    low, high = (int.from_bytes(a, "big") for a in (nat.min_addr, nat.max_addr or nat.min_addr))
+    max_port = nat.max_port or nat.min_port
+    if high < low or max_port < nat.min_port or len(nat.max_addr) not in (0, len(nat.min_addr)):
+        raise ActionError(errno.EINVAL, "a range of NAT ends before it begins")
+    if len(nat.min_addr) not in (0, 4, 16):
+        raise ActionError(errno.EINVAL, f"a NAT address of {len(nat.min_addr)} bytes")
+    args[op.CT_FLAGS] = flags
+    args += [*_halves(low), *_halves(high), nat.min_port, max_port]
+    return _make(op.STEP_CT, *args, data=action.timeout.encode())
+
+
+_NAT_KINDS = {"": 0, "src": op.CT_NAT_SRC, "dst": op.CT_NAT_DST}
 
 
 def _mpls_type(ethertype: int) -> int:

@@ -43,6 +43,9 @@ class Packet:
         self.max_len: i64 = 0
         self.depth: i64 = 0
         self.ufid: bytes = b""
+        self.conn: i64 = 0
+        """The tracked connection that the packet was found to belong to, and its serial number."""
+        self.conn_serial: i64 = 0
 
 
 @final
@@ -121,6 +124,8 @@ class Executor:
         copy.max_len = packet.max_len
         copy.depth = packet.depth
         copy.ufid = packet.ufid
+        copy.conn = packet.conn
+        copy.conn_serial = packet.conn_serial
         packet.parsed = False
         return copy
 

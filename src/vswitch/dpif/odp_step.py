@@ -49,7 +49,33 @@ STEP_DEC_TTL: Final = 32  # then: TTL exceeded
 STEP_ADD_MPLS: Final = 33  # lse, ethertype, after_ethernet
 STEP_DROP: Final = 34  # reason
 STEP_SET_DP_HASH: Final = 35  # value, mask
-STEP_CT: Final = 36
+STEP_CT: Final = 36  # CT_*; data: name of the timeout policy
+STEP_CT_CLEAR: Final = 37
+
+# Where in a STEP_CT's args things are; 128 bits are two halves, high first.
+CT_FLAGS: Final = 0
+CT_ZONE: Final = 1
+CT_MARK: Final = 2  # value, mask
+CT_LABEL: Final = 4  # value, mask, two words each
+CT_HELPER: Final = 8
+CT_NAT_MIN: Final = 9  # two words; IPv4 in the low one
+CT_NAT_MAX: Final = 11  # two words
+CT_NAT_PORTS: Final = 13  # lowest, highest; 0: none said
+CT_WORDS: Final = 15
+
+CT_COMMIT: Final = 1
+CT_FORCE: Final = 2
+CT_NAT: Final = 4
+CT_NAT_SRC: Final = 8
+CT_NAT_DST: Final = 16
+CT_NAT_PERSISTENT: Final = 32
+CT_NAT_HASH: Final = 64
+CT_NAT_RANDOM: Final = 128
+CT_NAT_V6: Final = 256
+
+CT_HELPER_NONE: Final = 0
+CT_HELPER_FTP: Final = 1
+CT_HELPER_TFTP: Final = 2
 
 
 @final

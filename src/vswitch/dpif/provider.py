@@ -27,6 +27,7 @@ from vswitch.base.clock import Clock
 from vswitch.dpif.types import (
     CtEntry,
     CtLimit,
+    CtSettings,
     DpifError,
     DpifFlow,
     DpifPort,
@@ -258,6 +259,20 @@ class Dpif(ABC):
         """The error for what this datapath can't do: EOPNOTSUPP."""
         name = f"{self.type}@{self.name}"
         return DpifError(errno.EOPNOTSUPP, operation, f"{name}: {obj}" if obj else name)
+
+    # Connection tracking in the datapath itself: EOPNOTSUPP where somebody else does it.
+
+    def ct_count(self) -> int:
+        """How many connections there are."""
+        raise DpifError(errno.EOPNOTSUPP, "ct count", f"{self.type}@{self.name}")
+
+    def ct_settings(self) -> CtSettings:
+        """What is set about connection tracking."""
+        raise DpifError(errno.EOPNOTSUPP, "ct settings", f"{self.type}@{self.name}")
+
+    def ct_configure(self, settings: CtSettings) -> None:
+        """Set it."""
+        raise DpifError(errno.EOPNOTSUPP, "ct configure", f"{self.type}@{self.name}")
 
     # Introspection.
 

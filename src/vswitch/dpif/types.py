@@ -235,9 +235,51 @@ class CtEntry:
     labels: int = 0
     timeout: int = 0
     state: str = ""
+    """TCP: the state of the first packet's sender, or of both ends if `reply_state` is not set."""
+    reply_state: str = ""
+    flags: tuple[str, str] = ("0", "0")
+    """Of both ends: WINDOW_SCALE, BE_LIBERAL (picked up in its midst: windows are taken to be wide)."""
+    scales: tuple[int, int] = (0, 0)
+    """The window scales of both ends."""
     helper: str = ""
     id: int = 0
     status: int = 0
+
+
+@dataclass(frozen=True)
+class CtSettings:
+    """What can be set about connection tracking in a datapath that does it itself."""
+
+    max_connections: int
+    tcp_seq_chk: bool
+    """TCP segments out of window are invalid."""
+
+
+@dataclass(frozen=True)
+class IpfFamily:
+    """How fragments of one IP version are put together, and what became of them so far."""
+
+    enabled: bool
+    min_size: int
+    """bytes: the least that a fragment which is not the last may have."""
+    accepted: int = 0
+    completed: int = 0
+    expired: int = 0
+    too_small: int = 0
+    overlapped: int = 0
+    purged: int = 0
+
+
+@dataclass(frozen=True)
+class IpfStatus:
+    """`Dpif.ipf_status`."""
+
+    max_fragments: int
+    held: int
+    v4: IpfFamily
+    v6: IpfFamily
+    packets: tuple[str, ...] = ()
+    """What is being put together: a line each."""
 
 
 @dataclass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from mypy_extensions import i64
+
 VNET_NEEDS_CSUM: Final = 1
 """`VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum at csum_start + csum_offset is partial."""
 VNET_DATA_VALID: Final = 2
@@ -24,7 +26,8 @@ class Frame:
     (VLAN, MPLS) moves `csum_start` and `hdr_len` by as much.
     """
 
-    __slots__ = ("csum_offset", "csum_start", "data", "flags", "gso_size", "gso_type", "hdr_len")
+    __slots__ = ("conn", "conn_serial", "csum_offset", "csum_start", "data", "flags", "gso_size", "gso_type",
+                 "hdr_len")
 
     def __init__(
         self,
@@ -43,6 +46,10 @@ class Frame:
         self.gso_size = gso_size
         self.csum_start = csum_start
         self.csum_offset = csum_offset
+        self.conn: i64 = 0
+        """The tracked connection that the packet was found to belong to before it became an upcall, and its
+        serial number, as in `dpif.odp_execute.Packet`."""
+        self.conn_serial: i64 = 0
 
     def __repr__(self) -> str:
         return f"Frame({len(self.data)} bytes, gso_type={self.gso_type}, flags={self.flags})"

@@ -13,7 +13,6 @@ from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from vswitch.dpif.userspace.flow_entry import FlowEntry
-from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_WORDS
 
@@ -192,21 +191,6 @@ class Dpcls:
     def clear(self) -> None:
         """Forget all flows."""
         self.subtables = []
-
-
-def tracks_connections(words: vec[i64]) -> bool:
-    """Whether a key of `words` matches on a connection's state, which no packet has here."""
-    i: i64 = at.W_CT_LABEL
-    while i <= at.W_CT_STATE:
-        if words[i] != 0:
-            return True
-        i += 1
-    i = at.W_CT_NW_SRC
-    while i < at.W_CT_IPV6_DST + 2:
-        if words[i] != 0:
-            return True
-        i += 1
-    return words[at.W_CT_TP_SRC] & 0xFFFFFFFF != 0
 
 
 def hits_of(subtable: Subtable) -> int:

@@ -22,6 +22,7 @@ from vswitch.dpif import odp_step as op
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
 from vswitch.dpif.types import Upcall, UpcallType
+from vswitch.dpif.userspace.conntrack.tracker import Tracker
 from vswitch.dpif.userspace.dpcls import Dpcls
 from vswitch.dpif.userspace.emc import KEY_WORDS, ExactMatchCache, packet_key
 from vswitch.dpif.userspace.flow_entry import FlowEntry
@@ -38,8 +39,6 @@ from vswitch.packet.parse import Parser
 MAX_RECIRC_DEPTH: Final = 6
 
 DROP_UPCALL: Final = "datapath_drop_upcall_error"
-DROP_NO_CONNTRACK: Final = "datapath_drop_no_conntrack"
-"""A packet that connection tracking should see, which this datapath does not have."""
 DROP_USERSPACE: Final = "datapath_drop_userspace_action_error"
 DROP_RECIRC: Final = "datapath_drop_recirc_error"
 DROP_PORT: Final = "datapath_drop_invalid_port"
@@ -61,6 +60,7 @@ class Core:
         self.meters: dict[int, Meter] = {}
         self.pending: list[Port] = []
         self.key: vec[i64] = vec[i64]([0] * KEY_WORDS)
+        self.tracker: Tracker = Tracker(random.getrandbits(31))
         self.executor: Executor = Executor()
         self.parser: Parser = self.executor.parser
         self.scratch: Flow = Flow()
@@ -178,6 +178,8 @@ class Core:
         self.now = now
         in_port: i64 = flow.in_port
         packet = Packet(frame, flow.copy(), in_port)
+        packet.conn = frame.conn
+        packet.conn_serial = frame.conn_serial
         self.run(steps, packet)
 
     def run(self, steps: list[Step], packet: Packet) -> None:
@@ -228,8 +230,9 @@ class Core:
                 self.drop(f"drop_action_reason_{step.args[0]}")
                 return
             elif number == op.STEP_CT:
-                self.drop(DROP_NO_CONNTRACK)
-                return
+                self.tracker.execute(step, self.executor, packet, self.now)
+            elif number == op.STEP_CT_CLEAR:
+                self.tracker.clear(packet)
 
     def userspace(self, step: Step, packet: Packet) -> None:
         """Queue an action upcall, a segment each if the packet stands for several."""
@@ -257,7 +260,10 @@ class Core:
         words[at.W_RECIRC_ID] = high32(recirc_id, words[at.W_IN_PORT] & 0xFFFFFFFF)
         entry = self.dpcls.lookup(words)
         if entry is None:
-            self.miss(packet.frame, packet.flow, packet.in_port)
+            frame = packet.frame
+            frame.conn = packet.conn
+            frame.conn_serial = packet.conn_serial
+            self.miss(frame, packet.flow, packet.in_port)
             return
         self.n_hit += 1
         entry.n_packets += 1

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from vswitch.base.clock import Clock
 from vswitch.dpif.key_mask import expressible
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
-from vswitch.dpif.provider import PORT_NONE, Dpif
+from vswitch.dpif.provider import PORT_NONE
 from vswitch.dpif.types import (
     DpifError,
     DpifFlow,
@@ -35,7 +35,7 @@ from vswitch.dpif.types import (
     Upcall,
 )
 from vswitch.dpif.userspace import meter
-from vswitch.dpif.userspace.dpcls import tracks_connections
+from vswitch.dpif.userspace.ct import CtDpif
 from vswitch.dpif.userspace.execute import Core
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
@@ -198,7 +198,7 @@ def enumerate_names(type: str = "netdev") -> list[str]:
     return sorted(name for name, dp in _datapaths().items() if dp.type == type)
 
 
-class UserspaceDpif(Dpif):
+class UserspaceDpif(CtDpif):
     """An open userspace datapath."""
 
     def __init__(
@@ -231,6 +231,8 @@ class UserspaceDpif(Dpif):
             _datapaths()[name] = found
         self._dp = found
         self._core = found.core
+        self.tracker = found.core.tracker
+        self.clock = found.clock
 
     def _error(self, code: int, operation: str, obj: str = "", detail: str = "") -> DpifError:
         name = f"{self.type}@{self.name}"
@@ -249,6 +251,8 @@ class UserspaceDpif(Dpif):
 
     def run(self) -> bool:
         busy = self._forward()
+        if self._core.tracker.table.count and self._core.tracker.run(self._dp.clock.now()):
+            busy = True
         if self._dp.vanished:
             self._core.flush()
             self._dp.remove_vanished()
@@ -468,9 +472,6 @@ class UserspaceDpif(Dpif):
                 op.error = errno.EFBIG
                 return
             key = op.key.masked(mask)
-            if tracks_connections(key.words):
-                op.error, op.detail = errno.EOPNOTSUPP, "this datapath tracks no connections"
-                return
             entry = self._core.dpcls.add(key, mask, ufid)
             if entry is None:
                 op.error, op.detail = errno.EEXIST, "a flow of this key and mask has another ufid"

@@ -1,0 +1,286 @@
+"""`Tracker`: what the datapath's `ct` action does to a packet, and the connections behind it.
+
+`execute` finds the packet's connection, or makes one if the action commits it, takes the packet into
+account, translates its addresses, and leaves what is known in the packet's metadata: `ct_state`,
+`ct_zone`, `ct_mark`, `ct_label` and the tuple of the connection's first packet. `run` forgets
+connections whose time is over, a bounded number a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, final
+
+from librt.vecs import vec
+from mypy_extensions import i64
+
+from vswitch.base import coverage
+from vswitch.dpif import odp_step as op
+from vswitch.dpif.odp_execute import Executor, Packet
+from vswitch.dpif.odp_step import Step
+from vswitch.dpif.userspace.conntrack import other, tcp, timeouts
+from vswitch.dpif.userspace.conntrack.key import ICMP, ICMPV6, INVALID, RELATED, TCP, Key
+from vswitch.dpif.userspace.conntrack.limits import Limits
+from vswitch.dpif.userspace.conntrack.table import (
+    EXPIRES_AT,
+    LABEL_AT,
+    MARK_AT,
+    META_AT,
+    POLICY_AT,
+    SERIAL_AT,
+    Table,
+    base_of,
+)
+from vswitch.dpif.userspace.conntrack.timeouts import Policy
+from vswitch.flow import layout as at
+from vswitch.flow.extract import high32
+from vswitch.netdev.frame import VNET_DATA_VALID, VNET_NEEDS_CSUM
+
+EXPIRE_BUDGET: Final = 1000
+"""Connections that one `run` forgets at most: about 0.3 ms."""
+
+INVALID_STATE: Final = at.CS_TRACKED | at.CS_INVALID
+
+full: Final = coverage.counter("conntrack_full")
+zone_full: Final = coverage.counter("conntrack_zone_full")
+invalid: Final = coverage.counter("conntrack_invalid")
+
+
+@final
+class Tracker:
+    """The connections of one datapath."""
+
+    def __init__(self, basis: i64) -> None:
+        self.table: Table = Table(basis)
+        self.limits: Limits = Limits()
+        self.check_windows: bool = True
+        """TCP segments out of window are invalid."""
+        self.policies: dict[int, Policy] = {}
+        self.numbers: dict[bytes, int] = {}
+        """Timeout policies by the name that a `ct` action gives."""
+        self.set_timeouts(0, {})
+        self.key: Key = Key()
+        self.reply_key: Key = Key()
+
+    # Timeouts.
+
+    def set_timeouts(self, number: int, seconds: Mapping[str, int]) -> None:
+        """Set timeout policy `number` (0: the default); connections take it up with their next packet."""
+        lists = vec[i64]([self.table.list_for(ms) for ms in timeouts.durations(seconds)])
+        self.policies[number] = Policy(number, lists)
+
+    def policy(self, number: i64) -> Policy:
+        """Policy `number`, or the default one if it is gone."""
+        found = self.policies.get(number)
+        return self.policies[0] if found is None else found
+
+    def wait(self, conn: i64, kind: i64, now: i64) -> None:
+        """`conn` was seen, and is to be kept as long as its policy says for `kind`."""
+        rec = self.table.rec(conn)
+        policy = self.policy(rec[base_of(conn) + POLICY_AT])
+        self.table.seen(conn, policy.lists[kind], now)
+
+    # The action.
+
+    def execute(self, step: Step, executor: Executor, packet: Packet, now: i64) -> None:
+        """Do the `ct` action `step` to `packet`."""
+        args = step.args
+        flags = args[op.CT_FLAGS]
+        zone = args[op.CT_ZONE]
+        words = packet.flow.words
+        table = self.table
+        conn: i64 = 0
+        reply: i64 = 0
+        known = packet.conn
+        if known and flags & op.CT_FORCE == 0 and (words[at.W_CT_ZONE] >> at.S_CT_ZONE) & 0xFFFF == zone:
+            # It has been here before, in the same zone.
+            if table.is_alive(known, packet.conn_serial):
+                self.write(table.rec(known), base_of(known), args, words)
+                return
+        executor.parse(packet)
+        parser = executor.parser
+        frame = packet.frame
+        data = frame.data
+        key = self.key
+        found = key.extract(parser, data, zone, frame.flags & (VNET_NEEDS_CSUM | VNET_DATA_VALID) == 0)
+        packet.conn = 0
+        if found == INVALID:
+            invalid.inc()
+            clear(words)
+            words[at.W_CT_STATE] = zone << at.S_CT_ZONE | INVALID_STATE
+            return
+        state: i64 = at.CS_TRACKED
+        node = table.lookup(key)
+        if node != 0:
+            conn = node >> 1
+            reply = node & 1
+            if table.rec(conn)[base_of(conn) + EXPIRES_AT] <= now or (flags & op.CT_FORCE and reply):
+                self.forget(conn)
+                conn = 0
+        if conn != 0 and found != RELATED:
+            verdict = self.update(conn, reply, parser.l4_ofs, parser.l3_end, data, now)
+            if verdict == tcp.BAD:
+                invalid.inc()
+                state |= at.CS_INVALID
+            elif verdict == tcp.RENEW:
+                self.forget(conn)
+                conn = 0
+            elif verdict == tcp.VALID_NEW:
+                state |= at.CS_NEW
+            else:
+                state |= at.CS_ESTABLISHED
+                if reply:
+                    state |= at.CS_REPLY_DIR
+        elif found == RELATED:
+            if conn == 0:
+                invalid.inc()
+                state |= at.CS_INVALID
+            else:
+                state |= at.CS_RELATED
+                if reply:
+                    state |= at.CS_REPLY_DIR
+        if conn == 0 and state & at.CS_INVALID == 0:
+            if not may_begin(key, data, parser.l4_ofs):
+                invalid.inc()
+                state |= at.CS_INVALID
+            else:
+                state |= at.CS_NEW
+                if flags & op.CT_COMMIT:
+                    conn = self.commit(step, parser.l4_ofs, parser.l3_end, data, now)
+        clear(words)
+        if conn == 0:
+            words[at.W_CT_STATE] = zone << at.S_CT_ZONE | state
+            if state & at.CS_INVALID == 0:
+                write_tuple(words, key.src_hi, key.src_lo, key.dst_hi, key.dst_lo, key.meta)
+            return
+        rec = table.rec(conn)
+        base = base_of(conn)
+        packet.conn = conn
+        packet.conn_serial = rec[base + SERIAL_AT]
+        words[at.W_CT_STATE] = high32(rec[base + MARK_AT], zone << at.S_CT_ZONE | state)
+        words[at.W_CT_LABEL] = rec[base + LABEL_AT]
+        words[at.W_CT_LABEL + 1] = rec[base + LABEL_AT + 1]
+        write_tuple(words, rec[base], rec[base + 1], rec[base + 2], rec[base + 3], rec[base + 4])
+        self.write(rec, base, args, words)
+
+    def update(self, conn: i64, reply: i64, l4: i64, l3_end: i64, data: bytes, now: i64) -> i64:
+        """Take a packet of `conn` into account: the verdict of its protocol."""
+        rec = self.table.rec(conn)
+        base = base_of(conn)
+        proto: i64 = (rec[base + META_AT] >> 8) & 0xFF
+        verdict: i64
+        if proto == TCP:
+            verdict = tcp.update(rec, base, reply, data, l4, l3_end, self.check_windows)
+        else:
+            verdict = other.update(rec, base, reply, proto)
+        kind = verdict >> tcp.KIND_SHIFT
+        verdict &= 0xF
+        if verdict != tcp.BAD and verdict != tcp.RENEW and kind != tcp.KEEP:
+            self.wait(conn, kind, now)
+        return verdict
+
+    def write(self, rec: vec[i64], base: i64, args: vec[i64], words: vec[i64]) -> None:
+        """Change the mark and label of a connection as the action says, and the packet's alike."""
+        mask = args[op.CT_MARK + 1]
+        if mask:
+            mark = (words[at.W_CT_MARK] >> 32) & 0xFFFFFFFF & ~mask | args[op.CT_MARK]
+            rec[base + MARK_AT] = mark
+            words[at.W_CT_MARK] = high32(mark, words[at.W_CT_MARK] & 0xFFFFFFFF)
+        if args[op.CT_LABEL + 2] | args[op.CT_LABEL + 3]:
+            i: i64 = 0
+            while i < 2:
+                word = words[at.W_CT_LABEL + i] & ~args[op.CT_LABEL + 2 + i] | args[op.CT_LABEL + i]
+                rec[base + LABEL_AT + i] = word
+                words[at.W_CT_LABEL + i] = word
+                i += 1
+
+    def commit(self, step: Step, l4: i64, l3_end: i64, data: bytes, now: i64) -> i64:
+        """Make a connection of the packet of `self.key`; 0 if there may not be one."""
+        key = self.key
+        zone: i64 = (key.meta >> 16) & 0xFFFF
+        if not self.limits.admits(zone):
+            zone_full.inc()
+            return 0
+        if self.table.count >= self.limits.maximum:
+            full.inc()
+            return 0
+        reply = self.reply_key
+        key.copy_to(reply)
+        reply.reverse()
+        conn = self.table.create(key, reply, now)
+        self.limits.zone(zone).count += 1
+        rec = self.table.rec(conn)
+        base = base_of(conn)
+        rec[base + POLICY_AT] = self.numbers.get(step.data, 0) if step.data else 0
+        proto = key.proto()
+        if proto == TCP:
+            tcp.begin(rec, base, data, l4, l3_end)
+            self.wait(conn, timeouts.TCP_FIRST, now)
+        else:
+            self.wait(conn, other.first_kind(proto), now)
+        return conn
+
+    def clear(self, packet: Packet) -> None:
+        """Do the `ct_clear` action: the packet is as if it had never been here."""
+        clear(packet.flow.words)
+        packet.conn = 0
+
+    # Forgetting.
+
+    def forget(self, conn: i64) -> None:
+        """End a connection."""
+        zone: i64 = (self.table.rec(conn)[base_of(conn) + META_AT] >> 16) & 0xFFFF
+        self.table.remove(conn)
+        self.limits.gone(zone)
+
+    def run(self, now: i64) -> bool:
+        """Forget connections whose time is over; True if there are more of them."""
+        n: i64 = 0
+        while n < EXPIRE_BUDGET:
+            conn = self.table.expired(now)
+            if conn == 0:
+                return False
+            self.forget(conn)
+            n += 1
+        return True
+
+
+def may_begin(key: Key, data: bytes, l4: i64) -> bool:
+    """Whether the packet of `key`, whose payload begins at `l4`, can be the first of a connection."""
+    proto = key.proto()
+    if proto == TCP:
+        return tcp.may_begin(i64(data[l4 + 13]))
+    if proto in (ICMP, ICMPV6):
+        return other.is_request(proto, (key.meta >> 40) & 0xFF)
+    return True
+
+
+def clear(words: vec[i64]) -> None:
+    """Take all that tracking says out of a packet's metadata."""
+    words[at.W_CT_LABEL] = 0
+    words[at.W_CT_LABEL + 1] = 0
+    words[at.W_CT_STATE] = 0
+    words[at.W_CT_NW_SRC] = 0
+    words[at.W_CT_IPV6_SRC] = 0
+    words[at.W_CT_IPV6_SRC + 1] = 0
+    words[at.W_CT_IPV6_DST] = 0
+    words[at.W_CT_IPV6_DST + 1] = 0
+    words[at.W_CT_TP_SRC] &= ~0xFFFFFFFF
+
+
+def write_tuple(words: vec[i64], src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, meta: i64) -> None:
+    """Put the tuple of a connection's first packet into a packet's metadata, which has none."""
+    proto: i64 = (meta >> 8) & 0xFF
+    if meta & 0xFF == 4:
+        words[at.W_CT_NW_SRC] = high32(src_lo, dst_lo)
+    else:
+        words[at.W_CT_IPV6_SRC] = src_hi
+        words[at.W_CT_IPV6_SRC + 1] = src_lo
+        words[at.W_CT_IPV6_DST] = dst_hi
+        words[at.W_CT_IPV6_DST + 1] = dst_lo
+    words[at.W_CT_NW_PROTO] |= proto << at.S_CT_NW_PROTO
+    ports: i64 = (meta >> 32) & 0xFFFFFFFF
+    if proto in (ICMP, ICMPV6):
+        # The type and code stand where ports would.
+        ports = (ports >> 8 & 0xFF) << 16 | ports & 0xFF
+    words[at.W_CT_TP_SRC] |= ports
