@@ -11,8 +11,8 @@
     p1 ping id=1; p2 pong id=1; p1 raw 47 00000000
     wait 1000                         ms
 
-Options: seq ack win len wscale id src dst ttl, data (text with \\r and \\n, and ~ for a space), cut (bytes of the
-quoted packet); the word "bad" is a wrong checksum.
+Options: seq ack win len wscale id src dst ttl, data (text with \\r and \\n, and ~ for a space), cut (bytes of
+the quoted packet); the word "bad" is a wrong checksum.
 """
 
 from __future__ import annotations
