@@ -264,15 +264,15 @@ class Dpif(ABC):
 
     def ct_count(self) -> int:
         """How many connections there are."""
-        raise DpifError(errno.EOPNOTSUPP, "ct count", f"{self.type}@{self.name}")
+        raise self.lacks("ct count")
 
     def ct_settings(self) -> CtSettings:
         """What is set about connection tracking."""
-        raise DpifError(errno.EOPNOTSUPP, "ct settings", f"{self.type}@{self.name}")
+        raise self.lacks("ct settings")
 
     def ct_configure(self, settings: CtSettings) -> None:
         """Set it."""
-        raise DpifError(errno.EOPNOTSUPP, "ct configure", f"{self.type}@{self.name}")
+        raise self.lacks("ct configure")
 
     # Introspection.
 
