@@ -184,3 +184,40 @@ def test_a_field_is_as_ovs_fields_documents_it(row: list[str]) -> None:
     masking = "maskable" if field.maskable else "exact"
     n_bits = 16 if field.name == "tun_flags" else field.n_bits  # of which "only 1 may be nonzero"
     assert [f"{n_bits} bits", masking, "read/write" if field.writable else "read-only"] == wanted
+
+
+RUNS = {
+    "the registers": (layout.W_REGS, layout.W_REGS_END, r"x*reg\d+"),
+    "the tunnel": (layout.W_TUNNEL, layout.W_TUNNEL_END, r"tun_(?!metadata).*"),
+    "connection tracking": (layout.W_CT, layout.W_CT_END, r"ct_(state|zone|mark|label|nw_proto)"),
+    "a connection's addresses": (layout.W_CT_ADDRESSES, layout.W_CT_ADDRESSES_END, r"ct_(nw|ipv6)_(src|dst)"),
+    "NSH": (layout.W_NSH, layout.W_NSH_END, r"nsh_.*"),
+    "what comes from the packet's bytes": (
+        layout.W_PACKET, N_WORDS, r"(?!x*reg\d|tun_|metadata|ct_(state|zone|mark|label|nw_proto$)).*"
+    ),
+}  # fmt: skip
+PIPELINE = (
+    "conj_id|in_port|in_port_oxm|actset_output|skb_priority|pkt_mark|packet_type|dp_hash|recirc_id"
+)
+
+
+@pytest.mark.parametrize("what", sorted(RUNS))
+def test_runs_of_words_hold_just_what_loops_expect(what: str) -> None:
+    first, end, names = RUNS[what]
+    inside = {field.name for field in EVERYTHING if field.option < 0 and first <= field.word < end}
+    named = {
+        field.name
+        for field in EVERYTHING
+        if field.option < 0 and re.fullmatch(names, field.name) and not re.fullmatch(PIPELINE, field.name)
+    }
+    assert inside == named - {"tun_metadata_present"}
+    for name in inside:
+        field = PART_BY_NAME.get(name) or by_name(name)
+        assert field.word + field.n_words <= end
+
+
+def test_a_connections_ports_are_the_low_half_of_their_word() -> None:
+    for field in EVERYTHING:
+        if field.option < 0 and field.word == layout.W_CT_TP_SRC:
+            low = all(bit < 32 for _, bit in places(field))
+            assert low == field.name.startswith("ct_"), field.name

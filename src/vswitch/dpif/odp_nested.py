@@ -238,12 +238,12 @@ def tunnel_bytes(flow: Flow) -> bytes:
 def tunnel_into(data: bytes, flow: Flow) -> bool:
     """Put nested tunnel attributes into `flow`, whose tunnel they replace; False if malformed."""
     words = flow.words[:]
-    i: i64 = at.W_TUN_ID
-    while i <= at.W_TUN_ERSPAN_IDX:
+    i: i64 = at.W_TUNNEL
+    while i < at.W_TUNNEL_END:
         words[i] = 0
         i += 1
     i = at.W_TUN_METADATA
-    while i <= at.W_TUN_METADATA_PRESENT:
+    while i < at.W_REGS:
         words[i] = 0
         i += 1
     if get_tunnel(data, 0, len(data), words, False) < 0:

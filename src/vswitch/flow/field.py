@@ -119,6 +119,7 @@ class Field:
         ones: int = 0,
         option: int = -1,
         cells: tuple[int, ...] = (),
+        pipeline: bool = False,
     ) -> None:
         self.name = name
         self.aliases = aliases
@@ -148,6 +149,8 @@ class Field:
         """The field's place in `fields.FIELDS`, -1 for parts of a flow that are no match fields."""
         self.option: i64 = option
         """N for tun_metadataN, -1 for every other field. An option's place is `cells`, `n_words` is 0."""
+        self.pipeline = pipeline
+        """Whether it is about a packet but not of its bytes, and controllers are to know it."""
         self.cells = cells
         """Where a tunnel option lies: 32-bit cells of the flow's first words, the most significant first.
         Empty for one whose length nobody has said: it reads as 0, and writing it does nothing."""
@@ -163,6 +166,7 @@ class Field:
         return Field(
             self.name, self.word, 0, n_bits, 4 * len(cells), n_bits, self.fmt, self.prereq, self.maskable,
             self.writable, self.aliases, self.oxm, self.nl, 0, self.index, 0, self.option, cells,
+            self.pipeline,
         )  # fmt: skip
 
     def __repr__(self) -> str:

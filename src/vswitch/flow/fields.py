@@ -1,9 +1,9 @@
 """The match fields of Open vSwitch 3.1, each once (ovs-fields(7)): the only list of them.
 
 Everything else that knows of fields derives from it: masks, text, OXM, Netlink key attributes.
-`FIELDS` are the match fields in the manual's order. `PARTS` are the parts of a flow that
-OpenFlow cannot name but a datapath matches (the second VLAN tag, further MPLS labels, tunnel
-ports, the IGMP group).
+`FIELDS` are the match fields in Open vSwitch's own order, in which lists name them and hashes take
+them. `PARTS` are the parts of a flow that OpenFlow cannot name but a datapath matches (the second VLAN
+tag, further MPLS labels, tunnel ports, the IGMP group).
 
 Tunnel options: a switch may bind each of tun_metadata0..63 to up to 124 bytes of 256 in all. The
 fields here have no place; `Field.at_cells` is one that has, as a switch's TLV table chose it.
@@ -77,13 +77,14 @@ def _add(
     ones: int = 0,
     option: int = -1,
 ) -> None:
-    """Register a match field; `access` has "m" if it is maskable and "w" if it is writable."""
+    """Register a match field; `access` has "m" if it is maskable, "w" if it is writable, and "p" if it is a
+    pipeline field, which a packet-in tells beside the packet's bytes."""
     size = n_bytes or {20: 4, 24: 4}.get(n_bits, (n_bits + 7) // 8)
     FIELDS.append(
         Field(
             name, word, shift, n_bits, size, stored or n_bits, fmt, prereq, "m" in access, "w" in access,
             aka, tuple(_oxm(text) for text in oxm), _slots(nl), special,
-            len(FIELDS), ones, option,
+            len(FIELDS), ones, option, (), "p" in access,
         )
     )  # fmt: skip
 
@@ -95,31 +96,37 @@ def _part(name: str, word: int, shift: int, n_bits: int, nl: tuple[int, ...] = (
     PARTS.append(Field(name, word, shift, n_bits, size, n_bits, HEX, NONE, True, True, (), (), slots, 0, -1))
 
 
-# Conjunctive match.
+# What a datapath made of the packet before, and conjunctive match.
+_add("dp_hash", at.W_DP_HASH, at.S_DP_HASH, 32, HEX, NONE, "m", "NXM_NX_DP_HASH 35 2.2",
+     nl=(key.DP_HASH, -1, 0, 4))  # fmt: skip
+_add("recirc_id", at.W_RECIRC_ID, at.S_RECIRC_ID, 32, DEC, NONE, "", "NXM_NX_RECIRC_ID 36 2.2",
+     nl=(key.RECIRC_ID, -1, 0, 4))  # fmt: skip
+_add("packet_type", at.W_PACKET_TYPE, at.S_PACKET_TYPE, 32, Format.PACKET_TYPE, NONE, "",
+     "OXM_OF_PACKET_TYPE 44 1.5/2.8", nl=(key.PACKET_TYPE, -1, 0, 4))  # fmt: skip
 _add("conj_id", at.W_CONJ_ID, at.S_CONJ_ID, 32, DEC, NONE, "", "NXM_NX_CONJ_ID 37 2.4")
 
 # Tunnel.
-_add("tun_id", at.W_TUN_ID, 0, 64, HEX, NONE, "mw", "OXM_OF_TUNNEL_ID 38 1.3/1.10",
+_add("tun_id", at.W_TUN_ID, 0, 64, HEX, NONE, "mwp", "OXM_OF_TUNNEL_ID 38 1.3/1.10",
      "NXM_NX_TUN_ID 16 1.1", aka=("tunnel_id",), nl=(key.TUNNEL, key.TUN_ID, 0, 8))  # fmt: skip
-_add("tun_src", at.W_TUN_SRC, at.S_TUN_SRC, 32, IP4, NONE, "mw", "NXM_NX_TUN_IPV4_SRC 31 2.0",
+_add("tun_src", at.W_TUN_SRC, at.S_TUN_SRC, 32, IP4, NONE, "mwp", "NXM_NX_TUN_IPV4_SRC 31 2.0",
      nl=(key.TUNNEL, key.TUN_IPV4_SRC, 0, 4))  # fmt: skip
-_add("tun_dst", at.W_TUN_DST, at.S_TUN_DST, 32, IP4, NONE, "mw", "NXM_NX_TUN_IPV4_DST 32 2.0",
+_add("tun_dst", at.W_TUN_DST, at.S_TUN_DST, 32, IP4, NONE, "mwp", "NXM_NX_TUN_IPV4_DST 32 2.0",
      nl=(key.TUNNEL, key.TUN_IPV4_DST, 0, 4))  # fmt: skip
-_add("tun_ipv6_src", at.W_TUN_IPV6_SRC, 0, 128, IP6, NONE, "mw", "NXM_NX_TUN_IPV6_SRC 109 2.5",
+_add("tun_ipv6_src", at.W_TUN_IPV6_SRC, 0, 128, IP6, NONE, "mwp", "NXM_NX_TUN_IPV6_SRC 109 2.5",
      nl=(key.TUNNEL, key.TUN_IPV6_SRC, 0, 16))  # fmt: skip
-_add("tun_ipv6_dst", at.W_TUN_IPV6_DST, 0, 128, IP6, NONE, "mw", "NXM_NX_TUN_IPV6_DST 110 2.5",
+_add("tun_ipv6_dst", at.W_TUN_IPV6_DST, 0, 128, IP6, NONE, "mwp", "NXM_NX_TUN_IPV6_DST 110 2.5",
      nl=(key.TUNNEL, key.TUN_IPV6_DST, 0, 16))  # fmt: skip
-_add("tun_flags", at.W_TUN_FLAGS, at.S_TUN_FLAGS, 1, Format.TUN_FLAGS, NONE, "mw",
+_add("tun_flags", at.W_TUN_FLAGS, at.S_TUN_FLAGS, 1, Format.TUN_FLAGS, NONE, "mwp",
      "NXM_NX_TUN_FLAGS 104 2.5", n_bytes=2)  # fmt: skip
 _add("tun_ttl", at.W_TUN_TTL, at.S_TUN_TTL, 8, DEC, NONE, "", nl=(key.TUNNEL, key.TUN_TTL, 0, 1))
 _add("tun_tos", at.W_TUN_TOS, at.S_TUN_TOS, 8, DEC, NONE, "", nl=(key.TUNNEL, key.TUN_TOS, 0, 1))
-_add("tun_gbp_id", at.W_TUN_EXT, at.S_TUN_GBP_ID, 16, DEC, NONE, "mw", "NXM_NX_TUN_GBP_ID 38 2.4")
-_add("tun_gbp_flags", at.W_TUN_EXT, at.S_TUN_GBP_FLAGS, 8, HEX, NONE, "mw", "NXM_NX_TUN_GBP_FLAGS 39 2.4")
-_add("tun_erspan_ver", at.W_TUN_EXT, at.S_TUN_ERSPAN_VER, 4, DEC, NONE, "mw", "NXOXM_ET_ERSPAN_VER 12 2.10")
-_add("tun_erspan_idx", at.W_TUN_ERSPAN_IDX, at.S_TUN_ERSPAN_IDX, 20, HEX, NONE, "mw",
+_add("tun_gbp_id", at.W_TUN_EXT, at.S_TUN_GBP_ID, 16, DEC, NONE, "mwp", "NXM_NX_TUN_GBP_ID 38 2.4")
+_add("tun_gbp_flags", at.W_TUN_EXT, at.S_TUN_GBP_FLAGS, 8, HEX, NONE, "mwp", "NXM_NX_TUN_GBP_FLAGS 39 2.4")
+_add("tun_erspan_idx", at.W_TUN_ERSPAN_IDX, at.S_TUN_ERSPAN_IDX, 20, HEX, NONE, "mwp",
      "NXOXM_ET_ERSPAN_IDX 11 2.10")  # fmt: skip
-_add("tun_erspan_dir", at.W_TUN_EXT, at.S_TUN_ERSPAN_DIR, 1, DEC, NONE, "mw", "NXOXM_ET_ERSPAN_DIR 13 2.10")
-_add("tun_erspan_hwid", at.W_TUN_EXT, at.S_TUN_ERSPAN_HWID, 6, HEX, NONE, "mw",
+_add("tun_erspan_ver", at.W_TUN_EXT, at.S_TUN_ERSPAN_VER, 4, DEC, NONE, "mwp", "NXOXM_ET_ERSPAN_VER 12 2.10")
+_add("tun_erspan_dir", at.W_TUN_EXT, at.S_TUN_ERSPAN_DIR, 1, DEC, NONE, "mwp", "NXOXM_ET_ERSPAN_DIR 13 2.10")
+_add("tun_erspan_hwid", at.W_TUN_EXT, at.S_TUN_ERSPAN_HWID, 6, HEX, NONE, "mwp",
      "NXOXM_ET_ERSPAN_HWID 14 2.10")  # fmt: skip
 _add("tun_gtpu_flags", at.W_TUN_EXT, at.S_TUN_GTPU_FLAGS, 8, HEX, NONE, "m",
      "NXOXM_ET_GTPU_FLAGS 15 2.13", nl=(key.TUNNEL, key.TUN_GTPU_OPTS, 0, 1))  # fmt: skip
@@ -130,32 +137,29 @@ for _n in range(N_TUN_METADATA):
          f"NXM_NX_TUN_METADATA{_n} {40 + _n} 2.5", option=_n)  # fmt: skip
 
 # Metadata.
+_add("metadata", at.W_METADATA, 0, 64, HEX, NONE, "mwp", "OXM_OF_METADATA 2 1.2/1.8")
 _add("in_port", at.W_IN_PORT, at.S_IN_PORT, 16, Format.OFP_PORT, NONE, "w", "NXM_OF_IN_PORT 0 1.1",
      nl=(key.IN_PORT, -1, 0, 4))  # fmt: skip
 _add("in_port_oxm", at.W_IN_PORT, at.S_IN_PORT, 32, Format.OFP_PORT_OXM, NONE, "w",
      "OXM_OF_IN_PORT 0 1.2/1.7", stored=16, special=Special.PORT32)  # fmt: skip
-_add("skb_priority", at.W_SKB_PRIORITY, at.S_SKB_PRIORITY, 32, HEX, NONE, "", nl=(key.PRIORITY, -1, 0, 4))
-_add("pkt_mark", at.W_PKT_MARK, at.S_PKT_MARK, 32, HEX, NONE, "mw", "NXM_NX_PKT_MARK 33 2.0",
-     nl=(key.SKB_MARK, -1, 0, 4))  # fmt: skip
 _add("actset_output", at.W_ACTSET_OUTPUT, at.S_ACTSET_OUTPUT, 32, Format.OFP_PORT_OXM, NONE, "",
      "ONFOXM_ET_ACTSET_OUTPUT 43 1.3/2.4", "OXM_OF_ACTSET_OUTPUT 43 1.5/2.4", stored=16,
      special=Special.PORT32)  # fmt: skip
-_add("packet_type", at.W_PACKET_TYPE, at.S_PACKET_TYPE, 32, Format.PACKET_TYPE, NONE, "",
-     "OXM_OF_PACKET_TYPE 44 1.5/2.8", nl=(key.PACKET_TYPE, -1, 0, 4))  # fmt: skip
-_add("dp_hash", at.W_DP_HASH, at.S_DP_HASH, 32, HEX, NONE, "m", "NXM_NX_DP_HASH 35 2.2",
-     nl=(key.DP_HASH, -1, 0, 4))  # fmt: skip
-_add("recirc_id", at.W_RECIRC_ID, at.S_RECIRC_ID, 32, DEC, NONE, "", "NXM_NX_RECIRC_ID 36 2.2",
-     nl=(key.RECIRC_ID, -1, 0, 4))  # fmt: skip
+_add("skb_priority", at.W_SKB_PRIORITY, at.S_SKB_PRIORITY, 32, HEX, NONE, "", nl=(key.PRIORITY, -1, 0, 4))
+_add("pkt_mark", at.W_PKT_MARK, at.S_PKT_MARK, 32, HEX, NONE, "mwp", "NXM_NX_PKT_MARK 33 2.0",
+     nl=(key.SKB_MARK, -1, 0, 4))  # fmt: skip
 
 # Connection tracking.
-_add("ct_state", at.W_CT_STATE, at.S_CT_STATE, 32, Format.CT_STATE, NONE, "m", "NXM_NX_CT_STATE 105 2.5",
+_add("ct_state", at.W_CT_STATE, at.S_CT_STATE, 32, Format.CT_STATE, NONE, "mp", "NXM_NX_CT_STATE 105 2.5",
      stored=8, nl=(key.CT_STATE, -1, 0, 4))  # fmt: skip
-_add("ct_zone", at.W_CT_ZONE, at.S_CT_ZONE, 16, HEX, NONE, "", "NXM_NX_CT_ZONE 106 2.5",
+_add("ct_zone", at.W_CT_ZONE, at.S_CT_ZONE, 16, HEX, NONE, "p", "NXM_NX_CT_ZONE 106 2.5",
      nl=(key.CT_ZONE, -1, 0, 2))  # fmt: skip
-_add("ct_mark", at.W_CT_MARK, at.S_CT_MARK, 32, HEX, NONE, "mw", "NXM_NX_CT_MARK 107 2.5",
+_add("ct_mark", at.W_CT_MARK, at.S_CT_MARK, 32, HEX, NONE, "mwp", "NXM_NX_CT_MARK 107 2.5",
      nl=(key.CT_MARK, -1, 0, 4))  # fmt: skip
-_add("ct_label", at.W_CT_LABEL, 0, 128, HEX, NONE, "mw", "NXM_NX_CT_LABEL 108 2.5",
+_add("ct_label", at.W_CT_LABEL, 0, 128, HEX, NONE, "mwp", "NXM_NX_CT_LABEL 108 2.5",
      nl=(key.CT_LABELS, -1, 0, 16))  # fmt: skip
+_add("ct_nw_proto", at.W_CT_NW_PROTO, at.S_CT_NW_PROTO, 8, DEC, Prereq.CT, "", "NXM_NX_CT_NW_PROTO 119 2.8",
+     nl=(key.CT_ORIG_TUPLE_IPV4, -1, 12, 1, key.CT_ORIG_TUPLE_IPV6, -1, 36, 1))  # fmt: skip
 _add("ct_nw_src", at.W_CT_NW_SRC, at.S_CT_NW_SRC, 32, IP4, Prereq.CT, "m", "NXM_NX_CT_NW_SRC 120 2.8",
      nl=(key.CT_ORIG_TUPLE_IPV4, -1, 0, 4))  # fmt: skip
 _add("ct_nw_dst", at.W_CT_NW_DST, at.S_CT_NW_DST, 32, IP4, Prereq.CT, "m", "NXM_NX_CT_NW_DST 121 2.8",
@@ -164,17 +168,14 @@ _add("ct_ipv6_src", at.W_CT_IPV6_SRC, 0, 128, IP6, Prereq.CT, "m", "NXM_NX_CT_IP
      nl=(key.CT_ORIG_TUPLE_IPV6, -1, 0, 16))  # fmt: skip
 _add("ct_ipv6_dst", at.W_CT_IPV6_DST, 0, 128, IP6, Prereq.CT, "m", "NXM_NX_CT_IPV6_DST 123 2.8",
      nl=(key.CT_ORIG_TUPLE_IPV6, -1, 16, 16))  # fmt: skip
-_add("ct_nw_proto", at.W_CT_NW_PROTO, at.S_CT_NW_PROTO, 8, DEC, Prereq.CT, "", "NXM_NX_CT_NW_PROTO 119 2.8",
-     nl=(key.CT_ORIG_TUPLE_IPV4, -1, 12, 1, key.CT_ORIG_TUPLE_IPV6, -1, 36, 1))  # fmt: skip
 _add("ct_tp_src", at.W_CT_TP_SRC, at.S_CT_TP_SRC, 16, DEC, Prereq.CT, "m", "NXM_NX_CT_TP_SRC 124 2.8",
      nl=(key.CT_ORIG_TUPLE_IPV4, -1, 8, 2, key.CT_ORIG_TUPLE_IPV6, -1, 32, 2))  # fmt: skip
 _add("ct_tp_dst", at.W_CT_TP_DST, at.S_CT_TP_DST, 16, DEC, Prereq.CT, "m", "NXM_NX_CT_TP_DST 125 2.8",
      nl=(key.CT_ORIG_TUPLE_IPV4, -1, 10, 2, key.CT_ORIG_TUPLE_IPV6, -1, 34, 2))  # fmt: skip
 
 # Registers.
-_add("metadata", at.W_METADATA, 0, 64, HEX, NONE, "mw", "OXM_OF_METADATA 2 1.2/1.8")
 for _n in range(N_REGS):
-    _add(f"reg{_n}", at.W_REGS + _n // 2, 0 if _n & 1 else 32, 32, HEX, NONE, "mw",
+    _add(f"reg{_n}", at.W_REGS + _n // 2, 0 if _n & 1 else 32, 32, HEX, NONE, "mwp",
          f"NXM_NX_REG{_n} {_n} 1.1")  # fmt: skip
 for _n in range(N_REGS // 2):
     _add(f"xreg{_n}", at.W_REGS + _n, 0, 64, HEX, NONE, "mw", f"OXM_OF_PKT_REG{_n} {_n} 1.3/2.4")
@@ -218,15 +219,15 @@ _add("ipv6_label", at.W_IPV6_LABEL, at.S_IPV6_LABEL, 20, HEX, Prereq.IPV6, "mw",
      "OXM_OF_IPV6_FLABEL 28 1.2/1.7", "NXM_NX_IPV6_LABEL 27 1.4", nl=(key.IPV6, -1, 32, 4))  # fmt: skip
 _add("nw_proto", at.W_NW_PROTO, at.S_NW_PROTO, 8, DEC, Prereq.IP_ANY, "", "OXM_OF_IP_PROTO 10 1.2/1.7",
      "NXM_OF_IP_PROTO 6 1.1", aka=("ip_proto",), nl=(key.IPV4, -1, 8, 1, key.IPV6, -1, 36, 1))  # fmt: skip
-_add("nw_ttl", at.W_NW_TTL, at.S_NW_TTL, 8, DEC, Prereq.IP_ANY, "w", "NXM_NX_IP_TTL 29 1.4",
-     nl=(key.IPV4, -1, 10, 1, key.IPV6, -1, 38, 1))  # fmt: skip
-_add("ip_frag", at.W_NW_FRAG, at.S_NW_FRAG, 2, Format.FRAG, Prereq.IP_ANY, "m", "NXM_NX_IP_FRAG 26 1.3",
-     aka=("nw_frag",), nl=(key.IPV4, -1, 11, 1, key.IPV6, -1, 39, 1))  # fmt: skip
 _add("nw_tos", at.W_NW_TOS, at.S_NW_TOS, 8, DEC, Prereq.IP_ANY, "w", "NXM_OF_IP_TOS 5 1.1",
      nl=(key.IPV4, -1, 9, 1, key.IPV6, -1, 37, 1), ones=0xFC)  # fmt: skip
 _add("ip_dscp", at.W_NW_TOS, at.S_NW_TOS + 2, 6, DEC, Prereq.IP_ANY, "w", "OXM_OF_IP_DSCP 8 1.2/1.7")
 _add("nw_ecn", at.W_NW_TOS, at.S_NW_TOS, 2, DEC, Prereq.IP_ANY, "w", "OXM_OF_IP_ECN 9 1.2/1.7",
      "NXM_NX_IP_ECN 28 1.4", aka=("ip_ecn",))  # fmt: skip
+_add("nw_ttl", at.W_NW_TTL, at.S_NW_TTL, 8, DEC, Prereq.IP_ANY, "w", "NXM_NX_IP_TTL 29 1.4",
+     nl=(key.IPV4, -1, 10, 1, key.IPV6, -1, 38, 1))  # fmt: skip
+_add("ip_frag", at.W_NW_FRAG, at.S_NW_FRAG, 2, Format.FRAG, Prereq.IP_ANY, "m", "NXM_NX_IP_FRAG 26 1.3",
+     aka=("nw_frag",), nl=(key.IPV4, -1, 11, 1, key.IPV6, -1, 39, 1))  # fmt: skip
 
 # ARP. The opcode's low byte lies in nw_proto; a packet with a larger opcode has 0 there.
 _add("arp_op", at.W_NW_PROTO, at.S_NW_PROTO, 16, DEC, Prereq.ARP, "w", "OXM_OF_ARP_OP 21 1.2/1.7",
@@ -239,24 +240,6 @@ _add("arp_sha", at.W_ARP_SHA, at.S_ARP_SHA, 48, ETH, Prereq.ARP, "mw", "OXM_OF_A
      "NXM_NX_ARP_SHA 17 1.1", nl=(key.ARP, -1, 10, 6))  # fmt: skip
 _add("arp_tha", at.W_ARP_THA, at.S_ARP_THA, 48, ETH, Prereq.ARP, "mw", "OXM_OF_ARP_THA 25 1.2/1.7",
      "NXM_NX_ARP_THA 18 1.1", nl=(key.ARP, -1, 16, 6))  # fmt: skip
-
-# Network Service Header (RFC 8300).
-_add("nsh_flags", at.W_NSH_BASE, at.S_NSH_FLAGS, 8, DEC, Prereq.NSH, "mw", "NXOXM_NSH_FLAGS 1 2.8",
-     nl=(key.NSH, key.NSH_BASE, 0, 1))  # fmt: skip
-_add("nsh_ttl", at.W_NSH_BASE, at.S_NSH_TTL, 8, DEC, Prereq.NSH, "w", "NXOXM_NSH_TTL 10 2.9",
-     nl=(key.NSH, key.NSH_BASE, 1, 1))  # fmt: skip
-_add("nsh_mdtype", at.W_NSH_BASE, at.S_NSH_MDTYPE, 8, DEC, Prereq.NSH, "", "NXOXM_NSH_MDTYPE 2 2.8",
-     nl=(key.NSH, key.NSH_BASE, 2, 1))  # fmt: skip
-_add("nsh_np", at.W_NSH_BASE, at.S_NSH_NP, 8, DEC, Prereq.NSH, "", "NXOXM_NSH_NP 3 2.8",
-     nl=(key.NSH, key.NSH_BASE, 3, 1))  # fmt: skip
-_add("nsh_spi", at.W_NSH_BASE, at.S_NSH_SPI, 24, HEX, Prereq.NSH, "w", "NXOXM_NSH_SPI 4 2.8", aka=("nsp",),
-     nl=(key.NSH, key.NSH_BASE, 4, 3))  # fmt: skip
-_add("nsh_si", at.W_NSH_BASE, at.S_NSH_SI, 8, DEC, Prereq.NSH, "w", "NXOXM_NSH_SI 5 2.8", aka=("nsi",),
-     nl=(key.NSH, key.NSH_BASE, 7, 1))  # fmt: skip
-for _n in range(4):
-    _add(f"nsh_c{_n + 1}", at.W_NSH_CONTEXT + _n // 2, 0 if _n & 1 else 32, 32, HEX, Prereq.NSH, "mw",
-         f"NXOXM_NSH_C{_n + 1} {6 + _n} 2.8", aka=(f"nshc{_n + 1}",),
-         nl=(key.NSH, key.NSH_MD1, 4 * _n, 4))  # fmt: skip
 
 # TCP, UDP, SCTP.
 _add("tcp_src", at.W_TP_SRC, at.S_TP_SRC, 16, DEC, Prereq.TCP, "mw", "OXM_OF_TCP_SRC 13 1.2/1.7",
@@ -298,6 +281,24 @@ _add("nd_reserved", at.W_IGMP_GROUP, at.S_IGMP_GROUP, 32, DEC, Prereq.ND, "w",
      "ERICOXM_OF_ICMPV6_ND_RESERVED 1 2.11", nl=(key.ND_EXTENSIONS, -1, 0, 4))  # fmt: skip
 _add("nd_options_type", at.W_TCP_FLAGS, at.S_TCP_FLAGS, 8, DEC, Prereq.ND, "w",
      "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE 2 2.11", stored=16, nl=(key.ND_EXTENSIONS, -1, 4, 1))  # fmt: skip
+
+# Network Service Header (RFC 8300).
+_add("nsh_flags", at.W_NSH_BASE, at.S_NSH_FLAGS, 8, DEC, Prereq.NSH, "mw", "NXOXM_NSH_FLAGS 1 2.8",
+     nl=(key.NSH, key.NSH_BASE, 0, 1))  # fmt: skip
+_add("nsh_mdtype", at.W_NSH_BASE, at.S_NSH_MDTYPE, 8, DEC, Prereq.NSH, "", "NXOXM_NSH_MDTYPE 2 2.8",
+     nl=(key.NSH, key.NSH_BASE, 2, 1))  # fmt: skip
+_add("nsh_np", at.W_NSH_BASE, at.S_NSH_NP, 8, DEC, Prereq.NSH, "", "NXOXM_NSH_NP 3 2.8",
+     nl=(key.NSH, key.NSH_BASE, 3, 1))  # fmt: skip
+_add("nsh_spi", at.W_NSH_BASE, at.S_NSH_SPI, 24, HEX, Prereq.NSH, "w", "NXOXM_NSH_SPI 4 2.8", aka=("nsp",),
+     nl=(key.NSH, key.NSH_BASE, 4, 3))  # fmt: skip
+_add("nsh_si", at.W_NSH_BASE, at.S_NSH_SI, 8, DEC, Prereq.NSH, "w", "NXOXM_NSH_SI 5 2.8", aka=("nsi",),
+     nl=(key.NSH, key.NSH_BASE, 7, 1))  # fmt: skip
+for _n in range(4):
+    _add(f"nsh_c{_n + 1}", at.W_NSH_CONTEXT + _n // 2, 0 if _n & 1 else 32, 32, HEX, Prereq.NSH, "mw",
+         f"NXOXM_NSH_C{_n + 1} {6 + _n} 2.8", aka=(f"nshc{_n + 1}",),
+         nl=(key.NSH, key.NSH_MD1, 4 * _n, 4))  # fmt: skip
+_add("nsh_ttl", at.W_NSH_BASE, at.S_NSH_TTL, 8, DEC, Prereq.NSH, "w", "NXOXM_NSH_TTL 10 2.9",
+     nl=(key.NSH, key.NSH_BASE, 1, 1))  # fmt: skip
 
 # Parts of a flow that OpenFlow has no names for.
 _part("tun_metadata_present", at.W_TUN_METADATA_PRESENT, 0, 64)

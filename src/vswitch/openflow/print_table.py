@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from vswitch.flow.fields import BY_OXM, FIELDS
+from vswitch.flow.fields import BY_OXM, by_name
 from vswitch.openflow.messages import table as t
 from vswitch.openflow.print_group import action_names
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP14
@@ -25,36 +25,9 @@ INSTRUCTIONS: Final = {
 MISSES: Final = ("controller", "continue", "drop")
 
 
-_MOVED: Final = (
-    ("metadata", "in_port"), ("nsh_ttl", "tcp_src"), ("ct_nw_proto", "ct_nw_src"), ("nw_tos", "nw_ttl"),
-    ("ip_dscp", "nw_ttl"), ("nw_ecn", "nw_ttl"), ("ip_frag", "arp_op"),
-)  # fmt: skip
-"""Fields that lists print elsewhere than in the manual's order: before which other."""
-
-
-def _order() -> dict[str, int]:
-    """Field names in the order in which lists print them: the manual's, but for a few."""
-    names = [f.name for f in FIELDS]
-    first = ["dp_hash", "recirc_id", "packet_type", "conj_id"]
-    rest = [n for n in names if n not in first]
-    tunnel = [n for n in rest if n.startswith("tun_")]
-    rest = [n for n in rest if n not in tunnel]
-    tunnel.remove("tun_erspan_ver")
-    tunnel.insert(tunnel.index("tun_erspan_idx") + 1, "tun_erspan_ver")
-    for name, before in _MOVED:
-        rest.remove(name)
-        rest.insert(rest.index(before), name)
-    nsh = [n for n in rest if n.startswith("nsh_")]
-    rest = [n for n in rest if n not in nsh] + nsh
-    return {name: i for i, name in enumerate(first + tunnel + rest)}
-
-
-_ORDER: Final = _order()
-
-
 def field_names(names: Iterable[str]) -> str:
     """A list of fields: "eth_{src,dst} reg0...reg15"."""
-    ordered = sorted(set(names), key=_ORDER.__getitem__)
+    ordered = sorted(set(names), key=lambda name: by_name(name).index)
     return " ".join(_shared(ordered))
 
 

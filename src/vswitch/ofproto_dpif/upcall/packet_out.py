@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from mypy_extensions import i64
 
@@ -16,13 +16,13 @@ from vswitch.dpif.types import Execute
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
+    CT_PORTS,
     PORT_NONE,
-    W_CT_IPV6_DST,
-    W_CT_IPV6_SRC,
-    W_CT_NW_SRC,
+    W_CT_ADDRESSES,
+    W_CT_ADDRESSES_END,
     W_CT_TP_SRC,
-    W_ETH_DST,
     W_METADATA,
+    W_PACKET,
     W_PACKET_TYPE,
 )
 from vswitch.ofproto.geneve import options_to_datapath
@@ -138,22 +138,19 @@ def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
     return out
 
 
-CT_ADDRESS_WORDS: Final = (W_CT_NW_SRC, W_CT_IPV6_SRC, W_CT_IPV6_SRC + 1, W_CT_IPV6_DST, W_CT_IPV6_DST + 1)
-"""Where a flow keeps the addresses of its connection's first packet. The ports are in the lower half
-of `W_CT_TP_SRC`; the upper half has the packet's own."""
-
-
 def _take_metadata(flow: Flow, metadata: Flow) -> None:
     """Give `flow` what isn't in the packet: tunnel, registers, marks, connection state, in_port."""
     words = flow.words
     i: i64 = 0
-    while i < W_ETH_DST:
+    while i < W_PACKET:
         if i != W_PACKET_TYPE:
             words[i] = metadata.words[i]
         i += 1
-    for word in CT_ADDRESS_WORDS:
-        words[word] = metadata.words[word]
-    words[W_CT_TP_SRC] = (words[W_CT_TP_SRC] & ~0xFFFFFFFF) | (metadata.words[W_CT_TP_SRC] & 0xFFFFFFFF)
+    i = W_CT_ADDRESSES
+    while i < W_CT_ADDRESSES_END:
+        words[i] = metadata.words[i]
+        i += 1
+    words[W_CT_TP_SRC] = (words[W_CT_TP_SRC] & ~CT_PORTS) | (metadata.words[W_CT_TP_SRC] & CT_PORTS)
     flow.recirc_id = 0
 
 

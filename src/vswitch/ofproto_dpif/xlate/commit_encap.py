@@ -25,6 +25,7 @@ from vswitch.flow.layout import (
     W_ETH_SRC,
     W_NSH_BASE,
     W_NSH_CONTEXT,
+    W_NSH_END,
     W_PACKET_TYPE,
 )
 from vswitch.ofproto_dpif.xlate.ctx import Ctx
@@ -101,15 +102,15 @@ def commit_nsh(ctx: Ctx) -> None:
     base = ctx.base
     old = base.words
     i: i64 = W_NSH_BASE
-    while i < W_NSH_CONTEXT + 2 and new[i] == old[i]:
+    while i < W_NSH_END and new[i] == old[i]:
         i += 1
-    if i == W_NSH_CONTEXT + 2:
+    if i == W_NSH_END:
         return
     value = Flow()
     mask = Flow()
     has_context = (new[W_NSH_BASE] >> S_NSH_MDTYPE) & 0xFF == 1
     i = W_NSH_BASE
-    while i < W_NSH_CONTEXT + 2:
+    while i < W_NSH_END:
         old[i] = new[i]
         if i < W_NSH_CONTEXT:
             mask.words[i] = ctx.wc.words[i] & ~KIND

@@ -9,18 +9,20 @@ from mypy_extensions import i64
 from vswitch.dpif.actions import Output, Trunc
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
+    CT_PORTS,
     S_ACTSET_OUTPUT,
     S_NW_TOS,
     W_ACTSET_OUTPUT,
-    W_CT_IPV6_DST,
-    W_CT_LABEL,
-    W_CT_NW_SRC,
+    W_CT,
+    W_CT_ADDRESSES,
+    W_CT_ADDRESSES_END,
+    W_CT_END,
+    W_CT_TP_SRC,
     W_IN_PORT,
     W_METADATA,
     W_NW_TOS,
     W_PACKET_TYPE,
     W_SKB_PRIORITY,
-    W_TP_SRC,
 )
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import normal as xlate_normal
@@ -231,14 +233,15 @@ def clear_conntrack(ctx: Ctx, flow: Flow) -> None:
     """Forget what connection tracking said of the packet."""
     ctx.conntracked = False
     words = flow.words
-    words[W_CT_LABEL] = 0
-    words[W_CT_LABEL + 1] = 0
-    words[W_CT_LABEL + 2] = 0
-    i: i64 = W_CT_NW_SRC
-    while i < W_CT_IPV6_DST + 2:
+    i: i64 = W_CT
+    while i < W_CT_END:
         words[i] = 0
         i += 1
-    words[W_TP_SRC] &= -1 << 32
+    i = W_CT_ADDRESSES
+    while i < W_CT_ADDRESSES_END:
+        words[i] = 0
+        i += 1
+    words[W_CT_TP_SRC] &= ~CT_PORTS
 
 
 def flood(ctx: Ctx, all_ports: bool) -> None:

@@ -39,11 +39,14 @@ from vswitch.flow.layout import (
     W_PACKET_TYPE,
     W_RECIRC_ID,
     W_REGS,
+    W_REGS_END,
     W_TP_SRC,
     W_TUN_DST,
     W_TUN_FLAGS,
     W_TUN_ID,
     W_TUN_IPV6_DST,
+    W_TUNNEL,
+    W_TUNNEL_END,
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
@@ -226,7 +229,7 @@ def _finish_wildcards(ctx: Ctx) -> None:
     wc = ctx.wc.words
     flow = ctx.xin.flow.words
     i: i64 = W_REGS
-    while i < W_TUN_ID:
+    while i < W_REGS_END:
         wc[i] = 0
         i += 1
     if not _is_tunneled(flow):
@@ -234,8 +237,8 @@ def _finish_wildcards(ctx: Ctx) -> None:
         while i < W_REGS:
             wc[i] = 0
             i += 1
-        i = W_TUN_ID
-        while i < W_METADATA:
+        i = W_TUNNEL
+        while i < W_TUNNEL_END:
             wc[i] = 0
             i += 1
     wc[W_METADATA] = 0

@@ -13,7 +13,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from vswitch.flow import layout as at
-from vswitch.flow.field import Field
+from vswitch.flow.field import Field, Prereq
 from vswitch.flow.fields import BY_OXM, FIELDS, N_TUN_METADATA, by_name
 from vswitch.flow.flow import Flow, port_from_oxm
 from vswitch.flow.match import Match, tun_option_size
@@ -160,6 +160,35 @@ class _Order:
             "ct_nw_proto ct_tp_src ct_tp_dst metadata",
             version,
         )
+        self._add_unlisted(version)
+
+    def _add_unlisted(self, version: int) -> None:
+        """Behind the fields whose order is Open vSwitch's put those that no list has, by prerequisite."""
+        lists = {
+            Prereq.ETHERNET: [self.ethernet], Prereq.MPLS: [self.mpls], Prereq.IPV4: [self.ipv4],
+            Prereq.IPV6: [self.ipv6], Prereq.IP_ANY: [self.ipv4, self.ipv6], Prereq.ARP: [self.arp],
+            Prereq.NSH: [self.nsh], Prereq.TCP: [self.tcp], Prereq.UDP: [self.udp], Prereq.SCTP: [self.sctp],
+            Prereq.ICMPV4: [self.icmp], Prereq.ICMPV6: [self.icmpv6],
+            Prereq.ND: [self.icmpv6], Prereq.ND_SOLICIT: [self.icmpv6], Prereq.ND_ADVERT: [self.icmpv6],
+            Prereq.CT: [self.rest],
+        }  # fmt: skip
+        once = [self.packet_type, *self.vlan_tci, *self.metadata, *self.tunnel, *self.regs]
+        for field in FIELDS:
+            in_tunnel = at.W_TUNNEL <= field.word < at.W_TUNNEL_END
+            wanted = lists.get(field.prereq, [self.tunnel if in_tunnel else self.rest])
+            entry = _ENTRIES[version][field.index]
+            if entry is None or entry.variable or field.prereq is Prereq.VLAN_VID:
+                continue
+            for entries in wanted:
+                if not any(_overlap(entry, other) for other in [*once, *entries]):
+                    entries.append(entry)
+
+
+def _overlap(a: OxmEntry, b: OxmEntry) -> bool:
+    """Whether two headers name some bits of a flow both."""
+    if a.n_words > 1 or b.n_words > 1:
+        return a.word < b.word + b.n_words and b.word < a.word + a.n_words
+    return a.word == b.word and a.in_place & b.in_place != 0
 
 
 _ORDERS: Final = [_Order(version) for version in range(NXM, OFP15 + 1)]
@@ -266,9 +295,9 @@ def _put_tunnel(w: Writer, order: _Order, match: Match) -> None:
     flow = match.flow
     wc = match.mask
     words = wc.words
-    i: i64 = at.W_TUN_ID
+    i: i64 = at.W_TUNNEL
     seen = False
-    while i <= at.W_TUN_ERSPAN_IDX:
+    while i < at.W_TUNNEL_END:
         if words[i] != 0:
             seen = True
         i += 1
@@ -298,7 +327,7 @@ def put_oxm_raw(w: Writer, match: Match, version: int) -> None:
     words = wc.words
     i: i64 = at.W_METADATA
     seen = False
-    while i <= at.W_IN_PORT:
+    while i < at.W_PACKET:
         if words[i] != 0:
             seen = True
         i += 1
@@ -309,8 +338,8 @@ def put_oxm_raw(w: Writer, match: Match, version: int) -> None:
     if effective_dl_type(flow) == ETH_TYPE_NSH:
         _put_list(w, order.nsh, flow, wc)
     _put_list(w, order.regs, flow, wc)
-    i = at.W_CT_NW_SRC
-    while i <= at.W_CT_IPV6_DST + 1:
+    i = at.W_CT_ADDRESSES
+    while i < at.W_CT_ADDRESSES_END:
         if words[i] != 0:
             seen = True
         i += 1
