@@ -73,13 +73,14 @@ def _kind(field: Field, attr: int) -> int:
     return kinds.get(field.name, PLAIN)
 
 
-def struct_fields(attr: int) -> list[tuple[int, int, Field]]:
-    """(offset, size, field) of each field in the struct of `attr`, in their order there."""
+def struct_fields(attr: int, sub: int = -1) -> list[tuple[int, int, Field]]:
+    """(offset, size, field) of each field in the struct of `attr`, or of attribute `sub` nested in it, in
+    their order there."""
     found: list[tuple[int, int, int, Field]] = []
     for n, field in enumerate(FIELDS + PARTS):
         if field.name in ("vlan_tci1", "vlan_tpid", "vlan_tpid1"):
             continue
-        slots = [slot for slot in field.nl if slot.attr == attr and slot.sub < 0]
+        slots = [slot for slot in field.nl if slot.attr == attr and slot.sub == sub]
         found += [(slot.offset, slot.size, n, field) for slot in slots]
     found.sort(key=_by_offset)
     return [(offset, size, field) for offset, size, _, field in found]

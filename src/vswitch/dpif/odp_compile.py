@@ -6,14 +6,17 @@ import errno
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif import actions as act
 from vswitch.dpif import odp_step as op
+from vswitch.dpif.key_struct import N_ATTRS, struct_fields
 from vswitch.dpif.odp_step import Step
 from vswitch.flow import key_attr as attr
+from vswitch.flow.field import Field
 
 MAX_DEPTH = 16
 """Deepest nesting of action lists."""
@@ -173,20 +176,31 @@ def _mpls_type(ethertype: int) -> int:
     return ethertype
 
 
-# Set actions: the structs of <linux/openvswitch.h>, cut into fields.
+# Set actions: the structs of <linux/openvswitch.h>, cut into fields as the registry says.
+
+_LAYOUTS: Final = {key_attr: struct_fields(key_attr) for key_attr in range(N_ATTRS)}
 
 
-def _cut(layout: Sequence[int], value: bytes, mask: bytes) -> list[tuple[int, int]]:
-    """(value, mask) of each field; `layout` has the fields' sizes in bytes."""
-    if len(value) < sum(layout):
-        raise ActionError(errno.EINVAL, f"a set action has {len(value)} bytes, not {sum(layout)}")
-    fields: list[tuple[int, int]] = []
-    at = 0
-    for size in layout:
-        end = at + size
-        fields.append((int.from_bytes(value[at:end], "big"), int.from_bytes(mask[at:end], "big")))
-        at = end
-    return fields
+def _cut(key_attr: int, value: bytes, mask: bytes) -> dict[str, tuple[int, int]]:
+    """(value, mask) of each field of an attribute's struct, by name."""
+    return _cut_into(_LAYOUTS[key_attr], value, mask)
+
+
+def _cut_into(
+    layout: list[tuple[int, int, Field]], value: bytes, mask: bytes
+) -> dict[str, tuple[int, int]]:
+    size = layout[-1][0] + layout[-1][1]
+    if len(value) < size:
+        raise ActionError(errno.EINVAL, f"a set action has {len(value)} bytes, not {size}")
+    return {
+        field.name: (int.from_bytes(value[at : at + n], "big"), int.from_bytes(mask[at : at + n], "big"))
+        for at, n, field in layout
+    }
+
+
+def _numbers(key_attr: int, value: bytes, mask: bytes) -> list[int]:
+    """Value and mask of each field of an attribute's struct, in order."""
+    return _flat(list(_cut(key_attr, value, mask).values()))
 
 
 def _host32(value: bytes, mask: bytes) -> tuple[int, int]:
@@ -201,33 +215,38 @@ def _halves(value: int) -> tuple[int, int]:
     return high, low
 
 
+def _wide(pair: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Halves of a value and of its mask."""
+    return (*_halves(pair[0]), *_halves(pair[1]))
+
+
 def _flat(fields: Sequence[tuple[int, int]]) -> list[int]:
     return [number for pair in fields for number in pair]
 
 
-def _ports(proto: int) -> Callable[[bytes, bytes], Step]:
-    return lambda value, mask: _make(op.STEP_SET_PORTS, proto, *_flat(_cut((2, 2), value, mask)))
+def _ports(key_attr: int, proto: int) -> Callable[[bytes, bytes], Step]:
+    return lambda value, mask: _make(op.STEP_SET_PORTS, proto, *_numbers(key_attr, value, mask))
 
 
 def _ipv4(value: bytes, mask: bytes) -> Step:
-    src, dst, _proto, tos, ttl, _frag = _cut((4, 4, 1, 1, 1, 1), value, mask)
-    return _make(op.STEP_SET_IPV4, *src, *dst, *tos, *ttl)
+    f = _cut(attr.IPV4, value, mask)
+    return _make(op.STEP_SET_IPV4, *f["ip_src"], *f["ip_dst"], *f["nw_tos"], *f["nw_ttl"])
 
 
 def _ipv6(value: bytes, mask: bytes) -> Step:
-    src, dst, label, _proto, tclass, hlimit, _frag = _cut((16, 16, 4, 1, 1, 1, 1), value, mask)
-    return _make(op.STEP_SET_IPV6, *_halves(src[0]), *_halves(src[1]), *_halves(dst[0]), *_halves(dst[1]),
-                 *label, *tclass, *hlimit)
+    f = _cut(attr.IPV6, value, mask)
+    return _make(op.STEP_SET_IPV6, *_wide(f["ipv6_src"]), *_wide(f["ipv6_dst"]), *f["ipv6_label"],
+                 *f["nw_tos"], *f["nw_ttl"])
 
 
 def _arp(value: bytes, mask: bytes) -> Step:
-    spa, tpa, arp_op, sha, tha = _cut((4, 4, 2, 6, 6), value, mask)
-    return _make(op.STEP_SET_ARP, *arp_op, *spa, *tpa, *sha, *tha)
+    f = _cut(attr.ARP, value, mask)
+    return _make(op.STEP_SET_ARP, *f["arp_op"], *f["arp_spa"], *f["arp_tpa"], *f["arp_sha"], *f["arp_tha"])
 
 
 def _nd(value: bytes, mask: bytes) -> Step:
-    target, sll, tll = _cut((16, 6, 6), value, mask)
-    return _make(op.STEP_SET_ND, *_halves(target[0]), *_halves(target[1]), *sll, *tll)
+    f = _cut(attr.ND, value, mask)
+    return _make(op.STEP_SET_ND, *_wide(f["nd_target"]), *f["nd_sll"], *f["nd_tll"])
 
 
 def _nested(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -241,8 +260,7 @@ def _nested(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
-NSH_BASE, NSH_MD1 = 1, 2
-_NSH_MASK_SIZES = {NSH_BASE: 8, NSH_MD1: 16}
+_NSH_MASK_SIZES = {attr.NSH_BASE: 8, attr.NSH_MD1: 16}
 
 
 def _nsh(value: bytes, mask: bytes) -> Step:
@@ -253,33 +271,44 @@ def _nsh(value: bytes, mask: bytes) -> Step:
         masks = dict(_nested(mask))
     zeros = {kind: bytes(size) for kind, size in _NSH_MASK_SIZES.items()}
 
-    def fields(kind: int, layout: Sequence[int]) -> list[tuple[int, int]]:
+    def fields(kind: int) -> dict[str, tuple[int, int]]:
+        layout = struct_fields(attr.NSH, kind)
         if kind not in values:
-            return _cut(layout, zeros[kind], zeros[kind])
-        return _cut(layout, values[kind], masks.get(kind, zeros[kind]))
+            return _cut_into(layout, zeros[kind], zeros[kind])
+        return _cut_into(layout, values[kind], masks.get(kind, zeros[kind]))
 
-    flags, ttl, _mdtype, _np, path = fields(NSH_BASE, (1, 1, 1, 1, 4))
-    return _make(op.STEP_SET_NSH, *flags, *ttl, *path, *_flat(fields(NSH_MD1, (4, 4, 4, 4))))
+    f = fields(attr.NSH_BASE)
+    (spi, spi_mask), (si, si_mask) = f["nsh_spi"], f["nsh_si"]
+    context = _flat(list(fields(attr.NSH_MD1).values()))
+    return _make(op.STEP_SET_NSH, *f["nsh_flags"], *f["nsh_ttl"], spi << 8 | si, spi_mask << 8 | si_mask,
+                 *context)
+
+
+def _mpls(value: bytes, mask: bytes) -> tuple[int, int]:
+    """The outermost label stack entry."""
+    if len(value) < 4:
+        raise ActionError(errno.EINVAL, f"a set action has {len(value)} bytes, not 4")
+    return int.from_bytes(value[:4], "big"), int.from_bytes(mask[:4], "big")
 
 
 _SETTERS: dict[int, Callable[[bytes, bytes], Step]] = {
     attr.PRIORITY: lambda v, m: _make(op.STEP_SET_PRIORITY, *_host32(v, m)),
     attr.SKB_MARK: lambda v, m: _make(op.STEP_SET_MARK, *_host32(v, m)),
     attr.DP_HASH: lambda v, m: _make(op.STEP_SET_DP_HASH, *_host32(v, m)),
-    attr.ETHERNET: lambda v, m: _make(op.STEP_SET_ETHERNET, *_flat(_cut((6, 6), v, m))),
-    attr.VLAN: lambda v, m: _make(op.STEP_SET_VLAN, *_flat(_cut((2,), v, m))),
+    attr.ETHERNET: lambda v, m: _make(op.STEP_SET_ETHERNET, *_numbers(attr.ETHERNET, v, m)),
+    attr.VLAN: lambda v, m: _make(op.STEP_SET_VLAN, *_numbers(attr.VLAN, v, m)),
     attr.IPV4: _ipv4,
     attr.IPV6: _ipv6,
-    attr.TCP: _ports(6),
-    attr.UDP: _ports(17),
-    attr.SCTP: _ports(132),
-    attr.TCP_FLAGS: lambda v, m: _make(op.STEP_SET_TCP_FLAGS, *_flat(_cut((2,), v, m))),
-    attr.ICMP: lambda v, m: _make(op.STEP_SET_ICMP, *_flat(_cut((1, 1), v, m)), 1),
-    attr.ICMPV6: lambda v, m: _make(op.STEP_SET_ICMP, *_flat(_cut((1, 1), v, m)), 58),
+    attr.TCP: _ports(attr.TCP, 6),
+    attr.UDP: _ports(attr.UDP, 17),
+    attr.SCTP: _ports(attr.SCTP, 132),
+    attr.TCP_FLAGS: lambda v, m: _make(op.STEP_SET_TCP_FLAGS, *_numbers(attr.TCP_FLAGS, v, m)),
+    attr.ICMP: lambda v, m: _make(op.STEP_SET_ICMP, *_numbers(attr.ICMP, v, m), 1),
+    attr.ICMPV6: lambda v, m: _make(op.STEP_SET_ICMP, *_numbers(attr.ICMPV6, v, m), 58),
     attr.ARP: _arp,
     attr.ND: _nd,
-    attr.ND_EXTENSIONS: lambda v, m: _make(op.STEP_SET_ND_EXT, *_flat(_cut((4, 1), v, m))),
-    attr.MPLS: lambda v, m: _make(op.STEP_SET_MPLS, *_flat(_cut((4,), v, m))),
+    attr.ND_EXTENSIONS: lambda v, m: _make(op.STEP_SET_ND_EXT, *_numbers(attr.ND_EXTENSIONS, v, m)),
+    attr.MPLS: lambda v, m: _make(op.STEP_SET_MPLS, *_mpls(v, m)),
     attr.NSH: _nsh,
 }
 
