@@ -160,6 +160,12 @@ class Field:
         """The prerequisite as a tuple, empty for none."""
         return () if self.prereq is Prereq.NONE else (self.prereq,)
 
+    def overlaps(self, other: Field) -> bool:
+        """Whether the two are views of the same bits, some at least."""
+        if self.n_words > 1 or other.n_words > 1:
+            return self.word < other.word + other.n_words and other.word < self.word + self.n_words
+        return self.word == other.word and self.in_place & other.in_place != 0
+
     def at_cells(self, cells: tuple[int, ...]) -> Field:
         """This tunnel option where a switch has it: as long as `cells`, in them."""
         n_bits = 32 * len(cells)

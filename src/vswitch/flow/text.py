@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import final
 
 from vswitch.flow import layout as at
-from vswitch.flow.field import Field
+from vswitch.flow.field import Field, Format, Prereq
 from vswitch.flow.fields import FIELDS, N_REGS, PART_BY_NAME, by_name
 from vswitch.flow.flags import (
     CT_STATE_NAMES,
@@ -44,6 +45,11 @@ from vswitch.flow.values import (
 )
 
 DEFAULT_PRIORITY = 32768
+MPLS_BOS = 0x100
+"""In a label stack entry: the bottom of the stack (RFC 3032, 2.1)."""
+
+Style = Callable[[str, int, int, int], str]
+"""(label, value, mask, the field's mask of ones) -> the text of a field that the mask has bits of."""
 
 _IP_NAMES = {IPPROTO_ICMP: "icmp", IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", IPPROTO_SCTP: "sctp"}
 _IPV6_NAMES = {IPPROTO_ICMPV6: "icmp6", IPPROTO_TCP: "tcp6", IPPROTO_UDP: "udp6", IPPROTO_SCTP: "sctp6"}
@@ -51,11 +57,182 @@ _TYPE_NAMES = {
     ETH_TYPE_ARP: "arp", ETH_TYPE_RARP: "rarp", ETH_TYPE_MPLS: "mpls", ETH_TYPE_MPLS_MCAST: "mplsm",
 }  # fmt: skip
 _ALL_TUN_FLAGS = PART_BY_NAME["tun_all_flags"]
-_REGS = [by_name(f"reg{n}") for n in range(N_REGS)]
 
 
+# Styles.
+
+
+def _hex(label: str, value: int, mask: int, ones: int) -> str:
+    """0x5 or 0x5/0xff, with 0 as "0"."""
+    return f"{label}={c_hex(value)}" + ("" if mask == ones else f"/{c_hex(mask)}")
+
+
+def _hex_2(label: str, value: int, mask: int, ones: int) -> str:
+    """Hexadecimal without a prefix, whatever the mask."""
+    return f"{label}={value:x}"
+
+
+def _hex_5(label: str, value: int, mask: int, ones: int) -> str:
+    """Five hexadecimal digits."""
+    return f"{label}=0x{value:05x}" + ("" if mask == ones else f"/0x{mask:05x}")
+
+
+def _dec(label: str, value: int, mask: int, ones: int) -> str:
+    """A decimal number, whatever the mask."""
+    return f"{label}={value}"
+
+
+def _be16(label: str, value: int, mask: int, ones: int) -> str:
+    """Decimal if exact, else 0x5/0xff."""
+    return f"{label}={value}" if mask == ones else f"{label}=0x{value:x}/0x{mask:x}"
+
+
+def _be32(label: str, value: int, mask: int, ones: int) -> str:
+    """Decimal if exact, else eight hexadecimal digits each."""
+    return f"{label}={value}" if mask == ones else f"{label}=0x{value:08x}/0x{mask:08x}"
+
+
+def _nsh8(label: str, value: int, mask: int, ones: int) -> str:
+    """Decimal if exact, else two hexadecimal digits each."""
+    return f"{label}={value}" if mask == ones else f"{label}=0x{value:02x}/0x{mask:02x}"
+
+
+def _nsh32(label: str, value: int, mask: int, ones: int) -> str:
+    return f"{label}=0x{value:x}" + ("" if mask == ones else f"/0x{mask:x}")
+
+
+def _ipv4(label: str, value: int, mask: int, ones: int) -> str:
+    return f"{label}={format_masked_ipv4(value, mask)}"
+
+
+def _ipv6(label: str, value: int, mask: int, ones: int) -> str:
+    return f"{label}={format_masked_ipv6(value, mask)}"
+
+
+def _mac(label: str, value: int, mask: int, ones: int) -> str:
+    return f"{label}={format_masked_mac(value, mask)}"
+
+
+def _flags(label: str, names: dict[str, int], full: int, value: int, mask: int) -> str:
+    if mask & full == full:
+        return f"{label}={format_flags(names, value)}"
+    return f"{label}={format_flags_masked(names, value, mask)}"
+
+
+def _ct_state(label: str, value: int, mask: int, ones: int) -> str:
+    return _flags(label, CT_STATE_NAMES, 0xFF, value, mask)
+
+
+def _tun_flags(label: str, value: int, mask: int, ones: int) -> str:
+    return _flags(label, TUN_FLAG_NAMES, at.TUN_F_ALL, value, mask)
+
+
+def _tcp_flags(label: str, value: int, mask: int, ones: int) -> str:
+    return _flags(label, TCP_FLAG_NAMES, 0xFFF, value, mask)
+
+
+# The fields in the order in which they are printed, by what a packet must be to have them.
+
+
+@final
+class _Row:
+    """A field of a table, with the name that it is printed under."""
+
+    def __init__(self, label: str, field: Field, style: Style) -> None:
+        self.label = label
+        self.field = field
+        self.style = style
+
+
+def _rows(style: Style, names: str) -> list[_Row]:
+    """`names` in `style`; "label=name" for a field that is printed under another name."""
+    rows = []
+    for word in names.split():
+        label, _, name = word.rpartition("=")
+        field = PART_BY_NAME.get(name) or by_name(name)
+        rows.append(_Row(label or name, field, style))
+    return rows
+
+
+_PIPELINE = [
+    *_rows(_hex, "pkt_mark recirc_id dp_hash"), *_rows(_dec, "conj_id"), *_rows(_hex, "skb_priority"),
+]  # fmt: skip
+_CONNECTION = [
+    *_rows(_ct_state, "ct_state"), *_rows(_be16, "ct_zone"), *_rows(_hex, "ct_mark ct_label"),
+]  # fmt: skip
+_CT_TUPLE = [
+    *_rows(_ipv4, "ct_nw_src"), *_rows(_ipv6, "ct_ipv6_src"), *_rows(_ipv4, "ct_nw_dst"),
+    *_rows(_ipv6, "ct_ipv6_dst"), *_rows(_dec, "ct_nw_proto"), *_rows(_be16, "ct_tp_src ct_tp_dst"),
+]  # fmt: skip
+_REGS = _rows(_hex, " ".join(f"reg{n}" for n in range(N_REGS)))
+_METADATA = _rows(_hex, "metadata")
+_TUNNEL = [
+    *_rows(_hex, "tun_id"), *_rows(_ipv4, "tun_src tun_dst"), *_rows(_ipv6, "tun_ipv6_src tun_ipv6_dst"),
+    *_rows(_be16, "tun_gbp_id"), *_rows(_hex, "tun_gbp_flags"), *_rows(_hex_2, "tun_tos"),
+    *_rows(_dec, "tun_ttl tun_erspan_ver"),
+]  # fmt: skip
+_ERSPAN = {
+    1: _rows(_hex, "tun_erspan_idx"),
+    2: [*_rows(_dec, "tun_erspan_dir"), *_rows(_hex, "tun_erspan_hwid")],
+}
+"""What depends on the ERSPAN version."""
+_GTPU = [*_rows(_hex, "gtpu_flags=tun_gtpu_flags"), *_rows(_dec, "gtpu_msgtype=tun_gtpu_msgtype")]
+_TUN_FLAGS = _rows(_tun_flags, "tun_flags=tun_all_flags")
+_ETHERNET = _rows(_mac, "dl_src=eth_src dl_dst=eth_dst")
+_IPV4 = _rows(_ipv4, "nw_src=ip_src nw_dst=ip_dst")
+_IPV6 = [*_rows(_ipv6, "ipv6_src ipv6_dst"), *_rows(_hex_5, "ipv6_label")]
+_PROTO = _rows(_dec, "nw_proto")
+_ARP_OP = _rows(_dec, "arp_op=nw_proto")
+_ARP_IP = _rows(_ipv4, "arp_spa arp_tpa")
+_ARP = _rows(_mac, "arp_sha arp_tha")
+_NSH = [
+    *_rows(_nsh8, "nsh_flags nsh_ttl nsh_mdtype nsh_np"), *_rows(_nsh32, "nsh_spi"), *_rows(_nsh8, "nsh_si"),
+]  # fmt: skip
+_NSH_CONTEXT = _rows(_nsh32, "nsh_c1 nsh_c2 nsh_c3 nsh_c4")
+_IP = _rows(_dec, "nw_tos nw_ecn nw_ttl")
+_MPLS = [*_rows(_dec, "mpls_label mpls_tc mpls_ttl mpls_bos"), *_rows(_be32, "mpls_lse1 mpls_lse2")]
+_ICMP = _rows(_be16, "icmp_type icmp_code")
+_ICMPV6 = [
+    *_rows(_be16, "icmp_type=icmpv6_type icmp_code=icmpv6_code"), *_rows(_ipv6, "nd_target"),
+    *_rows(_mac, "nd_sll nd_tll"), *_rows(_dec, "nd_reserved"), *_rows(_be16, "nd_options_type"),
+]  # fmt: skip
+_PORTS = _rows(_be16, "tp_src=tcp_src tp_dst=tcp_dst")
+_TCP = _rows(_tcp_flags, "tcp_flags")
+_BY_HAND = _rows(_hex, "actset_output packet_type in_port vlan_tci eth_type ip_frag")
+"""Fields that are printed in a way of their own."""
+_TABLES: dict[Prereq, list[_Row]] = {
+    Prereq.NONE: _PIPELINE, Prereq.CT: _CT_TUPLE, Prereq.ETHERNET: _ETHERNET, Prereq.MPLS: _MPLS,
+    Prereq.IPV4: _IPV4, Prereq.IPV6: _IPV6, Prereq.IP_ANY: _IP, Prereq.ARP: _ARP, Prereq.NSH: _NSH,
+    Prereq.TCP: _TCP, Prereq.UDP: _PORTS, Prereq.SCTP: _PORTS, Prereq.ICMPV4: _ICMP,
+    Prereq.ICMPV6: _ICMPV6, Prereq.ND: _ICMPV6, Prereq.ND_SOLICIT: _ICMPV6, Prereq.ND_ADVERT: _ICMPV6,
+    Prereq.VLAN_VID: _ETHERNET,
+}  # fmt: skip
+"""Where a field of a prerequisite goes that no table names."""
+_STYLES = {
+    Format.DECIMAL: _dec, Format.ETHERNET: _mac, Format.IPV4: _ipv4, Format.IPV6: _ipv6,
+}  # fmt: skip
+
+
+def _add_unlisted() -> None:
+    """Put the fields of the registry that no table names behind the others of their prerequisite."""
+    there = [
+        *_PIPELINE, *_CONNECTION, *_CT_TUPLE, *_REGS, *_METADATA, *_TUNNEL, *_ERSPAN[1], *_ERSPAN[2], *_GTPU,
+        *_TUN_FLAGS, *_ETHERNET, *_IPV4, *_IPV6, *_PROTO, *_ARP_IP, *_ARP, *_NSH, *_NSH_CONTEXT, *_IP, *_MPLS,
+        *_ICMP, *_ICMPV6, *_PORTS, *_TCP, *_BY_HAND,
+    ]  # fmt: skip
+    for field in FIELDS:
+        if field.option < 0 and not any(field.overlaps(row.field) for row in there):
+            in_tunnel = at.W_TUNNEL <= field.word < at.W_TUNNEL_END
+            table = _TUNNEL if in_tunnel else _TABLES[field.prereq]
+            table.append(_Row(field.name, field, _STYLES.get(field.fmt, _hex)))
+
+
+_add_unlisted()
+
+
+@final
 class _Printer:
-    """The parts of one match's text, in order. Each method adds one field if the mask has bits of it."""
+    """The parts of one match's text, in order. Each method adds fields that the mask has bits of."""
 
     def __init__(self, flow: Flow, mask: Flow, options: list[str]) -> None:
         self.flow = flow
@@ -64,95 +241,19 @@ class _Printer:
         """The tunnel options, which only who called knows where to find."""
         self.out: list[str] = []
 
-    def _get(self, name: str) -> tuple[int, int, int]:
-        field = PART_BY_NAME.get(name) or by_name(name)
-        return self.flow.bits(field), self.mask.bits(field), field.ones
-
-    def hex(self, label: str, name: str = "") -> None:
-        """0x5 or 0x5/0xff, with 0 as "0"."""
-        value, mask, ones = self._get(name or label)
-        if mask:
-            self.out.append(f"{label}={c_hex(value)}" + ("" if mask == ones else f"/{c_hex(mask)}"))
-
-    def wide_hex(self, label: str, digits: int) -> None:
-        """A fixed number of hexadecimal digits."""
-        value, mask, ones = self._get(label)
-        if mask:
-            tail = "" if mask == ones else f"/0x{mask:0{digits}x}"
-            self.out.append(f"{label}=0x{value:0{digits}x}{tail}")
-
-    def dec(self, label: str, name: str = "") -> None:
-        """A decimal number, whatever the mask."""
-        value, mask, _ = self._get(name or label)
-        if mask:
-            self.out.append(f"{label}={value}")
-
-    def be16(self, label: str, name: str = "") -> None:
-        """Decimal if exact, else 0x5/0xff."""
-        value, mask, ones = self._get(name or label)
-        if mask == ones:
-            self.out.append(f"{label}={value}")
-        elif mask:
-            self.out.append(f"{label}=0x{value:x}/0x{mask:x}")
-
-    def be32(self, label: str) -> None:
-        """Decimal if exact, else eight hexadecimal digits each."""
-        value, mask, ones = self._get(label)
-        if mask == ones:
-            self.out.append(f"{label}={value}")
-        elif mask:
-            self.out.append(f"{label}=0x{value:08x}/0x{mask:08x}")
-
-    def nsh8(self, label: str) -> None:
-        """Decimal if exact, else two hexadecimal digits each."""
-        value, mask, ones = self._get(label)
-        if mask == ones:
-            self.out.append(f"{label}={value}")
-        elif mask:
-            self.out.append(f"{label}=0x{value:02x}/0x{mask:02x}")
-
-    def lse(self, label: str) -> None:
-        """A label stack entry: as `hex` if exact, else eight hexadecimal digits each."""
-        value, mask, ones = self._get(label)
-        if mask == ones:
-            self.out.append(f"{label}={c_hex(value)}")
-        elif mask:
-            self.out.append(f"{label}=0x{value:08x}/0x{mask:08x}")
-
-    def nsh32(self, label: str) -> None:
-        value, mask, ones = self._get(label)
-        if mask == ones:
-            self.out.append(f"{label}=0x{value:x}")
-        elif mask:
-            self.out.append(f"{label}=0x{value:x}/0x{mask:x}")
-
-    def ipv4(self, label: str, name: str = "") -> None:
-        value, mask, _ = self._get(name or label)
-        if mask:
-            self.out.append(f"{label}={format_masked_ipv4(value, mask)}")
-
-    def ipv6(self, label: str) -> None:
-        value, mask, _ = self._get(label)
-        if mask:
-            self.out.append(f"{label}={format_masked_ipv6(value, mask)}")
-
-    def mac(self, label: str, name: str = "") -> None:
-        value, mask, _ = self._get(name or label)
-        if mask:
-            self.out.append(f"{label}={format_masked_mac(value, mask)}")
-
-    def flags(self, label: str, name: str, names: dict[str, int], full: int) -> None:
-        value, mask, _ = self._get(name)
-        if mask & full == full:
-            self.out.append(f"{label}={format_flags(names, value)}")
-        elif mask:
-            self.out.append(f"{label}={format_flags_masked(names, value, mask)}")
+    def put(self, rows: list[_Row]) -> None:
+        """The fields of a table."""
+        for row in rows:
+            mask = self.mask.bits(row.field)
+            if mask:
+                self.out.append(row.style(row.label, self.flow.bits(row.field), mask, row.field.ones))
 
     def vlan(self, n: int) -> None:
         """The outer (0) or inner (1) tag."""
-        value, mask, _ = self._get("vlan_tci1" if n else "vlan_tci")
+        mask = self.mask.vlan_tci1 if n else self.mask.vlan_tci
         if not mask:
             return
+        value = self.flow.vlan_tci1 if n else self.flow.vlan_tci
         number = str(n) if n else ""
         vid_mask = mask & at.VLAN_VID_MASK
         pcp_mask = mask & at.VLAN_PCP_MASK
@@ -169,72 +270,33 @@ class _Printer:
 
     def tunnel(self) -> None:
         """All of the tunnel."""
-        self.hex("tun_id")
-        self.ipv4("tun_src")
-        self.ipv4("tun_dst")
-        self.ipv6("tun_ipv6_src")
-        self.ipv6("tun_ipv6_dst")
-        self.be16("tun_gbp_id")
-        self.hex("tun_gbp_flags")
-        tos, tos_mask, _ = self._get("tun_tos")
-        if tos_mask:
-            self.out.append(f"tun_tos={tos:x}")
-        self.dec("tun_ttl")
-        version = self.flow.get(by_name("tun_erspan_ver"))
-        self.dec("tun_erspan_ver")
-        if version == 1:
-            self.hex("tun_erspan_idx")
-        if version == 2:
-            self.dec("tun_erspan_dir")
-            self.hex("tun_erspan_hwid")
-        self.hex("gtpu_flags", "tun_gtpu_flags")
-        self.dec("gtpu_msgtype", "tun_gtpu_msgtype")
-        self.flags("tun_flags", "tun_all_flags", TUN_FLAG_NAMES, at.TUN_F_ALL)
+        self.put(_TUNNEL)
+        self.put(_ERSPAN.get(self.flow.get(_ERSPAN_VER), []))
+        self.put(_GTPU)
+        self.put(_TUN_FLAGS)
         self.out += self.options
 
     def nsh(self) -> None:
         """The NSH header."""
-        for name in ("nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np"):
-            self.nsh8(name)
-        self.nsh32("nsh_spi")
-        self.nsh8("nsh_si")
-        if self.flow.get(by_name("nsh_mdtype")) == 1:
-            for n in range(1, 5):
-                self.nsh32(f"nsh_c{n}")
-
-    def mpls(self) -> None:
-        """The outermost label by its parts, the others whole."""
-        for name in ("mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"):
-            self.dec(name)
-        self.be32("mpls_lse1")
-        self.be32("mpls_lse2")
+        self.put(_NSH)
+        if self.flow.get(_NSH_MDTYPE) == 1:
+            self.put(_NSH_CONTEXT)
 
 
-def _metadata(p: _Printer, actset_port: str) -> bool:
-    """What precedes the protocol; whether the match is a megaflow's (it has recirc_id)."""
-    p.hex("pkt_mark")
-    p.hex("recirc_id")
-    p.hex("dp_hash")
-    p.dec("conj_id")
-    p.hex("skb_priority")
+_ERSPAN_VER = by_name("tun_erspan_ver")
+_NSH_MDTYPE = by_name("nsh_mdtype")
+
+
+def _metadata(p: _Printer, actset_port: str) -> None:
+    """What precedes the protocol. A match with recirc_id is a megaflow's."""
+    p.put(_PIPELINE)
     if p.mask.actset_output:
         p.out.append(f"actset_output={actset_port}")
-    p.flags("ct_state", "ct_state", CT_STATE_NAMES, 0xFF)
-    p.be16("ct_zone")
-    p.hex("ct_mark")
-    p.hex("ct_label")
-    p.ipv4("ct_nw_src")
-    p.ipv6("ct_ipv6_src")
-    p.ipv4("ct_nw_dst")
-    p.ipv6("ct_ipv6_dst")
-    p.dec("ct_nw_proto")
-    p.be16("ct_tp_src")
-    p.be16("ct_tp_dst")
-    megaflow = p.mask.recirc_id != 0
-    if p.mask.packet_type and (p.flow.packet_type or megaflow):
+    p.put(_CONNECTION)
+    p.put(_CT_TUPLE)
+    if p.mask.packet_type and (p.flow.packet_type or p.mask.recirc_id != 0):
         value = p.flow.packet_type
         p.out.append(f"packet_type={format_packet_type(value)}" if value else "eth")
-    return megaflow
 
 
 def _protocol(p: _Printer, dl_type: int) -> tuple[bool, bool]:
@@ -255,21 +317,13 @@ def _protocol(p: _Printer, dl_type: int) -> tuple[bool, bool]:
 def _transport(p: _Printer, dl_type: int) -> None:
     proto = p.flow.nw_proto
     if dl_type == ETH_TYPE_IP and proto == IPPROTO_ICMP:
-        p.be16("icmp_type")
-        p.be16("icmp_code")
+        p.put(_ICMP)
     elif dl_type == ETH_TYPE_IPV6 and proto == IPPROTO_ICMPV6:
-        p.be16("icmp_type", "icmpv6_type")
-        p.be16("icmp_code", "icmpv6_code")
-        p.ipv6("nd_target")
-        p.mac("nd_sll")
-        p.mac("nd_tll")
-        p.dec("nd_reserved")
-        p.be16("nd_options_type")
+        p.put(_ICMPV6)
     else:
-        p.be16("tp_src", "tcp_src")
-        p.be16("tp_dst", "tcp_dst")
+        p.put(_PORTS)
     if dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6) and proto == IPPROTO_TCP:
-        p.flags("tcp_flags", "tcp_flags", TCP_FLAG_NAMES, 0xFFF)
+        p.put(_TCP)
 
 
 def _matched_options(options: dict[int, TunOption]) -> list[str]:
@@ -307,40 +361,26 @@ def _format(flow: Flow, mask: Flow, ports: Mapping[int, str] | None, options: li
     _metadata(p, format_port(flow.actset_output, ports))
     dl_type = effective_dl_type(flow) if mask.packet_type else flow.dl_type
     type_said, proto_said = _protocol(p, dl_type)
-    for field in _REGS:
-        p.hex(field.name)
+    p.put(_REGS)
     p.tunnel()
-    p.hex("metadata")
+    p.put(_METADATA)
     if mask.in_port:
         p.out.append(f"in_port={format_port(flow.in_port, ports)}")
     p.vlan(0)
     p.vlan(1)
-    p.mac("dl_src", "eth_src")
-    p.mac("dl_dst", "eth_dst")
+    p.put(_ETHERNET)
     if mask.dl_type and not type_said:
         p.out.append(f"dl_type=0x{dl_type:04x}")
     arp = dl_type in (ETH_TYPE_ARP, ETH_TYPE_RARP)
-    if dl_type == ETH_TYPE_IPV6:
-        p.ipv6("ipv6_src")
-        p.ipv6("ipv6_dst")
-        p.wide_hex("ipv6_label", 5)
-    elif arp:
-        p.ipv4("arp_spa")
-        p.ipv4("arp_tpa")
-    else:
-        p.ipv4("nw_src", "ip_src")
-        p.ipv4("nw_dst", "ip_dst")
+    p.put(_IPV6 if dl_type == ETH_TYPE_IPV6 else _ARP_IP if arp else _IPV4)
     if flow.dl_type == ETH_TYPE_NSH or dl_type == ETH_TYPE_NSH:
         p.nsh()
     if not proto_said:
-        p.dec("arp_op" if arp else "nw_proto", "nw_proto")
+        p.put(_ARP_OP if arp else _PROTO)
     if arp:
-        p.mac("arp_sha")
-        p.mac("arp_tha")
-    p.dec("nw_tos")
-    p.dec("nw_ecn")
-    p.dec("nw_ttl")
-    p.mpls()
+        p.put(_ARP)
+    p.put(_IP)
+    p.put(_MPLS)
     frag_mask = mask.nw_frag
     if frag_mask:
         p.out.append(f"nw_frag={format_frag(flow.nw_frag, frag_mask)}")
@@ -369,16 +409,14 @@ def format_megaflow(
 
 
 _SHOWN_IF_NONZERO = [
-    by_name(name)
-    for name in ("pkt_mark", "recirc_id", "dp_hash", "skb_priority", "ct_state", "ct_zone", "ct_mark",
-                 "ct_label", "metadata", *[f"reg{n}" for n in range(N_REGS)])
-]  # fmt: skip
+    row.field for row in (*_PIPELINE, *_CONNECTION, *_METADATA, *_REGS) if row.label != "conj_id"
+]
 _TUNNEL_FIELDS = [
-    by_name(name)
-    for name in ("tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "tun_gbp_id", "tun_gbp_flags",
-                 "tun_erspan_ver", "tun_erspan_idx", "tun_erspan_dir", "tun_erspan_hwid", "tun_gtpu_flags",
-                 "tun_gtpu_msgtype", "tun_tos", "tun_ttl")
+    row.field for row in (*_TUNNEL, *_ERSPAN[1], *_ERSPAN[2], *_GTPU) if row.label != "tun_id"
 ]  # fmt: skip
+_TUN_ID = by_name("tun_id")
+_TUN_IPV6_DST = by_name("tun_ipv6_dst")
+_CT_NW_PROTO = by_name("ct_nw_proto")
 
 
 def packet_mask(flow: Flow, options: Sequence[Field] = ()) -> Flow:
@@ -390,18 +428,18 @@ def packet_mask(flow: Flow, options: Sequence[Field] = ()) -> Flow:
     if flow.in_port:
         mask.in_port = 0xFFFF
     mask.packet_type = 0xFFFFFFFF
-    if flow.tun_dst or flow.get(by_name("tun_ipv6_dst")):
+    if flow.tun_dst or flow.get(_TUN_IPV6_DST):
         for field in _TUNNEL_FIELDS:
             mask.set_ones(field)
         mask.set(_ALL_TUN_FLAGS, at.TUN_F_ALL)
         if flow.get(_ALL_TUN_FLAGS) & at.TUN_F_KEY:
-            mask.set_ones(by_name("tun_id"))
+            mask.set_ones(_TUN_ID)
         for field in options:
             if flow.has_option(field.option):
                 mask.set_ones(field)
                 mask.set_option(field.option)
     elif flow.tun_id:
-        mask.set_ones(by_name("tun_id"))
+        mask.set_ones(_TUN_ID)
     if flow.packet_type == 0:
         mask.dl_src = mask.dl_dst = 0xFFFFFFFFFFFF
         mask.dl_type = 0xFFFF
@@ -412,42 +450,59 @@ def packet_mask(flow: Flow, options: Sequence[Field] = ()) -> Flow:
     return mask
 
 
+def _ones(mask: Flow, rows: list[_Row]) -> None:
+    for row in rows:
+        mask.set_ones(row.field)
+
+
 def _mask_network(flow: Flow, mask: Flow) -> None:
+    """What the packet's Ethernet type brings with it."""
     dl_type = effective_dl_type(flow)
-    if dl_type == ETH_TYPE_IP:
-        names = ["ip_src", "ip_dst", "ct_nw_src", "ct_nw_dst"]
-    elif dl_type == ETH_TYPE_IPV6:
-        names = ["ipv6_src", "ipv6_dst", "ipv6_label", "ct_ipv6_src", "ct_ipv6_dst"]
-    elif dl_type in (ETH_TYPE_ARP, ETH_TYPE_RARP):
-        for name in ("arp_spa", "arp_tpa", "arp_op", "arp_sha", "arp_tha"):
-            mask.set_ones(by_name(name))
-        return
+    if dl_type in (ETH_TYPE_ARP, ETH_TYPE_RARP):
+        _ones(mask, _ARP_OP)
+        _ones(mask, _ARP_IP)
+        _ones(mask, _ARP)
     elif dl_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
-        for name in ("mpls_lse", "mpls_lse1", "mpls_lse2"):
-            mask.set_ones(PART_BY_NAME[name])
-            if flow.get(PART_BY_NAME[name]) & 0x100:
-                break
-        return
+        _mask_mpls(flow, mask)
+    elif dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6):
+        _mask_ip(flow, mask, dl_type)
     elif flow.dl_type == ETH_TYPE_NSH:
-        names = [field.name for field in FIELDS if field.name.startswith("nsh_")]
-    else:
-        return
-    for name in names:
-        mask.set_ones(by_name(name))
-    if flow.get(by_name("ct_nw_proto")):
+        _ones(mask, _NSH)
+        _ones(mask, _NSH_CONTEXT)
+        _mask_ip_header(flow, mask)
+
+
+def _mask_mpls(flow: Flow, mask: Flow) -> None:
+    """The label stack, down to its bottom."""
+    for name in ("mpls_lse", "mpls_lse1", "mpls_lse2"):
+        mask.set_ones(PART_BY_NAME[name])
+        if flow.get(PART_BY_NAME[name]) & MPLS_BOS:
+            break
+
+
+def _mask_ip(flow: Flow, mask: Flow, dl_type: int) -> None:
+    _ones(mask, _IPV4 if dl_type == ETH_TYPE_IP else _IPV6)
+    # Of a packet without Ethernet header Open vSwitch shows a connection's addresses even if there is none.
+    if flow.get(_CT_NW_PROTO) or flow.dl_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6):
+        for name in _CT_ADDRESSES[dl_type]:
+            mask.set_ones(by_name(name))
+    _mask_ip_header(flow, mask)
+    if not flow.nw_frag & at.FRAG_LATER or (dl_type == ETH_TYPE_IPV6 and flow.nw_proto == IPPROTO_ICMPV6):
+        _mask_transport(flow, mask)
+
+
+_CT_ADDRESSES = {
+    ETH_TYPE_IP: ("ct_nw_src", "ct_nw_dst"),
+    ETH_TYPE_IPV6: ("ct_ipv6_src", "ct_ipv6_dst"),
+}
+
+
+def _mask_ip_header(flow: Flow, mask: Flow) -> None:
+    if flow.get(_CT_NW_PROTO):
         for name in ("ct_nw_proto", "ct_tp_src", "ct_tp_dst"):
             mask.set_ones(by_name(name))
-    elif flow.dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6):
-        for name in names:
-            if name.startswith("ct_"):
-                mask.set(by_name(name), 0)
     mask.nw_frag = 3
     mask.nw_tos = mask.nw_ttl = mask.nw_proto = 0xFF
-    if flow.nw_frag & at.FRAG_LATER and not (dl_type == ETH_TYPE_IPV6 and flow.nw_proto == IPPROTO_ICMPV6):
-        return
-    if dl_type == ETH_TYPE_NSH:
-        return
-    _mask_transport(flow, mask)
 
 
 def _mask_transport(flow: Flow, mask: Flow) -> None:

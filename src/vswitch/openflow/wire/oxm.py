@@ -180,15 +180,8 @@ class _Order:
             if entry is None or entry.variable or field.prereq is Prereq.VLAN_VID:
                 continue
             for entries in wanted:
-                if not any(_overlap(entry, other) for other in [*once, *entries]):
+                if not any(field.overlaps(other.field) for other in [*once, *entries]):
                     entries.append(entry)
-
-
-def _overlap(a: OxmEntry, b: OxmEntry) -> bool:
-    """Whether two headers name some bits of a flow both."""
-    if a.n_words > 1 or b.n_words > 1:
-        return a.word < b.word + b.n_words and b.word < a.word + a.n_words
-    return a.word == b.word and a.in_place & b.in_place != 0
 
 
 _ORDERS: Final = [_Order(version) for version in range(NXM, OFP15 + 1)]
