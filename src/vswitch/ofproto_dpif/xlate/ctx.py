@@ -108,6 +108,41 @@ class Ctx:
         self.mirror_snaplen: int = 0
         self.n_outputs: int = 0
 
+    def saved(self) -> Saved:
+        """The packet as it is now, to come back to after something inside something."""
+        return Saved(self)
+
+
+@final
+class Saved:
+    """A packet on its way, kept while something is translated inside something: a clone, a bucket, a
+    patch port, one of two ways on.
+
+    What is put back differs, as it does in Open vSwitch, and shows in datapath flows: so each part
+    has its own method, and who goes in says which.
+    """
+
+    def __init__(self, ctx: Ctx) -> None:
+        self._flow: Flow = ctx.flow.copy()
+        self._stack: list[tuple[int, int]] = list(ctx.stack)
+        self._action_set: list[OfpAction] = list(ctx.action_set)
+        self.was_mpls: bool = ctx.was_mpls
+        self.conntracked: bool = ctx.conntracked
+
+    def restore_flow(self, ctx: Ctx) -> None:
+        """Headers and metadata are as they were; the next commit undoes what the datapath has."""
+        ctx.flow.assign(self._flow)
+
+    def restore_pipeline(self, ctx: Ctx) -> None:
+        """Stack and action set are as they were. Once only: they become the context's own."""
+        ctx.stack = self._stack
+        ctx.action_set = self._action_set
+
+    def restore_knowledge(self, ctx: Ctx) -> None:
+        """What is known of the packet beside its flow: whether it is tracked, and what a pop uncovered."""
+        ctx.was_mpls = self.was_mpls
+        ctx.conntracked = self.conntracked
+
 
 def report(ctx: Ctx, kind: int, text: str) -> None:
     """A line of the trace. Call it only where `ctx.trace` is set, so as not to make `text`."""

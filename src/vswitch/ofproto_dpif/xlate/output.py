@@ -173,11 +173,7 @@ def _patch_output(ctx: Ctx, port: XPort, peer: XPort, last: bool) -> None:
     outer = None
     if trace is not None:
         outer = trace.enter(OFT_BRIDGE, f'bridge("{there.name}")')
-    old_flow = ctx.flow.copy()
-    old_stack = ctx.stack
-    old_action_set = ctx.action_set
-    old_conntracked = ctx.conntracked
-    old_was_mpls = ctx.was_mpls
+    saved = ctx.saved()
     old_mirrors = ctx.mirrors
     old_rule = ctx.rule
     old_table = ctx.table_id
@@ -200,21 +196,17 @@ def _patch_output(ctx: Ctx, port: XPort, peer: XPort, last: bool) -> None:
     if (peer.listens == 0 or not special.claim(ctx, peer)) and may_receive(ctx, peer):
         before = len(ctx.odp)
         xlate_tables.table_action(ctx, in_port, 0, True, last, True)
-        if not ctx.freezing:
-            run_action_set(ctx)
         if not peer.forwards:
             cancel_forwarding(ctx, before)
-        if ctx.freezing:
-            xlate_freeze.finish(ctx)
+        end_pipeline(ctx)
     if trace is not None and outer is not None:
         trace.leave(outer)
-    ctx.flow.assign(old_flow)
+    saved.restore_flow(ctx)
+    saved.restore_pipeline(ctx)
+    saved.restore_knowledge(ctx)
     ctx.bridge = here
-    ctx.mirrors = old_mirrors if there is not here else ctx.mirrors
-    ctx.stack = old_stack
-    ctx.action_set = old_action_set
-    ctx.conntracked = old_conntracked
-    ctx.was_mpls = old_was_mpls
+    if there is not here:
+        ctx.mirrors = old_mirrors
     ctx.rule = old_rule
     ctx.table_id = old_table
     ctx.exit = False
@@ -254,6 +246,15 @@ def flood(ctx: Ctx, all_ports: bool) -> None:
         if all_ports or port.config & OFPPC_NO_FLOOD == 0:
             output(ctx, port.ofp_port)
     ctx.out.nf_output_iface = NF_OUT_FLOOD
+
+
+def end_pipeline(ctx: Ctx) -> None:
+    """The actions are done: execute the action set, unless what is left waits for the packet to come
+    back; then compose that."""
+    if not ctx.freezing:
+        run_action_set(ctx)
+    if ctx.freezing:
+        xlate_freeze.finish(ctx)
 
 
 def run_action_set(ctx: Ctx) -> None:

@@ -170,12 +170,10 @@ def _run(ctx: Ctx) -> None:
         return
     if port is not None and not port.forwards:
         xlate_output.cancel_forwarding(ctx, before)
-    if not ctx.freezing:
-        xlate_output.run_action_set(ctx)
-        if ctx.bridge.has_in_band:
-            xlate_in_band.output_dhcp_reply(ctx)
-    if ctx.freezing:
-        xlate_freeze.finish(ctx)
+    whole = not ctx.freezing
+    xlate_output.end_pipeline(ctx)
+    if whole and ctx.bridge.has_in_band:
+        xlate_in_band.output_dhcp_reply(ctx)
 
 
 def _thaw(ctx: Ctx) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from vswitch.dpif.actions import Action as OdpAction
 from vswitch.dpif.actions import CheckPktLen
-from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.actions import fields
@@ -29,13 +28,9 @@ def check_pkt_larger(ctx: Ctx, a: of.CheckPktLarger, rest: tuple[Any, ...]) -> b
         fields.write_subfield(ctx.flow, a.dst, int(larger))
         ctx.out.slow |= SLOW_ACTION
         return False
-    old_stack = list(ctx.stack)
-    old_action_set = list(ctx.action_set)
-    old_flow = ctx.flow.copy()
+    saved = ctx.saved()
     commit(ctx)
     old_base = ctx.base.copy()
-    old_was_mpls = ctx.was_mpls
-    old_conntracked = ctx.conntracked
     outside = ctx.odp
     branches: list[tuple[OdpAction, ...]] = []
     for answer in (1, 0):
@@ -43,17 +38,12 @@ def check_pkt_larger(ctx: Ctx, a: of.CheckPktLarger, rest: tuple[Any, ...]) -> b
         ctx.exit = False
         fields.write_subfield(ctx.flow, a.dst, answer)
         xlate_actions.run(ctx, rest, True)
-        if not ctx.freezing:
-            xlate_output.run_action_set(ctx)
-        if ctx.freezing:
-            xlate_freeze.finish(ctx)
+        xlate_output.end_pipeline(ctx)
         branches.append(tuple(ctx.odp))
         ctx.base.assign(old_base)
-        ctx.flow.assign(old_flow)
-        ctx.was_mpls = old_was_mpls
-        ctx.conntracked = old_conntracked
-    ctx.stack = old_stack
-    ctx.action_set = old_action_set
+        saved.restore_flow(ctx)
+        saved.restore_knowledge(ctx)
+    saved.restore_pipeline(ctx)
     ctx.odp = outside
     outside.append(CheckPktLen(a.pkt_len, branches[0], branches[1]))
     return True

@@ -103,41 +103,29 @@ def run_clone(ctx: Ctx, actions: of.Actions, last: bool) -> None:
     Mostly it suffices to put our own state back, for the next commit undoes the changes. What
     can't be undone runs in a datapath clone. An exit among the actions ends what follows, too.
     """
-    old_stack = list(ctx.stack)
-    old_action_set = list(ctx.action_set)
     if last or _is_reversible(actions):
-        old_flow = ctx.flow.copy()
-        _run_to_end(ctx, actions, last)
+        saved = ctx.saved()
+        run(ctx, actions, last)
+        xlate_output.end_pipeline(ctx)
     else:
         commit(ctx)
-        old_flow = ctx.flow.copy()
+        saved = ctx.saved()
         old_base = ctx.base.copy()
-        old_was_mpls = ctx.was_mpls
-        old_conntracked = ctx.conntracked
         outside = ctx.odp
         if ctx.support.clone or ctx.support.sample_nesting > 3:
             ctx.odp = []
-            _run_to_end(ctx, actions, True)
+            run(ctx, actions, True)
+            xlate_output.end_pipeline(ctx)
             inside = tuple(ctx.odp)
             ctx.odp = outside
             if inside:
                 outside.append(OdpClone(inside) if ctx.support.clone else OdpSample(0xFFFFFFFF, inside))
         else:
             report_error(ctx, "Failed to compose clone action")
-        ctx.conntracked = old_conntracked
-        ctx.was_mpls = old_was_mpls
+        saved.restore_knowledge(ctx)
         ctx.base.assign(old_base)
-    ctx.flow.assign(old_flow)
-    ctx.stack = old_stack
-    ctx.action_set = old_action_set
-
-
-def _run_to_end(ctx: Ctx, actions: of.Actions, last: bool) -> None:
-    run(ctx, actions, last)
-    if not ctx.freezing:
-        xlate_output.run_action_set(ctx)
-    if ctx.freezing:
-        xlate_freeze.finish(ctx)
+    saved.restore_flow(ctx)
+    saved.restore_pipeline(ctx)
 
 
 _IRREVERSIBLE: Final = (

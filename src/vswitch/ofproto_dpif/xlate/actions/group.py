@@ -268,8 +268,7 @@ def _run_bucket(ctx: Ctx, bucket: GroupBucket, last: bool) -> None:
         ordered = bucket.ordered = ordered_action_set(list(bucket.actions))
     trace = ctx.trace
     outer = trace.enter(OFT_BUCKET, f"bucket {bucket.bucket_id}") if trace is not None else None
-    old_flow = ctx.flow.copy()
-    old_was_mpls = ctx.was_mpls
+    saved = ctx.saved()
     old_bucket_at = ctx.bucket_at
     ctx.bucket_at = ctx.resubmits
     ctx.depth += 1
@@ -278,8 +277,8 @@ def _run_bucket(ctx: Ctx, bucket: GroupBucket, last: bool) -> None:
     ctx.bucket_at = old_bucket_at
     if ctx.freezing:
         xlate_freeze.finish(ctx)
-    ctx.flow.assign(old_flow)
-    ctx.was_mpls = old_was_mpls
+    saved.restore_flow(ctx)
+    ctx.was_mpls = saved.was_mpls
     # However the bucket ended, it is not the end of what follows.
     ctx.exit = False
     if trace is not None and outer is not None:
