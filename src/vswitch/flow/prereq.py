@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field, Prereq
 from vswitch.flow.flow import Flow
@@ -37,6 +39,11 @@ _PROTOCOLS: Final[dict[Prereq, tuple[int, int]]] = {
     Prereq.ICMPV4: (ETH_TYPE_IP, IPPROTO_ICMP),
     Prereq.ICMPV6: (ETH_TYPE_IPV6, IPPROTO_ICMPV6),
 }
+
+
+def is_ip_any(dl_type: i64) -> bool:
+    """IPv4 or IPv6."""
+    return dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6)
 
 
 def effective_dl_type(flow: Flow) -> int:

@@ -120,6 +120,10 @@ class XBundle:
         return self.trunks_vlan(vid)
 
 
+OFPP_NONE_BUNDLE: Final = XBundle("OFPP_NONE")
+"""Where packets come from that a controller made up without an input port."""
+
+
 @final
 class XPort:
     """One port of one bridge.

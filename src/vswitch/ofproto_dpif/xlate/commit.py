@@ -55,8 +55,8 @@ from vswitch.flow.layout import (
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
-from vswitch.ofproto_dpif.xlate.commit_encap import commit_nsh, pop_header, push_header
-from vswitch.ofproto_dpif.xlate.ctx import (
+from vswitch.flow.mpls import MPLS_BOS, is_mpls, lse, n_mpls_labels, set_lse
+from vswitch.flow.prereq import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,
@@ -68,17 +68,11 @@ from vswitch.ofproto_dpif.xlate.ctx import (
     IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
-    MPLS_BOS,
-    Ctx,
     is_ip_any,
-    is_mpls,
-    lse,
-    n_mpls_labels,
-    n_vlans,
-    qtag,
-    set_lse,
-    set_qtag,
 )
+from vswitch.flow.vlan import n_vlans, qtag, set_qtag
+from vswitch.ofproto_dpif.xlate.commit_encap import commit_nsh, pop_header, push_header
+from vswitch.ofproto_dpif.xlate.ctx import Ctx
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
 
 W_FIRST_CHANGEABLE: Final = W_SKB_PRIORITY

@@ -7,21 +7,11 @@ actions composed so far. They differ by what `commit.py` will still have to tell
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, final
 
 from mypy_extensions import i64
 
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import (
-    S_VLAN_TCI1,
-    S_VLAN_TPID,
-    S_VLAN_TPID1,
-    VLAN_CFI,
-    W_ETH_TYPE,
-    W_MPLS_LSE,
-    W_VLAN_TCI,
-    W_VLAN_TPID,
-)
 from vswitch.ofproto_dpif.xlate.trace import OFT_ERROR
 from vswitch.ofproto_dpif.xlate.types import XLATE_OK, XlateIn, XlateOut
 
@@ -35,27 +25,6 @@ if TYPE_CHECKING:
     from vswitch.openflow.actions import Action as OfpAction
     from vswitch.openflow.actions import Controller
 
-ETH_TYPE_IP: Final = 0x0800
-ETH_TYPE_ARP: Final = 0x0806
-ETH_TYPE_RARP: Final = 0x8035
-ETH_TYPE_VLAN: Final = 0x8100
-ETH_TYPE_VLAN_QINQ: Final = 0x88A8
-ETH_TYPE_IPV6: Final = 0x86DD
-ETH_TYPE_MPLS: Final = 0x8847
-ETH_TYPE_MPLS_MCAST: Final = 0x8848
-ETH_TYPE_NSH: Final = 0x894F
-
-IPPROTO_ICMP: Final = 1
-IPPROTO_TCP: Final = 6
-IPPROTO_UDP: Final = 17
-IPPROTO_ICMPV6: Final = 58
-IPPROTO_SCTP: Final = 132
-
-MPLS_BOS: Final = 0x100
-MAX_MPLS_LABELS: Final = 3
-"""How many label stack entries a flow holds."""
-MAX_VLANS: Final = 2
-"""How many VLAN tags a flow holds."""
 
 @final
 class Ctx:
@@ -157,131 +126,3 @@ def report_error(ctx: Ctx, text: str) -> None:
     if trace is not None:
         trace.add(OFT_ERROR, text)
     ctx.out.warnings.append(text)
-
-
-def is_ip_any(dl_type: i64) -> bool:
-    """IPv4 or IPv6."""
-    return dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6)
-
-
-def is_mpls(dl_type: i64) -> bool:
-    """Either MPLS Ethernet type."""
-    return dl_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST)
-
-
-def is_vlan(dl_type: i64) -> bool:
-    """Either VLAN Ethernet type."""
-    return dl_type in (ETH_TYPE_VLAN, ETH_TYPE_VLAN_QINQ)
-
-
-# VLAN tags: tag 0 is the outer one. A tag's "qtag" is TPID << 16 | TCI.
-
-
-def qtag(flow: Flow, i: i64) -> i64:
-    """Tag `i`, 0 if there is none."""
-    if i == 0:
-        tpid = (flow.words[W_VLAN_TPID] >> S_VLAN_TPID) & 0xFFFF
-        return (tpid << 16) | (flow.words[W_VLAN_TCI] & 0xFFFF)
-    word = flow.words[W_VLAN_TPID]
-    return (((word >> S_VLAN_TPID1) & 0xFFFF) << 16) | ((word >> S_VLAN_TCI1) & 0xFFFF)
-
-
-def set_qtag(flow: Flow, i: i64, value: i64) -> None:
-    """Set tag `i`."""
-    words = flow.words
-    tpid = (value >> 16) & 0xFFFF
-    tci = value & 0xFFFF
-    if i == 0:
-        words[W_VLAN_TCI] = (words[W_VLAN_TCI] & ~0xFFFF) | tci
-        signed = (tpid ^ 0x8000) - 0x8000
-        words[W_VLAN_TPID] = (words[W_VLAN_TPID] & 0xFFFFFFFFFFFF) | (signed << S_VLAN_TPID)
-    else:
-        inner = (tpid << S_VLAN_TPID1) | (tci << S_VLAN_TCI1)
-        words[W_VLAN_TPID] = (words[W_VLAN_TPID] & ~0xFFFFFFFF0000) | inner
-
-
-def n_vlans(flow: Flow) -> i64:
-    """How many tags the packet has (as many as the flow holds)."""
-    if flow.words[W_VLAN_TCI] & VLAN_CFI == 0:
-        return 0
-    return 2 if (flow.words[W_VLAN_TPID] >> S_VLAN_TCI1) & VLAN_CFI != 0 else 1
-
-
-def look_at_tags(ctx: Ctx) -> i64:
-    """How many tags the packet has. That there are no more is noted in `wc`, unless that is because
-    they were taken off; those that there are will be when they change."""
-    n = n_vlans(ctx.flow)
-    wc = ctx.wc.words
-    if n == 0 and ctx.xin.flow.words[W_VLAN_TCI] & VLAN_CFI == 0:
-        wc[W_VLAN_TCI] |= VLAN_CFI
-    elif n == 1:
-        wc[W_VLAN_TPID] |= VLAN_CFI << S_VLAN_TCI1
-    return n
-
-
-def pop_vlan(ctx: Ctx) -> None:
-    """Remove the outer tag; the inner one, if any, comes into its place."""
-    flow = ctx.flow
-    n = look_at_tags(ctx)
-    if n == 2:
-        set_qtag(ctx.wc, 1, 0xFFFFFFFF)
-        set_qtag(flow, 0, qtag(flow, 1))
-        set_qtag(flow, 1, 0)
-    elif n == 1:
-        set_qtag(flow, 0, 0)
-
-
-def push_vlan(ctx: Ctx, tpid: i64) -> None:
-    """Add an outer tag of VLAN 0."""
-    flow = ctx.flow
-    n = look_at_tags(ctx)
-    if n > 0:
-        set_qtag(ctx.wc, 0, 0xFFFFFFFF)
-        if n > 1:
-            set_qtag(ctx.wc, 1, 0xFFFFFFFF)
-    # Also what is no tag, for lack of the CFI bit: a load may have put it there.
-    set_qtag(flow, 1, qtag(flow, 0))
-    set_qtag(flow, 0, (tpid << 16) | VLAN_CFI)
-
-
-# MPLS label stack entries: entry 0 is the outermost.
-
-
-def lse(flow: Flow, i: i64) -> i64:
-    """Label stack entry `i`."""
-    word = flow.words[W_MPLS_LSE + i // 2]
-    return word & 0xFFFFFFFF if i & 1 else (word >> 32) & 0xFFFFFFFF
-
-
-def set_lse(flow: Flow, i: i64, value: i64) -> None:
-    """Set label stack entry `i`."""
-    words = flow.words
-    w = W_MPLS_LSE + i // 2
-    bits = value & 0xFFFFFFFF
-    if i & 1:
-        words[w] = (words[w] & ~0xFFFFFFFF) | bits
-    else:
-        words[w] = (words[w] & 0xFFFFFFFF) | (((bits ^ 0x80000000) - 0x80000000) << 32)
-
-
-def or_lse(wc: Flow, i: i64, bits: i64) -> None:
-    """In a mask, add `bits` of entry `i`."""
-    set_lse(wc, i, lse(wc, i) | bits)
-
-
-def n_mpls_labels(flow: Flow, wc: Flow | None) -> i64:
-    """How many entries the stack has: up to and with the bottom one, at most MAX_MPLS_LABELS."""
-    if not is_mpls(flow.words[W_ETH_TYPE] & 0xFFFF):
-        return 0
-    count: i64 = 0
-    i: i64 = 0
-    while i < MAX_MPLS_LABELS:
-        if wc is not None:
-            or_lse(wc, i, MPLS_BOS)
-        entry = lse(flow, i)
-        if entry & MPLS_BOS != 0:
-            return i + 1
-        if entry != 0:
-            count += 1
-        i += 1
-    return count

@@ -25,7 +25,7 @@ from vswitch.flow.layout import (
     W_SKB_PRIORITY,
 )
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
-from vswitch.ofproto_dpif.xlate import normal as xlate_normal
+from vswitch.ofproto_dpif.xlate import mirrors as xlate_mirrors
 from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
@@ -134,7 +134,7 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
         before = ctx.out.nf_output_iface
         ctx.out.nf_output_iface = ofp_port if before in (NF_OUT_DROP, ofp_port) else NF_OUT_MULTI
     if ctx.bridge.has_mirrors and bundle is not None:
-        xlate_normal.mirror_packet(ctx, bundle, bundle.dst_mirrors)
+        xlate_mirrors.mirror_packet(ctx, bundle, bundle.dst_mirrors)
     if splinter is not None:
         ctx.flow.vlan_tci = splinter[1]
     if dscps:

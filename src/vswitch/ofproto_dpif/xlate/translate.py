@@ -50,21 +50,16 @@ from vswitch.flow.layout import (
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
+from vswitch.flow.mpls import is_mpls
+from vswitch.flow.prereq import IPPROTO_ICMP, IPPROTO_ICMPV6, is_ip_any
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import in_band as xlate_in_band
-from vswitch.ofproto_dpif.xlate import normal as xlate_normal
+from vswitch.ofproto_dpif.xlate import mirrors as xlate_mirrors
 from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
-from vswitch.ofproto_dpif.xlate.ctx import (
-    IPPROTO_ICMP,
-    IPPROTO_ICMPV6,
-    Ctx,
-    is_ip_any,
-    is_mpls,
-    report_error,
-)
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
 from vswitch.ofproto_dpif.xlate.effects import CreditRule
 from vswitch.ofproto_dpif.xlate.trace import OFT_BRIDGE, OFT_THAW
 from vswitch.ofproto_dpif.xlate.types import (
@@ -162,7 +157,7 @@ def _run(ctx: Ctx) -> None:
         if not xlate_output.may_receive(ctx, port):
             return
     if frozen is None:
-        xlate_normal.mirror_ingress(ctx)
+        xlate_mirrors.mirror_ingress(ctx)
     before = len(ctx.odp)
     xlate_actions.run(ctx, actions, True)
     if ctx.error != XLATE_OK:

@@ -35,12 +35,13 @@ from vswitch.flow.layout import (
     W_NW_SRC,
     W_TP_SRC,
 )
+from vswitch.flow.prereq import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.actions import fields
 from vswitch.ofproto_dpif.xlate.commit import commit
-from vswitch.ofproto_dpif.xlate.ctx import ETH_TYPE_IP, ETH_TYPE_IPV6, Ctx, report
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.openflow import actions as of
 

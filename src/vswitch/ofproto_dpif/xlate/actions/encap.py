@@ -24,10 +24,11 @@ from vswitch.flow.layout import (
     W_PACKET_TYPE,
     W_VLAN_TCI,
 )
+from vswitch.flow.prereq import ETH_TYPE_NSH
 from vswitch.ofproto_dpif.xlate import commit as labels
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate.commit import commit
-from vswitch.ofproto_dpif.xlate.ctx import ETH_TYPE_NSH, Ctx, report
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.trace import OFT_ACTION, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, XLATE_UNSUPPORTED_PACKET_TYPE
 from vswitch.openflow import actions as of

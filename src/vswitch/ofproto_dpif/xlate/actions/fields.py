@@ -15,8 +15,9 @@ from vswitch.flow.layout import (
 )
 from vswitch.flow.prereq import prereqs_ok
 from vswitch.flow.values import c_hex, format_value
+from vswitch.flow.vlan import ETH_TYPE_VLAN
 from vswitch.ofproto.tlv import bind_set_field
-from vswitch.ofproto_dpif.xlate.ctx import ETH_TYPE_VLAN, Ctx, report, report_error
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
 from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_subfield

@@ -32,24 +32,13 @@ from vswitch.flow.layout import (
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
+from vswitch.flow.mpls import MAX_MPLS_LABELS, is_mpls, lse, n_mpls_labels, or_lse, set_lse
+from vswitch.flow.prereq import ETH_TYPE_IP, is_ip_any
+from vswitch.flow.vlan import ETH_TYPE_VLAN, set_qtag
 from vswitch.ofproto_dpif.xlate import commit as labels
-from vswitch.ofproto_dpif.xlate import ctx as tags
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
-from vswitch.ofproto_dpif.xlate.ctx import (
-    ETH_TYPE_IP,
-    ETH_TYPE_VLAN,
-    MAX_MPLS_LABELS,
-    Ctx,
-    is_ip_any,
-    is_mpls,
-    lse,
-    n_mpls_labels,
-    or_lse,
-    report,
-    report_error,
-    set_lse,
-    set_qtag,
-)
+from vswitch.ofproto_dpif.xlate import vlan as tags
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
 from vswitch.ofproto_dpif.xlate.trace import OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import XLATE_TOO_MANY_MPLS_LABELS
 from vswitch.openflow import actions as of
