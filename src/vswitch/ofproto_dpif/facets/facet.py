@@ -252,10 +252,28 @@ class FacetTable:
             return
         del group.facets[facet.key]
         self.n_facets -= 1
+        self.discard(group)
+
+    def discard(self, group: FacetGroup) -> None:
+        """Forget `group` if it has no facets."""
         if not group.facets:
-            del self.groups[pack_flow(group.mask)]
+            self.groups.pop(pack_flow(group.mask), None)
             if self.recent is group:
                 self.recent = None
+
+    def move(self, facet: Facet, mask: Flow) -> bool:
+        """Put `facet` under `mask`, which has more bits than its own; False, and nothing changed, if
+        another facet is there."""
+        group = self.group(mask)
+        key = group.key_of(facet.flow())
+        if key in group.facets:
+            return False
+        self.remove(facet)
+        facet.group = group
+        facet.key = key
+        facet.by_key = None
+        self.insert(facet)
+        return True
 
     def lookup(self, flow: Flow) -> Facet | None:
         """The facet that covers `flow`, whatever its mask. Costs a probe a mask."""

@@ -2,8 +2,9 @@
 
 A full revalidation has one reason (`RevReason`) and looks at every facet; `revalidate_set`
 picks by tags those that a learned MAC address or a changed rule can affect. A facet whose new
-translation is the same stays as it is, one with other actions has its datapath flow modified,
-one with another mask is removed, and its next packet makes a new one.
+translation is the same stays as it is, one with other actions has its datapath flow modified in
+place, packets and all. One whose new mask has bits that the old one lacks is removed, and its
+next packet makes a new one; what the new mask lacks makes the facet narrower than it need be, no more.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from vswitch.base import coverage
 from vswitch.base.coverage import Counter
 from vswitch.dpif.types import FlowGet, FlowPut, Op
 from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
+from vswitch.ofproto_dpif.facets.install import datapath_mask
 from vswitch.ofproto_dpif.xlate.effects import same_effects
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_MATCH, XlateIn, XlateOut
 
 if TYPE_CHECKING:
+    from vswitch.flow.flow import Flow
     from vswitch.ofproto_dpif.backer import Backer
 
 
@@ -101,7 +104,7 @@ class _Revalidation:
                 return
         out = xlate(XlateIn(facet.bridge, flow, frozen=frozen, now=self.now))
         out.slow |= facet.slow & SLOW_MATCH
-        if not facet.group.fits(out.wc):
+        if not facet.group.mask.covers(out.wc) and not self._moved(facet, out.wc):
             backer.installer.drop_out(out, self.now)
             self.dead.append(facet)
             return
@@ -119,6 +122,19 @@ class _Revalidation:
         self.changed.append((facet, out))
         if len(self.ops) >= BATCH:
             self._flush()
+
+    def _moved(self, facet: Facet, wc: Flow) -> bool:
+        """Give `facet` the mask of its one datapath flow, which tells tags apart where the translation did
+        not, if that has the bits of `wc`; False if it hasn't."""
+        if len(facet.subfacets) != 1:
+            return False
+        subfacet = facet.subfacets[0]
+        if subfacet.own_key:  # what the datapath sees isn't what the facet is about
+            return False
+        mask = datapath_mask(facet, subfacet.key())
+        if not mask.covers(wc):
+            return False
+        return facet.group.table.move(facet, mask)
 
     def _add(self, subfacet: Subfacet, op: Op) -> None:
         self.ops.append(op)

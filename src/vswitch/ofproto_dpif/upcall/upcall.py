@@ -175,7 +175,9 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
     facet = group.facets.get(masked)
     kept = False
     if facet is None:
-        if backer.should_install(hash(masked), n_packets, now):
+        if miss.n_missed == 0:
+            pass  # the datapath has a flow that sends these packets here
+        elif backer.should_install(hash(masked), n_packets, now):
             facet = backer.installer.make_facet(bridge, group, masked, flow, out, now)
             kept = True
         else:
@@ -210,12 +212,13 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
         drop_error.inc(n_packets)
     elif not out.packet_effects:
         drop_action.inc(n_packets)
-    if facet is not None:
+    if facet is not None and miss.n_missed:
         put = backer.installer.put(facet, key, odp_port, prefix, now)
         if put is not None:
             ops.append(put)
     if not kept:
         backer.installer.drop_out(out, now)
+        group.table.discard(group)
 
 
 def count_slow(slow: i64, n_packets: i64) -> None:
