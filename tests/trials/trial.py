@@ -102,7 +102,7 @@ class Bench:
         for number in (1, 2, 3):
             switch.run("ovs-vsctl", "add-port", "sw", f"e3{number}", "--", "set", "interface", f"e3{number}",
                        "type=dummy", f"ofport_request={number}")  # fmt: skip
-        self.sent = {}
+        self.transmitted()
 
     def tool(self, *words: str, stdin: str = "") -> str:
         """What a program says, with its exit status if it fails."""

@@ -18,6 +18,7 @@ from vswitch.dpif.odp_step import Step
 from vswitch.flow import layout as at
 from vswitch.flow.extract import from_parser, high32
 from vswitch.flow.flow import Flow
+from vswitch.flow.hash_fields import hash_symmetric_l3l4
 from vswitch.netdev import gso
 from vswitch.netdev.frame import GSO_NONE, VNET_NEEDS_CSUM, Frame
 from vswitch.packet.modify import Editor
@@ -55,6 +56,8 @@ class Executor:
     def __init__(self) -> None:
         self.parser: Parser = Parser()
         self.editor: Editor = Editor()
+        self.hashed: Flow = Flow()
+        """The headers of the packet that was hashed last."""
 
     def parse(self, packet: Packet) -> None:
         """Have the parser hold the headers of the packet as it is now."""
@@ -137,23 +140,23 @@ class Executor:
         packet.parsed = False
 
     def hash(self, algorithm: i64, basis: i64, packet: Packet) -> None:
-        """Set dp_hash: 0 over the 5-tuple; 1 over addresses and ports, the same both ways."""
+        """Set dp_hash: 0 over the 5-tuple; 1 over addresses, protocol and ports, the same both ways, and
+        over the Ethernet header of a packet that isn't IP (OVS_HASH_ALG_L4, OVS_HASH_ALG_SYM_L4)."""
         self.parse(packet)
         p = self.parser
-        a: i64 = p.nw_src ^ p.ipv6_src_hi ^ p.ipv6_src_lo
-        b: i64 = p.nw_dst ^ p.ipv6_dst_hi ^ p.ipv6_dst_lo
-        c: i64 = p.tp_src
-        d: i64 = p.tp_dst
+        h: i64
         if algorithm == 1:
-            a ^= b
-            c ^= d
-            b = p.vlan_tci & 0xFFF
-            d = p.dl_type
-        h: i64 = mix(mix(basis & 0x7FFFFFFF, a), a >> 32)
-        h = mix(mix(h, b), b >> 32)
-        h = mix(h, c << 16 | d)
-        h = mix(h, p.nw_proto)
-        h = (h * 0x2C1B3C6D >> 20) & 0xFFFFFFFF
+            hashed = self.hashed
+            from_parser(p, hashed.words)
+            h = hash_symmetric_l3l4(hashed, basis, False)
+        else:
+            a: i64 = p.nw_src ^ p.ipv6_src_hi ^ p.ipv6_src_lo
+            b: i64 = p.nw_dst ^ p.ipv6_dst_hi ^ p.ipv6_dst_lo
+            h = mix(mix(basis & 0x7FFFFFFF, a), a >> 32)
+            h = mix(mix(h, b), b >> 32)
+            h = mix(h, p.tp_src << 16 | p.tp_dst)
+            h = mix(h, p.nw_proto)
+            h = (h * 0x2C1B3C6D >> 20) & 0xFFFFFFFF
         words = packet.flow.words
         words[at.W_DP_HASH] = high32(h if h else 1, words[at.W_DP_HASH] & 0xFFFFFFFF)
 
