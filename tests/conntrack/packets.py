@@ -42,6 +42,8 @@ class Walk:
     seed: int
     operations: tuple[int, ...] = (1, 2, 3, 4, 5)
     six: bool = False
+    nat: bool = False
+    """Answers come from and go to the translated addresses (.8 and .9), too."""
     roll: random.Random = field(init=False)
     sides: dict[tuple[int, int], tuple[Side, Side]] = field(default_factory=dict)
     sent: list[tuple[int, Packet]] = field(default_factory=list)
@@ -57,10 +59,20 @@ class Walk:
         if kind == "again" and self.sent:
             port, made = roll.choice(self.sent)
         else:
-            made = ip(port, 3 - port, self.six) / self.payload(kind, port)
+            made = self.header(port) / self.payload(kind, port)
             self.sent.append((port, made))
         frame = ethernet(port, roll.choice(self.operations)) / made
         return port, bytes(frame)
+
+    def header(self, port: int) -> Packet:
+        made = ip(port, 3 - port, self.six)
+        if self.nat:
+            net = "fd00::" if self.six else "10.0.0."
+            if port == 1:
+                made.src, made.dst = net + self.roll.choice("113"), net + self.roll.choice("222345")
+            else:
+                made.src, made.dst = net + self.roll.choice("228"), net + self.roll.choice("1999")
+        return made
 
     def payload(self, kind: str, port: int) -> Packet:
         roll = self.roll
@@ -89,6 +101,9 @@ class Walk:
     def error(self, port: int) -> Packet:
         """About a packet that the other side sent, whole or cut off."""
         others = [packet for n, packet in self.sent if n != port] or [ip(3 - port, port, self.six) / UDP()]
+        if self.nat and self.six:
+            # The real switch spoils the checksum of TCP quoted by a translated ICMPv6 error.
+            others = [packet for packet in others if TCP not in packet] or [self.header(3 - port) / UDP()]
         quoted = bytes(self.roll.choice(others))[:1000]
         if self.roll.random() < 0.5:
             quoted = quoted[: self.roll.choice((20, 27, 28, 40, 48, 60))]

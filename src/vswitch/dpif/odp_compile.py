@@ -156,8 +156,6 @@ def _ct(action: act.Ct) -> Step:
         flags |= op.CT_NAT_V6 if len(nat.min_addr) == 16 else 0
     low, high = (int.from_bytes(a, "big") for a in (nat.min_addr, nat.max_addr or nat.min_addr))
     max_port = nat.max_port or nat.min_port
-    if nat.kind:
-        raise ActionError(errno.EOPNOTSUPP, "this datapath does not translate addresses")
     if high < low or max_port < nat.min_port or len(nat.max_addr) not in (0, len(nat.min_addr)):
         raise ActionError(errno.EINVAL, "a range of NAT ends before it begins")
     if len(nat.min_addr) not in (0, 4, 16):

@@ -45,7 +45,8 @@ class Packet:
         self.depth: i64 = 0
         self.ufid: bytes = b""
         self.conn: i64 = 0
-        """The tracked connection that the packet was found to belong to, and its serial number."""
+        """The tracked connection that the packet was found to belong to, shifted left by its direction's bit,
+        and the connection's serial number."""
         self.conn_serial: i64 = 0
 
 

@@ -39,6 +39,8 @@ from vswitch.packet.parse import Parser
 MAX_RECIRC_DEPTH: Final = 6
 
 DROP_UPCALL: Final = "datapath_drop_upcall_error"
+DROP_NAT: Final = "datapath_drop_nat_exhausted"
+"""A new connection that was to be translated, with every address and port of the range in use."""
 DROP_USERSPACE: Final = "datapath_drop_userspace_action_error"
 DROP_RECIRC: Final = "datapath_drop_recirc_error"
 DROP_PORT: Final = "datapath_drop_invalid_port"
@@ -230,7 +232,9 @@ class Core:
                 self.drop(f"drop_action_reason_{step.args[0]}")
                 return
             elif number == op.STEP_CT:
-                self.tracker.execute(step, self.executor, packet, self.now)
+                if not self.tracker.execute(step, self.executor, packet, self.now):
+                    self.drop(DROP_NAT)
+                    return
             elif number == op.STEP_CT_CLEAR:
                 self.tracker.clear(packet)
 

@@ -110,11 +110,15 @@ class Key:
             if left < 20:
                 return INVALID
             header: i64 = (i64(data[p.l4_ofs + 12]) >> 4) * 4
-            if header < 20 or header > left or (verify and not l4_sound(p, data, family)):
+            if header < 20 or header > left or p.tp_src == 0 or p.tp_dst == 0:
+                return INVALID
+            if verify and not l4_sound(p, data, family):
                 return INVALID
             self.meta |= ports_meta(p.tp_src, p.tp_dst)
         elif proto == UDP:
             if left < 8 or i64(read_i16_be(data, p.l4_ofs + 4)) & 0xFFFF != left:
+                return INVALID
+            if p.tp_src == 0 or p.tp_dst == 0:
                 return INVALID
             unsummed = family == 4 and read_i16_be(data, p.l4_ofs + 6) == 0
             if verify and not unsummed and not l4_sound(p, data, family):

@@ -8,6 +8,7 @@ connections whose time is over, a bounded number a call.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Final, final
 
@@ -21,8 +22,12 @@ from vswitch.dpif.odp_step import Step
 from vswitch.dpif.userspace.conntrack import other, tcp, timeouts
 from vswitch.dpif.userspace.conntrack.key import ICMP, ICMPV6, INVALID, RELATED, TCP, Key
 from vswitch.dpif.userspace.conntrack.limits import Limits
+from vswitch.dpif.userspace.conntrack.nat import choose
 from vswitch.dpif.userspace.conntrack.table import (
     EXPIRES_AT,
+    F_DST_NAT,
+    F_SRC_NAT,
+    FLAGS_AT,
     LABEL_AT,
     MARK_AT,
     META_AT,
@@ -32,6 +37,7 @@ from vswitch.dpif.userspace.conntrack.table import (
     base_of,
 )
 from vswitch.dpif.userspace.conntrack.timeouts import Policy
+from vswitch.dpif.userspace.conntrack.translate import translate, translate_error
 from vswitch.flow import layout as at
 from vswitch.flow.extract import high32
 from vswitch.netdev.frame import VNET_DATA_VALID, VNET_NEEDS_CSUM
@@ -43,6 +49,8 @@ INVALID_STATE: Final = at.CS_TRACKED | at.CS_INVALID
 
 full: Final = coverage.counter("conntrack_full")
 zone_full: Final = coverage.counter("conntrack_zone_full")
+nat_exhausted: Final = coverage.counter("conntrack_nat_exhausted")
+renewed: Final = coverage.counter("conntrack_tcp_renewed")
 invalid: Final = coverage.counter("conntrack_invalid")
 
 
@@ -61,6 +69,7 @@ class Tracker:
         self.set_timeouts(0, {})
         self.key: Key = Key()
         self.reply_key: Key = Key()
+        self.quote: Key = Key()
 
     # Timeouts.
 
@@ -82,8 +91,8 @@ class Tracker:
 
     # The action.
 
-    def execute(self, step: Step, executor: Executor, packet: Packet, now: i64) -> None:
-        """Do the `ct` action `step` to `packet`."""
+    def execute(self, step: Step, executor: Executor, packet: Packet, now: i64) -> bool:
+        """Do the `ct` action `step` to `packet`; False if it must end here: no address is left for it."""
         args = step.args
         flags = args[op.CT_FLAGS]
         zone = args[op.CT_ZONE]
@@ -94,9 +103,13 @@ class Tracker:
         known = packet.conn
         if known and flags & op.CT_FORCE == 0 and (words[at.W_CT_ZONE] >> at.S_CT_ZONE) & 0xFFFF == zone:
             # It has been here before, in the same zone.
-            if table.is_alive(known, packet.conn_serial):
-                self.write(table.rec(known), base_of(known), args, words)
-                return
+            conn = known >> 1
+            if table.is_alive(conn, packet.conn_serial):
+                if flags & op.CT_NAT:
+                    self.translate(known, executor, packet)
+                self.write(table.rec(conn), base_of(conn), args, words)
+                return True
+            conn = 0
         executor.parse(packet)
         parser = executor.parser
         frame = packet.frame
@@ -108,7 +121,7 @@ class Tracker:
             invalid.inc()
             clear(words)
             words[at.W_CT_STATE] = zone << at.S_CT_ZONE | INVALID_STATE
-            return
+            return True
         state: i64 = at.CS_TRACKED
         node = table.lookup(key)
         if node != 0:
@@ -117,14 +130,17 @@ class Tracker:
             if table.rec(conn)[base_of(conn) + EXPIRES_AT] <= now or (flags & op.CT_FORCE and reply):
                 self.forget(conn)
                 conn = 0
+                reply = 0
         if conn != 0 and found != RELATED:
             verdict = self.update(conn, reply, parser.l4_ofs, parser.l3_end, data, now)
             if verdict == tcp.BAD:
                 invalid.inc()
                 state |= at.CS_INVALID
             elif verdict == tcp.RENEW:
+                renewed.inc()
                 self.forget(conn)
                 conn = 0
+                reply = 0
             elif verdict == tcp.VALID_NEW:
                 state |= at.CS_NEW
             else:
@@ -147,21 +163,50 @@ class Tracker:
                 state |= at.CS_NEW
                 if flags & op.CT_COMMIT:
                     conn = self.commit(step, parser.l4_ofs, parser.l3_end, data, now)
+                    if conn < 0:
+                        return False
         clear(words)
         if conn == 0:
             words[at.W_CT_STATE] = zone << at.S_CT_ZONE | state
             if state & at.CS_INVALID == 0:
                 write_tuple(words, key.src_hi, key.src_lo, key.dst_hi, key.dst_lo, key.meta)
-            return
+            return True
         rec = table.rec(conn)
         base = base_of(conn)
-        packet.conn = conn
+        packet.conn = conn << 1 | reply
         packet.conn_serial = rec[base + SERIAL_AT]
         words[at.W_CT_STATE] = high32(rec[base + MARK_AT], zone << at.S_CT_ZONE | state)
         words[at.W_CT_LABEL] = rec[base + LABEL_AT]
         words[at.W_CT_LABEL + 1] = rec[base + LABEL_AT + 1]
         write_tuple(words, rec[base], rec[base + 1], rec[base + 2], rec[base + 3], rec[base + 4])
+        if flags & op.CT_NAT and rec[base + FLAGS_AT] & (F_SRC_NAT | F_DST_NAT):
+            self.translate(packet.conn, executor, packet)
         self.write(rec, base, args, words)
+        return True
+
+    def translate(self, node: i64, executor: Executor, packet: Packet) -> None:
+        """Translate the addresses of a packet of `node` (connection << 1 | direction), if not done yet."""
+        words = packet.flow.words
+        state = words[at.W_CT_STATE]
+        conn = node >> 1
+        reply = node & 1
+        rec = self.table.rec(conn)
+        base = base_of(conn)
+        nat = rec[base + FLAGS_AT] & (F_SRC_NAT | F_DST_NAT)
+        if nat == 0 or state & (at.CS_SRC_NAT | at.CS_DST_NAT):
+            return
+        # The state tells of this packet: an answer gets another destination where the source was changed.
+        if nat & (F_DST_NAT if reply else F_SRC_NAT):
+            words[at.W_CT_STATE] |= at.CS_SRC_NAT
+        if nat & (F_SRC_NAT if reply else F_DST_NAT):
+            words[at.W_CT_STATE] |= at.CS_DST_NAT
+        if state & at.CS_RELATED:
+            executor.parse(packet)
+            quote = self.quote
+            if quote.extract(executor.parser, packet.frame.data, 0, False) == RELATED:
+                translate_error(executor, packet, rec, base, reply, nat, quote)
+                return
+        translate(executor, packet, rec, base, reply, nat)
 
     def update(self, conn: i64, reply: i64, l4: i64, l3_end: i64, data: bytes, now: i64) -> i64:
         """Take a packet of `conn` into account: the verdict of its protocol."""
@@ -195,7 +240,7 @@ class Tracker:
                 i += 1
 
     def commit(self, step: Step, l4: i64, l3_end: i64, data: bytes, now: i64) -> i64:
-        """Make a connection of the packet of `self.key`; 0 if there may not be one."""
+        """Make a connection of the packet of `self.key`: 0 if it may not be, -1 if no address is left."""
         key = self.key
         zone: i64 = (key.meta >> 16) & 0xFFFF
         if not self.limits.admits(zone):
@@ -207,10 +252,16 @@ class Tracker:
         reply = self.reply_key
         key.copy_to(reply)
         reply.reverse()
+        nat = step.args[op.CT_FLAGS] & (op.CT_NAT_SRC | op.CT_NAT_DST)
+        if nat and not choose(self.table, key, reply, step.args, random.getrandbits(31)):
+            nat_exhausted.inc()
+            return -1
         conn = self.table.create(key, reply, now)
         self.limits.zone(zone).count += 1
         rec = self.table.rec(conn)
         base = base_of(conn)
+        if nat:
+            rec[base + FLAGS_AT] = F_SRC_NAT if nat & op.CT_NAT_SRC else F_DST_NAT
         rec[base + POLICY_AT] = self.numbers.get(step.data, 0) if step.data else 0
         proto = key.proto()
         if proto == TCP:
