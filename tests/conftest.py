@@ -85,6 +85,13 @@ def _compiled() -> str:
     return "" if compiled_modules() else "a compiled build of vswitch (make setup makes one)"
 
 
+def _ebpf() -> str:
+    """What the eBPF datapath needs of the kernel and of this process."""
+    from vswitch.dpif.ebpf.usable import why_not
+
+    return why_not()
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "root": _root,
     "uml": _uml,
@@ -95,6 +102,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "openvswitch": _openvswitch,
     "tun": _tun,
     "compiled": _compiled,
+    "ebpf": _ebpf,
 }
 
 _known: dict[str, str] = {}

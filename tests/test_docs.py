@@ -130,7 +130,7 @@ def test_the_switch_of_the_readme_runs_in_the_foreground(
     assert "in_port(red0)" in said
     assert "Datapath actions:" in said
     assert "port  VLAN  MAC" in said
-    assert re.search(r"\|vswitchd\|INFO\|using the (kernel|userspace) datapath \(\w+\): \w+", said), said
+    assert re.search(r"\|vswitchd\|INFO\|using the (kernel|eBPF|userspace) datapath \(\w+\): \w+", said), said
     assert wait_until(lambda: not list(tmp_path.glob("vswitchd.*")))
 
 

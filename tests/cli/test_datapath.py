@@ -9,6 +9,7 @@ from vswitch.base import vlog
 from vswitch.base.clock import Clock
 from vswitch.cli import datapath
 from vswitch.cli.errors import explain
+from vswitch.dpif.ebpf import dpif_class as ebpf_class
 from vswitch.dpif.kernel import dpif_class
 from vswitch.dpif.open import dpif_create_and_open
 from vswitch.netdev import tap
@@ -28,12 +29,18 @@ def no_kernel_datapath(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None
     return set_to
 
 
-def test_auto_takes_the_kernels_where_there_is_one(no_kernel_datapath: Callable[[bool], None]) -> None:
+def test_auto_takes_the_first_that_works(
+    no_kernel_datapath: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = "the eBPF datapath needs CAP_BPF"
+    monkeypatch.setattr(ebpf_class.CLASS, "_lacking", without)
     no_kernel_datapath(True)
     assert datapath.choose("auto") == ("system", "the kernel has the openvswitch module")
     assert datapath.choose("netdev") == ("netdev", "as asked for")
     no_kernel_datapath(False)
-    assert datapath.choose("auto") == ("netdev", "the kernel has no openvswitch datapath")
+    assert datapath.choose("auto") == ("netdev", f"the kernel has no openvswitch datapath; {without}")
+    monkeypatch.setattr(ebpf_class.CLASS, "_lacking", "")
+    assert datapath.choose("auto") == ("ebpf", "the kernel has no openvswitch datapath")
 
 
 def test_without_a_tun_device_internal_ports_stay_inside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
-"""Real traffic through `vswitch run` on the userspace datapath, as root and in a user namespace.
+"""Real traffic through `vswitch run`: on the userspace datapath, as root and in a user namespace, and on the
+eBPF one.
 
 The same is shown of the kernel's datapath in `tests/uml/inside/test_daemon.py`.
 """
@@ -25,8 +26,9 @@ pytestmark = pytest.mark.system
 class Net:
     """A switch's namespace with ports p1..pN, and hosts 10.0.0.1..N behind them."""
 
-    def __init__(self, n: int, where: Path, user: bool) -> None:
+    def __init__(self, n: int, where: Path, user: bool, datapath: str = "netdev") -> None:
         self.where = where
+        self.datapath = datapath
         self.box = Sandbox(user)
         self.hosts = {i: Sandbox(outer=self.box) for i in range(1, n + 1)}
         for i in self.hosts:
@@ -47,7 +49,7 @@ class Net:
 
     def start(self, *flows: str) -> None:
         """Run the switch on all ports; AssertionError with its log if it does not come up."""
-        words = ["run", "--datapath", "netdev", "--unixctl", str(self.ctl), "--pidfile", "none"]
+        words = ["run", "--datapath", self.datapath, "--unixctl", str(self.ctl), "--pidfile", "none"]
         for i in self.hosts:
             words += ["--port", f"p{i}"]
         for flow in flows:
@@ -94,12 +96,16 @@ class Net:
         self.box.close()
 
 
-@pytest.fixture(params=["root", "user namespace"])
+@pytest.fixture(params=["root", "user namespace", "ebpf"])
 def net(request: pytest.FixtureRequest, tmp_path: Path, require: Callable[..., None]) -> Iterator[Net]:
-    user = request.param != "root"
+    user = request.param == "user namespace"
     require("userns" if user else "root", "netns", "tun")
+    datapath = "netdev"
+    if request.param == "ebpf":
+        require("ebpf")
+        datapath = "ebpf"
     require("command:ping", "command:iperf3", "command:ovs-appctl")
-    net = Net(4, tmp_path, user)
+    net = Net(4, tmp_path, user, datapath)
     yield net
     net.close()
 

@@ -116,5 +116,5 @@ def test_a_datapath_is_made_only_when_asked_to() -> None:
         with pytest.raises(DpifError, match="netdev@nosuch") as refused:
             dpif_open("nosuch", "netdev", Clock())
         assert refused.value.errno == errno.ENODEV
-        with pytest.raises(DpifError, match="no datapaths of type bogus, only netdev, system"):
+        with pytest.raises(DpifError, match="no datapaths of type bogus, only ebpf, netdev, system"):
             dpif_create_and_open("dp", "bogus", Clock())

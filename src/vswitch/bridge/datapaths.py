@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from vswitch.base.vlog import Vlog
-from vswitch.dpif.open import best_type
+from vswitch.dpif.open import best_type, dpif_class
 
 log = Vlog("bridge")
 
@@ -25,6 +25,6 @@ class Choice:
         if not self._chosen:
             self._chosen, self._why = best_type()
             if self._why:
-                log.warn("%s: bridges without datapath_type use the userspace datapath (%s)",
-                         self._why, self._chosen)
+                log.warn("%s: bridges without datapath_type use the %s datapath (%s)",
+                         self._why, dpif_class(self._chosen).title, self._chosen)
         return self._chosen, self._why

@@ -1,4 +1,4 @@
-"""Which datapath to use, and why: the kernel's where it has one, else our own."""
+"""Which datapath to use, and why: the kernel's where it has one, else eBPF, else our own."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ class DatapathChoice(enum.StrEnum):
 
     AUTO = "auto"
     SYSTEM = "system"
+    EBPF = "ebpf"
     NETDEV = "netdev"
 
 
@@ -61,8 +62,8 @@ def run(
     datapath: Annotated[
         DatapathChoice,
         typer.Option(
-            help="system: the kernel's openvswitch module; netdev: this process; auto: the kernel's "
-            "where it has one."
+            help="system: the kernel's openvswitch module; ebpf: BPF programs in any kernel; netdev: this "
+            "process; auto: the first of these that works here."
         ),
     ] = DatapathChoice.AUTO,
     bridge: Annotated[str, typer.Option(metavar="NAME", help="The bridge to make.")] = "br0",

@@ -98,9 +98,8 @@ class Run:
         options = self._options
         dp_type, why = choose(options.datapath)
         if options.datapath != "auto" and (lacking := dpif_class(options.datapath).lacking()):
-            raise CliError(f"{lacking} (module not loaded?); use --datapath netdev or auto")
-        kind = "kernel" if dp_type == "system" else "userspace"
-        log.info("using the %s datapath (%s): %s", kind, dp_type, why)
+            raise CliError(f"{lacking}; use --datapath netdev or auto")
+        log.info("using the %s datapath (%s): %s", dpif_class(dp_type).title, dp_type, why)
         self._ofprotos = ofprotos = Ofprotos(self._clock, daemon.commands)
         daemon.memory.register(self._usage)
         try:

@@ -13,6 +13,7 @@ from vswitch.dpif.types import DpifError
 
 PROVIDERS: Final = {
     "system": "vswitch.dpif.kernel.dpif_class",
+    "ebpf": "vswitch.dpif.ebpf.dpif_class",
     "netdev": "vswitch.dpif.userspace.dpif_class",
 }
 """Datapath type -> the module whose `CLASS` describes it, in the order in which a bridge that names no type
@@ -42,13 +43,13 @@ def dpif_class(type: str) -> DpifClass:
 
 
 def best_type() -> tuple[str, str]:
-    """The first type that this machine can have, and why not an earlier one ("" if it is the first)."""
+    """The first type that this machine can have, and why none of the earlier ones ("" if it is the first)."""
     why = ""
     for type in PROVIDERS:
         lacking = f"datapath type {type} is disabled" if type in _disabled else dpif_class(type).lacking()
         if not lacking:
             return type, why
-        why = why or lacking
+        why = f"{why}; {lacking}" if why else lacking
     raise DpifError(errno.EAFNOSUPPORT, "choose", "a datapath type", why)
 
 

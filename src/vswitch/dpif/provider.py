@@ -1,7 +1,8 @@
 """The datapath interface: what a switch asks of the thing that forwards its packets.
 
 `Dpif` is an open datapath; `DpifClass` is what is known of a type of datapaths without an open one.
-Providers: `kernel` ("system", the Linux module) and `userspace` ("netdev", in this process). Each is a
+Providers: `kernel` ("system", the Linux module), `userspace` ("netdev", in this process) and `ebpf` ("ebpf",
+which puts the userspace one's busy flows into BPF programs). Each is a
 `Dpif`, a `DpifClass` and one line of `PROVIDERS` (`dpif/open.py`), and passes the conformance suite,
 `tests/dpif/`.
 
@@ -54,6 +55,8 @@ class DpifClass(ABC):
 
     type: str
     """Its name, as in Bridge.datapath_type."""
+    title: str = "userspace"
+    """What people call it, as in "the userspace datapath"."""
     datapath_version: str = "<built-in>"
     """What Bridge.datapath_version says."""
     ends_with_process: bool = True

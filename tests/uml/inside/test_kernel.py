@@ -81,7 +81,7 @@ def test_a_name_that_a_device_has_already_is_refused(lab: KernelLab) -> None:
 
 
 def test_an_unknown_type_says_which_there_are(lab: KernelLab) -> None:
-    with pytest.raises(DpifError, match="no datapaths of type magic, only netdev, system"):
+    with pytest.raises(DpifError, match="no datapaths of type magic, only ebpf, netdev, system"):
         dpif_create_and_open("x", "magic", lab.clock)
 
 

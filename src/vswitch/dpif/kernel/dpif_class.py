@@ -25,6 +25,7 @@ class KernelClass(DpifClass):
     """Datapaths that live in the kernel, whoever made them, and go on without this process."""
 
     type = "system"
+    title = "kernel"
     datapath_version = "<unknown>"
     ends_with_process = False
     counts_masks = True

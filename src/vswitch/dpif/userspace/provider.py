@@ -12,6 +12,7 @@ import hashlib
 import os
 import select
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from vswitch.base.clock import Clock
 from vswitch.dpif.key_mask import expressible
@@ -70,6 +71,19 @@ def port_open_type(type: str, dummy: bool) -> str:
     return type or DEFAULT_TYPE
 
 
+class Accelerator(Protocol):
+    """What forwards some of a datapath's packets in its place, and must know of its ports."""
+
+    def port_attached(self, port: Port) -> None:
+        """OSError: the port can't be had."""
+
+    def port_detached(self, port: Port) -> None:
+        """The port is out already."""
+
+    def close(self) -> None:
+        """The datapath goes away; all ports are out."""
+
+
 class Datapath:
     """The state that outlives its openings: ports, flows, meters, queues."""
 
@@ -93,6 +107,7 @@ class Datapath:
         self.ranked_at = 0
         self.vanished: list[Port] = []
         """Ports whose devices somebody else deleted: `run` takes them out."""
+        self.accelerator: Accelerator | None = None
         self.awaited: set[str] = set()
         """Names of such ports. When a device of the name appears, `port_poll` tells."""
         self.links = _watch()
@@ -128,6 +143,8 @@ class Datapath:
                 self.links.give_up(name, self)
         for port in list(self.ports.values()):
             self.detach(port)
+        if self.accelerator is not None:
+            self.accelerator.close()
         self.queues.disable()
         self.epoll.close()
         os.close(self.changed_fd)
@@ -146,6 +163,8 @@ class Datapath:
             except OSError:
                 # The device is gone and took its registration along.
                 pass
+        if self.accelerator is not None:
+            self.accelerator.port_detached(port)
         port.netdev.on_change = None
         with self.scope:
             netdev_close(port.netdev)
@@ -164,6 +183,8 @@ class Datapath:
     def attach(self, number: int, name: str, type: str, netdev: Netdev) -> None:
         """Put an open device in as port `number`."""
         port = Port(number, name, type, netdev)
+        if self.accelerator is not None:
+            self.accelerator.port_attached(port)
         core_ports = self.core.ports
         core_ports.extend([None] * (number + 1 - len(core_ports)))
         core_ports[number] = port
@@ -201,6 +222,14 @@ def enumerate_names(type: str = "netdev") -> list[str]:
 class UserspaceDpif(CtDpif):
     """An open userspace datapath."""
 
+    def _make(self, name: str, type: str, clock: Clock, dummy: bool) -> Datapath:
+        """The state of a new datapath."""
+        return Datapath(name, type, clock, dummy)
+
+    def _open_device(self, name: str, type: str) -> Netdev:
+        """The device `name` of a port of `type`. NetdevError."""
+        return netdev_open(name, port_open_type(type, self._dp.dummy))
+
     def __init__(
         self, name: str, clock: Clock, create: bool = True, dummy: bool = False, type: str = "netdev",
         number_by_name: bool = False,
@@ -220,7 +249,7 @@ class UserspaceDpif(CtDpif):
         if found is None:
             if not create:
                 raise DpifError(errno.ENODEV, "open", f"{self.type}@{name}")
-            found = Datapath(name, type, clock, dummy)
+            found = self._make(name, type, clock, dummy)
             found.number_by_name = number_by_name
             self._dp = found
             try:
@@ -334,7 +363,7 @@ class UserspaceDpif(CtDpif):
                 raise self._error(errno.EFBIG, "port add", name)
         try:
             with dp.scope:
-                netdev = netdev_open(name, port_open_type(type, dp.dummy))
+                netdev = self._open_device(name, type)
         except NetdevError as e:
             raise self._error(e.errno or errno.EIO, "port add", name, e.strerror or "") from e
         try:
@@ -441,7 +470,7 @@ class UserspaceDpif(CtDpif):
             elif isinstance(op, FlowDel):
                 self._flow_del(op)
             elif isinstance(op, FlowGet):
-                entry = self._dp.flows.get(op.ufid or _make_ufid(op.key))
+                entry = self._dp.flows.get(op.ufid or ufid_of(op.key))
                 if entry is None:
                     op.error = errno.ENOENT
                 else:
@@ -453,7 +482,7 @@ class UserspaceDpif(CtDpif):
     def _flow_put(self, op: FlowPut) -> None:
         dp = self._dp
         mask = op.mask if op.mask.vlan_tci else expressible(op.mask, op.key)
-        ufid = op.ufid or _make_ufid(op.key)
+        ufid = op.ufid or ufid_of(op.key)
         entry = dp.flows.get(ufid)
         flags = int(op.flags)
         if entry is None and not flags & CREATE:
@@ -492,7 +521,7 @@ class UserspaceDpif(CtDpif):
             entry.tcp_flags = 0
 
     def _flow_del(self, op: FlowDel) -> None:
-        entry = self._dp.flows.pop(op.ufid or _make_ufid(op.key), None)
+        entry = self._dp.flows.pop(op.ufid or ufid_of(op.key), None)
         if entry is None:
             op.error = errno.ENOENT
             return
@@ -583,7 +612,7 @@ def _number_in(name: str) -> int:
     return int(digits) + (100 if name.startswith("br") else 0)
 
 
-def _make_ufid(key: Flow) -> bytes:
+def ufid_of(key: Flow) -> bytes:
     """A ufid for a flow that came without one: a digest of its key."""
     return hashlib.blake2b(key.key(), digest_size=16).digest()
 

@@ -1,0 +1,103 @@
+"""An existing interface whose packets the program at it takes; what userspace forwards is sent here.
+
+By AF_PACKET with a virtio_net_hdr, so that GSO and partial checksums pass whole. Receiving costs nothing:
+nothing is received.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+
+from vswitch.netdev import links
+from vswitch.netdev.frame import Frame
+from vswitch.netdev.linux import KernelNetdev
+from vswitch.netdev.packet_socket import (
+    PACKET_ADD_MEMBERSHIP,
+    PACKET_MR_PROMISC,
+    PACKET_VNET_HDR,
+    QUEUE_BYTES,
+    SO_SNDBUFFORCE,
+    SOL_PACKET,
+    interface_index,
+)
+from vswitch.netdev.provider import NetdevError, NetdevStats
+from vswitch.netdev.registry import DEFAULT_TYPE
+from vswitch.netdev.scope import scope
+
+_VNET_HDR = struct.Struct("=BBHHHH")
+
+
+class EbpfNetdev(KernelNetdev):
+    """An interface, promiscuous from opening to closing. `custom` adds "tx_refused"."""
+
+    def __init__(self, name: str) -> None:
+        index = interface_index(name)
+        if not index:
+            raise NetdevError(errno.ENODEV, f"{name}: no such interface")
+        super().__init__(name, DEFAULT_TYPE, index)
+        try:
+            kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+            self._sock = socket.socket(socket.AF_PACKET, kind, 0)
+            try:
+                self._sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+                try:
+                    self._sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, QUEUE_BYTES)
+                except OSError:
+                    # Without the right to force it, there is less room.
+                    self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
+                self._sock.bind((name, 0))
+                member = struct.pack("iHH8s", index, PACKET_MR_PROMISC, 0, b"")
+                self._sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, member)
+            except OSError:
+                self._sock.close()
+                raise
+        except OSError as e:
+            super().close()
+            raise NetdevError(e.errno or errno.EIO, f"{name}: AF_PACKET: {e.strerror}") from e
+        self._refused = 0
+
+    def close(self) -> None:
+        if not self._closed:
+            super().close()
+            self._sock.close()
+
+    def fileno(self) -> int:
+        return -1
+
+    def recv(self, max_frames: int) -> list[Frame]:
+        return []
+
+    def send(self, frames: list[Frame]) -> int:
+        sent = 0
+        for f in frames:
+            header = _VNET_HDR.pack(f.flags & 1, f.gso_type, f.hdr_len, f.gso_size,
+                                    f.csum_start, f.csum_offset)
+            try:
+                self._sock.sendmsg((header, f.data))
+            except OSError:
+                self._refused += 1
+                continue
+            sent += 1
+        return sent
+
+    def flush(self) -> None:
+        """`send` sends at once."""
+
+    def stats(self) -> NetdevStats:
+        stats = links.stats_of(self._index)
+        stats.custom["tx_refused"] = self._refused
+        stats.tx_dropped += self._refused
+        return stats
+
+
+
+def open_device(name: str) -> EbpfNetdev:
+    """Open interface `name` in the current scope. NetdevError: ENODEV; EEXIST if somebody has it open."""
+    devices = scope().open
+    if name in devices and not devices[name][0].gone:
+        raise NetdevError(errno.EEXIST, f"{name}: is open already, and its packets go elsewhere")
+    netdev = EbpfNetdev(name)
+    devices[name] = (netdev, 1)
+    return netdev

@@ -1,0 +1,54 @@
+"""What the programs share: where things lie on their stack and in `skb->cb`, and the fields of ctx.
+
+Registers throughout: R6 the context, R7 to R9 as each part says. Between programs that call each other
+by tail call, `skb->cb` carries what the next one needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from vswitch.dpif.ebpf.key import KEY_SIZE
+
+TC_STOLEN: Final = 4
+"""TC_ACT_STOLEN: the packet ends here, and whoever sent it hears of no loss."""
+
+# Fields of struct __sk_buff.
+C_LEN, C_MARK, C_VLAN_PRESENT, C_VLAN_TCI, C_VLAN_PROTO, C_PRIORITY, C_IFINDEX = 0, 8, 20, 24, 28, 32, 40
+C_HASH, C_DATA, C_DATA_END, C_GSO_SIZE = 68, 76, 80, 176
+
+# skb->cb.
+CB_LIST: Final = 48
+"""The action list to run; for the classifier of recirculated packets the recirculation id."""
+CB_SLOT: Final = 52
+"""The flow that it belongs to."""
+CB_INFO: Final = 56
+"""Byte 0: where L4 begins, 0 if it isn't known; 1: IP protocol; 2: 1 for IPv4, 2 for IPv6;
+3: how often the packet was recirculated."""
+CB_MARK: Final = 60
+CB_DP_HASH: Final = 64
+
+INFO_IPV4: Final = 1 << 16
+INFO_IPV6: Final = 2 << 16
+INFO_DEPTH: Final = 24
+
+# The classifier's stack, down from the frame.
+KEY: Final = -KEY_SIZE
+INFO: Final = KEY - 8
+SLOT: Final = INFO - 8
+ENTRY: Final = SLOT - 8
+"""The cache entry that the packet's key belongs into."""
+MASKED: Final = ENTRY - KEY_SIZE - 8
+SCRATCH: Final = MASKED - 48
+"""48 bytes for whoever needs them for a moment."""
+
+
+def net16(value: int) -> int:
+    """16 bits in network order, as a load sees them."""
+    return int.from_bytes(value.to_bytes(2, "big"), sys.byteorder)
+
+
+def net32(value: int) -> int:
+    """32 bits in network order, as a load sees them."""
+    return int.from_bytes(value.to_bytes(4, "big"), sys.byteorder)

@@ -1,0 +1,494 @@
+"""`Offload`: what the kernel has of one userspace datapath, kept in step with it.
+
+It hears of ports (`userspace.provider.Accelerator`) and flows, puts those flows that fit into `Tables`, has
+programs made when masks change, takes packets from the ring into the datapath's core, and brings counters up.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from vswitch.base import coverage
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Vlog
+from vswitch.dpif import actions as act
+from vswitch.dpif.ebpf.attach import Attachment, attach
+from vswitch.dpif.ebpf.code import Code, compile_list
+from vswitch.dpif.ebpf.interpret import TTL_OVER
+from vswitch.dpif.ebpf.key import K_RECIRC, Unfit, exact_type, fit
+from vswitch.dpif.ebpf.programs import Loader, Programs
+from vswitch.dpif.ebpf.ring import MISS, Record, UpRing, frame_of, skb_layout
+from vswitch.dpif.ebpf.tables import ActionList, Counter, Kind, Subtable, Tables
+from vswitch.dpif.odp_compile import compile_actions
+from vswitch.dpif.odp_execute import Packet
+from vswitch.dpif.odp_step import Step
+from vswitch.dpif.types import DpifError
+from vswitch.dpif.userspace.execute import new_flow
+from vswitch.dpif.userspace.flow_entry import FlowEntry
+from vswitch.dpif.userspace.ports import Port
+from vswitch.dpif.userspace.provider import Datapath
+from vswitch.flow import layout as at
+from vswitch.flow.extract import high32
+from vswitch.netdev.frame import Frame
+from vswitch.netdev.tap import TapNetdev
+
+log = Vlog("dpif_ebpf")
+load_rl = RateLimit(6, 3)
+_ORDER: Final = sys.byteorder
+
+RING_BATCH: Final = 64
+"""Packets taken from the ring at a time."""
+MAX_BATCHES: Final = 64
+"""Batches in one `run`: all that a port's quota holds, for a packet of another port may be behind it. Those
+that miss wait in their port's queue, where ports are served in turn."""
+
+offloaded_counter = coverage.counter("dpif_ebpf_offload")
+unfit_counter = coverage.counter("dpif_ebpf_unfit")
+load_counter = coverage.counter("dpif_ebpf_load")
+stale_counter = coverage.counter("dpif_ebpf_stale_upcall")
+
+
+@dataclass
+class Counted:
+    """What a tap's own counters don't have: packets that the program took from it or put into it."""
+
+    rx_packets: int = 0
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+
+
+@dataclass(eq=False)
+class KernelPort:
+    """A port with the program at it."""
+
+    port: Port
+    ifindex: int
+    attachment: Attachment
+    local: bool
+    counted: Counted = field(default_factory=Counted)
+
+
+@dataclass(eq=False)
+class KernelFlow:
+    """A flow that is in the kernel. `read` are the counters when last read: packets, bytes."""
+
+    entry: FlowEntry
+    actions: act.Actions
+    slot: int
+    key: bytes
+    subtable: Subtable
+    used: ActionList | None
+    cookies: list[int]
+    in_port: int
+    outputs: tuple[int, ...]
+    """Every port that it outputs to, in order; conditional ones too."""
+    packets: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the kernel is to do with a flow's packets."""
+
+    kind: Kind
+    argument: int
+    code: bytes
+    cookies: list[int]
+    outputs: tuple[int, ...]
+
+
+@final
+class Offload:
+    """The kernel's part of datapath `dp`."""
+
+    def __init__(self, dp: Datapath) -> None:
+        """DpifError where the kernel refuses maps or programs; nothing stays behind then."""
+        self.dp = dp
+        self.tables = Tables()
+        try:
+            self.up = UpRing(skb_layout())
+        except OSError:
+            self.tables.close()
+            raise
+        try:
+            self.programs = Programs(self.tables, self.up)
+        except OSError:
+            self.up.close()
+            self.tables.close()
+            raise
+        self.loader = Loader(self.programs)
+        self.ports: dict[int, KernelPort] = {}
+        """By interface index."""
+        self.by_number: dict[int, KernelPort] = {}
+        self.flows: dict[bytes, KernelFlow] = {}
+        self.by_slot: dict[int, KernelFlow] = {}
+        self.reasons: dict[bytes, str] = {}
+        """UFID -> why the flow is in userspace only."""
+        self._cookies: dict[int, tuple[Step, int]] = {}
+        self._next_cookie = 1
+        self.n_hit = 0
+        self.load_ms = 0.0
+        """How long the last load of programs took."""
+        self._load_began = 0.0
+        self._refused = False
+        dp.epoll.register(self.up.ring.map.fd, select.EPOLLIN)
+        dp.epoll.register(self.loader.fd, select.EPOLLIN)
+
+    # Ports.
+
+    def port_attached(self, port: Port) -> None:
+        """Put the program at the port's device, if that is one of the kernel's."""
+        ifindex = port.netdev.ifindex()
+        if not ifindex:
+            return
+        local = isinstance(port.netdev, TapNetdev)
+        number = int(port.number)
+        self.up.add_port(ifindex, number)
+        try:
+            attachment = attach(self.programs.classify, ifindex, egress=local)
+        except OSError:
+            self.up.remove_port(ifindex)
+            raise
+        kernel_port = KernelPort(port, ifindex, attachment, local)
+        self.ports[ifindex] = self.by_number[number] = kernel_port
+        self._again(number)
+
+    def port_detached(self, port: Port) -> None:
+        """Take the program away, and flows from and to the port out of the kernel."""
+        kernel_port = self.by_number.get(int(port.number))
+        if kernel_port is None or kernel_port.port is not port:
+            return
+        kernel_port.attachment.close()
+        self.up.remove_port(kernel_port.ifindex)
+        del self.ports[kernel_port.ifindex]
+        del self.by_number[int(port.number)]
+        self._again(int(port.number))
+
+    def _again(self, number: int) -> None:
+        """Flows that name port `number` mean another device now, or none."""
+        for flow in list(self.flows.values()):
+            if flow.in_port == number or number in flow.outputs:
+                self.put(flow.entry)
+        for ufid in list(self.reasons):
+            entry = self.dp.flows.get(ufid)
+            if entry is not None and (entry.key.in_port == number or number in _outputs(entry.actions)):
+                self.put(entry)
+
+    # Flows.
+
+    def put(self, entry: FlowEntry) -> None:
+        """The datapath has this flow with these actions: so has the kernel, if it can."""
+        ufid = entry.ufid
+        now = self.dp.clock.now()
+        try:
+            self._put(entry, now)
+        except Unfit as e:
+            self.remove(ufid)
+            self.reasons[ufid] = str(e)
+            unfit_counter.inc()
+
+    def _put(self, entry: FlowEntry, now: int) -> None:
+        number = int(entry.key.in_port)
+        port = self.by_number.get(number)
+        if port is None:
+            raise Unfit("its packets come from no device of the kernel")
+        key, mask = fit(entry.key, entry.mask, port.ifindex)
+        flow = self.flows.get(entry.ufid)
+        if flow is not None and flow.key != key:
+            self.remove(entry.ufid)
+            flow = None
+        plan = self._plan(entry)
+        used: ActionList | None = None
+        try:
+            if plan.kind == Kind.LIST:
+                used = self.tables.use_list(plan.code, now)
+            if flow is None:
+                flow = self._insert(entry, key, mask, number, plan, used, now)
+            else:
+                self._sync(flow)
+                old = flow.used, flow.cookies
+                flow.used, flow.cookies = used, plan.cookies
+                flow.actions, flow.outputs = entry.actions, plan.outputs
+                self.tables.set_actions(flow.slot, plan.kind, used.number if used else plan.argument)
+                self._leave(*old, now)
+        except Unfit:
+            self._leave(used, plan.cookies, now)
+            raise
+        self.reasons.pop(entry.ufid, None)
+
+    def _insert(self, entry: FlowEntry, key: bytes, mask: bytes, number: int, plan: Plan,
+                used: ActionList | None, now: int) -> KernelFlow:
+        again = key[K_RECIRC : K_RECIRC + 4] != bytes(4)
+        subtable = self.tables.subtable(mask, exact_type(entry.key, entry.mask), again)
+        slot = -1
+        try:
+            slot = self.tables.add_slot(now)
+            self.tables.set_actions(slot, plan.kind, used.number if used else plan.argument)
+            self.tables.insert(subtable, key, slot)
+        except Unfit:
+            if slot >= 0:
+                self.tables.drop_slot(slot, now)
+            self.tables.drop_unused(subtable)
+            raise
+        flow = KernelFlow(entry, entry.actions, slot, key, subtable, used, plan.cookies, number, plan.outputs)
+        self.flows[entry.ufid] = self.by_slot[slot] = flow
+        offloaded_counter.inc()
+        return flow
+
+    def _leave(self, used: ActionList | None, cookies: Sequence[int], now: int) -> None:
+        if used is not None:
+            self.tables.leave_list(used, now)
+        for cookie in cookies:
+            self._cookies.pop(cookie, None)
+
+    def _plan(self, entry: FlowEntry) -> Plan:
+        """Unfit says what the kernel can't do."""
+        actions = entry.actions
+        outputs = tuple(_outputs(actions))
+        if not actions:
+            return Plan(Kind.DROP, 0, b"", [], outputs)
+        if len(actions) == 1 and isinstance(actions[0], act.Output):
+            ifindex, local = self._output(actions[0].port)
+            return Plan(Kind.LOCAL if local else Kind.OUTPUT, ifindex, b"", [], outputs)
+        cookies: list[int] = []
+
+        def cookie(action: act.Userspace, limit: int) -> int:
+            step = compile_actions((action,))[0]
+            step.whole = actions
+            number = self._next_cookie
+            self._next_cookie = self._next_cookie % 0xFFFFFFF0 + 1
+            self._cookies[number] = (step, limit)
+            cookies.append(number)
+            return number
+
+        try:
+            code = compile_list(Code(entry.key, entry.mask, self._output, cookie, self._meter), actions)
+        except Unfit:
+            self._leave(None, cookies, 0)
+            raise
+        return Plan(Kind.LIST, 0, code, cookies, outputs)
+
+    def _output(self, number: int) -> tuple[int, bool]:
+        port = self.by_number.get(number)
+        if port is None:
+            raise Unfit(f"port {number} has no device of the kernel")
+        return port.ifindex, port.local
+
+    def _meter(self, meter_id: int) -> int:
+        raise Unfit("its meter is in userspace")
+
+    def remove(self, ufid: bytes) -> None:
+        """The flow is not to be in the kernel any more; its counters are up to date then."""
+        self.reasons.pop(ufid, None)
+        flow = self.flows.pop(ufid, None)
+        if flow is None:
+            return
+        now = self.dp.clock.now()
+        self.tables.remove(flow.subtable, flow.key)
+        self._sync(flow)
+        del self.by_slot[flow.slot]
+        self.tables.drop_slot(flow.slot, now)
+        self._leave(flow.used, flow.cookies, now)
+
+    def clear(self) -> None:
+        """All flows are gone."""
+        for ufid in list(self.flows):
+            self.remove(ufid)
+        self.reasons.clear()
+
+    # Counters.
+
+    def sync(self, ufid: bytes) -> None:
+        """Bring what the kernel counted for a flow into it."""
+        flow = self.flows.get(ufid)
+        if flow is not None:
+            self._sync(flow)
+
+    def sync_all(self) -> None:
+        """The same for all flows."""
+        for flow in self.flows.values():
+            self._sync(flow)
+
+    def _sync(self, flow: KernelFlow) -> None:
+        tables = self.tables
+        if tables.packets(flow.slot) == flow.packets:
+            return
+        packets, size, used, flags = tables.read_stats(flow.slot)
+        n, n_bytes = packets - flow.packets, size - flow.bytes
+        flow.packets, flow.bytes = packets, size
+        flow.subtable.hits += n
+        self.n_hit += n
+        core = self.dp.core
+        core.n_hit += n
+        entry = flow.entry
+        entry.n_packets += n
+        entry.n_bytes += n_bytes
+        ago = max(0, (time.monotonic_ns() - used) // 1_000_000)
+        entry.used = max(int(entry.used), self.dp.clock.now() - ago, 1)
+        entry.tcp_flags |= int.from_bytes(flags.to_bytes(8, _ORDER)[:2], "big") & 0xFFF
+        source = self.by_number.get(flow.in_port)
+        if source is not None and source.local:
+            source.counted.rx_packets += n
+            source.counted.rx_bytes += n_bytes
+        for number in flow.outputs:
+            target = self.by_number.get(number)
+            if target is not None and target.local:
+                target.counted.tx_packets += n
+                target.counted.tx_bytes += n_bytes
+
+    # The turn of the main loop.
+
+    def run(self) -> bool:
+        """Take what came up the ring into the datapath, and keep the programs up to date. True if there
+        is more to do at once."""
+        self._load()
+        dp = self.dp
+        for _ in range(MAX_BATCHES):
+            records = self.up.take(RING_BATCH)
+            if not records:
+                return False
+            self._process(records)
+            dp.core.flush()
+        return self.up.ring.waiting() > 0
+
+    def _load(self) -> None:
+        """Use programs that were loaded, and begin to load others if masks have changed since."""
+        try:
+            made = self.loader.take()
+        except OSError as e:
+            # What is in the program that runs goes on; flows of newer masks stay in userspace.
+            self._refused = True
+            log.warn_rl(load_rl, self.dp.clock.now(), "%s: %s", self.dp.name, e)
+            made = None
+        if made is not None:
+            load_counter.inc()
+            self.load_ms = 1000 * (time.monotonic() - self._load_began)
+            old = self.programs.use(*made)
+            for port in list(self.ports.values()):
+                try:
+                    port.attachment.update(self.programs.classify)
+                except OSError as e:
+                    log.dbg("%s: %s", port.port.name, e)
+            for program in old:
+                program.close()
+        if self.tables.changed and not self.loader.busy():
+            self.tables.changed = False
+            self._load_began = time.monotonic()
+            self.loader.start(list(self.tables.subtables.values()))
+
+    def settle(self) -> None:
+        """Wait until the programs know all masks."""
+        while self.tables.changed or self.loader.busy():
+            if self.loader.busy():
+                select.select([self.loader.fd], [], [], 10)
+            self._load()
+
+    def _process(self, records: Sequence[tuple[Record, bytes]]) -> None:
+        """Hand packets to the datapath's core, those of a port that follow each other at once."""
+        core = self.dp.core
+        now = self.dp.clock.now()
+        core.now = now
+        together: list[Frame] = []
+        number = -1
+        for record, data in records:
+            port = self.ports.get(record.ifindex)
+            if port is None:
+                stale_counter.inc()
+                continue
+            self.up.taken(int(port.port.number), record.length)
+            frame = frame_of(record, data)
+            if port.local:
+                port.counted.rx_packets += 1
+                port.counted.rx_bytes += len(frame.data)
+            plain = record.kind == MISS and not record.recirc_id
+            if together and (not plain or number != int(port.port.number)):
+                core.process(number, together, now)
+                together = []
+            number = int(port.port.number)
+            if plain:
+                together.append(frame)
+            else:
+                self._one(record, frame, number, now)
+        if together:
+            core.process(number, together, now)
+
+    def _one(self, record: Record, frame: Frame, number: int, now: int) -> None:
+        """A packet that is on its way through a flow's actions already."""
+        core = self.dp.core
+        packet = Packet(frame, new_flow(number), number)
+        words = packet.flow.words
+        words[at.W_PKT_MARK] = record.mark
+        words[at.W_DP_HASH] = high32(record.dp_hash, 0)
+        if record.kind == MISS:
+            core.recirculate(record.recirc_id, packet)
+            return
+        flow = self.by_slot.get(record.slot)
+        if record.argument == TTL_OVER:
+            if flow is not None:
+                core.run(flow.entry.program, packet)
+            return
+        step, limit = self._cookies.get(record.argument, (None, 0))
+        if step is None:
+            stale_counter.inc()
+            return
+        if flow is not None:
+            packet.ufid = flow.entry.ufid
+        packet.max_len = limit
+        core.userspace(step, packet)
+
+    # Asked from outside.
+
+    def counters(self) -> dict[str, int]:
+        """Packets by where they went, after `sync_all`."""
+        t = self.tables
+        looked_up = t.counter(Counter.LOOKUP)
+        return {
+            "kernel cache": max(0, self.n_hit - looked_up),
+            "kernel lookup": looked_up,
+            "userspace flow": int(self.dp.core.n_hit) - self.n_hit,
+            "upcall": int(self.dp.core.n_missed),
+            "sent up": t.counter(Counter.UP),
+            "lost on the way up": t.counter(Counter.LOST),
+            "dropped by a failed action": t.counter(Counter.ACTION_FAILED),
+            "dropped by a meter": t.counter(Counter.METERED),
+        }
+
+    def close(self) -> None:
+        """Take everything out of the kernel. All ports are detached already."""
+        for port in list(self.ports.values()):
+            port.attachment.close()
+        self.ports.clear()
+        self.by_number.clear()
+        self.flows.clear()
+        self.loader.close()
+        self.programs.close()
+        self.up.close()
+        self.tables.close()
+
+
+def _outputs(actions: act.Actions) -> list[int]:
+    """Every port that `actions` output to, nested ones too."""
+    found: list[int] = []
+    for action in actions:
+        if isinstance(action, act.Output):
+            found.append(action.port)
+        elif isinstance(action, act.Clone | act.Sample):
+            found += _outputs(action.actions)
+        elif isinstance(action, act.CheckPktLen):
+            found += _outputs(action.greater) + _outputs(action.less_equal)
+    return found
+
+
+def open_offload(dp: Datapath) -> Offload:
+    """The kernel's part of `dp`. DpifError says what the kernel lacks."""
+    try:
+        return Offload(dp)
+    except OSError as e:
+        why = str(e.strerror or e).partition("\n")[0]
+        raise DpifError(e.errno or 22, "open", f"ebpf@{dp.name}", why) from e

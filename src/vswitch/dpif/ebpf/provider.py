@@ -1,0 +1,145 @@
+"""The "ebpf" datapath behind the `Dpif` interface: a userspace datapath with an `Offload`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from vswitch.base.clock import Clock
+from vswitch.dpif.ebpf.device import open_device
+from vswitch.dpif.ebpf.offload import Offload, open_offload
+from vswitch.dpif.provider import Dpif
+from vswitch.dpif.types import DpifFlow, DpifStats, Execute, FlowDel, FlowGet, FlowPut, Op, PutFlags
+from vswitch.dpif.userspace.provider import Datapath, UserspaceDpif, ufid_of
+from vswitch.netdev.provider import Netdev
+from vswitch.netdev.registry import DEFAULT_TYPE, open_type
+
+TYPE = "ebpf"
+
+
+class EbpfDpif(UserspaceDpif):
+    """An open datapath whose busy flows are in the kernel."""
+
+    def __init__(self, name: str, clock: Clock, create: bool = True) -> None:
+        """DpifError as `UserspaceDpif`, and where the kernel refuses maps or programs."""
+        super().__init__(name, clock, create, type=TYPE)
+
+    def _make(self, name: str, type: str, clock: Clock, dummy: bool) -> Datapath:
+        dp = super()._make(name, type, clock, dummy)
+        try:
+            dp.accelerator = open_offload(dp)
+        except OSError:
+            dp.close()
+            raise
+        return dp
+
+    def _open_device(self, name: str, type: str) -> Netdev:
+        if open_type(type) != DEFAULT_TYPE:
+            return super()._open_device(name, type)
+        return open_device(name)
+
+    @property
+    def offload(self) -> Offload:
+        """The kernel's part."""
+        found = self._dp.accelerator
+        assert isinstance(found, Offload)
+        return found
+
+    def run(self) -> bool:
+        more = self.offload.run()
+        return super().run() or more
+
+    # Flows.
+
+    def operate(self, ops: Sequence[Op]) -> None:
+        """Counters come up before a flow is read, changed or deleted; the kernel follows what was done."""
+        offload = self.offload
+        waiting: list[Op] = []
+        for op in ops:
+            if isinstance(op, Execute):
+                waiting.append(op)
+                continue
+            if waiting:
+                super().operate(waiting)
+                waiting = []
+            self._operate_flow(op, offload)
+        if waiting:
+            super().operate(waiting)
+
+    def _operate_flow(self, op: Op, offload: Offload) -> None:
+        assert isinstance(op, FlowPut | FlowGet | FlowDel)
+        ufid = op.ufid or ufid_of(op.key)
+        if isinstance(op, FlowDel):
+            offload.remove(ufid)
+        else:
+            offload.sync(ufid)
+        super().operate([op])
+        if op.error:
+            return
+        if isinstance(op, FlowPut) and not op.flags & PutFlags.PROBE:
+            offload.put(self._dp.flows[ufid])
+        elif isinstance(op, FlowGet) and op.flow is not None:
+            self._say(op.flow)
+
+    def flow_flush(self) -> None:
+        self.offload.clear()
+        super().flow_flush()
+
+    def flow_dump(self) -> Iterator[DpifFlow]:
+        self.offload.sync_all()
+        for flow in super().flow_dump():
+            self._say(flow)
+            yield flow
+
+    def _say(self, flow: DpifFlow) -> None:
+        """Where the flow is, and why."""
+        if flow.ufid in self.offload.flows:
+            flow.offloaded, flow.dp_layer = "yes", TYPE
+        else:
+            flow.offloaded = f"no ({self.offload.reasons.get(flow.ufid, 'not yet')})"
+
+    def recv_purge(self) -> None:
+        self.offload.run()
+        super().recv_purge()
+
+    # Counters.
+
+    def stats(self) -> DpifStats:
+        self.offload.sync_all()
+        stats = super().stats()
+        stats.n_cache_hit += self.offload.counters()["kernel cache"]
+        return stats
+
+    def port_stats(self, port_no: int) -> dict[str, int]:
+        stats = super().port_stats(port_no)
+        port = self.offload.by_number.get(port_no)
+        if port is not None and port.local:
+            self.offload.sync_all()
+            for name, value in vars(port.counted).items():
+                stats[name] += value
+        return stats
+
+    def drops(self) -> dict[str, int]:
+        counts = super().drops()
+        for port in self.offload.by_number.values():
+            lost = self.offload.up.account(int(port.port.number))[2]
+            if lost:
+                counts[f"packets lost on the way up from port {port.port.number}"] = lost
+        return counts
+
+    def show_channels(self) -> str:
+        offload = self.offload
+        lines = [super().show_channels().rstrip("\n"),
+                 f"the ring: {offload.up.ring.size} bytes, {offload.up.ring.waiting()} waiting"]
+        for number, port in sorted(offload.by_number.items()):
+            sent, waiting, lost = offload.up.account(number)
+            name = port.port.name
+            lines.append(f"  port {number} ({name}): sent up {sent}, {waiting} bytes waiting, lost {lost}")
+        return "\n".join(lines) + "\n"
+
+    def cached(self) -> dict[str, int]:
+        return {**super().cached(), "kernel flows": len(self.offload.flows),
+                "kernel masks": len(self.offload.tables.subtables)}
+
+    def queue_to_priority(self, queue_id: int) -> int:
+        """A TC handle: the program sets it, and the port's qdisc obeys."""
+        return Dpif.queue_to_priority(self, queue_id)

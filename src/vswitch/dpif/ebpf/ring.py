@@ -1,0 +1,309 @@
+"""Packets on their way up: what the programs put into the ring, and how it becomes a `Frame` again.
+
+A record is a header of `HEADER` bytes and the packet. Records have a few sizes (the verifier wants to know
+them), the largest for a GSO packet of 64 KB. A port has a quota of the ring's bytes: `sent` minus `taken`,
+both in its element of the mapped array `ports`; beyond it its packets are lost, and counted there. So
+whoever floods the ring loses nobody's packets but its own.
+
+What the device said of a packet's checksum is in `struct sk_buff` only, and read from there where BTF says
+that it is.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from vswitch.dpif.ebpf import frame as f
+from vswitch.dpif.ebpf.frame import KEY, SCRATCH
+from vswitch.dpif.ebpf.key import K_HASH, K_MARK, K_RECIRC
+from vswitch.dpif.ebpf.lookup import count
+from vswitch.dpif.ebpf.tables import Counter, Tables
+from vswitch.ebpf.asm import Asm
+from vswitch.ebpf.btf import VmlinuxBtf
+from vswitch.ebpf.insn import R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, U8, U16, U32, U64, Helper, Reg
+from vswitch.ebpf.map import MMAPABLE, NO_PREALLOC, Map, MapType
+from vswitch.ebpf.ring import Ring
+from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, Frame
+
+RING_SIZE: Final = 16 << 20
+QUOTA: Final = 512 << 10
+"""Bytes of the ring that one port may fill."""
+QUOTA_PORTS: Final = 4096
+"""Ports with a number above share the quota of another."""
+PORT_WORDS: Final = 8
+P_SENT, P_LOST, P_TAKEN, P_PACKETS = range(4)
+"""Words of a port's element: bytes sent and taken, packets lost and sent."""
+HEADER: Final = 64
+SIZES: Final = (192, 1984, 16384, 65536 + 256)
+"""Sizes of records, without the header."""
+MISS: Final = 0
+ACTION: Final = 1
+CHECKSUM_PARTIAL: Final = 3
+"""`ip_summed` of <linux/skbuff.h>."""
+_RECORD = struct.Struct("=11I5HBx")
+ETH_P_8021Q: Final = 0x8100
+TCP_CWR: Final = 0x80
+
+
+@dataclass(frozen=True)
+class SkbLayout:
+    """Where `struct sk_buff` of the running kernel has what no context field tells."""
+
+    head: int
+    data: int
+    csum_start: int
+    csum_offset: int
+    ip_summed: int
+    ip_summed_shift: int
+
+
+def skb_layout() -> SkbLayout:
+    """As the kernel's BTF has it. BtfError; OSError: it has none."""
+    btf = VmlinuxBtf(("sk_buff",))
+    summed = btf.member("sk_buff", "ip_summed")
+
+    def offset(member: str) -> int:
+        return btf.member("sk_buff", member).offset
+
+    return SkbLayout(offset("head"), offset("data"), offset("csum_start"), offset("csum_offset"),
+                     summed.offset, summed.bit % 8)
+
+
+class Record(NamedTuple):
+    """A record's header."""
+
+    size: int
+    """Of the packet in this record."""
+    ifindex: int
+    kind: int
+    """MISS or ACTION."""
+    recirc_id: int
+    mark: int
+    dp_hash: int
+    argument: int
+    """Of an ACTION: which."""
+    slot: int
+    skb_hash: int
+    gso_size: int
+    length: int
+    """Of the whole packet."""
+    csum_start: int
+    csum_offset: int
+    vlan_tci: int
+    vlan_proto: int
+    vlan_present: int
+    summed: int
+
+
+class UpRing:
+    """The ring with its quotas."""
+
+    def __init__(self, layout: SkbLayout) -> None:
+        self.layout = layout
+        self.ring = Ring("vs_up", RING_SIZE)
+        try:
+            self.quotas = Map(MapType.ARRAY, 4, 8 * PORT_WORDS, QUOTA_PORTS, "vs_quotas", MMAPABLE)
+            self.numbers = Map(MapType.HASH, 4, 4, 2 * QUOTA_PORTS, "vs_ports", NO_PREALLOC)
+            self.words = self.quotas.mapped()
+        except OSError:
+            self.ring.close()
+            raise
+
+    def add_port(self, ifindex: int, number: int) -> None:
+        """Packets from interface `ifindex` go on the account of port `number`, which begins anew."""
+        at = number % QUOTA_PORTS * PORT_WORDS
+        for word in range(PORT_WORDS):
+            self.words[at + word] = 0
+        self.numbers.put(ifindex, number % QUOTA_PORTS)
+
+    def remove_port(self, ifindex: int) -> None:
+        """Packets of the interface go up no more."""
+        self.numbers.delete(ifindex)
+
+    def account(self, number: int) -> tuple[int, int, int]:
+        """(packets sent up, bytes of the ring in use, packets lost) of port `number`."""
+        at = number % QUOTA_PORTS * PORT_WORDS
+        words = self.words
+        return words[at + P_PACKETS], words[at + P_SENT] - words[at + P_TAKEN], words[at + P_LOST]
+
+    def take(self, max_records: int) -> list[tuple[Record, bytes]]:
+        """Up to `max_records` records, with their packets."""
+        got: list[tuple[Record, bytes]] = []
+        for view in self.ring.take(max_records):
+            record = Record._make(_RECORD.unpack_from(view))
+            got.append((record, bytes(view[HEADER : HEADER + record.size])))
+        if got:
+            self.ring.done()
+        return got
+
+    def taken(self, number: int, size: int) -> None:
+        """A record of port `number` for a packet of `size` bytes has been taken."""
+        self.words[number % QUOTA_PORTS * PORT_WORDS + P_TAKEN] += room(size)
+
+    def close(self) -> None:
+        self.ring.close()
+        self.quotas.close()
+        self.numbers.close()
+
+
+def room(size: int) -> int:
+    """Bytes of the ring that a packet of `size` takes."""
+    return next(n for n in SIZES if size <= n) + HEADER
+
+
+def emit(a: Asm, t: Tables, up: UpRing, kind: int, done: str) -> None:
+    """Send the packet up whole, on the account of its port, and go on at `done`.
+
+    A MISS takes its metadata from the classifier's key, an ACTION from `skb->cb`, its argument from
+    SCRATCH + 40. Uses R7 to R9.
+    """
+    layout = up.layout
+
+    def name(text: str) -> str:
+        return f"up.{text}"
+
+    a.note("up the ring")
+    a.load(U32, R1, R6, f.C_IFINDEX)
+    a.store(U32, R10, SCRATCH, R1)
+    a.map(R1, up.numbers)
+    a.frame(R2, SCRATCH)
+    a.call(Helper.map_lookup_elem)
+    a.jump_if(R0, "==", 0, done)
+    a.load(U32, R1, R0, 0)
+    a.store(U32, R10, SCRATCH, R1)
+    a.map(R1, up.quotas)
+    a.frame(R2, SCRATCH)
+    a.call(Helper.map_lookup_elem)
+    a.jump_if(R0, "==", 0, done)
+    a.mov(R7, R0)
+    a.load(U64, R1, R7, 8 * P_SENT)
+    a.load(U64, R2, R7, 8 * P_TAKEN)
+    a.sub(R1, R2)
+    a.jump_if(R1, ">", QUOTA, name("lost"))
+
+    def read(where: int, size: int, offset: int) -> None:
+        a.frame(R1, where)
+        a.mov(R2, size)
+        a.mov(R3, R6)
+        a.add(R3, offset)
+        a.call(Helper.probe_read_kernel)
+
+    read(SCRATCH, 8, layout.head)
+    read(SCRATCH + 8, 8, layout.data)
+    read(SCRATCH + 16, 2, layout.csum_start)
+    read(SCRATCH + 18, 2, layout.csum_offset)
+    read(SCRATCH + 20, 1, layout.ip_summed)
+    a.load(U32, R8, R6, f.C_LEN)
+    for n in SIZES:
+        a.jump_if(R8, "<=", n, name(f"size.{n}"))
+    a.jump(name("lost"))
+    for n in SIZES:
+        a.label(name(f"size.{n}"))
+        a.map(R1, up.ring.map)
+        a.mov(R2, n + HEADER)
+        a.mov(R3, 0)
+        a.call(Helper.ringbuf_reserve)
+        a.jump_if(R0, "==", 0, name("lost"))
+        a.mov(R9, R0)
+        _header(a, kind, layout)
+        a.mov(R4, R8)
+        a.jump_if(R4, "==", 0, name(f"empty.{n}"))
+        a.jump_if(R4, ">", n, name(f"empty.{n}"))
+        a.mov(R1, R6)
+        a.mov(R2, 0)
+        a.mov(R3, R9)
+        a.add(R3, HEADER)
+        a.call(Helper.skb_load_bytes)
+        a.label(name(f"empty.{n}"))
+        a.mov(R1, R9)
+        a.mov(R2, 0)
+        a.call(Helper.ringbuf_submit)
+        a.mov(R1, n + HEADER)
+        a.atomic_add(R7, 8 * P_SENT, R1)
+        a.mov(R1, 1)
+        a.atomic_add(R7, 8 * P_PACKETS, R1)
+        a.jump(name("sent"))
+    a.label(name("lost"))
+    a.mov(R1, 1)
+    a.atomic_add(R7, 8 * P_LOST, R1)
+    count(a, t, Counter.LOST)
+    a.jump(done)
+    a.label(name("sent"))
+    count(a, t, Counter.UP)
+    a.jump(done)
+
+
+def _header(a: Asm, kind: int, layout: SkbLayout) -> None:
+    """Fill the record's header at R9; R8 is the size."""
+
+    def copy(size: int, base: Reg, offset: int, to: int) -> None:
+        a.load(size, R1, base, offset)
+        a.store(size, R9, to, R1)
+
+    a.store(U32, R9, 0, R8)
+    copy(U32, R6, f.C_IFINDEX, 4)
+    a.store(U32, R9, 8, kind)
+    if kind == MISS:
+        copy(U32, R10, KEY + K_RECIRC, 12)
+        copy(U32, R10, KEY + K_MARK, 16)
+        copy(U32, R10, KEY + K_HASH, 20)
+        a.store(U64, R9, 24, 0)
+    else:
+        a.store(U32, R9, 12, 0)
+        copy(U32, R6, f.CB_MARK, 16)
+        copy(U32, R6, f.CB_DP_HASH, 20)
+        copy(U32, R10, SCRATCH + 40, 24)
+        copy(U32, R6, f.CB_SLOT, 28)
+    copy(U32, R6, f.C_HASH, 32)
+    copy(U32, R6, f.C_GSO_SIZE, 36)
+    copy(U32, R6, f.C_LEN, 40)
+    a.load(U64, R1, R10, SCRATCH)
+    a.load(U64, R2, R10, SCRATCH + 8)
+    a.sub(R2, R1)
+    a.load(U16, R1, R10, SCRATCH + 16)
+    a.sub(R1, R2)
+    a.store(U16, R9, 44, R1)
+    copy(U16, R10, SCRATCH + 18, 46)
+    copy(U32, R6, f.C_VLAN_TCI, 48)
+    a.load(U32, R1, R6, f.C_VLAN_PROTO)
+    a.be(R1, 16)
+    a.store(U16, R9, 50, R1)
+    a.load(U32, R1, R6, f.C_VLAN_PRESENT)
+    a.store(U16, R9, 52, R1)
+    a.load(U8, R1, R10, SCRATCH + 20)
+    a.shr(R1, layout.ip_summed_shift)
+    a.and_(R1, 3)
+    a.store(U8, R9, 54, R1)
+
+
+def up_and_out(a: Asm, t: Tables, up: UpRing) -> None:
+    """Label "odd": the packet goes up, and is gone here."""
+    a.label("odd")
+    emit(a, t, up, MISS, "shot")
+
+
+def frame_of(record: Record, data: bytes) -> Frame:
+    """The packet as a device would have handed it over: tag in place, offload state as virtio_net has it."""
+    shift = 0
+    if record.vlan_present:
+        tag = record.vlan_proto.to_bytes(2, "big") + record.vlan_tci.to_bytes(2, "big")
+        data = data[:12] + tag + data[12:]
+        shift = 4
+    if record.summed != CHECKSUM_PARTIAL:
+        return Frame(data)
+    start = record.csum_start + shift
+    gso, header = GSO_NONE, 0
+    if record.gso_size and record.size == record.length and start + 20 <= len(data):
+        version = data[14 + shift] >> 4
+        protocol = data[23 + shift] if version == 4 else data[20 + shift]
+        if protocol == 6:
+            gso = GSO_TCPV4 if version == 4 else GSO_TCPV6
+            header = start + (data[start + 12] >> 4) * 4
+            if data[start + 13] & TCP_CWR:
+                gso |= GSO_ECN
+        elif protocol == 17:
+            gso, header = GSO_UDP_L4, start + 8
+    return Frame(data, VNET_NEEDS_CSUM, gso, header, record.gso_size if gso else 0, start, record.csum_offset)
+

@@ -1,0 +1,136 @@
+"""What a switch leaves at its ports: nothing, whether it ends in order or is killed."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.dpif.lab import put, udp
+from tests.dpif_ebpf.lab import EbpfLab, own_namespace, sh
+from vswitch.dpif.actions import Output
+from vswitch.dpif.ebpf import attach
+from vswitch.ebpf.asm import Asm
+from vswitch.ebpf.clsact import ClsactFilter, remove_stale
+from vswitch.ebpf.link import TCX_INGRESS
+from vswitch.ebpf.program import Program
+from vswitch.ebpf.syscall import BpfError, Buffer, bpf
+
+pytestmark = pytest.mark.system
+PROG_QUERY = 16
+
+CHILD = """
+import sys, time
+from vswitch.base.clock import Clock
+from vswitch.dpif.ebpf.provider import EbpfDpif
+{before}
+dpif = EbpfDpif("left", Clock())
+dpif.port_add("left0", "system")
+print("ready", flush=True)
+sys.stdin.read()
+dpif.destroy()
+"""
+WITHOUT_TCX = """
+import errno
+from vswitch.dpif.ebpf import attach
+from vswitch.ebpf.syscall import BpfError
+class NoTcx:
+    def __init__(self, *args):
+        raise BpfError(errno.EINVAL, "no tcx")
+attach.TcxLink = NoTcx
+"""
+
+
+def attached(name: str) -> int:
+    """How many programs are at an interface's tcx ingress."""
+    attr = Buffer(64)
+    struct.pack_into("=II", attr.view, 0, socket.if_nametoindex(name), TCX_INGRESS)
+    bpf(PROG_QUERY, attr, "asking what is attached")
+    return int(struct.unpack_from("=I", attr.view, 24)[0])
+
+
+def filters(name: str) -> str:
+    return subprocess.run(["tc", "filter", "show", "dev", name, "ingress"], capture_output=True, text=True,
+                          check=False).stdout
+
+
+@pytest.fixture
+def device(require: Callable[..., None]) -> Iterator[str]:
+    require("root", "netns", "tun", "ebpf", "command:tc")
+    with own_namespace():
+        sh("ip link add left0 type veth peer name left1", "ip link set left0 up", "ip link set left1 up")
+        yield "left0"
+
+
+def switch(before: str = "") -> subprocess.Popen[str]:
+    """A process with a datapath that has port left0."""
+    child = subprocess.Popen([sys.executable, "-c", CHILD.format(before=before)], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def end(child: subprocess.Popen[str], kill: bool) -> None:
+    if kill:
+        child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=20)
+    assert child.returncode == (-signal.SIGKILL if kill else 0)
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["in order", "killed"])
+def test_nothing_is_left_with_tcx(device: str, kill: bool) -> None:
+    child = switch()
+    assert attached(device) == 1
+    assert "left" in {name for _, name in socket.if_nameindex()}
+    end(child, kill)
+    assert attached(device) == 0
+    assert {name for _, name in socket.if_nameindex()} == {"lo", "left0", "left1"}
+
+
+def test_a_clsact_filter_ends_with_its_switch(device: str) -> None:
+    child = switch(WITHOUT_TCX)
+    assert f"vswitch.{child.pid}" in filters(device)
+    end(child, kill=False)
+    assert "vswitch" not in filters(device)
+
+
+def test_the_next_switch_removes_the_filters_of_one_that_was_killed(device: str) -> None:
+    sh("ip link add other0 type veth peer name other1")
+    child = switch(WITHOUT_TCX)
+    a = Asm()
+    a.ret(-1)
+    program = Program(a, "test_other")
+    living = ClsactFilter(program, socket.if_nametoindex("other0"), egress=False)
+    end(child, kill=True)
+    assert "vswitch" in filters(device)
+    assert remove_stale() == [socket.if_nametoindex(device)]
+    assert "vswitch" not in filters(device)
+    assert "vswitch" in filters("other0"), "a living process's filter stays"
+    living.close()
+    program.close()
+    assert "vswitch" not in filters("other0")
+
+
+def test_traffic_passes_by_clsact_too(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_tcx(*_args: object) -> None:
+        raise BpfError(errno.EINVAL, "no tcx")
+
+    monkeypatch.setattr(attach, "TcxLink", no_tcx)
+    lab = EbpfLab()
+    try:
+        dpif = lab.open()
+        (a, port_a), (b, port_b) = lab.attach(dpif), lab.attach(dpif)
+        put(dpif, udp(), port_a, (Output(port_b),))
+        lab.inject(a, udp())
+        assert lab.sent(dpif, b) == [udp()]
+        assert lab.kernel_hits() == 1
+        assert "vswitch" in filters(a)
+    finally:
+        lab.close()
