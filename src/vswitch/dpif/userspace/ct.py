@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from mypy_extensions import mypyc_attr
+
 from vswitch.base.clock import Clock
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import CtEntry, CtLimit, CtSettings
@@ -11,6 +13,7 @@ from vswitch.dpif.userspace.conntrack import show
 from vswitch.dpif.userspace.conntrack.tracker import Tracker
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CtDpif(Dpif):
     """The part of the userspace datapath's interface that is about its tracker."""
 

@@ -14,6 +14,8 @@ import select
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from mypy_extensions import mypyc_attr
+
 from vswitch.base.clock import Clock
 from vswitch.dpif.key_mask import expressible
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
@@ -219,6 +221,7 @@ def enumerate_names(type: str = "netdev") -> list[str]:
     return sorted(name for name, dp in _datapaths().items() if dp.type == type)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class UserspaceDpif(CtDpif):
     """An open userspace datapath."""
 
