@@ -12,12 +12,14 @@ from vswitch.netdev import registry, tap
 
 log = Vlog("dpif")
 
+DUMP_TITLE: Final = "flow-dump from the main thread:"
+
 
 class UserspaceClass(DpifClass):
     """Datapaths of this process over devices of the host; internal ports are taps."""
 
     type = "netdev"
-    dump_title = "flow-dump from the main thread:"
+    dump_title = DUMP_TITLE
 
     def open(self, name: str, clock: Clock, create: bool) -> Dpif:
         no_taps = registry.open_type("tap") == "tap" and not tap.usable()
@@ -36,7 +38,7 @@ class UserspaceClass(DpifClass):
 class DummyClass(DpifClass):
     """Datapaths of this process with dummies in them, called `type`; for tests of the switch above."""
 
-    dump_title = UserspaceClass.dump_title
+    dump_title = DUMP_TITLE
 
     def __init__(self, type: str) -> None:
         self.type = type
