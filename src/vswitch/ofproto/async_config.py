@@ -28,22 +28,10 @@ FLOW_REMOVED10: Final = _bits(c.OFPRR_IDLE_TIMEOUT, c.OFPRR_HARD_TIMEOUT, c.OFPR
 FLOW_REMOVED13: Final = FLOW_REMOVED10 | _bits(c.OFPRR_GROUP_DELETE)
 FLOW_REMOVED14: Final = FLOW_REMOVED13 | _bits(c.OFPRR_METER_DELETE, c.OFPRR_EVICTION)
 PORT_STATUS: Final = 0b111
-ROLE_STATUS: Final = 0b111
-TABLE_STATUS: Final = 0b11000
-REQUESTFORWARD: Final = 0b11
-
-VALID: Final[dict[int, int]] = {
-    s.OFPACPT_PACKET_IN: PACKET_IN14 | _bits(c.OFPR_INVALID_TTL),
-    s.OFPACPT_FLOW_REMOVED: FLOW_REMOVED14,
-    s.OFPACPT_PORT_STATUS: PORT_STATUS,
-    s.OFPACPT_ROLE_STATUS: ROLE_STATUS,
-    s.OFPACPT_TABLE_STATUS: TABLE_STATUS,
-    s.OFPACPT_REQUESTFORWARD: REQUESTFORWARD,
+VALID13: Final[dict[int, int]] = {
+    **s.ASYNC_REASONS,
+    s.OFPACPT_PACKET_IN: PACKET_IN10 | _bits(c.OFPR_INVALID_TTL),
 }
-"""The reasons that OpenFlow 1.4 has for each kind of message."""
-
-
-VALID13: Final[dict[int, int]] = {**VALID, s.OFPACPT_PACKET_IN: PACKET_IN10 | _bits(c.OFPR_INVALID_TTL)}
 """The reasons of OpenFlow 1.3 and before, as Open vSwitch sees them."""
 
 

@@ -20,7 +20,7 @@ from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.messages.group import GroupMod
 from vswitch.openflow.messages.packet import PacketOut
 from vswitch.openflow.messages.port import Port, PortMod
-from vswitch.openflow.wire.codec import Message, decode
+from vswitch.openflow.wire.codec import Message, decodable_length, decode
 
 if TYPE_CHECKING:
     from vswitch.ofproto.group_refs import Undo
@@ -79,6 +79,8 @@ class Bundle:
 def read_entry(ofproto: Ofproto, inner: bytes, outer: bytes, flow_mod_table_id: bool) -> Entry:
     """Decode the message `inner` that `outer` puts into a bundle, and check what does not depend on
     the tables. OfpError."""
+    if not decodable_length(inner):
+        raise OfpError("OFPBFC_MSG_UNSUP", f"a message of type {inner[1]} of {len(inner)} bytes")
     message: Message = decode(inner, flow_mod_table_id)
     body = message.body
     if isinstance(body, FlowMod):

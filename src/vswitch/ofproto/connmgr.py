@@ -32,7 +32,7 @@ from vswitch.openflow.messages.table import (
     TableConfig,
     TableStatus,
 )
-from vswitch.openflow.wire.codec import Message, class_of, encode
+from vswitch.openflow.wire.codec import Message, class_of, decodable_length, encode
 from vswitch.openflow.wire.messages_packet import wire_reason
 from vswitch.openflow.wire.version import OFP13, OFP14
 
@@ -114,9 +114,22 @@ class ConnMgr:
             self.acting = None
 
     @staticmethod
-    def is_refused_to_secondary(data: bytes) -> bool:
-        """Whether a secondary connection may not make the request that `data` is, or should be."""
-        return class_of(data) in handlers.SECONDARY_REFUSED
+    def refusal(ofconn: OfConn, data: bytes, error: OfpError) -> OfpError:
+        """What to say to the request `data`, which can't be carried out for the reason of `error`.
+
+        A length that its kind can't have comes before all else; then that it is no request, or none
+        that a secondary may make; then what is wrong with it.
+        """
+        if error.name == "OFPBRC_BAD_LEN" and not decodable_length(data):
+            return error
+        cls = class_of(data)
+        if cls is None:
+            return error
+        if cls not in handlers.HANDLERS:
+            return OfpError("OFPBRC_BAD_TYPE", f"{cls.__name__} is no request, and wrong: {error}")
+        if ofconn.role == s.ROLE_SECONDARY and cls in handlers.SECONDARY_REFUSED:
+            return OfpError("OFPBRC_IS_SECONDARY", f"{cls.__name__}, and wrong: {error}")
+        return error
 
     def has_controllers(self) -> bool:
         """Whether a primary connection is there."""

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.ofproto.multipart import Multipart
 from vswitch.openflow.action_check import check_actions
-from vswitch.openflow.constants import OFPTT_ALL
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.messages import flow as f
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.match import fits_match, get_match, put_match
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP10, OFP11, OFP15
+from vswitch.openflow.wire.version import OFP10, OFP15
 
 if TYPE_CHECKING:
     from vswitch.flow.match import Match
@@ -28,13 +27,7 @@ DELETES: Final = (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
 
 
 def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> None:
-    """OfpError: `fm`, as a connection of `version` sent it, can't be carried out whatever the tables hold.
-
-    The forms without a table number say OFPTT_ALL and mean that the switch may choose.
-    """
-    if (fm.table_id == OFPTT_ALL and version != OFP10 and form is Form.OPENFLOW
-            and (version == OFP11 or fm.command not in DELETES)):
-        raise OfpError("OFPFMFC_BAD_TABLE_ID", "every table")
+    """OfpError: `fm`, as a connection of `version` sent it, can't be carried out whatever the tables hold."""
     ofproto.tlv.bind_flow_mod(fm)
     if fm.command in DELETES:
         return

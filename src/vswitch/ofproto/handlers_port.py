@@ -14,6 +14,7 @@ from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.actions import Output
 from vswitch.openflow.constants import (
     OFPP_ANY,
+    OFPP_LOCAL,
     OFPPC_NO_FLOOD,
     OFPPC_NO_FWD,
     OFPPC_NO_PACKET_IN,
@@ -134,7 +135,8 @@ def queue_config(ofconn: OfConn, message: Message, now: int) -> Replies:
     request: q.QueueGetConfigRequest = message.body
     ofproto = ofconn.connmgr.ofproto
     ports = _ports(ofproto, request.port_no)
-    if not ports or (request.port_no == OFPP_ANY and message.version == OFP10):
+    if not ports or request.port_no == OFPP_LOCAL or (
+            request.port_no == OFPP_ANY and message.version == OFP10):
         raise OfpError("OFPQOFC_BAD_PORT", f"port {request.port_no}")
     found = [
         config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.ofproto.async_config import N_KINDS, VALID, VALID13
+from vswitch.ofproto.async_config import N_KINDS, VALID13
 from vswitch.ofproto.ofconn import DEFAULT_MISS_SEND_LEN, ConnKind
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import nicira as n
@@ -115,11 +115,8 @@ def set_async(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Which messages the connection wants. Before 1.4 unknown reasons are passed over."""
     request: s.SetAsync = message.body
     masks = list(ofconn.async_masks)
-    valid = VALID if ofconn.version >= OFP14 else VALID13
-    strict = message.form is Form.EXTENSION2 or (ofconn.version >= OFP14 and message.form is Form.OPENFLOW)
+    valid = s.ASYNC_REASONS if ofconn.version >= OFP14 else VALID13
     for kind, mask in request.properties:
-        if strict and mask & ~VALID[kind & ~1]:
-            raise OfpError("OFPACFC_INVALID", f"asynchronous configuration {kind}: {mask:#x}")
         masks[kind] = mask & valid[kind & ~1]
     ofconn.async_masks = masks
     if ofconn.kind is ConnKind.SERVICE and not ofconn.miss_send_len:

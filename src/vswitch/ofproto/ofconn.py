@@ -206,10 +206,7 @@ class OfConn:
                     self.send(encode(body, message.version, xid))
         except OfpError as error:
             bad_message.inc()
-            if self.role == s.ROLE_SECONDARY and error.name != "OFPBRC_BAD_LEN" \
-                    and self.connmgr.is_refused_to_secondary(data):
-                error = OfpError("OFPBRC_IS_SECONDARY", f"and wrong: {error}")
-            self.send_error(error, xid, data)
+            self.send_error(self.connmgr.refusal(self, data, error), xid, data)
 
     def block(self) -> Callable[[], None]:
         """Take no more requests until the function that is returned has been called."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from vswitch.openflow.errors import OfpError
+from vswitch.openflow.wire.codec import check_head
 from vswitch.openflow.wire.version import OFP13
 
 OFPT_MULTIPART_REQUEST: Final = 18
@@ -38,7 +39,7 @@ class PartialRequests:
         tells the length of the first.
 
         OfpError: OFPBRC_BAD_STAT: a part of another request than the one begun with this xid;
-        OFPBRC_MULTIPART_BUFFER_OVERFLOW.
+        OFPBRC_MULTIPART_BUFFER_OVERFLOW; what is wrong with a part by itself.
         """
         if len(data) < HEADER or data[1] != OFPT_MULTIPART_REQUEST or data[0] < OFP13:
             return data
@@ -54,6 +55,8 @@ class PartialRequests:
             if whole[8:10] != data[8:10]:
                 raise OfpError("OFPBRC_BAD_STAT", "a part of another request")
             whole += data[HEADER:]
+        if more:
+            check_head(data)
         if self.n_bytes + len(whole) > MAX_BYTES or len(self.begun) >= MAX_REQUESTS:
             raise OfpError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", f"{len(whole)} bytes so far")
         if more:

@@ -231,9 +231,13 @@ def _get_standard(r: Reader, type_: int, size: int, version: int) -> Action:
 
 
 def _get_experimenter(r: Reader, size: int, version: int, depth: int) -> Action:
-    if size < 16 or r.end - r.pos < 12:
+    if r.end - r.pos < 4:
         raise OfpError("OFPBAC_BAD_LEN", f"experimenter action of {size} bytes")
     vendor = r.u32()
+    if vendor != NX_VENDOR_ID and vendor != ONF_VENDOR_ID:
+        raise OfpError("OFPBAC_BAD_VENDOR", f"vendor {vendor:#x}")
+    if r.end - r.pos < 8:
+        raise OfpError("OFPBAC_BAD_LEN", f"experimenter action of {size} bytes")
     subtype: int = r.u16()
     r.pos -= 6
     if vendor == ONF_VENDOR_ID:
@@ -242,8 +246,6 @@ def _get_experimenter(r: Reader, size: int, version: int, depth: int) -> Action:
         body = _body(r, subtype, size, -24)
         body.skip(8)
         return set_field.get_reg_move(body, 2)
-    if vendor != NX_VENDOR_ID:
-        raise OfpError("OFPBAC_BAD_VENDOR", f"vendor {vendor:#x}")
     known = _NX_SIZES.get(subtype)
     span = _NX_VERSIONS.get(subtype)
     if known is None or (span is not None and not span[0] <= version <= span[1]):
@@ -415,7 +417,8 @@ def _get_group(r: Reader) -> Action:
 
 
 def _get_write_metadata(r: Reader) -> Action:
-    r.skip(6)
+    if not r.zeros(6):
+        raise OfpError("NXBRC_MUST_BE_ZERO", "write_metadata")
     metadata = r.u64()
     return a.WriteMetadata(metadata, r.u64())
 

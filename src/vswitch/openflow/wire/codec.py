@@ -39,6 +39,7 @@ from vswitch.openflow.wire import (
 )
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.errors import NX_VENDOR_ID, ONF_VENDOR_ID
+from vswitch.openflow.wire.lengths import length_fits
 from vswitch.openflow.wire.match import fits_match
 from vswitch.openflow.wire.messages_base import REPLIES, REQUESTS, VENDOR, Form, NotInVersion, Row, Space
 from vswitch.openflow.wire.version import OFP10, OFP15, VERSIONS, version_name
@@ -81,6 +82,8 @@ _IN_EIGHTS: Final = frozenset((
 ))  # fmt: skip
 """Requests whose parts all are as long as 8 bytes or some times that: another length is refused at once."""
 OFPT10_FLOW_MOD: Final = 14
+_COMMAND10_AT: Final = 56
+"""Where the upper byte of a flow mod's command is in OpenFlow 1.0."""
 _ANY_VERSION: Final = 4
 """Message types below this one are decoded in any version: they open the connection."""
 
@@ -111,6 +114,10 @@ def decode(data: bytes, flow_mod_table_id: bool = False, assembled: bool = False
     try:
         return _decode(data, flow_mod_table_id, assembled)
     except OfpError as error:
+        if not assembled and error.name != "OFPBRC_BAD_LEN" and not decodable_length(data):
+            error = OfpError("OFPBRC_BAD_LEN", f"{len(data)} bytes, and so: {error}")
+            error.data = data[:64]
+            raise error from None
         if not error.data:
             error.data = data[:64]
         raise
@@ -140,6 +147,9 @@ def _decode(data: bytes, flow_mod_table_id: bool, assembled: bool) -> Message:
         only = row is _BY_CLASS[known, row.cls][0]
     if length & 7 and row.cls in _IN_EIGHTS and (known > OFP10 or row.form or kind == OFPT10_FLOW_MOD):
         raise OfpError("OFPBRC_BAD_LEN", f"{row.cls.__name__} of {length} bytes")
+    if known == OFP10 and kind == OFPT10_FLOW_MOD and not flow_mod_table_id and length > _COMMAND10_AT \
+            and data[_COMMAND10_AT]:
+        raise OfpError("OFPFMFC_BAD_COMMAND", f"flow mod command {data[_COMMAND10_AT]:#x}..")
     body = row.get(r, known)
     if r.left:
         raise OfpError("OFPBRC_BAD_LEN", f"{r.left} bytes after {row.cls.__name__}")
@@ -153,6 +163,30 @@ def _decode(data: bytes, flow_mod_table_id: bool, assembled: bool) -> Message:
     return Message(version, xid, body, Form.OPENFLOW if only else row.form)
 
 
+def check_head(data: bytes) -> None:
+    """OfpError: by its header alone, or by its length, `data` is no message."""
+    r = Reader(data)
+    version = int(r.u8())
+    kind = int(r.u8())
+    r.skip(6)
+    row, _ = _row_of(r, version, kind)
+    if not length_fits(version, row.space, row.number, r.left):
+        raise OfpError("OFPBRC_BAD_LEN", f"{row.cls.__name__} of {len(data)} bytes")
+
+
+def decodable_length(data: bytes) -> bool:
+    """Whether the kind of message that `data` begins with can be so long; True if there is no such kind."""
+    try:
+        r = Reader(data)
+        version = int(r.u8())
+        kind = int(r.u8())
+        r.skip(6)
+        row, _ = _row_of(r, version, kind)
+    except OfpError:
+        return True
+    return length_fits(version, row.space, row.number, r.left)
+
+
 def class_of(data: bytes) -> type | None:
     """The class of a message by its header alone; None: there is no such message."""
     try:
@@ -163,6 +197,13 @@ def class_of(data: bytes) -> type | None:
         return _row_of(r, version, kind)[0].cls
     except OfpError:
         return None
+
+
+def _vendor_of(r: Reader) -> tuple[int, int]:
+    """Vendor and subtype of an extension. OfpError: its header is cut."""
+    if r.left < 8:
+        raise OfpError("OFPBRC_BAD_LEN", f"{r.left} bytes of an extension's header")
+    return int(r.u32()), int(r.u32())
 
 
 def _vendor_space(vendor: int, spaces: tuple[Space, Space]) -> Space:
@@ -178,8 +219,8 @@ def _row_of(r: Reader, version: int, kind: int) -> tuple[Row, bool]:
     more = False
     stats = 16 if version == OFP10 else 18
     if kind == OFPT_VENDOR:
-        space = _vendor_space(int(r.u32()), (Space.NXT, Space.ONFT))
-        number = int(r.u32())
+        vendor, number = _vendor_of(r)
+        space = _vendor_space(vendor, (Space.NXT, Space.ONFT))
         missing = "OFPBRC_BAD_SUBTYPE"
     elif kind in (stats, stats + 1):
         reply = kind == stats + 1

@@ -92,7 +92,7 @@ def get_bundle(r: Reader, load: bool) -> a.Action:
     algorithm: int = r.u16()
     fields: int = r.u16()
     basis: int = r.u16()
-    r.skip(4)
+    kind = r.u32()
     n_members: int = r.u16()
     dst: a.MfSubfield | None = None
     pad_ok = True
@@ -101,7 +101,7 @@ def get_bundle(r: Reader, load: bool) -> a.Action:
         dst = from_ofs_nbits(get_short_header(r), bits)
         r.skip(4)
     else:
-        pad_ok = r.zeros(10)
+        pad_ok = r.zeros(10) and kind == NXM_OF_IN_PORT
     if r.left < 2 * n_members:
         raise OfpError("OFPBAC_BAD_LEN", f"bundle of {n_members} members")
     if fields >= len(HASH_FIELDS) or algorithm >= len(BUNDLE_ALGORITHMS) or not pad_ok:

@@ -130,14 +130,12 @@ def _get_spec(r: Reader, header: i64) -> a.LearnSpec:
     value = 0
     if immediate:
         size = (n_bits + 15) // 16 * 2
-        value = r.uint(size) if size else 0
+        value = r.uint(size) & (1 << n_bits) - 1 if size else 0
     else:
         src = _get_subfield(r, n_bits, False)
     dst: a.MfSubfield | None = None
     if to != 2:
         dst = _get_subfield(r, n_bits, to == 1)
-    if immediate and value >> n_bits:
-        raise OfpError("OFPBAC_BAD_ARGUMENT", f"{value:#x} does not fit into {n_bits} bits")
     return a.LearnSpec(DST_KINDS[to], n_bits, src, value, dst)
 
 

@@ -205,7 +205,8 @@ def get_properties(r: Reader) -> Iterator[tuple[int, Reader]]:
         kind = r.u16()
         length = r.u16()
         padded = (length + 7) & ~7
-        if length < 4 or padded - 4 > r.left:
+        least = 12 if kind == OFPPROP_EXPERIMENTER else 4
+        if length < least or padded - 4 > r.left:
             raise OfpError("OFPBPC_BAD_LEN", f"property {kind} of {length} bytes")
         body = r.sub(length - 4, "OFPBPC_BAD_LEN")
         r.skip(padded - length)

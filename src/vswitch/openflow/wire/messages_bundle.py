@@ -7,19 +7,13 @@ from typing import Final
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.wire.buffer import Reader, Writer
-from vswitch.openflow.wire.messages_base import Form, Row, Space, get_properties
+from vswitch.openflow.wire.messages_base import Form, Row, Space
 from vswitch.openflow.wire.version import OFP13, OFP14, OFP15
 
 BUNDLED: Final = (13, 14, 15, 16)
 """The message types that may be in a bundle: packet-out, flow mod, group mod, port mod."""
 NXT_FLOW_MOD: Final = bytes.fromhex("04000023200000000d")
 """The other one: its type, vendor and subtype."""
-
-
-def _flags(raw: int) -> int:
-    if raw & ~(b.OFPBF_ATOMIC | b.OFPBF_ORDERED):
-        raise OfpError("OFPBFC_BAD_FLAGS", f"bundle flags {raw:#x}")
-    return raw
 
 
 def _put_control(w: Writer, m: b.BundleControl, version: int) -> None:
@@ -29,9 +23,9 @@ def _put_control(w: Writer, m: b.BundleControl, version: int) -> None:
 
 
 def _get_control(r: Reader, version: int) -> b.BundleControl:
+    """Properties, of which there are only experimenters', are passed over."""
     bundle_id, kind, flags = int(r.u32()), int(r.u16()), int(r.u16())
-    for _ in get_properties(r):
-        pass
+    r.rest()
     return b.BundleControl(bundle_id, kind, flags)
 
 
@@ -43,20 +37,21 @@ def _put_add(w: Writer, m: b.BundleAdd, version: int) -> None:
 
 
 def _get_add(r: Reader, version: int) -> b.BundleAdd:
-    """The inner message has the same version and xid, and is whole."""
+    """The inner message has the same version and xid, and is whole; properties behind it are passed over."""
     bundle_id = int(r.u32())
     r.skip(2)
-    flags = _flags(int(r.u16()))
+    flags = int(r.u16())
     inner = r.rest()
-    if len(inner) < 8 or int.from_bytes(inner[2:4], "big") != len(inner):
-        raise OfpError("OFPBFC_MSG_BAD_LEN", f"message in a bundle of {len(inner)} bytes")
-    if inner[0] != version:
+    size = int.from_bytes(inner[2:4], "big")
+    if len(inner) >= 8 and inner[0] != version:
         raise OfpError("OFPBFC_BAD_VERSION", f"message in a bundle of version {inner[0]}")
+    if size < 8 or size > len(inner):
+        raise OfpError("OFPBFC_MSG_BAD_LEN", f"message in a bundle of {len(inner)} bytes")
     if inner[4:8] != r.data[4:8]:
         raise OfpError("OFPBFC_MSG_BAD_XID", "message in a bundle of another xid")
     if inner[1] not in BUNDLED and inner[1:2] + inner[8:16] != NXT_FLOW_MOD:
         raise OfpError("OFPBFC_MSG_UNSUP", f"message type {inner[1]} in a bundle")
-    return b.BundleAdd(bundle_id, inner, flags)
+    return b.BundleAdd(bundle_id, inner[:size], flags)
 
 
 def _get_forward(r: Reader, version: int) -> b.RequestForward:

@@ -14,7 +14,7 @@ from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.instructions import get_instructions, put_instructions
 from vswitch.openflow.wire.match import get_match, put_match
 from vswitch.openflow.wire.match10 import has_upper_layers10
-from vswitch.openflow.wire.messages_base import Form, Row, Space, get_port, plain, put_port
+from vswitch.openflow.wire.messages_base import Form, Row, Space, get_port, plain, port_from_32, put_port
 from vswitch.openflow.wire.oxm import OFPMT_OXM, get_nxm, put_nxm, put_oxm_raw
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP13, OFP14, OFP15
 
@@ -34,12 +34,16 @@ def _command(number: int) -> FlowModCommand:
     return _COMMANDS[number]
 
 
-def _flags(raw: int, command: FlowModCommand, version: int) -> int:
-    if version == OFP10 and raw & _OFPFF10_EMERG:
-        raise OfpError("OFPFMFC_BAD_EMERG_TIMEOUT", "emergency flows")
-    if raw & ~_FLAGS[version]:
+def _flags(raw: int, fm: FlowMod, version: int) -> int:
+    """The flags of `fm`. OfpError: the version has no such flags, or, of emergency flows (1.0), what was
+    said of them before anybody could: that there is no room for any."""
+    if raw & ~(_FLAGS[version] | (_OFPFF10_EMERG if version == OFP10 else 0)):
         raise OfpError("OFPFMFC_BAD_FLAGS", f"flow mod flags {raw:#x}")
-    if version < OFP12 and command == FlowModCommand.ADD:
+    if version == OFP10 and raw & _OFPFF10_EMERG:
+        if fm.idle_timeout or fm.hard_timeout:
+            raise OfpError("OFPFMFC_BAD_EMERG_TIMEOUT", "an emergency flow with a timeout")
+        raise OfpError("OFPFMFC_TABLE_FULL", "there is no emergency table")
+    if version < OFP12 and fm.command == FlowModCommand.ADD:
         return raw | c.OFPFF_RESET_COUNTS
     return raw
 
@@ -90,9 +94,10 @@ def _get_mod10(r: Reader, version: int) -> FlowMod:
     fm.priority = priority if wildcards & 0x3FFFFF else 0xFFFF
     fm.buffer_id = int(r.u32())
     fm.out_port = int(r.u16())
-    fm.flags = _flags(int(r.u16()), fm.command, version)
+    flags = int(r.u16())
     fm.modify_cookie = fm.new_cookie != COOKIE_NONE
     fm.actions = get_instructions(r, r.left, version)
+    fm.flags = _flags(flags, fm, version)
     return fm
 
 
@@ -121,18 +126,22 @@ def _get_mod11(r: Reader, version: int) -> FlowMod:
     cookie = r.u64()
     cookie_mask = r.u64()
     table_id = int(r.u8())
-    command = _command(int(r.u8()))
+    number = int(r.u8())
     idle_timeout = int(r.u16())
     hard_timeout = int(r.u16())
     priority = int(r.u16())
     buffer_id = int(r.u32())
-    out_port = get_port(r, version)
+    port = int(r.u32())
     out_group = int(r.u32())
-    flags = _flags(int(r.u16()), command, version)
+    flags = int(r.u16())
     importance = int(r.u16())
-    new = _cookie_is_new(command, cookie_mask, version)
     match = get_match(r, version)
-    return FlowMod(
+    if table_id == c.OFPTT_ALL and (version == OFP11 or number not in _DELETES):
+        raise OfpError("OFPFMFC_BAD_TABLE_ID", "every table")
+    out_port = port_from_32(port)
+    command = _command(number)
+    new = _cookie_is_new(command, cookie_mask, version)
+    fm = FlowMod(
         match,
         priority,
         command,
@@ -145,11 +154,13 @@ def _get_mod11(r: Reader, version: int) -> FlowMod:
         idle_timeout,
         hard_timeout,
         importance if version >= OFP14 else 0,
-        flags,
+        0,
         out_port,
         out_group if command in _DELETES else c.OFPG_ANY,
         buffer_id,
     )
+    fm.flags = _flags(flags, fm, version)
+    return fm
 
 
 def _put_nx_mod(w: Writer, fm: FlowMod, version: int) -> None:
@@ -177,7 +188,7 @@ def _get_nx_mod(r: Reader, version: int) -> FlowMod:
     fm.priority = int(r.u16())
     fm.buffer_id = int(r.u32())
     fm.out_port = int(r.u16())
-    fm.flags = _flags(int(r.u16()), fm.command, version)
+    flags = int(r.u16())
     match_len = r.u16()
     r.skip(6)
     fm.match, fm.cookie, fm.cookie_mask = get_nxm(r, match_len)
@@ -185,6 +196,7 @@ def _get_nx_mod(r: Reader, version: int) -> FlowMod:
         raise OfpError("NXBRC_NXM_INVALID", "an addition can't select by cookie")
     fm.modify_cookie = fm.new_cookie != COOKIE_NONE
     fm.actions = get_instructions(r, r.left, version)
+    fm.flags = _flags(flags, fm, version)
     return fm
 
 
@@ -399,6 +411,7 @@ def _get_request(r: Reader, version: int) -> dict[str, Any]:
     found["cookie"] = r.u64()
     found["cookie_mask"] = r.u64()
     found["match"] = get_match(r, version)
+    r.rest()  # Open vSwitch passes over what comes behind the match
     return found
 
 

@@ -55,13 +55,21 @@ def _put_bucket11(w: Writer, bucket: g.Bucket, version: int) -> None:
     w.patch_u16(start, w.position() - start)
 
 
+def _get_watch_port(r: Reader) -> int:
+    """OfpError OFPGMFC_BAD_WATCH: no port has such a number."""
+    try:
+        return get_port(r, OFP11)
+    except OfpError as error:
+        raise OfpError("OFPGMFC_BAD_WATCH", error.detail) from None
+
+
 def _get_bucket11(r: Reader, version: int) -> g.Bucket:
     length = r.u16()
-    if length < 16 or length % 8:
+    if length < 16 or length % 8 or length - 2 > r.left:
         raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket of {length} bytes")
     body = r.sub(length - 2)
     weight = int(body.u16())
-    watch_port = get_port(body, OFP11)
+    watch_port = _get_watch_port(body)
     watch_group = int(body.u32())
     body.skip(4)
     return g.Bucket(get_actions(body, body.left, version), weight, watch_port, watch_group)
@@ -90,18 +98,20 @@ def _put_bucket15(w: Writer, bucket: g.Bucket, group_type: int, version: int) ->
 
 def _get_bucket15(r: Reader, group_type: int, version: int) -> g.Bucket:
     length = r.u16()
-    if length < 8 or length % 8:
+    if length < 8 or length % 8 or length - 2 > r.left:
         raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket of {length} bytes")
     body = r.sub(length - 2)
     actions_len = int(body.u16())
     bucket_id = int(body.u32())
+    if actions_len > body.left:
+        raise OfpError("OFPGMFC_BAD_BUCKET", f"{actions_len} bytes of actions in a bucket of {length} bytes")
     actions = get_actions(body, actions_len, version)
     found: dict[str, Any] = {"weight": 1 if group_type == g.OFPGT_SELECT else 0}
     for kind, value in get_properties(body):
         if kind == OFPGBPT_WEIGHT:
             found["weight"] = int(value.u16())
         elif kind == OFPGBPT_WATCH_PORT:
-            found["watch_port"] = get_port(value, OFP15)
+            found["watch_port"] = _get_watch_port(value)
         elif kind == OFPGBPT_WATCH_GROUP:
             found["watch_group"] = int(value.u32())
     return g.Bucket(actions, bucket_id=bucket_id, **found)
@@ -199,8 +209,6 @@ def _get_mod(r: Reader, version: int) -> g.GroupMod:
     group_id = int(r.u32())
     selection = None
     command_bucket_id = g.OFPG_BUCKET_ALL
-    if command not in (_COMMANDS15 if _is15(version) else _COMMANDS):
-        raise OfpError("OFPGMFC_BAD_COMMAND", f"group command {command}")
     if not _is15(version):
         buckets = _get_buckets(r, group_type, version)
     else:
@@ -213,6 +221,10 @@ def _get_mod(r: Reader, version: int) -> g.GroupMod:
         buckets = _get_buckets(r.sub(length), group_type, version)
         selection = _get_group_properties(r, strict=True)
         check_selection(group_type, selection, command)
+    if group_type > g.OFPGT_FF:
+        raise OfpError("OFPGMFC_BAD_TYPE", f"group type {group_type}")
+    if command not in (_COMMANDS15 if _is15(version) else _COMMANDS):
+        raise OfpError("OFPGMFC_BAD_COMMAND", f"group command {command}")
     check_group(group_type, buckets, command)
     if command == g.OFPGC_REMOVE_BUCKET and buckets:
         raise OfpError("OFPGMFC_BAD_BUCKET", "buckets to remove")

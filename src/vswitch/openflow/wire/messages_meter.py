@@ -21,14 +21,19 @@ def _put_bands(w: Writer, bands: tuple[m.MeterBand, ...]) -> None:
         w.pad(3)
 
 
+BAND_BYTES: Final = 16
+
+
 def _get_bands(r: Reader) -> tuple[m.MeterBand, ...]:
     bands = []
     while r.left:
         kind = int(r.u16())
         length = r.u16()
+        if length < BAND_BYTES or length - 4 > r.left:
+            raise OfpError("OFPBRC_BAD_LEN", f"meter band of {length} bytes")
         if kind not in (m.OFPMBT_DROP, m.OFPMBT_DSCP_REMARK):
             raise OfpError("OFPMMFC_BAD_BAND", f"meter band {kind}")
-        if length != 16:
+        if length != BAND_BYTES:
             raise OfpError("OFPBRC_BAD_LEN", f"meter band of {length} bytes")
         rate, burst, level = int(r.u32()), int(r.u32()), int(r.u8())
         r.skip(3)

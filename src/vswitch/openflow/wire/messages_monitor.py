@@ -14,7 +14,7 @@ from vswitch.openflow.wire.actions import get_actions, put_actions
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.instructions import get_instructions, put_instructions
 from vswitch.openflow.wire.match import get_match, put_match
-from vswitch.openflow.wire.messages_base import Form, Row, Space, get_port, plain, put_port, void
+from vswitch.openflow.wire.messages_base import Form, Row, Space, plain, port_from_32, put_port, void
 from vswitch.openflow.wire.oxm import get_nxm, put_nxm
 from vswitch.openflow.wire.version import OFP10, OFP12, OFP13, OFP14, OFP15
 
@@ -64,12 +64,13 @@ def _get_request14(r: Reader, version: int) -> f.FlowMonitorRequest:
     found = []
     while r.left:
         monitor_id = int(r.u32())
-        out_port = get_port(r, version)
+        port = int(r.u32())
         out_group, flags, table_id, command = int(r.u32()), int(r.u16()), int(r.u8()), int(r.u8())
-        if command > f.OFPFMC_DELETE:
-            raise OfpError("OFPMOFC_BAD_COMMAND", f"flow monitor command {command}")
         if command != f.OFPFMC_DELETE or flags:
             _check_flags(flags, _FLAGS14)
+        if command > f.OFPFMC_DELETE:
+            raise OfpError("OFPMOFC_BAD_COMMAND", f"flow monitor command {command}")
+        out_port = port_from_32(port)
         found.append(
             f.FlowMonitor(monitor_id, get_match(r, version), flags, command, table_id, out_port, out_group)
         )
@@ -99,12 +100,14 @@ def _get_nx_request(r: Reader, version: int) -> f.FlowMonitorRequest:
         flags = int(r.u16())
         out_port = int(r.u16()) if version < OFP13 else 0
         match_len = r.u16()
-        if version >= OFP13:
-            out_port = get_port(r, version)
+        port = int(r.u32()) if version >= OFP13 else 0
         table_id = int(r.u8())
-        if not r.zeros(5 if version < OFP13 else 3):
-            raise OfpError("NXBRC_MUST_BE_ZERO", "flow monitor request")
+        zeros = r.zeros(5 if version < OFP13 else 3)
         _check_flags(flags, _NX_FLAGS)
+        if not zeros:
+            raise OfpError("NXBRC_MUST_BE_ZERO", "flow monitor request")
+        if version >= OFP13:
+            out_port = port_from_32(port)
         if flags & _NX_OWN:
             flags = flags & (_NX_OWN - 1) | f.OFPFMF_ONLY_OWN
         match = _get_old_match(r, int(match_len), version)

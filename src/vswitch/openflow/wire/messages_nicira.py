@@ -61,6 +61,8 @@ def _get_packet_in_format(r: Reader, version: int) -> n.SetPacketInFormat:
 
 _MAP: Final = Layout("option_class:u16 option_type:u8 option_len:u8 index:u16 pad2")
 MAX_OPTION_LEN: Final = 124
+N_FIELDS: Final = 64
+"""tun_metadata0 to tun_metadata63."""
 
 
 def _put_maps(w: Writer, maps: tuple[n.TlvMap, ...]) -> None:
@@ -89,6 +91,8 @@ def _get_mod(r: Reader, version: int) -> n.TlvTableMod:
         size = mapping.option_len
         if size % 4 or size > MAX_OPTION_LEN:
             raise OfpError("NXTTMFC_BAD_OPT_LEN", f"option of {size} bytes")
+        if mapping.index >= N_FIELDS:
+            raise OfpError("NXTTMFC_BAD_FIELD_IDX", f"tun_metadata{mapping.index}")
     return n.TlvTableMod(command, maps)
 
 

@@ -220,7 +220,7 @@ def _get_out(r: Reader, version: int) -> p.PacketOut:
     if version == OFP15:
         actions_len = int(r.u16())
         r.skip(2)
-        metadata = get_match(r, version)
+        metadata = get_match(r, version, False)
         if not metadata.mask.get(IN_PORT):
             raise OfpError("OFPBRC_BAD_PORT", "packet-out without in_port")
     else:

@@ -11,6 +11,7 @@ from vswitch.openflow.messages.switch import DescReply, DescRequest
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.errors import NXET_VENDOR, OFPET12_EXPERIMENTER, get_error, put_error
 from vswitch.openflow.wire.messages_base import (
+    OFPPROP_EXPERIMENTER,
     Form,
     NotInVersion,
     Row,
@@ -212,10 +213,15 @@ def _put_async14(w: Writer, m: s.SetAsync | s.GetAsyncReply, version: int) -> No
 def _get_async14(r: Reader) -> tuple[tuple[int, int], ...]:
     found = []
     for kind, body in get_properties(r):
+        if kind == OFPPROP_EXPERIMENTER:
+            raise OfpError("OFPBPC_BAD_EXP_TYPE", f"experimenter {body.u32():#x}")
         if kind > s.OFPACPT_REQUESTFORWARD + 1:
             raise OfpError("OFPACFC_UNSUPPORTED", f"asynchronous configuration property {kind}")
-        found.append((kind, int(body.u32())))
+        mask = int(body.u32())
         done(body)
+        if mask & ~s.ASYNC_REASONS[kind & ~1]:
+            raise OfpError("OFPACFC_INVALID", f"asynchronous configuration {kind}: {mask:#x}")
+        found.append((kind, mask))
     return tuple(found)
 
 

@@ -37,6 +37,9 @@ def _put_properties(w: Writer, table: t.TableConfig) -> None:
         w.pad(1)
 
 
+PERCENT: Final = 100
+
+
 def _get_properties(r: Reader, found: dict[str, Any], strict: bool) -> None:
     for kind, body in get_properties(r):
         if kind == OFPTMPT_EVICTION:
@@ -44,11 +47,11 @@ def _get_properties(r: Reader, found: dict[str, Any], strict: bool) -> None:
         elif kind == OFPTMPT_VACANCY:
             down, up, now = body.u8(), body.u8(), body.u8()
             body.skip(1)
-            if down > up:
-                raise OfpError("OFPBPC_BAD_VALUE", f"vacancy down {down} above up {up}")
+            if down > up or up > PERCENT or (strict and now):
+                raise OfpError("OFPBPC_BAD_VALUE", f"vacancy down {down}, up {up}, now {now}")
             found["vacancy"] = t.Vacancy(int(down), int(up), int(now))
         elif strict:
-            raise OfpError("OFPBPC_BAD_TYPE", f"table property {kind}")
+            raise OfpError("OFPBRC_BAD_TYPE", f"table property {kind}")
         else:
             continue
         done(body)
