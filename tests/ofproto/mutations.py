@@ -149,6 +149,9 @@ ASYNCHRONOUS: Final = (
     "FlowMonitorPaused", "FlowMonitorResumed", "RequestForward",
 )  # fmt: skip
 
+LEARN: Final = (b"\0\0\x23\x20\0\x10", b"\0\0\x23\x20\0\x2d")
+"""NXAST_LEARN and NXAST_LEARN2 behind their vendor."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -178,7 +181,21 @@ REASONS: Final[dict[str, Callable[[Difference], bool]]] = {
         lambda d: d.ours <= {"OFPGMFC_BAD_COMMAND", "NXBRC_UNENCODABLE_ERROR"} and d.data[0] < OFP15
         and d.data[1] == OFPT_GROUP_MOD and d.data[9] in (3, 5),
     "two things are wrong, and one is an option that no TLV table maps: ours comes to it last":
-        lambda d: "NXFMFC_INVALID_TLV_FIELD" in d.real and bool(d.ours),
+        lambda d: "NXFMFC_INVALID_TLV_FIELD" in d.real | d.ours and d.both_refuse,
+    "a packet-out of more than the pipeline's fields: ours says so after the rest":
+        lambda d: "OFPBRC_PIPELINE_FIELDS_ONLY" in d.real and d.both_refuse,
+    "OpenFlow 1.5 has no instruction for meters, whatever its length":
+        lambda d: d.ours == {"OFPBIC_UNKNOWN_INST"} and d.real == {"OFPBIC_BAD_LEN"} and d.data[0] == OFP15,
+    "there is no table 255 to go to":
+        lambda d: d.ours == {"OFPBIC_BAD_TABLE_ID"} and b"\0\x01\0\x08\xff" in d.data,
+    "an encapsulation with a property that it can't have: ours refuses":
+        lambda d: d.ours == {"NXBAC_BAD_ED_PROP"},
+    "learn's result beyond the end of its field: ours refuses":
+        lambda d: d.ours == {"OFPBAC_BAD_SET_LEN"} and LEARN[1] in d.data,
+    "what is wrong with a learn action is looked for in another order":
+        lambda d: d.both_refuse and any(word in d.data for word in LEARN),
+    "bundle_load of an algorithm or of fields that there are not: ours refuses it, as both do with bundle":
+        lambda d: d.ours == {"OFPBAC_BAD_ARGUMENT"} and b"\0\0\x23\x20\0\x0d" in d.data,
     "a flush of connections by a property that there is not would flush more than was meant: ours refuses":
         lambda d: class_of(d.data) is CtFlush,
     "replies are no requests: of the two errors that say so, one or the other":

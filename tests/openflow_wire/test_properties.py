@@ -115,7 +115,7 @@ plain = st.one_of(
     st.builds(a.Controller, u16, st.integers(2, 7), u16, st.binary(max_size=20), st.booleans(),
               st.one_of(st.none(), st.integers(1, 99))),
     st.builds(a.Bundle, hashes, u16, st.sampled_from(("hrw", "active_backup")),
-              st.lists(ports, max_size=5).map(tuple), st.one_of(st.none(), subfields(WRITABLE))),
+              st.lists(ports, max_size=5).map(tuple), st.one_of(st.none(), subfields(WRITABLE, least=16))),
     st.builds(a.Multipath, hashes, u16, st.sampled_from(("modulo_n", "hrw")), st.integers(0, 1), u32,
               subfields(WRITABLE)),
     st.builds(a.Group, u32),

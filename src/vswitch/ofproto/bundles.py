@@ -85,7 +85,9 @@ def read_entry(ofproto: Ofproto, inner: bytes, outer: bytes, flow_mod_table_id: 
     body = message.body
     if isinstance(body, FlowMod):
         check_flow_mod(ofproto, body, message.version, message.form)
-    elif not isinstance(body, GroupMod | PortMod | PacketOut):
+    elif isinstance(body, PacketOut):
+        check_packet_out(ofproto, body, message.version)
+    elif not isinstance(body, GroupMod | PortMod):
         raise OfpError("OFPBFC_MSG_UNSUP", type(body).__name__)
     return Entry(body, outer, message.version)
 
@@ -145,7 +147,7 @@ class _Commit:
             self.port_mods.append((body, check_port_mod(ofproto, body), entry.version))
         else:
             # It meets the tables as they are here, but leaves when nothing is refused any more.
-            check_packet_out(ofproto, body, entry.version)
+            ofproto.check_references(body.actions)
             in_port = body.metadata.flow.get(_IN_PORT)
             self.packets.append(ofproto.packet_out_start(body.packet, in_port, body.actions, body.metadata))
 

@@ -29,10 +29,10 @@ DELETES: Final = (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
 def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> None:
     """OfpError: `fm`, as a connection of `version` sent it, can't be carried out whatever the tables hold."""
     ofproto.tlv.bind_flow_mod(fm)
-    if fm.command in DELETES:
-        return
     if fm.actions:
         check_actions(fm.actions, fm.match, ofproto.max_ports, fm.table_id, strict=version != OFP10)
+    if fm.command in DELETES:
+        return
     if fm.buffer_id != NO_BUFFER:
         ofproto.tables.check_writable(fm)
         raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {fm.buffer_id}: nothing is buffered")

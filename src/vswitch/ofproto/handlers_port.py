@@ -158,7 +158,7 @@ def queue_config(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 
 def check_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> None:
-    """OfpError: `out` can't be sent."""
+    """OfpError: `out` can't be sent, whatever groups and meters there are."""
     if out.buffer_id is not None:
         raise OfpError("OFPBRC_BUFFER_UNKNOWN", f"buffer {out.buffer_id}")
     if not PIPELINE.covers(out.metadata.mask):
@@ -169,7 +169,6 @@ def check_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> None:
     else:
         match = out.metadata  # outputs fit whatever packet there is
     check_actions(out.actions, match, ofproto.max_ports, strict=version != OFP10)
-    ofproto.check_references(out.actions)
 
 
 def _match_of(out: PacketOut) -> Match:
@@ -183,6 +182,7 @@ def apply_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> object:
     """Send a packet as a connection of `version` asks for it; what `Ofproto.packet_out` says of it.
     OfpError: refused."""
     check_packet_out(ofproto, out, version)
+    ofproto.check_references(out.actions)
     return ofproto.packet_out(out.packet, out.metadata.flow.get(_IN_PORT), out.actions, out.metadata)
 
 

@@ -127,6 +127,8 @@ class Meters:
         if not config.bands:
             raise OfpError("OFPMMFC_OUT_OF_BANDS", "no bands")
         for band in config.bands:
+            if not band.rate:
+                raise OfpError("OFPMMFC_BAD_RATE", "a band of rate 0")
             if not limits.band_types >> band.type & 1:
                 raise OfpError("OFPMMFC_BAD_BAND", f"band type {band.type}")
         # A burst as long as a second's worth where none is given; it is listed so, too.

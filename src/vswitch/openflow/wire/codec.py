@@ -164,13 +164,13 @@ def _decode(data: bytes, flow_mod_table_id: bool, assembled: bool) -> Message:
 
 
 def check_head(data: bytes) -> None:
-    """OfpError: by its header alone, or by its length, `data` is no message."""
+    """OfpError: by its header alone `data` is no message, nor the first part of one."""
     r = Reader(data)
     version = int(r.u8())
     kind = int(r.u8())
     r.skip(6)
     row, _ = _row_of(r, version, kind)
-    if not length_fits(version, row.space, row.number, r.left):
+    if r.left and not length_fits(version, row.space, row.number, r.left):
         raise OfpError("OFPBRC_BAD_LEN", f"{row.cls.__name__} of {len(data)} bytes")
 
 

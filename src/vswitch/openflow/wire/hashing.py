@@ -31,6 +31,7 @@ MULTIPATH_ALGORITHMS: Final = ("modulo_n", "hash_threshold", "hrw", "iter_hash")
 """nx_mp_algorithm."""
 BUNDLE_ALGORITHMS: Final = ("active_backup", "hrw")
 """nx_bd_algorithm."""
+PORT_BITS: Final = 16
 MAX_MEMBERS: Final = 2048
 
 
@@ -110,6 +111,8 @@ def get_bundle(r: Reader, load: bool) -> a.Action:
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"bundle of {n_members} members")
     if dst is not None:
         check_subfield(dst, dst=True)
+        if dst.n_bits < PORT_BITS:
+            raise OfpError("OFPBAC_BAD_ARGUMENT", f"a port doesn't fit into {dst.n_bits} bits")
     members: list[int] = [r.u16() for _ in range(n_members)]
     for port in members:
         if port >= OFPP_MAX and port not in OUTPUT_PORTS:

@@ -226,6 +226,8 @@ def _get_mod(r: Reader, version: int) -> g.GroupMod:
     if command not in (_COMMANDS15 if _is15(version) else _COMMANDS):
         raise OfpError("OFPGMFC_BAD_COMMAND", f"group command {command}")
     check_group(group_type, buckets, command)
+    if command == g.OFPGC_DELETE and buckets and OFP13 <= version <= OFP14:
+        raise OfpError("OFPGMFC_INVALID_GROUP", "buckets to delete")
     if command == g.OFPGC_REMOVE_BUCKET and buckets:
         raise OfpError("OFPGMFC_BAD_BUCKET", "buckets to remove")
     return g.GroupMod(command, group_type, group_id, buckets, command_bucket_id, selection)
