@@ -5,7 +5,6 @@ CI runs a sample; VSWITCH_TEST_ALL=1 many more.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from tests.ofproto.mutations import (
 )
 from tests.ofproto.test_real_replies import cleanup
 from tests.oracle.real import RealSwitch
+from tests.whole import ALL
 from vswitch import Switch
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import flow as f
@@ -34,7 +34,7 @@ from vswitch.openflow.wire.version import OFP11, OFP13, VERSIONS
 
 pytestmark = pytest.mark.system
 
-N_MUTATIONS = 20_000 if os.environ.get("VSWITCH_TEST_ALL") else 1_500
+N_MUTATIONS = 20_000 if ALL else 1_500
 EMPTIED_AFTER = 20
 HELLO = 0
 NOBODY = bytes.fromhex("020000007777")
