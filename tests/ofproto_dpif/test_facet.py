@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.xlate.lab import Bridge
 from vswitch.dpif.types import FlowStats
 from vswitch.flow.flow import Flow, signed64
 from vswitch.flow.layout import N_WORDS
@@ -18,13 +19,14 @@ def flow(in_port: int, nw_dst: int = 0) -> Flow:
     return made
 
 
+BRIDGE = Bridge().x
 MASK_PORT = flow(0xFFFF)
 MASK_PORT_DST = flow(0xFFFF, 0xFFFFFFFF)
 
 
 def facet(table: FacetTable, mask: Flow, of: Flow, now: int = 0) -> Facet:
     group = table.group(mask)
-    made = Facet(None, group, group.key_of(of), pack_flow(of), now)  # type: ignore[arg-type]
+    made = Facet(BRIDGE, group, group.key_of(of), pack_flow(of), now)
     table.insert(made)
     return made
 
