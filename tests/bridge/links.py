@@ -76,7 +76,11 @@ class Links:
 
     def set_link(self, port: str, state: str) -> None:
         """Take a port up or down."""
-        self.sides[int(port[1:].split("-")[0])].appctl("netdev-dummy/set-admin-state", port, state)
+        self.set_link_of(int(port[1:].split("-")[0]), port, state)
+
+    def set_link_of(self, node: int, port: str, state: str) -> None:
+        """Take a port of bridge `node` up or down."""
+        self.sides[node].appctl("netdev-dummy/set-admin-state", port, state)
 
 
 def ring(n: int) -> list[tuple[str, str]]:

@@ -168,14 +168,14 @@ class Bridge:
 
     def configure(self, idl: Idl, root: Row | None, restoring: bool, unsupported: Unsupported) -> None:
         """Everything that can be set once the ports are there. `restoring`: flows are being put back."""
+        self._mirror_outputs = output_ports(idl, self.row)
+        self._configure_identity()
         self._configure_ports(unsupported)
         auto_attach = auto_attach_of(idl, self.row)
         for interface in self.interfaces.values():
             self.monitors.configure(interface.config, auto_attach)
         self.update_mtu()
         self.mirrors.configure(idl, self.row, self._has_bundle)
-        self._mirror_outputs = output_ports(idl, self.row)
-        self._configure_identity()
         configure_trees(self, self._mac, self._mirror_outputs)
         self.flow_tables.configure(idl, self.row)
         configure_bridge(self, root, unsupported)
@@ -195,11 +195,7 @@ class Bridge:
                 if self._bundles.pop(port.name, None) is not None:
                     self.ofproto.bundle_set(port.name, None)
                 continue
-            if len(names) > 1:
-                unsupported.warn(f"port {port.name}", "interfaces", f"[{', '.join(names)}]",
-                                 f"there are no bonds, only {names[0]} is used")
-                names = names[:1]
-            self._bundle(bundle_settings(port, names))
+            self._bundle(bundle_settings(port, names, self._mac))
 
     def qos_wanted(self) -> list[tuple[str, str, UUID | None, int]]:
         """(interface, its type, row of QoS, MTU) for those of the interfaces that are there and have one."""

@@ -48,6 +48,12 @@ class PortConfig:
     cvlans: frozenset[int] = frozenset()
     vlan_mode: str = ""
     protected: bool = False
+    bond_mode: str = ""
+    bond_updelay: int = 0
+    bond_downdelay: int = 0
+    bond_active: str = ""
+    """The address of the member that was active when the row was read."""
+    lacp: str = ""
     mac: str | None = None
     qos: UUID | None = None
     other_config: Mapping[str, str] = field(default_factory=dict)
@@ -105,6 +111,11 @@ class ConfigCache:
             cvlans=frozenset(row.cvlans),
             vlan_mode=optional(row, "vlan_mode") or "",
             protected=row.protected,
+            bond_mode=optional(row, "bond_mode") or "",
+            bond_updelay=row.bond_updelay,
+            bond_downdelay=row.bond_downdelay,
+            bond_active=optional(row, "bond_active_slave") or "",
+            lacp=optional(row, "lacp") or "",
             mac=optional(row, "mac"),
             qos=next((qos.uuid for qos in self._idl.refs(row, "qos")), None),
             other_config=other,

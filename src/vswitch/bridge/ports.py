@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vswitch.base.vlog import Vlog
+from vswitch.bridge.bonds import bond_settings, lacp_settings
 from vswitch.bridge.config import PortConfig
 from vswitch.ofproto_dpif.ports.configure import BundleSettings
 from vswitch.ofproto_dpif.xlate.bridge import PRIORITY_TAGS
@@ -12,8 +13,9 @@ log = Vlog("bridge")
 QINQ_ETHTYPES = {"802.1q": 0x8100, "802.1ad": 0x88A8}
 
 
-def bundle_settings(port: PortConfig, names: tuple[str, ...]) -> BundleSettings:
-    """How the bundle of `port`, with the interfaces `names`, treats VLANs."""
+def bundle_settings(port: PortConfig, names: tuple[str, ...], mac: int) -> BundleSettings:
+    """How the bundle of `port`, with the interfaces `names`, treats VLANs, and what holds its links
+    together. `mac` is the bridge's address."""
     other = port.other_config
     mode = port.vlan_mode
     vlan = port.tag
@@ -32,4 +34,6 @@ def bundle_settings(port: PortConfig, names: tuple[str, ...]) -> BundleSettings:
         qinq_ethtype=QINQ_ETHTYPES.get(other.get("qinq-ethtype", ""), 0x88A8),
         priority_tags=tags if tags in PRIORITY_TAGS else "never",
         protected=port.protected,
+        bond=bond_settings(port),
+        lacp=lacp_settings(port, mac),
     )

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, final
 from uuid import UUID
 
 from vswitch.base import coverage
-from vswitch.bridge import spanning_tree
+from vswitch.bridge import bonds, spanning_tree
 from vswitch.bridge.bridge import Bridge
 from vswitch.bridge.capabilities import capabilities
 from vswitch.bridge.columns import boolean, integer
+from vswitch.bridge.config import PortConfig
 from vswitch.bridge.idl import Row
 from vswitch.bridge.interface_status import CLEARED, InterfaceStatus
 from vswitch.bridge.monitors import MonitorStatus
@@ -75,7 +76,7 @@ class Status:
                 for bridge in self._bridges.bridges.values():
                     bridge.update_mtu()
                     self._look_at(bridge)
-                    if bridge.ofproto.stp is not None or bridge.ofproto.rstp is not None:
+                    if bridge.ofproto.protocols:
                         self._trees(bridge)
         for bridge in self._bridges.bridges.values():
             self._monitors.run(bridge, now)
@@ -172,6 +173,18 @@ class Status:
             row = self._bridges.idl.row("Port", port.uuid)
             if row is not None:
                 self._bridges.report.put(row, **spanning_tree.port_status(bridge, port, now))
+                self._bond(bridge, port, row)
+
+    def _bond(self, bridge: Bridge, port: PortConfig, row: Row) -> None:
+        """Which member of a bond is active, and who speaks LACP."""
+        active = bonds.active_member(bridge, port)
+        if active is not None:
+            self._bridges.report.put(row, bond_active_slave=active)
+        for name, current in bonds.lacp_current(bridge, port).items():
+            interface = bridge.interfaces.get(name)
+            its = self._bridges.idl.row("Interface", interface.config.uuid) if interface is not None else None
+            if its is not None:
+                self._bridges.report.put(its, lacp_current=current)
 
     def _look_at(self, bridge: Bridge) -> None:
         ofproto = bridge.ofproto
@@ -234,7 +247,7 @@ class Status:
     def _ports(self, bridge: Bridge) -> None:
         """Counters of ports' spanning trees."""
         now = self._bridges.clock.now()
-        if bridge.ofproto.stp is not None or bridge.ofproto.rstp is not None:
+        if bridge.ofproto.protocols:
             self._trees(bridge)
         for port in bridge.wanted.values():
             row = self._bridges.idl.row("Port", port.uuid)

@@ -41,17 +41,23 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:rstp-max-age other_config:rstp-forward-delay other_config:rstp-transmit-hold-count
         """,
         "Port": """
-            cvlans fake_bridge interfaces mac name protected qos tag trunks vlan_mode
+            bond_downdelay bond_mode bond_updelay cvlans fake_bridge interfaces lacp
+            mac name protected qos tag trunks vlan_mode
             other_config:priority-tags other_config:qinq-ethtype other_config:transient
             other_config:stp-enable other_config:stp-port-num other_config:stp-port-priority
             other_config:stp-path-cost other_config:rstp-enable other_config:rstp-port-priority
             other_config:rstp-port-num other_config:rstp-path-cost other_config:rstp-port-admin-edge
             other_config:rstp-port-auto-edge other_config:rstp-port-mcheck
+            other_config:bond-hash-basis other_config:bond-primary other_config:bond-detect-mode
+            other_config:bond-miimon-interval other_config:bond-rebalance-interval
+            other_config:all-members-active other_config:lacp-system-id other_config:lacp-system-priority
+            other_config:lacp-time other_config:lacp-fallback-ab
         """,
         "Interface": """
             bfd cfm_mpid lldp mac mtu_request name ofport_request options type
             other_config:cfm_ccm_pcp other_config:cfm_ccm_vlan other_config:cfm_demand
             other_config:cfm_extended other_config:cfm_interval other_config:cfm_opstate
+            other_config:lacp-port-id other_config:lacp-port-priority other_config:lacp-aggregation-key
         """,
         "AutoAttach": "mappings system_description system_name",
         "Flow_Table": "flow_limit groups name overflow_policy prefixes",
@@ -117,16 +123,8 @@ GAPS: Final = (
     Gap("Bridge", "ipfix", shows="targets"),
     Gap("Flow_Sample_Collector_Set", "bridge", shows="name"),
     # Bonds.
-    Gap("Port", "bond_mode"),
     Gap("Port", "bond_fake_iface"),
-    Gap("Port", "bond_updelay"),
-    Gap("Port", "bond_downdelay"),
-    Gap("Port", "other_config:bond-*"),
     Gap("Port", "other_config:lb-output-action"),
-    Gap("Port", "other_config:all-members-active"),
-    Gap("Port", "lacp"),
-    Gap("Port", "other_config:lacp-*"),
-    Gap("Interface", "other_config:lacp-*"),
     # Policing and classes.
     Gap("Interface", "ingress_policing_rate"),
     Gap("Interface", "ingress_policing_burst"),

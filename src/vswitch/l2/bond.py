@@ -260,8 +260,6 @@ class Bond:
         mode = self.mode
         if mode is None:
             return DROP
-        if not member.enabled:
-            return DROP
         if multicast and member is not self.active and not self.settings.all_members_active:
             return DROP
         if mode == ACTIVE_BACKUP:

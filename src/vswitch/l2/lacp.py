@@ -231,6 +231,8 @@ class Lacp:
         state = (p.state | lacpdu.TIMEOUT) & ~lacpdu.SYNCHRONIZED
         member.partner = LacpInfo(p.sys_priority, p.sys_id, p.key, p.port_priority, p.port_id, state)
         member.expires = now + TIMEOUT_FACTOR * FAST_PERIODIC
+        # Its partner, if there is one, is to hear of us at once.
+        member.next_tx = min(member.next_tx, now)
 
     def _update_attached(self) -> None:
         """Attach the members that lead where the best of them leads: the port with the best priority as the

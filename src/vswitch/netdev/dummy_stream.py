@@ -3,16 +3,19 @@
 Each packet is preceded by its length, 16 bits in network order, as Open vSwitch's dummies do it; so a
 switch of either kind can be at the other end. Targets are "unix:PATH" and "tcp:ADDRESS:PORT", or
 "punix:PATH" and "ptcp:PORT[:ADDRESS]" for those who wait. An active end that is not connected tries
-again whenever there is something to send.
+again twice a second of real time, and whenever there is something to send.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import select
 import socket
+import struct
+import time
 from typing import Final, final
 
 from vswitch.base import coverage
@@ -22,11 +25,24 @@ MAX_QUEUED: Final = 1 << 20
 """Bytes that wait for a slow peer; packets beyond are dropped."""
 MIN_PACKET: Final = 14
 RECV_BATCH: Final = 1 << 16
+RETRY_NS: Final = 500_000_000
+"""Between two attempts to connect."""
+_libc: Final = ctypes.CDLL(None, use_errno=True)
 READS: Final = 16
 """How many times a connection is read in one turn."""
 
 stream_short: Final = coverage.counter("drop_dummy_stream_short_packet")
 stream_full: Final = coverage.counter("drop_dummy_stream_queue_full")
+
+
+def _timer() -> int:
+    """A descriptor that is readable every RETRY_NS (timerfd_create(2)). OSError."""
+    fd = int(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "timerfd_create")
+    # struct itimerspec: the interval, then the first time.
+    _libc.timerfd_settime(fd, 0, struct.pack("@4l", 0, RETRY_NS, 0, RETRY_NS), None)
+    return fd
 
 
 @final
@@ -53,8 +69,11 @@ class DummyStream:
         if passive:
             self._listener = self._open(passive, True)
             poll.register(self._listener, select.EPOLLIN)
+        self._timer = -1
         if target:
             self._connect()
+            self._timer = _timer()
+            poll.register(self._timer, select.EPOLLIN)
 
     @property
     def connected(self) -> bool:
@@ -65,6 +84,10 @@ class DummyStream:
         """End all connections."""
         for connection in list(self._connections):
             self._drop(connection)
+        if self._timer >= 0:
+            self._poll.unregister(self._timer)
+            os.close(self._timer)
+            self._timer = -1
         if self._listener is not None:
             path = self._listener.getsockname()
             self._poll.unregister(self._listener)
@@ -81,6 +104,11 @@ class DummyStream:
                 while True:
                     sock, _ = self._listener.accept()
                     self._add(sock)
+        if self._timer >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._timer, 8)
+                if not self._connections:
+                    self._connect()
         packets: list[bytes] = []
         for connection in list(self._connections):
             self._flush(connection)

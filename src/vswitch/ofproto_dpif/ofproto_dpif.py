@@ -31,6 +31,7 @@ from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.learned import LearnedCookies
 from vswitch.ofproto_dpif.ports import configure as bundle_ops
 from vswitch.ofproto_dpif.ports import ports as port_ops
+from vswitch.ofproto_dpif.protocols.bonds import BondBridge
 from vswitch.ofproto_dpif.protocols.monitors import PortMonitors
 from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, RstpSettings
 from vswitch.ofproto_dpif.protocols.stp import StpBridge, StpPortSettings, StpSettings
@@ -142,6 +143,7 @@ class OfprotoDpif(Ofproto):
         self.sflow: Any = None
         self.stp: StpBridge | None = None
         self.rstp: RstpBridge | None = None
+        self.bonds: BondBridge | None = None
         self.mcast_snooping: Any = None
         self.link_changes: int = 0
         """Goes up whenever a port comes, goes, or has its link go up or down."""
@@ -338,6 +340,13 @@ class OfprotoDpif(Ofproto):
     def bundle_set(self, aux: object, settings: bundle_ops.BundleSettings | None) -> None:
         """Make, change or (None) remove the bundle named by `aux`."""
         bundle_ops.bundle_set(self, aux, settings)
+        if self.bonds is None and settings is not None and (settings.bond or settings.lacp):
+            self.bonds = BondBridge(self)
+        if self.bonds is not None:
+            self.bonds.sync(self.clock.now())
+            if not self.bonds.bundles:
+                self.bonds.close()
+                self.bonds = None
 
     def mirror_set(self, aux: object, settings: bundle_ops.MirrorSettings | None) -> None:
         """Make, change or (None) remove the mirror named by `aux`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.dpif import dpctl
 from vswitch.dpif.types import DpifError, DpifFlow
+from vswitch.ofproto_dpif.commands import bonds as bond_commands
 from vswitch.ofproto_dpif.commands import fdb as fdb_commands
 from vswitch.ofproto_dpif.commands import features as feature_commands
 from vswitch.ofproto_dpif.commands import monitors as monitor_commands
@@ -50,6 +51,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
     feature_commands.register(ofprotos, commands)
     monitor_commands.register(ofprotos, commands)
     tree_commands.register(ofprotos, commands)
+    bond_commands.register(ofprotos, commands)
     dpctl.register(commands, ofprotos.clock)
 
 

@@ -22,7 +22,9 @@ from vswitch.ofproto_dpif.xlate.bridge import (
 from vswitch.openflow.constants import OFPPC_NO_FLOOD
 
 if TYPE_CHECKING:
+    from vswitch.l2.bond import BondSettings
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.protocols.bonds import LacpSettings
 
 
 class SettingsError(OSError):
@@ -35,7 +37,7 @@ class BundleSettings:
 
     `ports` are names of the bridge's ports. `vlan_mode` "" means access if `vlan` is given and
     trunk otherwise. `trunks` and `cvlans` None allow all VLANs. `priority_tags` is one of
-    "never", "if-nonzero", "always".
+    "never", "if-nonzero", "always". `bond` None: whatever the ports are, the first is used.
     """
 
     name: str
@@ -47,6 +49,8 @@ class BundleSettings:
     qinq_ethtype: int = 0x88A8
     priority_tags: str = "never"
     protected: bool = False
+    bond: BondSettings | None = None
+    lacp: LacpSettings | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from vswitch.base.tags import TagSet, tag_deterministic
 from vswitch.dpif.probe import Support
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
+from vswitch.l2.bond import Bond
+from vswitch.l2.lacp import Lacp
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.ofproto.groups import Groups
 from vswitch.ofproto.meters import Meters
@@ -87,8 +89,8 @@ class XBundle:
         self.priority_tags: int = PRIORITY_TAGS_NEVER
         self.protected: bool = False
         self.floodable: bool = True
-        self.bond: Any = None
-        self.lacp: Any = None
+        self.bond: Bond | None = None
+        self.lacp: Lacp | None = None
         self.src_mirrors: int = 0
         self.dst_mirrors: int = 0
         self.mirror_out: int = 0

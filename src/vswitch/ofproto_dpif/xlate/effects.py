@@ -25,6 +25,7 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 
 if TYPE_CHECKING:
+    from vswitch.l2.bond import Bond
     from vswitch.ofproto.groups import Group, GroupBucket
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto_dpif.xlate.bridge import XBridge, XBundle, XPort
@@ -148,6 +149,24 @@ class LearnMac(CreditedEffect):
 
     def __repr__(self) -> str:
         return f"LearnMac({self.mac:012x}, vlan={self.vlan}, {self.bundle.name})"
+
+
+@final
+class CreditBond(CreditedEffect):
+    """Count the packet on the load of a bond's hash `value`."""
+
+    def __init__(self, bond: Bond, value: int) -> None:
+        self.bond = bond
+        self.value: int = value
+
+    def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
+        self.bond.account(self.value, n_bytes)
+
+    def same(self, other: CreditedEffect) -> bool:
+        return isinstance(other, CreditBond) and self.bond is other.bond and self.value == other.value
+
+    def __repr__(self) -> str:
+        return f"CreditBond({self.bond.name}, {self.value})"
 
 
 @final

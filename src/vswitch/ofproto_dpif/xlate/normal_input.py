@@ -9,6 +9,7 @@ from vswitch.flow.layout import (
     VLAN_CFI,
     W_ETH_DST,
     W_ETH_TYPE,
+    W_IN_PORT,
     W_NW_PROTO,
     W_NW_SRC,
     W_VLAN_TCI,
@@ -16,6 +17,7 @@ from vswitch.flow.layout import (
 from vswitch.flow.prereq import ETH_TYPE_ARP
 from vswitch.flow.values import format_mac
 from vswitch.flow.vlan import is_vlan
+from vswitch.ofproto_dpif.xlate.bonds import bond_admits
 from vswitch.ofproto_dpif.xlate.bridge import OFPP_NONE_BUNDLE, XBundle
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
 from vswitch.ofproto_dpif.xlate.effects import LearnMac
@@ -67,7 +69,13 @@ def admitted(ctx: Ctx, came_from: XBundle) -> Xvlan | None:
             if tracing:
                 report(ctx, OFT_DETAIL, "packet has reserved destination MAC, dropping")
             return None
-    return input_translate(came_from, own)
+    xvlan = input_translate(came_from, own)
+    bond = came_from.bond
+    if bond is not None:
+        in_port = int(words[W_IN_PORT] & 0xFFFF)
+        if not bond_admits(ctx, came_from, bond, in_port, int(xvlan.vid), _is_gratuitous_arp(ctx)):
+            return None
+    return xvlan
 
 
 def learn(ctx: Ctx, came_from: XBundle, vlan: int) -> bool:

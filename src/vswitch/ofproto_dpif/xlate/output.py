@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from vswitch.dpif.actions import Output, Trunc
+from vswitch.dpif.actions import Hash, Output, Recirc, Trunc
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     CT_PORTS,
@@ -24,6 +24,7 @@ from vswitch.flow.layout import (
     W_PACKET_TYPE,
     W_SKB_PRIORITY,
 )
+from vswitch.l2.bond import Bond
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import mirrors as xlate_mirrors
 from vswitch.ofproto_dpif.xlate import special
@@ -38,6 +39,8 @@ from vswitch.ofproto_dpif.xlate.trace import OFT_BRIDGE, OFT_DETAIL, OFT_TABLE, 
 from vswitch.ofproto_dpif.xlate.types import NF_OUT_DROP, NF_OUT_FLOOD, NF_OUT_MULTI, SLOW_ACTION, XLATE_OK
 from vswitch.openflow.constants import OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP
 
+HASH_L4: Final = 0
+"""The datapath's own hash of addresses and ports."""
 PORT_UNSET: Final = 0xFFF7
 
 
@@ -75,8 +78,9 @@ def _are_protected(ctx: Ctx, to: XBundle) -> bool:
     return bundle is not None and bundle.protected
 
 
-def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> None:
-    """Send the packet as it is now to port `ofp_port`; `truncate` bytes of it if not 0."""
+def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False, bond: Bond | None = None) -> None:
+    """Send the packet as it is now to port `ofp_port`; `truncate` bytes of it if not 0. With `bond`
+    the datapath is to choose among its members instead."""
     port = ctx.bridge.ports.get(ofp_port)
     if port is None:
         if ctx.trace is not None:
@@ -129,7 +133,13 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False) -> No
         commit(ctx)
         if ctx.mirror_snaplen:
             _trunc(ctx, ctx.mirror_snaplen)
-        ctx.odp.append(Output(odp_port))
+        if bond is None:
+            ctx.odp.append(Output(odp_port))
+        else:
+            ctx.odp.append(Hash(HASH_L4, bond.settings.basis))
+            ctx.odp.append(Recirc(bond.recirc_id))
+            ctx.bridge.dp.recirc_ids.ref(bond.recirc_id)
+            ctx.out.recircs.append(bond.recirc_id)
         ctx.n_outputs += 1
         before = ctx.out.nf_output_iface
         ctx.out.nf_output_iface = ofp_port if before in (NF_OUT_DROP, ofp_port) else NF_OUT_MULTI
