@@ -179,6 +179,10 @@ class Bond:
         if enabled:
             member.enabled = True
             self._turn.append(member)
+            # It gets its share of the values that carry nothing; rebalancing moves others.
+            for entry in self.entries:
+                if not entry.tx_bytes:
+                    entry.member = None
         else:
             self._disable(member)
         self._events.add(CHANGED)
@@ -290,8 +294,8 @@ class Bond:
     def rebalance(self, now: int) -> bool:
         """Move hash values from the member with the highest load to others if it is time; whether any moved.
 
-        A move must be worth it: the loads differ by 1/32 and 100 kB, and it makes the difference smaller
-        by a tenth. Loads are halved each time, so that older ones count less.
+        A move must be worth it: the loads differ by 1/32 and 100 kB, and it makes their ratio smaller by
+        0.1. Loads are halved each time, so that older ones count less.
         """
         if not self.rebalances or now < self.next_rebalance:
             return False
@@ -312,7 +316,9 @@ class Bond:
             overload = source.tx_bytes - target.tx_bytes
             if overload < target.tx_bytes >> 5 or overload < MIN_OVERLOAD:
                 break
-            best = _best_move(held[source], overload) if len(held[source]) > 1 else None
+            best = (
+                _best_move(held[source], source.tx_bytes, target.tx_bytes) if len(held[source]) > 1 else None
+            )
             if best is None:
                 crowded.remove(source)
                 continue
@@ -334,7 +340,11 @@ class Bond:
         self._events.add(CHANGED)
 
 
-def _best_move(entries: list[BondEntry], overload: int) -> BondEntry | None:
-    """The entry whose move leaves the smallest difference of loads; None if that isn't a tenth smaller."""
-    best = min(entries, key=lambda entry: abs(overload - 2 * entry.tx_bytes))
-    return best if abs(overload - 2 * best.tx_bytes) <= overload * 9 // 10 else None
+def _best_move(entries: list[BondEntry], source: int, target: int) -> BondEntry | None:
+    """The entry whose move from a load of `source` bytes to one of `target` leaves the smallest difference;
+    None if it isn't worth it."""
+    best = min(entries, key=lambda entry: abs(source - target - 2 * entry.tx_bytes))
+    low, high = sorted((source - best.tx_bytes, target + best.tx_bytes))
+    if low == 0:
+        return None
+    return best if target == 0 or high / low <= source / target - 0.1 else None
