@@ -231,10 +231,11 @@ def _update(ofproto: OfprotoDpif, port: XPort) -> bool:
 
 def _update_may_enable(ofproto: OfprotoDpif, port: XPort) -> bool:
     """Whether `port` may be used follows from its link and from what watches it. Whether that changed."""
-    may_enable = not port.state & OFPPS_LINK_DOWN and port.monitored
+    may_enable = not port.state & OFPPS_LINK_DOWN and port.monitored and port.aggregated
     if may_enable is port.may_enable:
         return False
     port.may_enable = may_enable
+    ofproto.link_changes += 1
     if ofproto.has_bundle_action:
         ofproto.backer.need(RevReason.PORT_TOGGLED)
     ofproto.groups_may_choose_anew()
@@ -245,6 +246,14 @@ def set_monitored(ofproto: OfprotoDpif, port: XPort, alive: bool) -> None:
     """BFD and CFM find `port` fit for use, or not; controllers hear of it (OFPPS_LIVE)."""
     if alive is not port.monitored:
         port.monitored = alive
+        if _update_may_enable(ofproto, port):
+            tell(ofproto, port, OFPPR_MODIFY)
+
+
+def set_aggregated(ofproto: OfprotoDpif, port: XPort, allowed: bool) -> None:
+    """LACP lets packets over `port`, or not; controllers hear of it (OFPPS_LIVE)."""
+    if allowed is not port.aggregated:
+        port.aggregated = allowed
         if _update_may_enable(ofproto, port):
             tell(ofproto, port, OFPPR_MODIFY)
 

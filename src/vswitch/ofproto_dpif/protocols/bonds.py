@@ -18,11 +18,12 @@ from vswitch.l2.bond import BALANCE_TCP, CHANGED, LEARN, N_HASHES, Bond, BondMem
 from vswitch.l2.lacp import NEGOTIATED, OFF, Lacp
 from vswitch.l2.lacpdu import frame
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
+from vswitch.ofproto_dpif.ports.ports import set_aggregated
 from vswitch.ofproto_dpif.xlate.freeze import N_METADATA
 from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.ofproto_dpif.xlate.types import SLOW_LACP
 from vswitch.openflow.actions import Output
-from vswitch.openflow.constants import OFPP_NONE, OFPRR_DELETE
+from vswitch.openflow.constants import OFPP_NONE, OFPPS_LINK_DOWN, OFPRR_DELETE
 
 if TYPE_CHECKING:
     from vswitch.ofproto.rule import Rule
@@ -59,6 +60,11 @@ def rarp(mac: int, vlan: int) -> bytes:
     tag = (0x8100).to_bytes(2, "big") + vlan.to_bytes(2, "big") if vlan else b""
     arp = b"\0\x01\x08\0\x06\x04\0\x03" + address + bytes(4) + address + bytes(4)
     return b"\xff" * 6 + address + tag + ETH_TYPE_RARP.to_bytes(2, "big") + arp
+
+
+def _has_link(port: XPort) -> bool:
+    """Whether the port's link is up, and nobody who watches it says that it is of no use."""
+    return not port.state & OFPPS_LINK_DOWN and port.monitored
 
 
 @final
@@ -181,6 +187,7 @@ class BondBridge:
                     port = ofproto.ports_by_name.get(name)
                     if port is not None:
                         ofproto.listen(port, SLOW_LACP, None)
+                        set_aggregated(ofproto, port, True)
             return
         if lacp is None:
             lacp = bundle.lacp = xbundle.lacp = Lacp(xbundle.name)
@@ -192,11 +199,12 @@ class BondBridge:
             port = ofproto.ports_by_name.get(name)
             if port is not None:
                 ofproto.listen(port, SLOW_LACP, None)
+                set_aggregated(ofproto, port, True)
         own = dict(settings.members)
         for name, port in there.items():
             port_id, priority, key = own.get(name, (0, 0xFFFF, 0))
             member = lacp.set_member(name, port_id or port.ofp_port, priority, key, now)
-            lacp.set_carrier(member, port.may_enable, now)
+            lacp.set_carrier(member, _has_link(port), now)
             ofproto.listen(port, SLOW_LACP, self)
 
     def _configure_bond(self, bundle: Bundle, settings: BondSettings | None, now: int) -> None:
@@ -255,10 +263,18 @@ class BondBridge:
         for bundle in self.bundles.values():
             if bundle.lacp is not None:
                 bundle.lacp.run(now)
+                self._tell_ports(bundle.lacp)
             if bundle.bond is not None:
                 self._run_bond(bundle, bundle.bond, now, links)
             if bundle.lacp is not None:
                 self._send_lacp(bundle.lacp)
+
+    def _tell_ports(self, lacp: Lacp) -> None:
+        """Let ports know whether LACP lets packets over them."""
+        for name, member in lacp.members.items():
+            port = self.ofproto.ports_by_name.get(name)
+            if port is not None:
+                set_aggregated(self.ofproto, port, lacp.may_enable(member))
 
     def _send_lacp(self, lacp: Lacp) -> None:
         for name, pdu in lacp.take_sent():
@@ -271,7 +287,7 @@ class BondBridge:
         interval = bond.settings.miimon_interval
         if not interval or (links and not bundle.next_miimon) or now >= bundle.next_miimon:
             for member in bond.members.values():
-                member.up = member.aux.may_enable
+                member.up = _has_link(member.aux)
             bundle.next_miimon = now + interval if interval else 0
         for name, member in bond.members.items():
             member.may_enable = lacp is None or lacp.may_enable(lacp.members[name])

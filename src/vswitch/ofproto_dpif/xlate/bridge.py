@@ -151,6 +151,8 @@ class XPort:
         self.state: int = 0
         self.tag: int = 0
         self.may_enable: bool = True
+        self.aggregated: bool = True
+        """What LACP says of the port."""
         self.monitored: bool = True
         """What BFD and CFM say of the port; True without them."""
         self.is_tunnel: bool = False
