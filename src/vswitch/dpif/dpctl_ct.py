@@ -76,6 +76,8 @@ def format_connection(c: CtEntry, more: bool, statistics: bool) -> str:
         text += f",protoinfo=({_tcp(c, more)})"
     if c.helper:
         text += f",helper={c.helper}"
+    if c.parent is not None:
+        text += f",parent=({_tuple(c.proto, c.parent)})"
     return text
 
 

@@ -242,6 +242,8 @@ class CtEntry:
     scales: tuple[int, int] = (0, 0)
     """The window scales of both ends."""
     helper: str = ""
+    parent: tuple[str, str, int, int] | None = None
+    """The connection that announced this one."""
     id: int = 0
     status: int = 0
 

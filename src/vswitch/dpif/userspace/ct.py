@@ -28,7 +28,7 @@ class CtDpif(Dpif):
         number = 0
         while number < len(table.chunks):
             for conn in table.connections_of(number):
-                entry = show.entry(table, conn, now)
+                entry = show.entry(table, conn, now, tracker.helpers.parents.get(conn))
                 if zone is None or entry.zone == zone:
                     yield entry
             number += 1

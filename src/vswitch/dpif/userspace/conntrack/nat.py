@@ -16,7 +16,7 @@ from mypy_extensions import i64
 
 from vswitch.dpif import odp_step as op
 from vswitch.dpif.userspace.conntrack.key import SCTP, TCP, UDP, Key, ports_meta
-from vswitch.dpif.userspace.conntrack.table import Table, round_of
+from vswitch.dpif.userspace.conntrack.table import F_DST_NAT, F_SRC_NAT, Table, round_of
 
 MAX_TRIES: Final = 2048
 """Tuples that are tried for one packet (about 0.3 ms) until the range counts as exhausted."""
@@ -42,17 +42,44 @@ def choose(table: Table, orig: Key, reply: Key, args: vec[i64], roll: i64) -> bo
         start = round_of(round_of(round_of(table.basis, orig.src_lo), orig.dst_lo), orig.meta)
     low, high = bounds(args)
     size = high - low + 1
+    begin = int(start)
     tries: i64 = MAX_TRIES
     n = 0
     while n < size and tries > 0:
         if low:
-            put_address(reply, source, low + (start + n) % size)
+            put_address(reply, source, low + (begin + n) % size)
         used = ports(table, orig, reply, args, source, start, tries)
         if used < 0:
             return True
         tries -= used
         n += 1
     return False
+
+
+def expected_reply(table: Table, orig: Key, wanted: Key, reply: Key) -> i64:
+    """Make `reply` the answers' key of an expected connection: which NAT that is (F_*), -1 if it is taken.
+
+    `wanted` has no destination port: it is the first packet's source port, or another one if NAT changes
+    the source and that is taken.
+    """
+    sport: i64 = (orig.meta >> 48) & 0xFFFF
+    wanted.copy_to(reply)
+    kinds: i64 = 0
+    if reply.dst_hi != orig.src_hi or reply.dst_lo != orig.src_lo:
+        kinds |= F_SRC_NAT
+    if reply.src_hi != orig.dst_hi or reply.src_lo != orig.dst_lo:
+        kinds |= F_DST_NAT
+    port: i64 = sport
+    tries: i64 = 0
+    while tries < IN_ORDER:
+        reply.meta = (wanted.meta >> 48) << 48 | port << 32 | wanted.meta & 0xFFFFFFFF
+        if table.lookup(reply) == 0:
+            return kinds
+        if kinds & F_SRC_NAT == 0:
+            break
+        port = port + 1 if port < 65535 else 1024
+        tries += 1
+    return -1
 
 
 def bounds(args: vec[i64]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from mypy_extensions import i64
 
 from vswitch.dpif.types import CtEntry
 from vswitch.dpif.userspace.conntrack import tcp
-from vswitch.dpif.userspace.conntrack.key import TCP
+from vswitch.dpif.userspace.conntrack.key import TCP, Key
 from vswitch.dpif.userspace.conntrack.table import (
     EXPIRES_AT,
     F_FTP,
@@ -47,6 +47,17 @@ def tuple_of(rec: vec[i64], at: i64) -> tuple[str, str, int, int]:
     )
 
 
+def tuple_of_key(key: Key) -> tuple[str, str, int, int]:
+    """The same of a key."""
+    family = int(key.meta & 0xFF)
+    return (
+        address(int(key.src_hi), int(key.src_lo), family),
+        address(int(key.dst_hi), int(key.dst_lo), family),
+        int(key.meta >> 48 & 0xFFFF),
+        int(key.meta >> 32 & 0xFFFF),
+    )
+
+
 def zone_of(table: Table, conn: int) -> int:
     """The zone of connection `conn`."""
     return int(table.rec(conn)[base_of(conn) + META_AT]) >> 16 & 0xFFFF
@@ -58,8 +69,8 @@ def _flags(scale: int) -> str:
     return "BE_LIBERAL" if scale & tcp.SCALE_UNKNOWN else "0"
 
 
-def entry(table: Table, conn: int, now: int) -> CtEntry:
-    """Connection `conn` of `table`."""
+def entry(table: Table, conn: int, now: int, parent: Key | None = None) -> CtEntry:
+    """Connection `conn` of `table`, which `parent` announced, if anybody did."""
     rec = table.rec(conn)
     base = base_of(conn)
     meta = int(rec[base + META_AT])
@@ -85,5 +96,6 @@ def entry(table: Table, conn: int, now: int) -> CtEntry:
         reply_state=other,
         flags=window_flags,
         scales=scales,
+        parent=None if parent is None else tuple_of_key(parent),
         helper="ftp" if flags & F_FTP else "tftp" if flags & F_TFTP else "",
     )

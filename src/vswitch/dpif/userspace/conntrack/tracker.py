@@ -20,27 +20,35 @@ from vswitch.dpif import odp_step as op
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
 from vswitch.dpif.userspace.conntrack import other, tcp, timeouts
-from vswitch.dpif.userspace.conntrack.key import ICMP, ICMPV6, INVALID, RELATED, TCP, Key
+from vswitch.dpif.userspace.conntrack.helpers import Expectation, Helpers
+from vswitch.dpif.userspace.conntrack.key import ICMP, ICMPV6, INVALID, PLAIN, RELATED, TCP, UDP, Key
 from vswitch.dpif.userspace.conntrack.limits import Limits
-from vswitch.dpif.userspace.conntrack.nat import choose
+from vswitch.dpif.userspace.conntrack.nat import choose, expected_reply
 from vswitch.dpif.userspace.conntrack.table import (
     EXPIRES_AT,
+    F_ADJUSTED,
+    F_CHILD,
     F_DST_NAT,
+    F_FTP,
     F_SRC_NAT,
+    F_TFTP,
     FLAGS_AT,
     LABEL_AT,
     MARK_AT,
     META_AT,
+    ORIG_AT,
     POLICY_AT,
+    REPLY_AT,
     SERIAL_AT,
     Table,
     base_of,
+    get_key,
 )
 from vswitch.dpif.userspace.conntrack.timeouts import Policy
 from vswitch.dpif.userspace.conntrack.translate import translate, translate_error
 from vswitch.flow import layout as at
 from vswitch.flow.extract import high32
-from vswitch.netdev.frame import VNET_DATA_VALID, VNET_NEEDS_CSUM
+from vswitch.netdev.frame import VNET_DATA_VALID, VNET_NEEDS_CSUM, Frame
 
 EXPIRE_BUDGET: Final = 1000
 """Connections that one `run` forgets at most: about 0.3 ms."""
@@ -70,6 +78,7 @@ class Tracker:
         self.key: Key = Key()
         self.reply_key: Key = Key()
         self.quote: Key = Key()
+        self.helpers: Helpers = Helpers()
 
     # Timeouts.
 
@@ -123,6 +132,7 @@ class Tracker:
             words[at.W_CT_STATE] = zone << at.S_CT_ZONE | INVALID_STATE
             return True
         state: i64 = at.CS_TRACKED
+        expected: Expectation | None = None
         node = table.lookup(key)
         if node != 0:
             conn = node >> 1
@@ -161,26 +171,40 @@ class Tracker:
                 state |= at.CS_INVALID
             else:
                 state |= at.CS_NEW
+                expected = self.helpers.find(key)
+                if expected is not None:
+                    state |= at.CS_RELATED
                 if flags & op.CT_COMMIT:
-                    conn = self.commit(step, parser.l4_ofs, parser.l3_end, data, now)
+                    conn = self.commit(step, parser.l4_ofs, parser.l3_end, data, expected, now)
                     if conn < 0:
                         return False
         clear(words)
         if conn == 0:
             words[at.W_CT_STATE] = zone << at.S_CT_ZONE | state
-            if state & at.CS_INVALID == 0:
+            if expected is not None:
+                self.inherit(expected, words)
+            elif state & at.CS_INVALID == 0:
                 write_tuple(words, key.src_hi, key.src_lo, key.dst_hi, key.dst_lo, key.meta)
             return True
         rec = table.rec(conn)
         base = base_of(conn)
+        kinds = rec[base + FLAGS_AT]
         packet.conn = conn << 1 | reply
         packet.conn_serial = rec[base + SERIAL_AT]
+        if kinds & F_CHILD:
+            state |= at.CS_RELATED
         words[at.W_CT_STATE] = high32(rec[base + MARK_AT], zone << at.S_CT_ZONE | state)
         words[at.W_CT_LABEL] = rec[base + LABEL_AT]
         words[at.W_CT_LABEL + 1] = rec[base + LABEL_AT + 1]
-        write_tuple(words, rec[base], rec[base + 1], rec[base + 2], rec[base + 3], rec[base + 4])
-        if flags & op.CT_NAT and rec[base + FLAGS_AT] & (F_SRC_NAT | F_DST_NAT):
+        if kinds & F_CHILD:
+            parent = self.helpers.parents[conn]
+            write_tuple(words, parent.src_hi, parent.src_lo, parent.dst_hi, parent.dst_lo, parent.meta)
+        else:
+            write_tuple(words, rec[base], rec[base + 1], rec[base + 2], rec[base + 3], rec[base + 4])
+        if flags & op.CT_NAT and kinds & (F_SRC_NAT | F_DST_NAT):
             self.translate(packet.conn, executor, packet)
+        if kinds & (F_FTP | F_TFTP) and found == PLAIN and state & at.CS_INVALID == 0:
+            self.help(conn, reply, kinds, executor, packet)
         self.write(rec, base, args, words)
         return True
 
@@ -207,6 +231,43 @@ class Tracker:
                 translate_error(executor, packet, rec, base, reply, nat, quote)
                 return
         translate(executor, packet, rec, base, reply, nat)
+
+    def help(self, conn: i64, reply: i64, kinds: i64, executor: Executor, packet: Packet) -> None:
+        """Look into a packet of a connection that has a helper; it may come out with another length."""
+        executor.parse(packet)
+        parser = executor.parser
+        data = packet.frame.data
+        rec = self.table.rec(conn)
+        base = base_of(conn)
+        get_key(rec, base + ORIG_AT, self.key)
+        get_key(rec, base + REPLY_AT, self.reply_key)
+        l4 = parser.l4_ofs
+        if kinds & F_TFTP:
+            if reply == 0 and parser.nw_proto == UDP:
+                self.helpers.tftp(conn, self.key, self.reply_key, data[l4 + 8 : parser.l3_end])
+            return
+        if parser.nw_proto != TCP:
+            return
+        payload = data[l4 + (i64(data[l4 + 12]) >> 4) * 4 : parser.l3_end]
+        changed = self.helpers.ftp(conn, reply != 0, self.key, self.reply_key, payload) if payload else None
+        if changed is not None:
+            rec[base + FLAGS_AT] |= F_ADJUSTED
+        elif kinds & F_ADJUSTED == 0:
+            return
+        made = self.helpers.rewrite(conn, reply, data, parser, changed)
+        packet.frame = Frame(made, packet.frame.flags & ~VNET_NEEDS_CSUM)
+        packet.parsed = False
+        packet.extracted = False
+
+    def inherit(self, expected: Expectation, words: vec[i64]) -> None:
+        """Give a packet that is expected, but of no connection, its parent's tuple, mark and label."""
+        rec = self.table.rec(expected.conn)
+        base = base_of(expected.conn)
+        words[at.W_CT_MARK] = high32(rec[base + MARK_AT], words[at.W_CT_MARK] & 0xFFFFFFFF)
+        words[at.W_CT_LABEL] = rec[base + LABEL_AT]
+        words[at.W_CT_LABEL + 1] = rec[base + LABEL_AT + 1]
+        parent = expected.parent
+        write_tuple(words, parent.src_hi, parent.src_lo, parent.dst_hi, parent.dst_lo, parent.meta)
 
     def update(self, conn: i64, reply: i64, l4: i64, l3_end: i64, data: bytes, now: i64) -> i64:
         """Take a packet of `conn` into account: the verdict of its protocol."""
@@ -239,7 +300,9 @@ class Tracker:
                 words[at.W_CT_LABEL + i] = word
                 i += 1
 
-    def commit(self, step: Step, l4: i64, l3_end: i64, data: bytes, now: i64) -> i64:
+    def commit(
+        self, step: Step, l4: i64, l3_end: i64, data: bytes, expected: Expectation | None, now: i64
+    ) -> i64:
         """Make a connection of the packet of `self.key`: 0 if it may not be, -1 if no address is left."""
         key = self.key
         zone: i64 = (key.meta >> 16) & 0xFFFF
@@ -252,16 +315,35 @@ class Tracker:
         reply = self.reply_key
         key.copy_to(reply)
         reply.reverse()
-        nat = step.args[op.CT_FLAGS] & (op.CT_NAT_SRC | op.CT_NAT_DST)
-        if nat and not choose(self.table, key, reply, step.args, random.getrandbits(31)):
+        flags = step.args[op.CT_FLAGS]
+        kinds: i64 = 0
+        if expected is not None and flags & op.CT_NAT:
+            kinds = expected_reply(self.table, key, expected.reply, reply)
+        elif flags & (op.CT_NAT_SRC | op.CT_NAT_DST):
+            kinds = F_SRC_NAT if flags & op.CT_NAT_SRC else F_DST_NAT
+            if not choose(self.table, key, reply, step.args, random.getrandbits(31)):
+                kinds = -1
+        if kinds < 0:
             nat_exhausted.inc()
             return -1
+        helper = step.args[op.CT_HELPER]
+        if helper:
+            kinds |= F_FTP if helper == op.CT_HELPER_FTP else F_TFTP
         conn = self.table.create(key, reply, now)
         self.limits.zone(zone).count += 1
         rec = self.table.rec(conn)
         base = base_of(conn)
-        if nat:
-            rec[base + FLAGS_AT] = F_SRC_NAT if nat & op.CT_NAT_SRC else F_DST_NAT
+        if expected is not None:
+            kinds |= F_CHILD
+            parent = Key()
+            expected.parent.copy_to(parent)
+            self.helpers.parents[conn] = parent
+            other_rec = self.table.rec(expected.conn)
+            other_base = base_of(expected.conn)
+            rec[base + MARK_AT] = other_rec[other_base + MARK_AT]
+            rec[base + LABEL_AT] = other_rec[other_base + LABEL_AT]
+            rec[base + LABEL_AT + 1] = other_rec[other_base + LABEL_AT + 1]
+        rec[base + FLAGS_AT] = kinds
         rec[base + POLICY_AT] = self.numbers.get(step.data, 0) if step.data else 0
         proto = key.proto()
         if proto == TCP:
@@ -281,6 +363,8 @@ class Tracker:
     def forget(self, conn: i64) -> None:
         """End a connection."""
         zone: i64 = (self.table.rec(conn)[base_of(conn) + META_AT] >> 16) & 0xFFFF
+        if self.table.rec(conn)[base_of(conn) + FLAGS_AT] & (F_FTP | F_TFTP | F_CHILD):
+            self.helpers.gone(conn)
         self.table.remove(conn)
         self.limits.gone(zone)
 
