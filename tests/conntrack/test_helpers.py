@@ -1,4 +1,4 @@
-"""FTP and TFTP through NAT: addresses inside the control connection change, and sequence numbers with them."""
+"""FTP and TFTP through NAT: addresses inside the control connection change, sequence numbers with them."""
 
 from __future__ import annotations
 
@@ -167,7 +167,8 @@ def test_announcements(line: bytes, from_server: bool, form: str, address: int |
 @pytest.mark.parametrize("line", [
     b"PORT 10,0,0,1,8,9", b"PORT 10,0,0,1,8\r\n", b"PORT 10,0,0,256,8,9\r\n", b"PORT 10,0,0,1,0,0\r\n",
     b"PORT 10,0,0,1,8,9,10\r\n", b"EPRT |1|::1|2057|\r\n", b"EPRT |2|10.0.0.1|2057|\r\n",
-    b"EPRT |1|10.0.0.1|\r\n", b"EPRT |1|10.0.0.1|70000|\r\n", b"EPRT\r\n", b"EPRT \r\n", b"PORT\r\n", b"", b"\n",
+    b"EPRT |1|10.0.0.1|\r\n", b"EPRT |1|10.0.0.1|70000|\r\n", b"EPRT\r\n", b"EPRT \r\n", b"PORT\r\n", b"",
+    b"\n",
 ])  # fmt: skip
 def test_what_announces_nothing(line: bytes) -> None:
     assert ftp.find(line, False) is None
