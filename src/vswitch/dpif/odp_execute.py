@@ -25,6 +25,8 @@ from vswitch.packet.modify import Editor
 from vswitch.packet.parse import Parser
 
 ETH_TYPE_NSH: Final = 0x894F
+ETH_TYPE_TEB: Final = 0x6558
+"""An Ethernet frame within something else: "transparent Ethernet bridging" (RFC 1701)."""
 
 
 @final
@@ -224,6 +226,9 @@ class Executor:
             e.push_mpls(a[0], a[1])
         elif number == op.STEP_POP_MPLS:
             e.pop_mpls(a[0])
+            if packet.flow.words[at.W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+                # Without an Ethernet header before it, the label is followed by one or by another header.
+                self.set_packet_type(packet, 0 if a[0] == ETH_TYPE_TEB else 0x10000 | a[0])
         elif number == op.STEP_PUSH_ETH:
             e.push_eth(a[0], a[1])
             self.set_packet_type(packet, 0)

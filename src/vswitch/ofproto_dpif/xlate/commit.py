@@ -92,7 +92,8 @@ def commit(ctx: Ctx) -> None:
         return
     if ctx.pending_encap or ctx.pending_decap or (new[W_PACKET_TYPE] ^ old[W_PACKET_TYPE]) & 0xFFFFFFFF != 0:
         _packet_type(ctx)
-    if new[W_PACKET_TYPE] & 0xFFFFFFFF == 0:
+    if (new[W_PACKET_TYPE] | old[W_PACKET_TYPE]) & 0xFFFFFFFF == 0:
+        # What lies under a header that was popped has addresses of its own.
         _ether(ctx)
     mpls_done = False
     if is_mpls(old[W_ETH_TYPE] & 0xFFFF) and not is_mpls(new[W_ETH_TYPE] & 0xFFFF):

@@ -30,7 +30,11 @@ from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.trace import OFT_ACTION, OFT_WARN
-from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, XLATE_UNSUPPORTED_PACKET_TYPE
+from vswitch.ofproto_dpif.xlate.types import (
+    SLOW_ACTION,
+    XLATE_TOO_MANY_MPLS_LABELS,
+    XLATE_UNSUPPORTED_PACKET_TYPE,
+)
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPR_INVALID_TTL
 
@@ -80,7 +84,8 @@ def encap(ctx: Ctx, a: of.Encap, last: bool) -> bool:
     elif a.packet_type == PT_NSH:
         data = _encap_nsh(ctx, a)
     elif a.packet_type in (PT_MPLS, PT_MPLS_MC):
-        labels.push_mpls(ctx, a.packet_type & 0xFFFF, True)
+        if not labels.push_mpls(ctx, a.packet_type & 0xFFFF, True):
+            ctx.error = XLATE_TOO_MANY_MPLS_LABELS
         _set_packet_type(ctx, a.packet_type)
         if not ctx.support.add_mpls:
             ctx.out.slow |= SLOW_ACTION
