@@ -32,10 +32,13 @@ PACKETS: Final = {
     "TCP": "0200000000020200000000010800" + IP,
     "ARP": "0200000000020200000000010806000108000604000102000000000ac0a80001000000000000c0a80002" + "00" * 18,
     "IP": IP,
+    "QINQ": "0200000000110200000000128100001e8100001f0800"
+            "45000024000100004011267dc0a80001c0a80002000100020010000068656c6c6f776f72",
     "UDP": "0200000000110200000000120800"
            "45000024000100004011267dc0a80001c0a80002000100020010000068656c6c6f776f72",
 }
-"""A TCP segment, an ARP request, the TCP segment without its Ethernet header, and a UDP datagram."""
+"""A TCP segment, an ARP request, the TCP segment without its Ethernet header, a UDP datagram with two tags,
+and without."""
 
 FREE: Final = (
     (re.compile(r"\bpid=\d+"), "pid=N"),

@@ -17,6 +17,7 @@ MIN_MAC_AGING: Final = 15
 MAX_MAC_AGING: Final = 3600
 DEFAULT_MAX_IDLE: Final = 10_000
 DEFAULT_FLOW_LIMIT: Final = 200_000
+DEFAULT_VLAN_LIMIT: Final = 1
 DEFAULT_BUNDLE_IDLE: Final = 10
 
 
@@ -24,6 +25,7 @@ def configure_backer(backer: Backer, root: Row | None, unsupported: Unsupported)
     """Settings of the whole switch that belong to datapaths."""
     other = root.other_config if root is not None else {}
     backer.max_idle = integer(other, "max-idle", DEFAULT_MAX_IDLE, 500)
+    backer.set_vlan_limit(integer(other, "vlan-limit", DEFAULT_VLAN_LIMIT, 0))
     limit = integer(other, "flow-limit", DEFAULT_FLOW_LIMIT, 1)
     # Until the limit is near, flows are not idled out early.
     backer.flow_eviction_threshold = min(FLOW_EVICTION_THRESHOLD, limit)

@@ -58,6 +58,7 @@ class Status:
         self._monitors = MonitorStatus(bridges.idl, bridges.report)
         self._stale = True
         self._statistics = False
+        self._interval_kept: int = MIN_STATS_INTERVAL
         self._watch: LinkWatch | None = None
         self._awaited: set[str] = set()
 
@@ -111,6 +112,10 @@ class Status:
     def reconfigured(self, now: int) -> None:
         """Everything may be different: look at all of it now."""
         self._next_controllers = now
+        if self._interval() != self._interval_kept:
+            # What the interval is now counts from now on, not when the old one has run out.
+            self._interval_kept = self._interval()
+            self._next_stats = min(self._next_stats, now + self._interval_kept)
         bridges = self._bridges.bridges
         self._monitors.forget(set(bridges))
         names = {name for bridge in bridges.values() for name in bridge.interfaces}

@@ -27,6 +27,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             bridges datapaths manager_options next_cfg ssl
             other_config:bundle-idle-timeout other_config:enable-statistics other_config:flow-limit
             other_config:flow-restore-wait other_config:max-idle other_config:stats-update-interval
+            other_config:vlan-limit
         """,
         "Bridge": """
             auto_attach controller datapath_type fail_mode flood_vlans flow_tables mirrors name ports
@@ -110,7 +111,7 @@ GAPS: Final = (
     *(Gap("Open_vSwitch", f"other_config:{key}") for key in (
         "hw-offload", "offload-rebalance", "tc-policy", "dpdk-*", "vhost-*", "per-port-memory",
         "shared-mempool-config", "pmd-*", "smc-enable", "tx-flush-interval", "emc-insert-inv-prob",
-        "userspace-tso-enable", "vlan-limit", "ipsec_skb_mark",
+        "userspace-tso-enable", "ipsec_skb_mark",
     )),
     *(Gap("Interface", f"other_config:{key}") for key in ("emc-enable", "pmd-rxq-affinity", "tx-steering")),
     # Multicast snooping.

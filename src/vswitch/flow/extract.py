@@ -40,6 +40,25 @@ def extract(data: bytes, flow: Flow, parser: Parser) -> None:
     from_parser(parser, words)
 
 
+def limit_vlans(flow: Flow, limit: i64) -> bool:
+    """Take no more than `limit` (1 or 2) VLAN tags of a packet's `flow` as such: to a flow table a
+    further one is the Ethernet type, and what follows it unknown. Whether anything changed."""
+    words = flow.words
+    if limit > 1 or words[at.W_VLAN_TCI1] >> at.S_VLAN_TCI1 & at.VLAN_CFI == 0:
+        return False
+    tpid = words[at.W_VLAN_TPID1] >> at.S_VLAN_TPID1 & 0xFFFF
+    words[at.W_ETH_TYPE] = words[at.W_ETH_TYPE] & ~0xFFFF | tpid
+    words[at.W_VLAN_TPID] &= ~0xFFFFFFFF << 16
+    i: i64 = at.W_MPLS_LSE
+    while i < at.N_WORDS:
+        if not at.W_CT_NW_SRC <= i < at.W_ND_TARGET and i != at.W_CT_TP_SRC:
+            words[i] = 0
+        i += 1
+    words[at.W_CT_TP_SRC] &= 0xFFFFFFFF
+    flow.words = words
+    return True
+
+
 def from_parser(p: Parser, words: vec[i64]) -> None:
     """Put what `p` parsed last into the packet words of a flow."""
     words[at.W_ETH_DST] = high48(p.dl_dst, p.dl_type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from vswitch.flow.extract import extract
+from vswitch.flow.extract import extract, limit_vlans
 from vswitch.flow.fields import FIELDS, by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_WORDS, W_TUN_METADATA_PRESENT
@@ -165,16 +165,17 @@ def check_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> None:
         raise OfpError("OFPBRC_PIPELINE_FIELDS_ONLY", f"packet-out with {out.metadata}")
     ofproto.tlv.bind_match(out.metadata)
     if any(type(action) is not Output for action in out.actions):
-        match = _match_of(out)
+        match = _match_of(out, ofproto.vlan_limit)
     else:
         match = out.metadata  # outputs fit whatever packet there is
     check_actions(out.actions, match, ofproto.max_ports, strict=version != OFP10)
 
 
-def _match_of(out: PacketOut) -> Match:
+def _match_of(out: PacketOut, vlan_limit: int) -> Match:
     """All that is known of the packet of `out`: what it holds and its metadata, exactly."""
     match = Match(out.metadata.flow.copy(), _ONES)
     extract(out.packet, match.flow, _parser)
+    limit_vlans(match.flow, vlan_limit)
     return match
 
 

@@ -79,6 +79,11 @@ class Ofproto(ABC):
     bundle_idle_timeout: int = 10
     """`other_config:bundle-idle-timeout`: s without a message after which a bundle is discarded."""
 
+    @property
+    @abstractmethod
+    def vlan_limit(self) -> int:
+        """How many VLAN tags a packet can have to flow tables, 1 or 2."""
+
     # Life.
 
     @abstractmethod

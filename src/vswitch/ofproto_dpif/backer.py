@@ -44,6 +44,8 @@ OFPP_MAX: Final = 0xFF00
 FLOW_EVICTION_THRESHOLD: Final = 2500
 """With more datapath flows than this they are idled out sooner, and the governor steps in at
 twice as many."""
+MAX_VLAN_HEADERS: Final = 2
+"""VLAN tags that a flow has room for."""
 REVALIDATION_PAUSE: Final = 4
 """How many times as long as a revalidation took the next one waits at least..."""
 MAX_REVALIDATION_PAUSE: Final = 500
@@ -98,6 +100,8 @@ class Backer:
         self.flow_eviction_threshold: int = FLOW_EVICTION_THRESHOLD
         self.max_idle: int = 10000
         """The longest, in ms, that an unused datapath flow lives (`other_config:max-idle`)."""
+        self.vlan_limit: int = 1
+        """How many VLAN tags a packet can have to flow tables (`other_config:vlan-limit`)."""
         self.expiration: Expiration = Expiration(clock.now())
         self.need_revalidate: int = 0
         """`RevReason` of the next full revalidation, 0 for none."""
@@ -216,6 +220,14 @@ class Backer:
         """
         if self._wants_revalidation() and now >= self.next_catch_up and not self.restoring:
             self._revalidate(now)
+
+    def set_vlan_limit(self, limit: int) -> None:
+        """Let flow tables see up to `limit` VLAN tags; 0: as many as a flow can have."""
+        limit = MAX_VLAN_HEADERS if limit == 0 else min(limit, MAX_VLAN_HEADERS)
+        if limit != self.vlan_limit:
+            self.vlan_limit = limit
+            for ofproto in self.ofprotos.values():
+                self.installer.flush(ofproto.facets, self.clock.now())
 
     # Governor.
 

@@ -236,6 +236,11 @@ class OfprotoDpif(Ofproto):
         """The datapath flows of this bridge."""
         return [s for s in self.backer.subfacets.values() if s.facet.bridge is self.xbridge]
 
+    @property
+    def vlan_limit(self) -> int:
+        """How many VLAN tags a packet can have to flow tables."""
+        return self.backer.vlan_limit
+
     # Ports.
 
     def ofport(self, ofp_port: int) -> XPort | None:

@@ -129,7 +129,7 @@ def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
     if packet is not None:
         if generate:
             raise CommandError("Syntax error")
-        extract(packet, flow, Parser())
+        extract(packet, flow, Parser(ofprotos.all_ofproto_dpifs[bridge.name].vlan_limit))
     elif generate:
         packet = flow_compose(flow, payload)
     return TraceRequest(bridge, flow, packet, names, (), ct_next)

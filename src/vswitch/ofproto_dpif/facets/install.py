@@ -19,7 +19,7 @@ from vswitch.dpif.cookie import SlowPathCookie
 from vswitch.dpif.key_mask import expressible, is_plain, n_labels
 from vswitch.dpif.types import FlowDel, FlowPut, Op, PutFlags
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import W_TUN_METADATA_PRESENT
+from vswitch.flow.layout import S_VLAN_TCI1, VLAN_CFI, W_TUN_METADATA_PRESENT, W_VLAN_TCI1
 from vswitch.ofproto.geneve import mask_to_datapath
 from vswitch.ofproto_dpif.facets.facet import (
     SF_FAST_PATH,
@@ -48,6 +48,7 @@ facet_create = coverage.counter("facet_create")
 facet_destroy = coverage.counter("facet_destroy")
 upcall_no_port = coverage.counter("drop_upcall_unknown_port")
 
+SECOND_TAG: Final = VLAN_CFI << S_VLAN_TCI1
 REINSTALL_MS: Final = 100
 """A miss so long after its flow was put means that the datapath has lost the flow."""
 
@@ -152,7 +153,8 @@ class Installer:
         else:
             subfacet.path = SF_FAST_PATH
             subfacet.actions = (*prefix, *facet.actions) if prefix else facet.actions
-        if prefix or further or key.words[W_TUN_METADATA_PRESENT] != 0:
+        words = key.words
+        if prefix or further or words[W_TUN_METADATA_PRESENT] != 0 or words[W_VLAN_TCI1] & SECOND_TAG != 0:
             subfacet.prefix = prefix
             subfacet.own_key = pack_flow(key)
         facet.subfacets.append(subfacet)

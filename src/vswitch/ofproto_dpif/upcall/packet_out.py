@@ -13,7 +13,7 @@ from vswitch.base import coverage
 from vswitch.dpif.actions import Drop
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute
-from vswitch.flow.extract import extract
+from vswitch.flow.extract import extract, limit_vlans
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     CT_PORTS,
@@ -71,6 +71,7 @@ def packet_out_start(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions:
     if metadata is not None:
         flow.packet_type = metadata.flow.packet_type
     extract(packet, flow, _parser)
+    limit_vlans(flow, ofproto.vlan_limit)
     flow.in_port = in_port
     # An option that nothing is mapped to stays nobody's, as in Open vSwitch.
     with contextlib.suppress(OfpError):
@@ -125,6 +126,7 @@ def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
     now = bridge.clock.now()
     flow = Flow()
     extract(packet_in.packet, flow, _parser)
+    limit_vlans(flow, backer.vlan_limit)
     bridge.tlv.bind_match(packet_in.metadata)
     _take_metadata(flow, packet_in.metadata.flow)
     # Without actions translation would begin at table 0: something must be there that does nothing.

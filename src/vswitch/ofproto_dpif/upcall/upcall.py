@@ -26,6 +26,7 @@ from vswitch.dpif.actions import Actions, Drop, PushVlan
 from vswitch.dpif.cookie import SLOW_PATH_PREFIX, SLOW_REASONS
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
+from vswitch.flow.extract import limit_vlans
 from vswitch.flow.flow import Flow
 from vswitch.ofproto.geneve import options_from_datapath
 from vswitch.ofproto_dpif.facets.facet import Facet
@@ -156,6 +157,8 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
     if not options_from_datapath(bridge.tlv, flow):
         upcall_bad_options.inc(n_packets)
         return
+    if flow.vlan_tci1:
+        limit_vlans(flow, backer.vlan_limit)
     if port is not None:
         flow.in_port = port.ofp_port
         if bridge.vlandev_map and adjust_flow(bridge, flow):
