@@ -116,7 +116,7 @@ class XBundle:
         """Whether frames of VLAN `vid`, with customer VLAN `cvid` inside, may leave here."""
         mode = self.vlan_mode
         if mode == VLAN_ACCESS:
-            return vid == self.vlan
+            return vid == self.vlan and cvid == 0
         if mode == VLAN_DOT1Q_TUNNEL:
             return vid == self.vlan and self.allows_cvlan(cvid)
         return self.trunks_vlan(vid)

@@ -154,9 +154,7 @@ def output_translate(bundle: XBundle, xvlan: Xvlan) -> Xvlan:
     if mode == VLAN_DOT1Q_TUNNEL:
         out.pop()
     elif mode == VLAN_NATIVE_UNTAGGED and xvlan.vid == bundle.vlan:
-        out.tpid = 0
-        out.vid = 0
-        out.pcp = 0
+        out.pop()  # a customer's tag within stays
     return out
 
 
