@@ -172,7 +172,7 @@ def test_show_channels_of_the_userspace_datapath_are_its_queues(two: Lab) -> Non
 def test_show_dp_features_says_yes_and_no(two: Lab) -> None:
     lines = shown(two, "dpif/show-dp-features br0").splitlines()
     assert len(lines) == 26
-    assert lines[:3] == ["Masked set action: Yes", "Tunnel push pop: No", "Ufid: Yes"]
+    assert lines[:3] == ["Masked set action: Yes", "Tunnel push pop: Yes", "Ufid: Yes"]
     assert "Max MPLS depth: 3" in lines
 
 

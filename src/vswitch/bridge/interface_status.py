@@ -69,6 +69,26 @@ def link_modes(current: int) -> tuple[int | None, str | None]:
     return None, None
 
 
+def tunnel_status(port: XPort) -> dict[str, str]:
+    """By which device a tunnel's packets leave, and whether that has a link; {} of any other port."""
+    config = port.tunnel
+    if config is None or not config.remote_ip:
+        return {}
+    routes = port.bridge.dp.underlay.routes
+    route = routes.lookup(config.remote_ip, config.egress_pkt_mark or 0, config.local_ip)
+    if route is None:
+        return {}
+    netdev = netdev_from_name(route.dev)
+    try:
+        if netdev is not None:
+            carrier = netdev.carrier()
+        else:
+            carrier = links.query(socket.if_nametoindex(route.dev))[0].carrier
+    except OSError:
+        return {}
+    return {"tunnel_egress_iface": route.dev, "tunnel_egress_iface_carrier": "up" if carrier else "down"}
+
+
 @final
 class InterfaceStatus:
     """The status of one interface of a bridge, remembering what must not be forgotten between two looks."""
@@ -88,7 +108,8 @@ class InterfaceStatus:
         if not kind(port.type).has_device:
             return {
                 "admin_state": "up", "duplex": None, "ifindex": 0, "link_resets": 0, "link_speed": None,
-                "link_state": "up", "mac_in_use": self._patch_mac, "mtu": None, "status": {},
+                "link_state": "up", "mac_in_use": self._patch_mac, "mtu": None,
+                "status": tunnel_status(port),
             }  # fmt: skip
         netdev = netdev_from_name(self.name)
         try:

@@ -84,6 +84,7 @@ class Options:
     log_file: str = ""
     dummy: str | None = None
     disable_system: bool = False
+    system_routes: bool = True
     tls: dict[str, str] = field(default_factory=dict)
 
 
@@ -145,6 +146,8 @@ def _apply(options: Options, name: str, value: str, given: bool) -> Options:
             return replace(options, overwrite_pidfile=True)
         case "disable-system":
             return replace(options, disable_system=True)
+        case "disable-system-route":
+            return replace(options, system_routes=False)
         case "pidfile":
             return replace(options, pidfile=_in_rundir(value or f"{PROGRAM}.pid"))
         case "unixctl":
@@ -169,7 +172,7 @@ def _apply(options: Options, name: str, value: str, given: bool) -> Options:
             return _tls(options, name, value)
         case "peer-ca-cert" | "bootstrap-ca-cert":
             return _tls(options, name, value)
-    # The rest has no effect here: --no-self-confinement, --disable-system-route, --dummy-numa.
+    # The rest has no effect here: --no-self-confinement, --dummy-numa.
     return options
 
 
@@ -261,6 +264,7 @@ def _serve(options: Options) -> int:
         overwrite_pidfile=options.overwrite_pidfile,
         dummy=options.dummy,
         disable_system=options.disable_system,
+        system_routes=options.system_routes,
         tls=TlsSettings(
             private_key=tls.get("private-key", ""),
             certificate=tls.get("certificate", ""),

@@ -45,6 +45,8 @@ class Settings:
     dummy: str | None = None
     """How far dummies stand in: None for no dummies, else "", "system" or "override"."""
     disable_system: bool = False
+    system_routes: bool = True
+    """Whether tunnels follow the host's routes."""
     tls: TlsSettings = field(default_factory=TlsSettings)
 
 
@@ -76,6 +78,8 @@ class Vswitchd:
             enable_debug_actions()
             dummy.register_commands(daemon.commands, _compose)
         ofprotos = Ofprotos(self._clock, daemon.commands)
+        if settings.system_routes:
+            ofprotos.underlay.follow_kernel()
         daemon.memory.register(lambda: usage(ofprotos))
         ofprotos.tls.configure(settings.tls)
         database_tls.use(ofprotos.tls)

@@ -225,9 +225,30 @@ class Drop:
     reason: int
 
 
+@dataclass(frozen=True)
+class TnlPush:
+    """Put `header` in front of the packet, a tunnel's outer header from Ethernet on: userspace only.
+
+    `kind` is of `packet.tunnel.kinds`; `tnl_port` the tunnel's datapath port, `out_port` that of the bridge
+    that the route leads to. Lengths, checksums, source port and sequence number are each packet's own.
+    """
+
+    tnl_port: int
+    out_port: int
+    kind: int
+    header: bytes
+
+
+@dataclass(frozen=True)
+class TnlPop:
+    """Take the outer header off, and look the packet up as one that tunnel port `port` received."""
+
+    port: int
+
+
 Action: TypeAlias = (
     Output | Userspace | Set | SetMasked | PushVlan | PopVlan | PushMpls | PopMpls
     | PushNsh | PopNsh | PushEth | PopEth | Sample | Recirc | Hash | Ct | CtClear | Trunc
-    | Clone | CheckPktLen | Meter | DecTtl | AddMpls | Drop
+    | Clone | CheckPktLen | Meter | DecTtl | AddMpls | Drop | TnlPush | TnlPop
 )
 Actions: TypeAlias = tuple[Action, ...]

@@ -86,7 +86,7 @@ class _Help:
                 self.upcall(packet, action)
             elif isinstance(action, act.Trunc):
                 packet.max_len = action.max_len
-            elif isinstance(action, act.Ct):
+            elif isinstance(action, act.Ct | act.TnlPush | act.TnlPop):
                 self.hand_down(packet, actions[i:])
                 return
             elif isinstance(action, act.Meter):

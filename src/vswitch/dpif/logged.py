@@ -222,6 +222,9 @@ class LoggedDpif(Dpif):
     def queue_to_priority(self, queue_id: int) -> int:
         return self.provider.queue_to_priority(queue_id)
 
+    def set_tunnel_source_ports(self, low: int, high: int) -> None:
+        self.provider.set_tunnel_source_ports(low, high)
+
     def cache_sizes(self) -> dict[str, int]:
         return self._do("cache_get_size", self.provider.cache_sizes)
 

@@ -14,9 +14,12 @@ from mypy_extensions import i64
 from vswitch.dpif import actions as act
 from vswitch.dpif import odp_step as op
 from vswitch.dpif.key_struct import N_ATTRS, struct_fields
+from vswitch.dpif.odp_nested import tunnel_into
 from vswitch.dpif.odp_step import Step
 from vswitch.flow import key_attr as attr
 from vswitch.flow.field import Field
+from vswitch.flow.flow import Flow
+from vswitch.packet.tunnel.outer import Encap
 
 MAX_DEPTH = 16
 """Deepest nesting of action lists."""
@@ -50,6 +53,12 @@ def _compile(actions: act.Actions, whole: act.Actions, depth: int) -> list[Step]
     steps = [_step(action, whole, depth) for action in actions]
     if steps:
         steps[-1].last = True
+    for i, step in enumerate(steps):
+        if step.op == op.STEP_TNL_PUSH:
+            # One packet may become several, and what follows is for each of them.
+            step.then = steps[i + 1 :]
+            step.last = True
+            return steps[: i + 1]
     return steps
 
 
@@ -125,7 +134,20 @@ def _step(action: act.Action, whole: act.Actions, depth: int) -> Step:
         return _ct(action)
     if isinstance(action, act.CtClear):
         return _make(op.STEP_CT_CLEAR)
+    if isinstance(action, act.TnlPush):
+        return _tnl_push(action)
+    if isinstance(action, act.TnlPop):
+        return _make(op.STEP_TNL_POP, action.port)
     raise ActionError(errno.EOPNOTSUPP, f"this datapath has no action {type(action).__name__.lower()}")
+
+
+def _tnl_push(action: act.TnlPush) -> Step:
+    step = _make(op.STEP_TNL_PUSH, action.tnl_port)
+    try:
+        step.encap = Encap(action.header, action.kind)
+    except ValueError as e:
+        raise ActionError(errno.EINVAL, str(e)) from None
+    return step
 
 
 def _make(number: int, *args: int, data: bytes = b"") -> Step:
@@ -312,6 +334,12 @@ _SETTERS: dict[int, Callable[[bytes, bytes], Step]] = {
 
 
 def _set(key_attr: int, value: bytes, mask: bytes) -> Step:
+    if key_attr == attr.TUNNEL:
+        step = _make(op.STEP_SET_TUNNEL)
+        step.tunnel = Flow()
+        if not tunnel_into(value, step.tunnel):
+            raise ActionError(errno.EINVAL, "a tunnel to be set is malformed")
+        return step
     setter = _SETTERS.get(key_attr)
     if setter is None:
         raise ActionError(errno.EOPNOTSUPP, f"this datapath cannot set key attribute {key_attr}")

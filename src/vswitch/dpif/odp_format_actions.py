@@ -31,6 +31,8 @@ from vswitch.dpif.actions import (
     Sample,
     Set,
     SetMasked,
+    TnlPop,
+    TnlPush,
     Trunc,
     Userspace,
 )
@@ -51,6 +53,7 @@ from vswitch.dpif.odp_format_key import (
     format_nsh,
     format_tunnel,
 )
+from vswitch.dpif.odp_tunnel_text import format_push
 from vswitch.flow import key_attr as key
 from vswitch.flow.values import c_hex, format_ipv4, format_ipv6, format_mac
 from vswitch.netlink.attrs import Builder, NlAttrError
@@ -101,6 +104,11 @@ def format_action(action: Action, ports: PortNames = None) -> str:
         return f"push_eth(src={format_mac(action.src)},dst={format_mac(action.dst)})"
     if isinstance(action, PushNsh):
         return f"push_nsh({_push_nsh(action)})"
+    if isinstance(action, TnlPush):
+        outer = f"out_port({_port(action.out_port, ports)})"
+        return f"tnl_push(tnl_port({_port(action.tnl_port, ports)}),{format_push(action)},{outer})"
+    if isinstance(action, TnlPop):
+        return f"tnl_pop({_port(action.port, ports)})"
     return _plain_or_nesting(action, ports)
 
 

@@ -234,7 +234,7 @@ def _format_tunnel_options(attr: int, value: bytes, mask: bytes, verbose: bool) 
         policy = format_field(bytes([v >> 16 & 0xFF]), bytes([n >> 16 & 0xFF]), "hex")
         return f"vxlan(gbp(id={group},flags={policy}))"
     if attr == key.TUN_GENEVE_OPTS:
-        return f"geneve({_format_geneve(value, mask)})"
+        return f"geneve({format_geneve_options(value, mask)})"
     if attr == key.TUN_GTPU_OPTS:
         flags = format_field(value[0:1], mask[0:1], "hex")
         return f"gtpu(flags={flags},msgtype={format_field(value[1:2], mask[1:2], 'dec')})"
@@ -257,7 +257,8 @@ def _format_erspan(value: bytes, mask: bytes, verbose: bool) -> str:
     return f"ver={version}{tail},dir={direction}{tail},hwid={c_hex(hwid)}{tail}"
 
 
-def _format_geneve(value: bytes, mask: bytes) -> str:
+def format_geneve_options(value: bytes, mask: bytes) -> str:
+    """Geneve options, each in braces. All of `mask` set: no masks are shown."""
     words = []
     at = 0
     while len(value) - at >= 4:

@@ -245,7 +245,7 @@ def _vxlan(text: str) -> tuple[bytes, bytes, int]:
     return parts[0], parts[1], key.TUN_VXLAN_OPTS
 
 
-def _geneve(text: str) -> tuple[bytes, bytes, int]:
+def parse_geneve_options(text: str) -> tuple[bytes, bytes, int]:
     value, mask = bytearray(), bytearray()
     for option in text.replace("}", "{").split("{"):
         if not option.strip():
@@ -285,7 +285,7 @@ def _gtpu(text: str) -> tuple[bytes, bytes, int]:
 
 _TUNNEL_OPTIONS: dict[str, Callable[[str], tuple[bytes, bytes, int]]] = {
     "vxlan": _vxlan,
-    "geneve": _geneve,
+    "geneve": parse_geneve_options,
     "erspan": _erspan,
     "gtpu": _gtpu,
 }

@@ -29,6 +29,8 @@ from vswitch.dpif.actions import (
     Sample,
     Set,
     SetMasked,
+    TnlPop,
+    TnlPush,
     Trunc,
     Userspace,
 )
@@ -52,6 +54,7 @@ from vswitch.dpif.odp_parse import (
     parse_nsh_words,
     parse_vlan,
 )
+from vswitch.dpif.odp_tunnel_text import parse_header
 from vswitch.flow import key_attr as key
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
 from vswitch.flow.values import parse_ipv4, parse_ipv6, parse_mac
@@ -308,11 +311,28 @@ def _clone(text: str, ports: PortNumbers, depth: int) -> Action:
     return Clone(_actions(text, ports, depth + 1))
 
 
+def _port_number(text: str, ports: PortNumbers) -> int:
+    return ports[text] if ports is not None and text in ports else number(text, 4)
+
+
+def _tnl_push(text: str, ports: PortNumbers, depth: int) -> Action:
+    fields = _fields(text, "tnl_port", "header", "out_port")
+    kind, header = parse_header(fields.get("header", ""))
+    tnl_port, out_port = (_port_number(fields.get(name, ""), ports) for name in ("tnl_port", "out_port"))
+    return TnlPush(tnl_port, out_port, kind, header)
+
+
+def _tnl_pop(text: str, ports: PortNumbers, depth: int) -> Action:
+    return TnlPop(_port_number(text, ports))
+
+
 _NESTING: dict[str, Callable[[str, PortNumbers, int], Action]] = {
     "sample": _sample,
     "clone": _clone,
     "check_pkt_len": _check_pkt_len,
     "dec_ttl": _dec_ttl,
+    "tnl_push": _tnl_push,
+    "tnl_pop": _tnl_pop,
 }
 
 

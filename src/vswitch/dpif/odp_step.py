@@ -13,6 +13,8 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Actions
+from vswitch.flow.flow import Flow
+from vswitch.packet.tunnel.outer import Encap
 
 STEP_OUTPUT: Final = 1  # port
 STEP_USERSPACE: Final = 2  # include_actions; data: userdata
@@ -51,6 +53,9 @@ STEP_DROP: Final = 34  # reason
 STEP_SET_DP_HASH: Final = 35  # value, mask
 STEP_CT: Final = 36  # CT_*; data: name of the timeout policy
 STEP_CT_CLEAR: Final = 37
+STEP_SET_TUNNEL: Final = 38  # tunnel: what the packet's becomes
+STEP_TNL_PUSH: Final = 39  # tunnel port; encap; then: what follows, for each packet that it makes
+STEP_TNL_POP: Final = 40  # tunnel port
 
 # Where in a STEP_CT's args things are; 128 bits are two halves, high first.
 CT_FLAGS: Final = 0
@@ -91,3 +96,5 @@ class Step:
         self.other: list[Step] = []
         self.last: bool = False
         self.whole: Actions = ()
+        self.tunnel: Flow | None = None
+        self.encap: Encap | None = None

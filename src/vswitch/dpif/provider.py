@@ -66,6 +66,9 @@ class DpifClass(ABC):
     counts_masks: bool = False
     """Whether `dpctl/show` shows what lookups cost: masks tried, and hits of the cache before them."""
 
+    pushes_tunnels: bool = False
+    """Whether its datapaths put outer headers on and take them off (`TnlPush`, `TnlPop`)."""
+
     @abstractmethod
     def open(self, name: str, clock: Clock, create: bool) -> Dpif:
         """Open datapath `name`, made if it is absent and `create`. DpifError: ENODEV if it is absent;
@@ -207,6 +210,10 @@ class Dpif(ABC):
     def queue_to_priority(self, queue_id: int) -> int:
         """The skb priority that puts packets into queue `queue_id` (TC handle 1:queue+1)."""
         return (1 << 16) | (queue_id + 1)
+
+    def set_tunnel_source_ports(self, low: int, high: int) -> None:
+        """The range of UDP source ports of outer packets, where the datapath chooses them."""
+        return None
 
     def cache_sizes(self) -> dict[str, int]:
         """The caches in front of the flow table whose size can be set, by name."""

@@ -10,6 +10,7 @@ from vswitch.netdev.kind import PortKind
 from vswitch.netdev.linux import LinuxNetdev
 from vswitch.netdev.patch import PatchNetdev
 from vswitch.netdev.tap import TapNetdev
+from vswitch.netdev.tunnel import KINDS as TUNNEL_KINDS
 
 KINDS: Final[dict[str, PortKind]] = {
     kind.type: kind
@@ -27,6 +28,7 @@ KINDS: Final[dict[str, PortKind]] = {
             "dummy-internal", lambda name: DummyNetdev(name, "dummy-internal"), dummy_may_replace=False,
             options=None,
         ),
+        *TUNNEL_KINDS,
     )
 }  # fmt: skip
 """Kind by Interface.type. A datapath with dummies in it opens its internal ports as "dummy-internal"."""

@@ -75,6 +75,10 @@ class DummyNetdev(MemoryNetdev):
             return "unknown"
         return "connected" if self._stream.connected else "disconnected"
 
+    def set_address(self, address: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> None:
+        """Give it an IP address, in place of the one of that version that it had."""
+        self.addresses = [a for a in self.addresses if a.version != address.version] + [address]
+
     def inject(self, packet: bytes) -> bool:
         """`packet` (from its Ethernet header on) arrives at the device."""
         return self.receive(Frame(packet))
@@ -210,7 +214,7 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
     def ip4addr(args: list[str]) -> str:
         netdev = known(args[0])
         try:
-            netdev.addresses.append(ipaddress.IPv4Interface(args[1]))
+            netdev.set_address(ipaddress.IPv4Interface(args[1]))
         except ValueError:
             raise CommandError(f"{args[1]}: invalid IP address") from None
         return "OK"
@@ -218,7 +222,7 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
     def ip6addr(args: list[str]) -> str:
         netdev = known(args[0])
         try:
-            netdev.addresses.append(ipaddress.IPv6Interface(args[1]))
+            netdev.set_address(ipaddress.IPv6Interface(args[1]))
         except ValueError:
             raise CommandError(f"{args[1]}: invalid IPv6 address") from None
         return "OK"

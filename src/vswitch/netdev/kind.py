@@ -25,6 +25,8 @@ class PortKind:
     """Whether a network device of its name has address, MTU, flags, link and counters."""
     peered: bool = False
     """Whether its option `peer` names the port at which what is sent here arrives."""
+    tunnel: bool = False
+    """Whether its ports are tunnels, which share ports of the datapath (`tunnel_options.py`)."""
     made_here: bool = False
     """Whether opening it makes the device, so that EINVAL is about the device."""
     comes_and_goes: bool = False

@@ -17,7 +17,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.tags import TagSet
 from vswitch.base.vlog import Vlog
-from vswitch.dpif.open import dpif_create_and_open
+from vswitch.dpif.open import dpif_class, dpif_create_and_open
 from vswitch.dpif.probe import Support, probe
 from vswitch.dpif.provider import RECV_BATCH, Dpif
 from vswitch.dpif.types import DpifError, DpifPort
@@ -29,6 +29,7 @@ from vswitch.ofproto_dpif.facets.governor import FLOW_SETUP_THRESHOLD, Governor
 from vswitch.ofproto_dpif.facets.install import Installer
 from vswitch.ofproto_dpif.facets.revalidate import RevReason, revalidate
 from vswitch.ofproto_dpif.meters import DpifMeters
+from vswitch.ofproto_dpif.ports.tunnels import TunnelDevices
 from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
 from vswitch.ofproto_dpif.xlate.bridge import XDatapath
 from vswitch.packet.parse import Parser
@@ -90,6 +91,8 @@ class Backer:
         """Datapath port number -> the port of the bridge that has it."""
         self.initial_ports: dict[str, DpifPort] = {}
         """Ports of an earlier life that no bridge has asked for yet."""
+        self.tunnel_devices: TunnelDevices = TunnelDevices(dpif)
+        """The datapath's ports that tunnels share."""
         self.meters: DpifMeters = DpifMeters(dpif)
         """The datapath's meters, which all bridges share."""
         self.subfacets: dict[bytes, Subfacet] = {}
@@ -136,6 +139,7 @@ class Backer:
             if not restoring:
                 backer._begin()
             backer.dp.support = probe(dpif)
+            backer.dp.support.tnl_push_pop = dpif_class(type).pushes_tunnels
             dpif.recv_purge()
         except BaseException:
             _abandon(dpif)
@@ -291,6 +295,18 @@ class Backer:
             dpif_port_changes.inc()
             for ofproto in self.ofprotos.values():
                 ofproto.ports_polled(names)
+
+    def port_of(self, flow: Flow) -> XPort | None:
+        """The bridge port that a packet came in at: `flow` has datapath port and tunnel fields."""
+        odp_port = flow.in_port
+        port = self.odp_to_ofport.get(odp_port)
+        return port if port is not None else self.dp.tunnels.find(flow, odp_port)
+
+    def port_numbers(self) -> dict[str, int]:
+        """The datapath ports that bridges have, by name; tunnels' under the name of what they share."""
+        numbers = {port.name: odp for odp, port in self.odp_to_ofport.items()}
+        numbers.update({name: odp for name, (odp, _) in self.tunnel_devices.ports.items()})
+        return numbers
 
     def refine(self, flow: Flow, packet: bytes) -> None:
         """Fill in what the datapath's key lacks, from the packet itself."""

@@ -36,6 +36,7 @@ from vswitch.ofproto_dpif.protocols.monitors import PortMonitors
 from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, RstpSettings
 from vswitch.ofproto_dpif.protocols.stp import StpBridge, StpPortSettings, StpSettings
 from vswitch.ofproto_dpif.stats import SwitchStats
+from vswitch.ofproto_dpif.tunnel.underlay import Underlay
 from vswitch.ofproto_dpif.upcall.packet_in import send_to_controllers
 from vswitch.ofproto_dpif.upcall.packet_out import (
     StartedPacketOut,
@@ -49,7 +50,8 @@ from vswitch.ofproto_dpif.xlate.bridge import XBridge
 from vswitch.ofproto_dpif.xlate.special import REASONS
 from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 from vswitch.openflow.action_text import format_action
-from vswitch.openflow.constants import OFPP_LOCAL
+from vswitch.openflow.actions import Output
+from vswitch.openflow.constants import OFPP_LOCAL, OFPP_TABLE
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages.meter import OFPM_SLOWPATH
 from vswitch.vconn.controllers import Controllers
@@ -538,6 +540,8 @@ class Ofprotos:
         """What waits for the OpenFlow connections of all bridges."""
         self.port_queues: PortQueues | None = None
         """Set by who configures quality of service."""
+        self.underlay: Underlay = Underlay()
+        """Routes, neighbours and listeners of tunnels."""
         self.tls: Tls = Tls(clock)
         """Keys and certificates of those that are TLS."""
         if commands is not None:
@@ -552,6 +556,8 @@ class Ofprotos:
             backer = self.backers[type] = Backer.open(
                 type, self.clock, self.datapath_names.get(type, ""), self.flow_restore_wait
             )
+            backer.dp.underlay = self.underlay
+            backer.dpif.set_tunnel_source_ports(*self.underlay.source_ports)
         return backer
 
     def create(self, name: str, type: str = "system") -> OfprotoDpif:
@@ -609,6 +615,7 @@ class Ofprotos:
         for backer in list(self.backers.values()):
             backer.close(destroy=dpif_class(backer.type).ends_with_process)
         self.backers.clear()
+        self.underlay.close()
 
     def run(self, now: int) -> bool:
         """One turn of the main loop. True if there is more to do at once."""
@@ -616,6 +623,7 @@ class Ofprotos:
         self.poller.in_turn = True
         try:
             self.poller.poll()
+            self._run_underlay(now)
             for backer in list(self.backers.values()):
                 if backer.run(now):
                     more = True
@@ -626,15 +634,28 @@ class Ofprotos:
             self.poller.in_turn = False
         return more
 
+    def _run_underlay(self, now: int) -> None:
+        """Translate anew what routes and neighbours changed, and ask for neighbours."""
+        if self.underlay.run(now):
+            for backer in self.backers.values():
+                if backer.dp.tunnels.maps:
+                    backer.need(RevReason.TUNNELS)
+        for bridge, packet in self.underlay.take_questions(now):
+            ofproto = self.all_ofproto_dpifs.get(bridge)
+            if ofproto is not None:
+                ofproto.packet_out(packet, OFPP_LOCAL, (Output(OFPP_TABLE),))
+
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
-        times = [backer.wakeup(now) for backer in self.backers.values()]
+        times = [self.underlay.wakeup(now)]
+        times += [backer.wakeup(now) for backer in self.backers.values()]
         times += [ofproto.wakeup(now) for ofproto in self.all_ofproto_dpifs.values()]
         return min([now + 3_600_000, *times])
 
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""
-        return [fd for backer in self.backers.values() for fd in backer.fds()] + self.poller.fds()
+        fds = [fd for backer in self.backers.values() for fd in backer.fds()]
+        return fds + self.poller.fds() + self.underlay.fds()
 
     def write_fds(self) -> list[int]:
         """Descriptors whose writability means that `run` has work."""

@@ -19,6 +19,7 @@ class UserspaceClass(DpifClass):
     """Datapaths of this process over devices of the host; internal ports are taps."""
 
     type = "netdev"
+    pushes_tunnels = True
     dump_title = DUMP_TITLE
 
     def open(self, name: str, clock: Clock, create: bool) -> Dpif:
@@ -38,6 +39,7 @@ class UserspaceClass(DpifClass):
 class DummyClass(DpifClass):
     """Datapaths of this process with dummies in them, called `type`; for tests of the switch above."""
 
+    pushes_tunnels = True
     dump_title = DUMP_TITLE
 
     def __init__(self, type: str) -> None:

@@ -28,6 +28,7 @@ from vswitch.dpif.userspace.emc import KEY_WORDS, ExactMatchCache, packet_key
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import DROP, PASS, Meter, raise_precedence
 from vswitch.dpif.userspace.ports import Port
+from vswitch.dpif.userspace.tunnel import PORT_MAX, PORT_MIN, Popper, push, source_port
 from vswitch.dpif.userspace.upcalls import UpcallQueues
 from vswitch.flow import layout as at
 from vswitch.flow.extract import from_parser, high32
@@ -47,6 +48,8 @@ DROP_PORT: Final = "datapath_drop_invalid_port"
 DROP_METER: Final = "datapath_drop_meter"
 DROP_RX: Final = "datapath_drop_rx_invalid_packet"
 DROP_NSH: Final = "datapath_drop_nsh_decap_error"
+DROP_TUNNEL_PUSH: Final = "datapath_drop_tunnel_push_error"
+DROP_TUNNEL_POP: Final = "datapath_drop_tunnel_pop_error"
 DROP_TX: Final = "datapath_drop_device_refused"
 
 
@@ -61,6 +64,10 @@ class Core:
         self.queues = queues
         self.meters: dict[int, Meter] = {}
         self.pending: list[Port] = []
+        self.popper: Popper = Popper()
+        self.tunnel_port_min: i64 = PORT_MIN
+        self.tunnel_port_max: i64 = PORT_MAX
+        """The range of outer UDP source ports."""
         self.key: vec[i64] = vec[i64]([0] * KEY_WORDS)
         self.tracker: Tracker = Tracker(random.getrandbits(31))
         self.executor: Executor = Executor()
@@ -145,10 +152,7 @@ class Core:
 
     def output(self, port_no: i64, frame: Frame) -> None:
         """Append `frame` to the batch of port `port_no`."""
-        ports = self.ports
-        port: Port | None = None
-        if port_no < len(ports):
-            port = ports[port_no]
+        port = self.port(port_no)
         if port is None:
             self.drop(DROP_PORT)
             return
@@ -231,6 +235,13 @@ class Core:
             elif number == op.STEP_DROP:
                 self.drop(f"drop_action_reason_{step.args[0]}")
                 return
+            elif number == op.STEP_SET_TUNNEL:
+                set_tunnel(packet.flow, step.tunnel)
+            elif number == op.STEP_TNL_PUSH:
+                self.push(step, packet)
+                return
+            elif number == op.STEP_TNL_POP:
+                self.pop(step.args[0], packet if step.last else self.executor.fork(packet))
             elif number == op.STEP_CT:
                 if not self.tracker.execute(step, self.executor, packet, self.now):
                     self.drop(DROP_NAT)
@@ -262,6 +273,11 @@ class Core:
         self.executor.extract(packet)
         words = packet.flow.words
         words[at.W_RECIRC_ID] = high32(recirc_id, words[at.W_IN_PORT] & 0xFFFFFFFF)
+        self.look_up(packet)
+
+    def look_up(self, packet: Packet) -> None:
+        """Run the flow of a packet whose headers are extracted."""
+        words = packet.flow.words
         entry = self.dpcls.lookup(words)
         if entry is None:
             frame = packet.frame
@@ -276,6 +292,50 @@ class Core:
         entry.tcp_flags |= words[at.W_TCP_FLAGS] & 0xFFF if words[at.W_NW_PROTO] & 0xFF == 6 else 0
         packet.ufid = entry.ufid
         self.run(entry.program, packet)
+
+    def push(self, step: Step, packet: Packet) -> None:
+        """Put a tunnel's header around the packet, and go on with what comes of it."""
+        encap = step.encap
+        if encap is None:
+            return
+        executor = self.executor
+        executor.parse(packet)
+        src_port = source_port(self.parser, self.tunnel_port_min, self.tunnel_port_max)
+        port = self.port(step.args[0])
+        if port is None or port.tunnel is None:
+            self.drop(DROP_TUNNEL_PUSH)
+            return
+        frames = push(encap, executor.take_truncated(packet), src_port, port.tunnel)
+        flow = packet.flow
+        set_tunnel(flow, None)
+        words = flow.words
+        words[at.W_PACKET_TYPE] &= ~0xFFFFFFFF
+        for frame in frames:
+            outer = Packet(frame, flow.copy(), packet.in_port)
+            outer.depth = packet.depth
+            outer.ufid = packet.ufid
+            self.run(step.then, outer)
+
+    def pop(self, port_no: i64, packet: Packet) -> None:
+        """Take the tunnel's header off the packet, and look up what was inside."""
+        executor = self.executor
+        executor.parse(packet)
+        port = self.port(port_no)
+        if port is None or port.tunnel is None or packet.depth >= MAX_RECIRC_DEPTH:
+            self.drop(DROP_TUNNEL_POP)
+            return
+        found = self.popper.pop(port.tunnel, port_no, packet, self.parser)
+        if not found:
+            self.drop(DROP_TUNNEL_POP)
+        for inner in found:
+            inner.depth = packet.depth + 1
+            executor.extract(inner)
+            self.look_up(inner)
+
+    def port(self, port_no: i64) -> Port | None:
+        """Port `port_no`, None if there is none."""
+        ports = self.ports
+        return ports[port_no] if 0 <= port_no < len(ports) else None
 
     def meter(self, meter_id: i64, packet: Packet) -> bool:
         """Run the packet through a meter; False if it was dropped."""
@@ -298,6 +358,16 @@ class Core:
             self.executor.edit(packet).set_ipv6(0, 0, raised, 0xFC, 0, 0)
         return True
 
+
+
+def set_tunnel(flow: Flow, tunnel: Flow | None) -> None:
+    """Give `flow` the tunnel metadata of `tunnel`, or none."""
+    words = flow.words
+    i: i64 = 0
+    while i <= at.W_TUN_ERSPAN_IDX:
+        if i <= at.W_TUN_METADATA_PRESENT or i >= at.W_TUN_ID:
+            words[i] = 0 if tunnel is None else tunnel.words[i]
+        i += 1
 
 
 def new_flow(in_port: i64) -> Flow:

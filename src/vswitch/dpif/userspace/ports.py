@@ -6,6 +6,7 @@ from typing import final
 
 from mypy_extensions import i64
 
+from vswitch.dpif.userspace.tunnel import TunnelEnd
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.provider import Netdev
 
@@ -23,3 +24,5 @@ class Port:
         self.tx_lost: i64 = 0
         """Frames that the device would not take."""
         self.fd_errors: i64 = 0
+        self.tunnel: TunnelEnd | None = None
+        """What the port is as a tunnel."""

@@ -43,12 +43,14 @@ from vswitch.dpif.userspace.execute import Core
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
 from vswitch.dpif.userspace.ports import Port
+from vswitch.dpif.userspace.tunnel import TunnelEnd
 from vswitch.dpif.userspace.upcalls import QUEUE_LIMIT, UpcallQueues
 from vswitch.flow.flow import Flow
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.links import LinkWatch, watch
 from vswitch.netdev.provider import Netdev, NetdevError
 from vswitch.netdev.registry import DEFAULT_TYPE, netdev_close, netdev_open, scope
+from vswitch.netdev.tunnel import TunnelNetdev
 
 BATCH = 32
 """Frames taken from a device at a time."""
@@ -185,6 +187,8 @@ class Datapath:
     def attach(self, number: int, name: str, type: str, netdev: Netdev) -> None:
         """Put an open device in as port `number`."""
         port = Port(number, name, type, netdev)
+        if isinstance(netdev, TunnelNetdev):
+            port.tunnel = TunnelEnd(netdev.kind, netdev.payload_type)
         if self.accelerator is not None:
             self.accelerator.port_attached(port)
         core_ports = self.core.ports
@@ -568,6 +572,10 @@ class UserspaceDpif(CtDpif):
     def queue_to_priority(self, queue_id: int) -> int:
         """The queue's own number: there are no TC handles here."""
         return queue_id
+
+    def set_tunnel_source_ports(self, low: int, high: int) -> None:
+        self._core.tunnel_port_min = low
+        self._core.tunnel_port_max = high
 
     # Meters.
 

@@ -18,6 +18,7 @@ from vswitch.ofproto_dpif.commands import features as feature_commands
 from vswitch.ofproto_dpif.commands import monitors as monitor_commands
 from vswitch.ofproto_dpif.commands import show
 from vswitch.ofproto_dpif.commands import trees as tree_commands
+from vswitch.ofproto_dpif.commands import tunnel as tunnel_commands
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
@@ -52,6 +53,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
     monitor_commands.register(ofprotos, commands)
     tree_commands.register(ofprotos, commands)
     bond_commands.register(ofprotos, commands)
+    tunnel_commands.register(ofprotos, commands)
     dpctl.register(commands, ofprotos.clock)
 
 

@@ -44,6 +44,8 @@ def _port(ofproto: OfprotoDpif, port: XPort) -> str:
         return f"{text}: peer={peer_name(ofproto, port)})"
     netdev = netdev_from_name(port.name)
     config = netdev.config() if netdev is not None else {}
+    if port.tunnel is not None:
+        config = dict(port.tunnel.shown)
     if config:
         return f"{text}: " + ", ".join(f"{key}={config[key]}" for key in sorted(config)) + ")"
     return f"{text})"

@@ -166,14 +166,14 @@ def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[XBridge, F
             raise CommandError("More than one datapath; specify one" if ofprotos.backers else "No datapaths")
         backer = next(iter(ofprotos.backers.values()))
     try:
-        flow, _mask = parse_key(text, {port.name: odp for odp, port in backer.odp_to_ofport.items()})
+        flow, _mask = parse_key(text, backer.port_numbers())
     except ValueError as error:
         place = str(error).partition(": ")[0]
         raise CommandError(f"{place} (or the bridge name was omitted)") from error
     recirc_id = flow.recirc_id
     if recirc_id and backer.dp.recirc_ids.lookup(recirc_id) is None:
         raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
-    port = backer.odp_to_ofport.get(flow.in_port)
+    port = backer.port_of(flow)
     if port is None:
         raise CommandError(f"no OpenFlow port for datapath port {flow.in_port}")
     flow.in_port = port.ofp_port

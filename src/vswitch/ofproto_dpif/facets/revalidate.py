@@ -43,6 +43,8 @@ class RevReason(enum.IntEnum):
     """A bond rebalanced or a member was enabled or disabled."""
     MAC_LEARNING = 7
     """The MAC table was flushed, or changed in a way that tags cannot narrow down."""
+    TUNNELS = 8
+    """Routes, neighbours or addresses changed, by which outer packets go."""
 
 
 rev_counters: Final[dict[int, Counter]] = {
@@ -53,6 +55,7 @@ rev_counters: Final[dict[int, Counter]] = {
     RevReason.INCONSISTENCY: coverage.counter("rev_inconsistency"),
     RevReason.BOND: coverage.counter("rev_bond"),
     RevReason.MAC_LEARNING: coverage.counter("rev_mac_learning"),
+    RevReason.TUNNELS: coverage.counter("rev_tunnels"),
 }
 rev_tags = coverage.counter("rev_tags")
 facet_revalidate = coverage.counter("facet_revalidate")

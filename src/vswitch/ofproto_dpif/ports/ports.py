@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, final
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import DpifError, DpifPort
-from vswitch.netdev.registry import kind
+from vswitch.netdev.registry import kind, open_type
 from vswitch.ofproto.ports import OfPort, describe
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
-from vswitch.ofproto_dpif.ports import splinters
+from vswitch.ofproto_dpif.ports import splinters, tunnels
 from vswitch.ofproto_dpif.ports.configure import port_added, port_config_changed, port_removed
 from vswitch.ofproto_dpif.ports.device import device_info, set_up
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
@@ -69,15 +69,16 @@ def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: in
         if allocated is None:
             raise PortError(errno.EFBIG, f"{ofproto.name}: no free OpenFlow port number for {name}")
         number = allocated
-    odp_port = ODPP_NONE
-    if kind(type).in_datapath:
-        try:
-            odp_port = _attach(ofproto, name, type or "system", options)
-        except OSError:
-            ofproto.port_numbers.take_back(number)
-            raise
     spec = PortSpec(name, type or "system", number, options)
-    port = XPort(ofproto.xbridge, name, number, odp_port, spec.type, OfPort(number, name))
+    port = XPort(ofproto.xbridge, name, number, ODPP_NONE, spec.type, OfPort(number, name))
+    try:
+        if tunnels.is_tunnel(spec.type):
+            tunnels.attach(ofproto, port, options)
+        elif kind(open_type(spec.type)).in_datapath:
+            port.odp_port = _attach(ofproto, name, spec.type, options)
+    except OSError:
+        ofproto.port_numbers.take_back(number)
+        raise
     ofproto.port_specs[name] = spec
     _insert(ofproto, port)
     return port
@@ -110,7 +111,7 @@ def _bridge_of(ofproto: OfprotoDpif, odp_port: int) -> str:
 def _insert(ofproto: OfprotoDpif, port: XPort) -> None:
     ofproto.ports[port.ofp_port] = port
     ofproto.ports_by_name[port.name] = port
-    if port.odp_port != ODPP_NONE:
+    if port.odp_port != ODPP_NONE and port.tunnel is None:
         ofproto.backer.odp_to_ofport[port.odp_port] = port
     ofproto.backer.ports_changed()
     ofproto.link_changes += 1
@@ -135,7 +136,9 @@ def port_del(ofproto: OfprotoDpif, name: str) -> None:
         return
     splinters.remove_port(ofproto, port.ofp_port)
     _remove(ofproto, port)
-    if port.odp_port != ODPP_NONE:
+    if port.tunnel is not None:
+        tunnels.detach(ofproto, port)
+    elif port.odp_port != ODPP_NONE:
         try:
             ofproto.backer.dpif.port_del(port.odp_port)
         except DpifError as error:
@@ -180,6 +183,9 @@ def peer_name(ofproto: OfprotoDpif, port: XPort) -> str:
 
 def set_options(ofproto: OfprotoDpif, name: str, options: dict[str, str]) -> None:
     """Change the options of port `name` (a patch port's peer)."""
+    port = ofproto.ports_by_name.get(name)
+    if port is not None and port.tunnel is not None:
+        tunnels.reconfigure(ofproto, port, options)
     ofproto.port_specs[name].options = dict(options)
     update_peers(ofproto)
     ofproto.backer.need(RevReason.RECONFIGURE)
@@ -279,7 +285,7 @@ def tell(ofproto: OfprotoDpif, port: XPort, reason: int) -> None:
 def port_stats(ofproto: OfprotoDpif, port: XPort) -> dict[str, int]:
     """The counters of `port`: rx_packets, tx_packets, rx_bytes, tx_bytes and, of a device,
     errors and drops. DpifError if its device is gone."""
-    if port.odp_port == ODPP_NONE:
+    if port.odp_port == ODPP_NONE or port.tunnel is not None:
         return {
             "rx_packets": port.rx_packets, "tx_packets": port.tx_packets,
             "rx_bytes": port.rx_bytes, "tx_bytes": port.tx_bytes,
@@ -298,7 +304,7 @@ def ports_polled(ofproto: OfprotoDpif, names: set[str] | None) -> None:
         return
     present: dict[str, DpifPort] = {port.name: port for port in ofproto.backer.dpif.port_dump()}
     for name, spec in list(wanted.items()):
-        if not kind(spec.type).in_datapath:
+        if not kind(open_type(spec.type)).in_datapath:
             continue
         port = ofproto.ports_by_name.get(name)
         there = present.get(name)

@@ -135,7 +135,7 @@ def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) ->
             upcall_no_recirc.inc(n_packets)
             return
         name = frozen.bridge
-    port = backer.odp_to_ofport.get(odp_port)
+    port = backer.port_of(key)
     if port is None:
         if frozen is None:
             drop = backer.installer.drop_key(key, odp_port)

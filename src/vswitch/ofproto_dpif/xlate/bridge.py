@@ -23,10 +23,13 @@ from vswitch.ofproto.meters import Meters
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import Tables
 from vswitch.ofproto.tlv import TlvTable
+from vswitch.ofproto_dpif.tunnel.match import TunnelMatcher
+from vswitch.ofproto_dpif.tunnel.underlay import Underlay
 from vswitch.ofproto_dpif.xlate.recirc import RecircIds
 from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 
 if TYPE_CHECKING:
+    from vswitch.netdev.tunnel_options import TunnelConfig
     from vswitch.ofproto.ports import OfPort
     from vswitch.ofproto_dpif.xlate.special import PacketReceiver
     from vswitch.openflow.flow_mod import FlowMod
@@ -155,8 +158,8 @@ class XPort:
         """What LACP says of the port."""
         self.monitored: bool = True
         """What BFD and CFM say of the port; True without them."""
-        self.is_tunnel: bool = False
-        self.is_layer3: bool = False
+        self.tunnel: TunnelConfig | None = None
+        """What a tunnel's port was asked to be; such ports share datapath ports."""
         self.tree: str = ""
         """"STP" or "RSTP" while a spanning tree decides what the port may do."""
         self.learns: bool = True
@@ -234,6 +237,10 @@ class XDatapath:
         """Recirculation ids and the frozen states they stand for."""
         self.bridges: dict[str, XBridge] = {}
         """The bridges on this datapath, by name."""
+        self.tunnels: TunnelMatcher = TunnelMatcher()
+        """The tunnel ports of its bridges, and which of them a packet came in at."""
+        self.underlay: Underlay = Underlay()
+        """What carries them: the process has one for all its datapaths."""
         self._pids: dict[int, int] = {}
 
     def port_pid(self, odp_port: int) -> int:

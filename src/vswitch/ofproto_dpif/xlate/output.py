@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from vswitch.dpif.actions import Hash, Output, Recirc, Trunc
+from vswitch.dpif.actions import Hash, Output, Recirc, TnlPop, Trunc
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     CT_PORTS,
@@ -25,10 +25,12 @@ from vswitch.flow.layout import (
     W_SKB_PRIORITY,
 )
 from vswitch.l2.bond import Bond
+from vswitch.netdev.tunnel_options import LEGACY_L2, TunnelConfig
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import mirrors as xlate_mirrors
 from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
+from vswitch.ofproto_dpif.xlate import tunnel as xlate_tunnel
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.actions.action_set import ordered_action_set
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XBundle, XPort
@@ -37,7 +39,12 @@ from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.effects import CreditPort
 from vswitch.ofproto_dpif.xlate.trace import OFT_BRIDGE, OFT_DETAIL, OFT_TABLE, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import NF_OUT_DROP, NF_OUT_FLOOD, NF_OUT_MULTI, SLOW_ACTION, XLATE_OK
-from vswitch.openflow.constants import OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV, OFPPC_NO_RECV_STP
+from vswitch.openflow.constants import (
+    OFPPC_NO_FLOOD,
+    OFPPC_NO_FWD,
+    OFPPC_NO_RECV,
+    OFPPC_NO_RECV_STP,
+)
 
 HASH_L4: Final = 0
 """The datapath's own hash of addresses and ports."""
@@ -102,7 +109,10 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False, bond:
             report(ctx, OFT_WARN, "Flow is between protected ports, skipping output.")
         return
     peer = port.peer
-    if peer is None and ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+    config = port.tunnel
+    if peer is None and ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0 and (
+        config is None or config.packet_type == LEGACY_L2
+    ):
         if ctx.trace is not None:
             report(ctx, OFT_WARN,
                    "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
@@ -122,6 +132,9 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False, bond:
             ctx.wc.words[W_NW_TOS] |= 0xFC << S_NW_TOS
             words[W_NW_TOS] = (tos_word & ~(0xFC << S_NW_TOS)) | (bits << S_NW_TOS)
     odp_port = port.odp_port
+    if config is not None:
+        _tunnel_output(ctx, port, config, truncate, last)
+        odp_port = ODPP_NONE
     splinter: tuple[int, int] | None = None
     if ctx.bridge.realdev_vid_map:
         splinter = _splinter(ctx, ofp_port)
@@ -134,7 +147,11 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False, bond:
         if ctx.mirror_snaplen:
             _trunc(ctx, ctx.mirror_snaplen)
         if bond is None:
-            ctx.odp.append(Output(odp_port))
+            if xlate_tunnel.is_native(ctx) and ctx.bridge.dp.underlay.has_address(port.name):
+                listener = xlate_tunnel.terminate(ctx)
+                ctx.odp.append(Output(odp_port) if listener < 0 else TnlPop(listener))
+            else:
+                ctx.odp.append(Output(odp_port))
         else:
             ctx.odp.append(Hash(HASH_L4, bond.settings.basis))
             ctx.odp.append(Recirc(bond.recirc_id))
@@ -149,6 +166,22 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False, bond:
         ctx.flow.vlan_tci = splinter[1]
     if dscps:
         words[W_NW_TOS] = tos_word
+
+
+def _tunnel_output(ctx: Ctx, port: XPort, config: TunnelConfig, truncate: int, last: bool) -> None:
+    """Output to a tunnel's port."""
+    packet_type: i64 = ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF
+    xlate_tunnel.strip_ethernet(ctx, config)
+    if truncate:
+        _trunc(ctx, truncate)
+    if ctx.mirror_snaplen:
+        _trunc(ctx, ctx.mirror_snaplen)
+    if xlate_tunnel.output(ctx, port, config, last):
+        ctx.n_outputs += 1
+        before = ctx.out.nf_output_iface
+        same = before in (NF_OUT_DROP, port.ofp_port)
+        ctx.out.nf_output_iface = port.ofp_port if same else NF_OUT_MULTI
+    ctx.flow.words[W_PACKET_TYPE] = (ctx.flow.words[W_PACKET_TYPE] & ~0xFFFFFFFF) | packet_type
 
 
 def _trunc(ctx: Ctx, max_len: int) -> None:
@@ -177,6 +210,13 @@ def _splinter(ctx: Ctx, ofp_port: int) -> tuple[int, int] | None:
 
 def _patch_output(ctx: Ctx, port: XPort, peer: XPort, last: bool) -> None:
     """Go on in the bridge at the other end of a patch port, and come back as if nothing had happened."""
+    ctx.effects.append(CreditPort(port, True))
+    ctx.effects.append(CreditPort(peer, False))
+    go_on_in(ctx, peer, last)
+
+
+def go_on_in(ctx: Ctx, peer: XPort, last: bool) -> None:
+    """Go on in another bridge as a packet that came in at its port `peer`, and come back."""
     there = peer.bridge
     here = ctx.bridge
     trace = ctx.trace
@@ -201,8 +241,6 @@ def _patch_output(ctx: Ctx, port: XPort, peer: XPort, last: bool) -> None:
     words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | (PORT_UNSET << S_ACTSET_OUTPUT)
     in_port: i64 = peer.ofp_port
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFFFFFF) | in_port
-    ctx.effects.append(CreditPort(port, True))
-    ctx.effects.append(CreditPort(peer, False))
     if (peer.listens == 0 or not special.claim(ctx, peer)) and may_receive(ctx, peer):
         before = len(ctx.odp)
         xlate_tables.table_action(ctx, in_port, 0, True, last, True)

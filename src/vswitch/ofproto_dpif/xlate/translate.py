@@ -52,15 +52,17 @@ from vswitch.flow.layout import (
 )
 from vswitch.flow.mpls import is_mpls
 from vswitch.flow.prereq import IPPROTO_ICMP, IPPROTO_ICMPV6, is_ip_any
+from vswitch.netdev.tunnel_options import LEGACY_L3
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import in_band as xlate_in_band
 from vswitch.ofproto_dpif.xlate import mirrors as xlate_mirrors
 from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
+from vswitch.ofproto_dpif.xlate import tunnel as xlate_tunnel
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
-from vswitch.ofproto_dpif.xlate.effects import CreditRule
+from vswitch.ofproto_dpif.xlate.effects import CreditPort, CreditRule
 from vswitch.ofproto_dpif.xlate.trace import OFT_BRIDGE, OFT_THAW
 from vswitch.ofproto_dpif.xlate.types import (
     MAX_RESUBMITS,
@@ -130,6 +132,8 @@ def _run(ctx: Ctx) -> None:
     flow = ctx.flow
     frozen = xin.frozen
     in_port: i64 = flow.words[W_IN_PORT] & 0xFFFF
+    tunneled = frozen is None and _is_tunneled(flow.words)
+    wanted = not tunneled or _from_tunnel(ctx, in_port)
     if xin.actions is not None:
         actions = xin.actions
         ctx.in_packet_out = frozen is None
@@ -145,6 +149,8 @@ def _run(ctx: Ctx) -> None:
         ctx.effects.append(CreditRule(rule))
         actions = rule.actions
         xlate_tables.report_table(ctx, rule, ctx.table_id)
+    if not wanted:
+        return
     port = ctx.bridge.ports.get(int(in_port))
     if port is not None:
         if port.listens != 0 and frozen is None and special.claim(ctx, port):
@@ -169,6 +175,21 @@ def _run(ctx: Ctx) -> None:
     xlate_output.end_pipeline(ctx)
     if whole and ctx.bridge.has_in_band:
         xlate_in_band.output_dhcp_reply(ctx)
+
+
+def _from_tunnel(ctx: Ctx, in_port: i64) -> bool:
+    """A packet out of a tunnel begins its way. False: it is dropped."""
+    if not xlate_tunnel.received(ctx):
+        ctx.out.warnings.append("dropping tunnel packet marked ECN CE but is not ECN capable")
+        return False
+    port = ctx.bridge.ports.get(int(in_port))
+    if port is not None and port.tunnel is not None:
+        ctx.effects.append(CreditPort(port, False))
+        if port.tunnel.packet_type == LEGACY_L3 and ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+            # The flow tables see frames only: this one has addresses of zeros.
+            ctx.flow.words[W_PACKET_TYPE] &= ~0xFFFFFFFF
+            ctx.pending_encap = True
+    return True
 
 
 def _thaw(ctx: Ctx) -> None:

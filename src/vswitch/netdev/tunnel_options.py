@@ -1,0 +1,353 @@
+"""The options of a tunnel interface, from the database's text to values (ovs-vswitchd.conf.db(5), Interface:
+Tunnel Options).
+
+An option that makes no sense is an error where the tunnel would be another one than asked for (an address,
+a missing `remote_ip`), and a warning where the real switch goes on without it; none is silent. Addresses are
+128-bit numbers, IPv4 ones mapped (::ffff:a.b.c.d), 0 for none.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from vswitch.netdev.provider import NetdevError
+from vswitch.packet.tunnel import kinds
+
+V4_MAPPED: Final = 0xFFFF << 32
+DEFAULT_TTL: Final = 64
+
+LEGACY_L2: Final = "legacy_l2"
+LEGACY_L3: Final = "legacy_l3"
+PTAP: Final = "ptap"
+
+_CSUM: Final = frozenset(("gre", "ip6gre", "vxlan", "geneve", "bareudp"))
+_SEQ: Final = frozenset(("gre", "ip6gre"))
+_UDP: Final = frozenset(("vxlan", "geneve", "gtpu", "bareudp"))
+_L3_ONLY: Final = frozenset(("gtpu", "bareudp", "srv6"))
+_LAYERS: Final = frozenset(("gre", "ip6gre", "vxlan", "geneve"))
+"""Kinds that carry frames or packets, as `packet_type` says."""
+_IPSEC: Final = frozenset(("psk", "remote_cert", "remote_name", "certificate", "private_key", "use_ssl_cert"))
+"""Options for ovs-monitor-ipsec, which reads them itself."""
+_PAYLOADS: Final = {"ip": 0x0800, "mpls": 0x8847}
+_DP_NAMES: Final = {
+    "gre": "gre_sys", "ip6gre": "ip6gre_sys", "erspan": "erspan_sys", "ip6erspan": "ip6erspan_sys",
+    "vxlan": "vxlan_sys", "geneve": "genev_sys", "gtpu": "gtpu_sys", "bareudp": "bareudp_sys",
+    "srv6": "srv6_sys",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TunnelConfig:
+    """What a tunnel interface is asked to be.
+
+    `*_flow`: the value comes from the packet's tunnel fields (out), or any is taken (in). `in_key` and
+    `out_key` None: no key. `packet_type`: "legacy_l2", "legacy_l3" or "ptap". `payload_type`: bareudp's
+    Ethernet type.
+    """
+
+    type: str
+    remote_ip: int = 0
+    local_ip: int = 0
+    remote_flow: bool = False
+    local_flow: bool = False
+    in_key: int | None = None
+    out_key: int | None = None
+    in_key_flow: bool = False
+    out_key_flow: bool = False
+    dst_port: int = 0
+    tos: int = 0
+    tos_inherit: bool = False
+    ttl: int = DEFAULT_TTL
+    ttl_inherit: bool = False
+    df: bool = True
+    csum: bool = False
+    seq: bool = False
+    egress_pkt_mark: int | None = None
+    packet_type: str = LEGACY_L2
+    gbp: bool = False
+    gpe: bool = False
+    payload_type: int = 0
+    erspan_ver: int | None = 0
+    erspan_idx: int | None = 0
+    erspan_dir: int | None = 0
+    erspan_hwid: int | None = 0
+    """ERSPAN's fields; None: from the packet's tunnel fields."""
+    segments: tuple[int, ...] = ()
+    """SRv6: the addresses on the way, first to last."""
+    shown: Mapping[str, str] = field(default_factory=dict)
+    """The options as `dpif/show` prints them."""
+
+    @property
+    def kind(self) -> int:
+        """The kind's number (`packet.tunnel.kinds`)."""
+        return kinds.NUMBERS[self.type]
+
+    @property
+    def dp_name(self) -> str:
+        """The datapath port that all tunnels of this kind and UDP port share."""
+        name = _DP_NAMES[self.type]
+        return f"{name}_{self.dst_port}" if self.type in _UDP else name
+
+    def dp_options(self) -> dict[str, str]:
+        """What the datapath needs to know to make that port."""
+        options = {"dst_port": str(self.dst_port)} if self.dst_port else {}
+        exts = [name for name, on in (("gbp", self.gbp), ("gpe", self.gpe)) if on]
+        if exts:
+            options["exts"] = ",".join(exts)
+        if self.payload_type:
+            options["payload_type"] = f"0x{self.payload_type:04x}"
+        return options
+
+
+def parse_address(text: str) -> int | None:
+    """An IPv4 or IPv6 address; None if it is neither."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return int(address) | V4_MAPPED if address.version == 4 else int(address)
+
+
+def format_address(address: int) -> str:
+    """An address as the real switch writes it."""
+    if address >> 32 == 0xFFFF:
+        return str(ipaddress.IPv4Address(address & 0xFFFFFFFF))
+    return str(ipaddress.IPv6Address(address))
+
+
+def is_v4(address: int) -> bool:
+    """Whether `address` is a mapped IPv4 one."""
+    return address >> 32 == 0xFFFF
+
+
+def _number(text: str, base: int = 0) -> int | None:
+    try:
+        value = int(text.strip(), base)
+    except ValueError:
+        # C's strtoull takes a leading 0 for octal.
+        return int(text, 8) if base == 0 and text.startswith("0") and text.strip("01234567") == "" else None
+    return value if value >= 0 else None
+
+
+class _Reader:
+    """The options of one interface while they are read. `warn` gets what is not acted on."""
+
+    def __init__(self, name: str, type: str, options: Mapping[str, str], warn: Callable[[str], None]) -> None:
+        self.name = name
+        self.type = type
+        self.options = options
+        self.warn = warn
+        self.left = set(options)
+        self.wrong: list[str] = []
+        """What is wrong with addresses, which the real switch tells of at the end."""
+
+    def take(self, option: str) -> str | None:
+        self.left.discard(option)
+        return self.options.get(option)
+
+    def refuse(self, why: str) -> NetdevError:
+        return NetdevError(errno.EINVAL, f"{self.name}: {why}")
+
+    def address(self, option: str) -> tuple[int, bool]:
+        text = self.take(option)
+        if text is None:
+            return 0, False
+        if text == "flow":
+            return 0, True
+        address = parse_address(text)
+        if address is None and option == "local_ip":
+            self.warn(f"{self.name}: bad {self.type} '{option}'")
+            return 0, False
+        if address is None:
+            self.wrong.append(f"{self.name}: bad {self.type} '{option}'")
+            return 0, False
+        if (is_v4(address) and (address >> 28 & 0xF) == 0xE) or address >> 120 == 0xFF:
+            self.wrong.append(f"{self.name}: multicast {option}={text} not allowed")
+        return address, False
+
+    def key(self, option: str) -> tuple[int | None, bool]:
+        common, own = self.take("key"), self.take(option)
+        text = own if own is not None else common
+        if text is None:
+            return None, False
+        if text == "flow":
+            return None, True
+        value = _number(text)
+        if value is None:
+            self.warn(f"{self.name}: {option} {text} is no number")
+        return (value or 0) & 0xFFFFFFFFFFFFFFFF, False
+
+    def byte_or_inherit(self, option: str, most: int = 255) -> tuple[int, bool]:
+        text = self.take(option)
+        if text is None:
+            return 0, False
+        if text == "inherit":
+            return 0, True
+        value = _number(text)
+        if value is None or value > most:
+            self.warn(f"{self.name}: invalid {option.upper()} {text}")
+            return 0, False
+        return value, False
+
+    def flag(self, option: str, allowed: bool, default: bool = False) -> bool:
+        if not allowed:
+            return default
+        text = self.take(option)
+        if text is None:
+            return default
+        return text == "true" if not default else text != "false"
+
+    def erspan(self, option: str, base: int, bits: int) -> int | None:
+        text = self.take(option)
+        if text is None:
+            return 0
+        if text == "flow":
+            return None
+        value = _number(text, base)
+        if value is None or value >= 1 << bits:
+            self.warn(f"{self.name}: invalid {option} {text}")
+            return 0
+        return value
+
+
+def parse_tunnel(
+    name: str, type: str, options: Mapping[str, str], warn: Callable[[str], None] = lambda text: None
+) -> TunnelConfig:
+    """What `options` of interface `name` ask for. NetdevError says what can't be; `warn` is told of what is
+    not acted on."""
+    r = _Reader(name, type, options, warn)
+    remote, remote_flow = r.address("remote_ip")
+    local, local_flow = r.address("local_ip")
+    in_key, in_key_flow = r.key("in_key")
+    out_key, out_key_flow = r.key("out_key")
+    tos, tos_inherit = r.byte_or_inherit("tos")
+    if tos & 3:
+        warn(f"{name}: invalid TOS {tos}")
+        tos = 0
+    ttl, ttl_inherit = r.byte_or_inherit("ttl")
+    dst_port = kinds.UDP_PORTS.get(type, 0)
+    if type in _UDP:
+        text = r.take("dst_port")
+        if text is not None:
+            value = _number(text)
+            if value is None or value > 65535:
+                raise r.refuse(f"invalid dst_port {text}")
+            dst_port = value
+    mark_text = r.take("egress_pkt_mark")
+    mark = _number(mark_text) if mark_text is not None else None
+    gbp = gpe = False
+    if type == "vxlan":
+        for ext in (r.take("exts") or "").replace(" ", "").split(","):
+            gbp, gpe = gbp or ext == "gbp", gpe or ext == "gpe"
+            if ext not in ("", "gbp", "gpe"):
+                warn(f"{name}: unknown extension '{ext}'")
+    packet_type = LEGACY_L3 if type in _L3_ONLY else LEGACY_L2
+    if type in _LAYERS:
+        wanted = r.take("packet_type")
+        if wanted in (LEGACY_L2, LEGACY_L3, PTAP):
+            packet_type = wanted
+        elif wanted is not None:
+            warn(f"{name}: unknown packet type '{wanted}'")
+    payload = 0
+    if type == "bareudp":
+        text = r.take("payload_type") or ""
+        payload = _PAYLOADS.get(text) or _number(text) or 0
+        if not 0x600 <= payload <= 0xFFFF:
+            raise r.refuse(f"bareudp type requires valid 'payload_type' argument, not '{text}'")
+    version: int | None = 0
+    index: int | None = 0
+    direction: int | None = 0
+    hwid: int | None = 0
+    if type in ("erspan", "ip6erspan"):
+        version = r.erspan("erspan_ver", 10, 8)
+        if version not in (0, 1, 2, None):
+            raise r.refuse(f"invalid erspan version: {version}")
+        index, direction = r.erspan("erspan_idx", 16, 20), r.erspan("erspan_dir", 16, 1)
+        hwid = r.erspan("erspan_hwid", 16, 6)
+    segments: tuple[int, ...] = ()
+    if type == "srv6":
+        segments = _segments(r, remote)
+    config = TunnelConfig(
+        type, remote, local, remote_flow, local_flow, in_key, out_key, in_key_flow, out_key_flow, dst_port,
+        tos, tos_inherit, ttl or DEFAULT_TTL, ttl_inherit, r.flag("df_default", True, True),
+        r.flag("csum", type in _CSUM), r.flag("seq", type in _SEQ), mark, packet_type, gbp, gpe, payload,
+        version, index, direction, hwid, segments,
+    )  # fmt: skip
+    for option in sorted(r.left - _IPSEC):
+        warn(f"{name}: unknown {type} argument '{option}'")
+    if not remote and not remote_flow:
+        r.wrong.append(f"{name}: {type} type requires valid 'remote_ip' argument")
+    if r.wrong:
+        raise NetdevError(errno.EINVAL, "\n".join(r.wrong))
+    if local_flow and not remote_flow:
+        raise r.refuse(f"{type} type requires 'remote_ip=flow' with 'local_ip=flow'")
+    if local and remote and is_v4(local) != is_v4(remote):
+        raise r.refuse("'remote_ip' and 'local_ip' has to be of the same address family")
+    return _with_shown(config)
+
+
+def _segments(r: _Reader, remote: int) -> tuple[int, ...]:
+    text = r.take("srv6_segs")
+    if text is None:
+        return (remote,) if remote else ()
+    found = []
+    for word in text.split(","):
+        address = parse_address(word.strip())
+        if address is None or is_v4(address):
+            raise r.refuse(f"srv6_segs: '{word}' is no IPv6 address")
+        found.append(address)
+    if remote and found[0] != remote:
+        raise r.refuse("srv6_segs: the first segment has to be remote_ip")
+    return tuple(found)
+
+
+def _with_shown(c: TunnelConfig) -> TunnelConfig:
+    shown: dict[str, str] = {}
+    if c.remote_ip or c.remote_flow:
+        shown["remote_ip"] = "flow" if c.remote_flow else format_address(c.remote_ip)
+    if c.local_ip or c.local_flow:
+        shown["local_ip"] = "flow" if c.local_flow else format_address(c.local_ip)
+    in_key = "flow" if c.in_key_flow else "" if c.in_key is None else str(c.in_key)
+    out_key = "flow" if c.out_key_flow else "" if c.out_key is None else str(c.out_key)
+    if in_key == out_key:
+        if in_key:
+            shown["key"] = in_key
+    else:
+        shown.update({k: v for k, v in (("in_key", in_key), ("out_key", out_key)) if v})
+    if c.ttl_inherit:
+        shown["ttl"] = "inherit"
+    elif c.ttl != DEFAULT_TTL:
+        shown["ttl"] = str(c.ttl)
+    if c.tos_inherit:
+        shown["tos"] = "inherit"
+    elif c.tos:
+        shown["tos"] = f"0x{c.tos:x}"
+    if c.dst_port and c.dst_port != kinds.UDP_PORTS.get(c.type, 0):
+        shown["dst_port"] = str(c.dst_port)
+    if c.csum:
+        shown["csum"] = "true"
+    if c.seq:
+        shown["seq"] = "true"
+    default = LEGACY_L3 if c.type in _L3_ONLY else LEGACY_L2
+    if c.packet_type != default:
+        shown["packet_type"] = c.packet_type
+    if not c.df:
+        shown["df_default"] = "false"
+    if c.egress_pkt_mark is not None:
+        shown["egress_pkt_mark"] = str(c.egress_pkt_mark)
+    for name, value, hex in (
+        ("erspan_ver", c.erspan_ver, False), ("erspan_idx", c.erspan_idx, True),
+        ("erspan_dir", c.erspan_dir, False), ("erspan_hwid", c.erspan_hwid, True),
+    ):  # fmt: skip
+        if value is None:
+            shown[name] = "flow"
+        elif value:
+            shown[name] = f"0x{value:x}" if hex else str(value)
+    if c.segments and c.segments != (c.remote_ip,):
+        shown["srv6_segs"] = ",".join(map(format_address, c.segments))
+    return replace(c, shown=shown)
+

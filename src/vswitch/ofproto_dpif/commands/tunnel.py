@@ -1,0 +1,168 @@
+"""`ovs/route/*`, `tnl/neigh/*`, `tnl/arp/*`, `tnl/ports/show`, `tnl/egress_port_range`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from vswitch.base.unixctl import CommandError, Commands
+from vswitch.flow.values import parse_mac
+from vswitch.netdev.tunnel_options import format_address, parse_address
+from vswitch.ofproto_dpif.tunnel.neighbours import MAX_AGING
+from vswitch.ofproto_dpif.tunnel.routes import parse_prefix
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+
+
+def register(ofprotos: Ofprotos, commands: Commands) -> None:
+    """Register the commands for `ofprotos`."""
+    c = _Commands(ofprotos)
+    for name, usage, least, most, fn in (
+        ("ovs/route/add", "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark] [src=src_ip]", 2, 5,
+         c.route_add),
+        ("ovs/route/show", "", 0, 0, c.route_show),
+        ("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", 1, 2, c.route_del),
+        ("ovs/route/lookup", "ip_addr [pkt_mark=mark]", 1, 2, c.route_lookup),
+        ("tnl/ports/show", "-v", 0, 1, c.ports_show),
+        ("tnl/egress_port_range", "min max", 0, 2, c.egress_port_range),
+    ):
+        commands.register(name, usage, least, most, fn)
+    for family in ("arp", "neigh"):
+        commands.register(f"tnl/{family}/show", "", 0, 0, c.neigh_show)
+        commands.register(f"tnl/{family}/set", "BRIDGE IP MAC", 3, 3, c.neigh_set)
+        commands.register(f"tnl/{family}/flush", "", 0, 0, c.neigh_flush)
+        commands.register(f"tnl/{family}/aging", "[SECS]", 0, 1, c.neigh_aging)
+
+
+def _keyword(args: list[str], name: str) -> str | None:
+    """The value of word "name=value", which is taken out of `args`."""
+    for i, word in enumerate(args):
+        if word.startswith(f"{name}="):
+            del args[i]
+            return word.partition("=")[2]
+    return None
+
+
+def _mark(text: str | None) -> int | None:
+    """A packet mark, 0 if there is none; None if it is no number."""
+    if text is None:
+        return 0
+    try:
+        value = int(text, 0)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 0xFFFFFFFF else None
+
+
+@final
+class _Commands:
+    def __init__(self, ofprotos: Ofprotos) -> None:
+        self.ofprotos = ofprotos
+        self.underlay = ofprotos.underlay
+
+    def _now(self) -> int:
+        return self.ofprotos.clock.now()
+
+    def route_add(self, args: list[str]) -> str:
+        prefix = parse_prefix(args[0])
+        if prefix is None:
+            raise CommandError("Invalid parameters")
+        rest = args[2:]
+        mark = _mark(_keyword(rest, "pkt_mark"))
+        source_text = _keyword(rest, "src")
+        source = parse_address(source_text) if source_text is not None else 0
+        gateway = parse_address(rest[0]) if rest else 0
+        if mark is None:
+            raise CommandError("Invalid pkt_mark")
+        if gateway is None or len(rest) > 1:
+            raise CommandError("Invalid pkt_mark or gateway")
+        if source is None:
+            raise CommandError("Invalid src")
+        own = [address for address, _ in self.underlay.addresses(args[1])]
+        if source and source not in own:
+            raise CommandError("Error while inserting route.")
+        if not self.underlay.routes.add(*prefix, args[1], gateway, mark, source):
+            raise CommandError("Error while inserting route.")
+        return "OK"
+
+    def route_show(self, args: list[str]) -> str:
+        return "Route Table:\n" + "".join(f"{route.show()}\n" for route in self.underlay.routes.all())
+
+    def route_del(self, args: list[str]) -> str:
+        prefix = parse_prefix(args[0])
+        if prefix is None:
+            raise CommandError("Invalid parameters")
+        rest = args[1:]
+        mark = _mark(_keyword(rest, "pkt_mark"))
+        if mark is None or rest:
+            raise CommandError("Invalid pkt_mark")
+        if not self.underlay.routes.delete(*prefix, mark):
+            raise CommandError("Not found")
+        return "OK"
+
+    def route_lookup(self, args: list[str]) -> str:
+        prefix = parse_prefix(args[0])
+        if prefix is None or prefix[1] != 128:
+            raise CommandError("Invalid parameters")
+        rest = args[1:]
+        mark = _mark(_keyword(rest, "pkt_mark"))
+        if mark is None or rest:
+            raise CommandError("Invalid pkt_mark")
+        route = self.underlay.routes.lookup(prefix[0], mark)
+        if route is None:
+            raise CommandError("Not found")
+        gateway = format_address(route.gw)
+        return f"src {format_address(route.src)}\ngateway {gateway}\ndev {route.dev}\n"
+
+    def ports_show(self, args: list[str]) -> str:
+        underlay = self.underlay
+        lines = ["Listening ports:"]
+        if args == ["-v"]:
+            underlay.rebuild()
+            lines += [rule.show() for rule in underlay.listeners.rules]
+        else:
+            lines += [f"{it.name} ({it.odp_port}) ref_cnt={n}" for it, n in underlay.listening]
+        return "".join(f"{line}\n" for line in lines)
+
+    def egress_port_range(self, args: list[str]) -> str:
+        if len(args) < 2:
+            low, high = self.underlay.source_ports
+            return f"Tunnel UDP source port range: {low}-{high}\n"
+        numbers = []
+        for text, name in zip(args, ("min", "max"), strict=True):
+            if not text.isdigit() or not 1 <= int(text) <= 65535:
+                return f"Invalid {name}.\n"
+            numbers.append(int(text))
+        self.underlay.source_ports = (min(numbers), max(numbers))
+        for backer in self.ofprotos.backers.values():
+            backer.dpif.set_tunnel_source_ports(*self.underlay.source_ports)
+        return "OK"
+
+    # Neighbours.
+
+    def neigh_show(self, args: list[str]) -> str:
+        return self.underlay.neighbours.show(self._now())
+
+    def neigh_set(self, args: list[str]) -> str:
+        bridge, ip, mac_text = args
+        address = parse_address(ip)
+        if address is None:
+            raise CommandError("bad IP address")
+        mac = parse_mac(mac_text)
+        if mac is None:
+            raise CommandError("bad MAC address")
+        self.underlay.neighbours.set(bridge, address, mac, self._now())
+        return "OK"
+
+    def neigh_flush(self, args: list[str]) -> str:
+        self.underlay.neighbours.flush()
+        return "OK"
+
+    def neigh_aging(self, args: list[str]) -> str:
+        table = self.underlay.neighbours
+        if not args:
+            return str(table.aging)
+        if not args[0].isdigit() or not 1 <= int(args[0]) <= MAX_AGING:
+            raise CommandError("bad aging value")
+        table.aging = int(args[0])
+        return "OK"

@@ -1,0 +1,122 @@
+"""Tunnel interfaces as ports: several of one kind and UDP port share a port of the datapath.
+
+The datapath port ("vxlan_sys_4789") comes with the first of them and goes with the last.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final, final
+
+from vswitch.base.vlog import Vlog
+from vswitch.dpif.provider import Dpif
+from vswitch.dpif.types import DpifError, DpifPort
+from vswitch.netdev.registry import kind, open_type
+from vswitch.netdev.tunnel_options import TunnelConfig, parse_tunnel
+from vswitch.ofproto_dpif.tunnel.listeners import listening_of
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
+
+if TYPE_CHECKING:
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XPort
+
+log: Final = Vlog("tunnel")
+
+
+def is_tunnel(type: str) -> bool:
+    """Whether ports of `type` are tunnels here (a dummy may stand in for them)."""
+    return kind(open_type(type)).tunnel
+
+
+@final
+class TunnelDevices:
+    """The datapath's ports for tunnels, by name, each with the number of interfaces that share it."""
+
+    def __init__(self, dpif: Dpif) -> None:
+        self.dpif: Dpif = dpif
+        self.ports: dict[str, tuple[int, int]] = {}
+
+    def take(self, config: TunnelConfig, initial: dict[str, DpifPort]) -> int:
+        """The datapath port for a tunnel; made if it is not there. DpifError. Of `initial`, the ports of
+        an earlier life, one that fits is taken over."""
+        name = config.dp_name
+        odp_port, users = self.ports.get(name, (ODPP_NONE, 0))
+        if not users:
+            left = initial.pop(name, None)
+            if left is not None and left.type == config.type:
+                odp_port = left.port_no
+            else:
+                if left is not None:
+                    self.dpif.port_del(left.port_no)
+                odp_port = self.dpif.port_add(name, config.type, None, config.dp_options())
+        self.ports[name] = (odp_port, users + 1)
+        return odp_port
+
+    def give(self, config: TunnelConfig) -> None:
+        """One tunnel less."""
+        name = config.dp_name
+        odp_port, users = self.ports[name]
+        if users > 1:
+            self.ports[name] = (odp_port, users - 1)
+            return
+        del self.ports[name]
+        try:
+            self.dpif.port_del(odp_port)
+        except DpifError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                log.warn("%s: cannot be taken out of the datapath: %s", name, error)
+
+
+def attach(ofproto: OfprotoDpif, port: XPort, options: dict[str, str]) -> None:
+    """Give `port` its place among the tunnels. NetdevError: options that can't be; DpifError."""
+    said: list[str] = []
+    config = parse_tunnel(port.name, port.type, options, said.append)
+    for text in said:
+        log.warn("%s", text)
+    backer = ofproto.backer
+    port.odp_port = backer.tunnel_devices.take(config, backer.initial_ports)
+    port.tunnel = config
+    there = backer.dp.tunnels.add(port)
+    if there is not None:
+        log.warn("%s: attempting to add tunnel port '%s' with same config as port '%s'",
+                 ofproto.name, port.name, there.name)
+    if backer.dp.support.tnl_push_pop:
+        for listening in listening_of(config.type, config.dp_name, port.odp_port, config.dst_port):
+            backer.dp.underlay.listen(listening)
+    _flush(ofproto)
+
+
+def detach(ofproto: OfprotoDpif, port: XPort) -> None:
+    """Undo `attach`. A tunnel that stood back for this one has its place from now on."""
+    config = port.tunnel
+    if config is None:
+        return
+    backer = ofproto.backer
+    backer.dp.tunnels.remove(port)
+    if backer.dp.support.tnl_push_pop:
+        for listening in listening_of(config.type, config.dp_name, port.odp_port, config.dst_port):
+            backer.dp.underlay.unlisten(listening)
+    port.tunnel = None
+    port.odp_port = ODPP_NONE
+    backer.tunnel_devices.give(config)
+    for bridge in backer.dp.bridges.values():
+        for other in bridge.ports.values():
+            if other.tunnel is not None and other is not port:
+                backer.dp.tunnels.add(other)
+    _flush(ofproto)
+
+
+def _flush(ofproto: OfprotoDpif) -> None:
+    """Which port a packet out of a tunnel came in at may be another now: forget what was cached."""
+    backer = ofproto.backer
+    for bridge in backer.ofprotos.values():
+        if any(port.tunnel is not None for port in bridge.ports.values()):
+            backer.installer.flush(bridge.facets, bridge.clock.now())
+
+
+def reconfigure(ofproto: OfprotoDpif, port: XPort, options: dict[str, str]) -> None:
+    """Give `port` other options. NetdevError: they can't be; then it has none of its own any more."""
+    config = parse_tunnel(port.name, port.type, options)
+    if config != port.tunnel:
+        detach(ofproto, port)
+        attach(ofproto, port, options)

@@ -1,0 +1,1 @@
+"""Tunnels: against the real switch, and with real traffic."""

@@ -1,0 +1,224 @@
+"""Real packets in tunnels: our userspace datapath with the real switch's, and with the kernel's device."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bridge.pair import Ours, Real, Side
+
+pytestmark = pytest.mark.system
+
+OUTER = {4: ("10.97.0.1", "10.97.0.2", 24), 6: ("fd97::1", "fd97::2", 64)}
+INNER = ("192.168.97.1", "192.168.97.2")
+MTU = 1400
+L3_ONLY = ("gtpu", "srv6", "bareudp")
+
+
+class Host:
+    """A namespace with one end of the wire in it, and what makes the tunnel there."""
+
+    def __init__(self, n: int, side: Side | None, version: int) -> None:
+        self.n = n
+        self.namespace = f"vst{os.getpid()}-{n}"
+        self.wire = f"w{n}"
+        self.side = side
+        self.version = version
+
+    def ip(self, *words: str) -> None:
+        subprocess.run(["ip", "-n", self.namespace, *words], check=True)
+
+    def run(self, *words: str, seconds: float = 30) -> str:
+        """The output of a program that must succeed here."""
+        ran = subprocess.run(
+            ["ip", "netns", "exec", self.namespace, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+        assert ran.returncode == 0, f"{' '.join(words)}: {ran.stdout[-2000:]}{ran.stderr[-2000:]}"
+        return ran.stdout
+
+    def address(self, device: str) -> None:
+        address, _, bits = OUTER[self.version][self.n], None, OUTER[self.version][2]
+        nodad = ["nodad"] if self.version == 6 else []
+        self.ip("addr", "add", f"{address}/{bits}", "dev", device, *nodad)
+
+    def inner(self, device: str) -> None:
+        self.ip("addr", "add", f"{INNER[self.n]}/24", "dev", device)
+        self.ip("link", "set", device, "mtu", str(MTU), "up")
+
+    def tunnel(self, kind: str, more: str, underlay: bool = True) -> None:
+        """Make this end of the tunnel."""
+        remote = OUTER[self.version][1 - self.n]
+        if self.side is None:
+            assert kind == "vxlan"
+            self.address(self.wire)
+            self.ip(
+                "link",
+                "add",
+                "tunnel",
+                "type",
+                "vxlan",
+                "id",
+                "42",
+                "remote",
+                str(remote),
+                "dstport",
+                "4789",
+                "dev",
+                self.wire,
+            )
+            self.inner("tunnel")
+            return
+        side = self.side
+        side.namespace = self.namespace
+        side.start()
+        if underlay:
+            side.run(
+                *f"ovs-vsctl add-br phy{self.n} -- set bridge phy{self.n} datapath_type=netdev "
+                f"-- add-port phy{self.n} {self.wire}".split()
+            )
+            self.address(f"phy{self.n}")
+            self.ip("link", "set", f"phy{self.n}", "up")
+        else:
+            self.address(self.wire)
+        side.run(
+            *f"ovs-vsctl add-br int{self.n} -- set bridge int{self.n} datapath_type=netdev -- add-port "
+            f"int{self.n} t{self.n} -- set interface t{self.n} type={kind} options:remote_ip={remote} "
+            f"options:key=42 {more}".split()
+        )
+        self.inner(f"int{self.n}")
+        if isinstance(side, Real):
+            # It finishes no checksums.
+            for device in (f"phy{self.n}", f"int{self.n}"):
+                self.run("ethtool", "-K", device, "tx", "off")
+        if kind in L3_ONLY:
+            self._without_arp(side)
+
+    def _without_arp(self, side: Side) -> None:
+        """The tunnel carries IP only: who is at its other end is known."""
+        self.ip("neigh", "add", INNER[1 - self.n], "lladdr", "02:00:00:00:00:99", "dev", f"int{self.n}")
+        own = self.run("cat", f"/sys/class/net/int{self.n}/address").strip()
+        for flow in (f"in_port=LOCAL,actions=t{self.n}", f"in_port=t{self.n},actions=mod_dl_dst:{own},LOCAL"):
+            side.run("ovs-ofctl", "add-flow", f"int{self.n}", flow)
+
+
+Make = Callable[[str, Side | None, Side | None, int, str], list[Host]]
+
+
+@pytest.fixture
+def hosts(require: Callable[..., None]) -> Iterator[Callable[..., list[Host]]]:
+    """`make(kind, one side, the other, IP version, more options)`: two hosts with a tunnel between them."""
+    require(
+        "root",
+        "netns",
+        "tun",
+        "packet-socket",
+        "command:ip",
+        "command:ovs-vswitchd",
+        "command:iperf3",
+        "command:ethtool",
+    )
+    made: list[Host] = []
+
+    def make(
+        kind: str, a: Side | None, b: Side | None, version: int = 4, more: str = "", underlay: bool = True
+    ) -> list[Host]:
+        made.extend((Host(0, a, version), Host(1, b, version)))
+        for host in made:
+            subprocess.run(["ip", "netns", "add", host.namespace], check=True)
+            host.ip("link", "set", "lo", "up")
+        first, second = made
+        first.ip("link", "add", "w0", "type", "veth", "peer", "name", "w1", "netns", second.namespace)
+        for host in made:
+            host.ip("link", "set", host.wire, "up")
+            if isinstance(a, Real) or isinstance(b, Real):
+                # The real switch hears what the wire leaves to a device to be finished.
+                host.run("ethtool", "-K", host.wire, "tx", "off")
+            host.tunnel(kind, more, underlay)
+        return made
+
+    try:
+        yield make
+    finally:
+        for host in made:
+            if host.side is not None:
+                host.side.close()
+            subprocess.run(["ip", "netns", "del", host.namespace], check=False)
+
+
+def ours(path: Path) -> Side:
+    side = Ours(path)
+    side.options = ("--routes",)
+    path.mkdir()
+    return side
+
+
+def real(path: Path) -> Side:
+    side = Real(path)
+    side.options = ("--disable-system",)
+    path.mkdir()
+    return side
+
+
+def check_traffic(pair: list[Host]) -> None:
+    """Small and whole packets, and TCP both ways."""
+    first, second = pair
+    first.run("ping", "-c", "3", "-i", "0.2", "-W", "3", INNER[1])
+    first.run("ping", "-c", "2", "-i", "0.2", "-W", "3", "-M", "do", "-s", str(MTU - 28), INNER[1])
+    for direction in ([], ["-R"]):
+        server = subprocess.Popen(
+            ["ip", "netns", "exec", second.namespace, "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL
+        )
+        try:
+            first.run(
+                "sh",
+                "-c",
+                f"sleep 0.5; iperf3 -c {INNER[1]} -n 2M --connect-timeout 3000 {' '.join(direction)}",
+            )
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def test_with_the_kernels_vxlan_device(hosts: Make, tmp_path: Path) -> None:
+    pair = hosts("vxlan", ours(tmp_path / "ours"), None)
+    check_traffic(pair)
+    side = pair[0].side
+    assert side is not None
+    assert "10.97.0.2" in side.appctl("tnl/neigh/show")
+    flows = side.appctl("dpctl/dump-flows")
+    assert "tnl_push(tnl_port" in flows
+    assert "tnl_pop(" in flows
+    side.wait(
+        lambda: "rx_packets=0" not in side.get("interface", "t0", "statistics"), "the tunnel's counters"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "more"),
+    [
+        ("vxlan", 6, ""),
+        ("geneve", 4, "options:csum=true"),
+        ("gre", 4, "options:csum=true options:seq=true"),
+        ("ip6gre", 6, ""),
+        ("erspan", 4, "options:erspan_ver=2 options:erspan_hwid=3"),
+        ("gtpu", 4, ""),
+    ],
+)
+def test_with_the_real_switch(hosts: Make, tmp_path: Path, kind: str, version: int, more: str) -> None:
+    check_traffic(hosts(kind, ours(tmp_path / "ours"), real(tmp_path / "real"), version, more))
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "more"),
+    [("geneve", 6, ""), ("srv6", 6, ""), ("bareudp", 4, "options:payload_type=ip options:dst_port=6635")],
+)
+def test_with_ours(hosts: Make, tmp_path: Path, kind: str, version: int, more: str) -> None:
+    check_traffic(hosts(kind, ours(tmp_path / "one"), ours(tmp_path / "two"), version, more))
