@@ -38,7 +38,10 @@ A_TURN: Final = 20
 """Interfaces whose counters are read in one turn of the main loop."""
 
 _changes: Final = tuple(
-    coverage.counter(name) for name in ("ofproto_port_lost", "ofproto_port_returned", "ofproto_port_updated")
+    coverage.counter(name)
+    for name in (
+        "ofproto_port_lost", "ofproto_port_returned", "ofproto_port_updated", "tunnel_underlay_changed",
+    )
 )
 
 

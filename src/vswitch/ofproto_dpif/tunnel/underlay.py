@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import final
 
+from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.netdev.dummy import DummyNetdev
 from vswitch.netdev.registry import netdev_from_name
@@ -25,6 +26,9 @@ log = Vlog("tunnel")
 AGING_INTERVAL = 1000
 """How often (ms) old neighbours are looked for."""
 
+
+underlay_changed = coverage.counter("tunnel_underlay_changed")
+neighbours_asked = coverage.counter("tunnel_neighbour_asked")
 
 ASK_INTERVAL = 1000
 """How often (ms) the same neighbour is asked for."""
@@ -120,6 +124,7 @@ class Underlay:
         key = (bridge, address)
         if now - self._asked.get(key, now - ASK_INTERVAL) >= ASK_INTERVAL:
             self._asked[key] = now
+            neighbours_asked.inc()
             self._questions.append((bridge, solicitation(mac, address, source)))
 
     def take_questions(self, now: int) -> list[tuple[str, bytes]]:
@@ -137,6 +142,8 @@ class Underlay:
             self.neighbours.expire(now)
             self._asked = {key: at for key, at in self._asked.items() if now - at < ASK_INTERVAL}
         changed = self.rebuild() if self.listening or self.listeners.rules else False
+        if self.routes.changed:
+            underlay_changed.inc()
         changed = changed or self.routes.changed or self.neighbours.changed
         self.routes.changed = False
         self.neighbours.changed = False
