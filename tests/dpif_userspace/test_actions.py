@@ -331,7 +331,7 @@ REFUSED: dict[str, tuple[act.Action, str]] = {
     "a NAT range backwards": (
         act.Ct(True, nat=act.Nat("src", bytes((10, 0, 0, 2)), bytes((10, 0, 0, 1)))), "ends before it begins"
     ),
-    "a tunnel": (act.Set(attr.TUNNEL, bytes(8)), "cannot set key attribute 16"),
+    "a tunnel": (act.Set(attr.TUNNEL, bytes(8)), "a tunnel to be set is malformed"),
     "an unknown attribute": (act.Set(99, b""), "cannot set key attribute 99"),
     "a short struct": (act.Set(attr.IPV4, bytes(3)), "3 bytes, not 12"),
     "mask and value of two lengths": (act.SetMasked(attr.ETHERNET, bytes(12), bytes(6)), "differ in length"),
