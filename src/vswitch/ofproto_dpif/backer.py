@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
-from vswitch.base.ratelimit import RateLimit
 from vswitch.base.tags import TagSet
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.open import dpif_class, dpif_create_and_open
@@ -95,9 +94,9 @@ class Backer:
         """The datapath's ports that tunnels share."""
         self.meters: DpifMeters = DpifMeters(dpif)
         """The datapath's meters, which all bridges share."""
-        self.subfacets: dict[bytes, Subfacet] = {}
+        self.installer: Installer = Installer(self.name, dpif, self.dp, clock)
+        self.subfacets: dict[bytes, Subfacet] = self.installer.subfacets
         """UFID -> every flow that we put into the datapath."""
-        self.installer: Installer = Installer(self)
         self.governor: Governor | None = None
         """There while misses come faster than flows are worth installing."""
         self.flow_eviction_threshold: int = FLOW_EVICTION_THRESHOLD
@@ -105,7 +104,7 @@ class Backer:
         """The longest, in ms, that an unused datapath flow lives (`other_config:max-idle`)."""
         self.vlan_limit: int = 1
         """How many VLAN tags a packet can have to flow tables (`other_config:vlan-limit`)."""
-        self.expiration: Expiration = Expiration(clock.now())
+        self.expiration: Expiration = Expiration(self.installer, clock.now())
         self.need_revalidate: int = 0
         """`RevReason` of the next full revalidation, 0 for none."""
         self.revalidate_set: TagSet = TagSet()
@@ -117,7 +116,6 @@ class Backer:
         """Clock ms before which nothing is revalidated..."""
         self.next_catch_up: int = 0
         """...and before which not even a barrier has it done."""
-        self.unknown_port_rl: RateLimit = RateLimit(60, 5)
         self._parser: Parser = Parser()
 
     @classmethod
@@ -211,7 +209,9 @@ class Backer:
         began = self.clock.now()
         for ofproto in self.ofprotos.values():
             ofproto.learned.flush()
-        revalidate(self, now)
+        reason = self.need_revalidate
+        self.need_revalidate = 0
+        revalidate(self.installer, self.facets(), reason, self.revalidate_set.take(), now)
         took = self.clock.now() - began
         self.next_revalidation = now + took + min(REVALIDATION_PAUSE * took, MAX_REVALIDATION_PAUSE)
         self.next_catch_up = now + 2 * took
@@ -269,7 +269,9 @@ class Backer:
         batches = self.handle_waiting(now)
         self._poll_ports()
         if now >= self.expiration.next_expiration:
-            self.expiration.run(self, now)
+            self.expiration.run(now, self.flow_eviction_threshold, self.max_idle)
+            for ofproto in self.ofprotos.values():
+                ofproto.expire(now)
         self._run_governor(now)
         self.dp.recirc_ids.run(now)
         return (
@@ -316,7 +318,7 @@ class Backer:
         """Bring all facets and their counters up to date at once."""
         if self._wants_revalidation():
             self._revalidate(now)
-        self.expiration.update_stats(self, now)
+        self.expiration.update_stats(now)
 
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""

@@ -16,7 +16,7 @@ from vswitch.ofproto_dpif.facets.facet import SF_SLOW_PATH, Subfacet
 
 if TYPE_CHECKING:
     from vswitch.dpif.types import DpifFlow
-    from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto_dpif.facets.install import Installer
 
 log = Vlog("ofproto_dpif")
 
@@ -57,9 +57,10 @@ def subfacet_max_idle(idle_times: list[int], threshold: int) -> int:
 
 @final
 class Expiration:
-    """The timer of one backer, and what `upcall/show` tells of the last runs."""
+    """The timer of one datapath's flows, and what `upcall/show` tells of the last runs."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, installer: Installer, now: int) -> None:
+        self.installer: Installer = installer
         self.next_expiration: int = 0
         self.timer_set_duration(now, EXPIRATION_MS)
         self.dump_duration: int = 0
@@ -74,79 +75,78 @@ class Expiration:
         """Run again `ms` from `now`."""
         self.next_expiration = now + ms
 
-    def run(self, backer: Backer, now: int) -> None:
-        """One round: statistics, idle flows, rules, MAC addresses."""
+    def run(self, now: int, threshold: int, max_idle: int) -> None:
+        """One round: statistics, then idle flows: those idle for longer than `max_idle` ms, or less long
+        where there are more than `threshold`."""
         self.timer_set_duration(now, EXPIRATION_MS)
-        began = backer.clock.now()
-        self._datapath_stats(backer, now)
-        self.update_stats(backer, now)
-        self.dump_duration = backer.clock.now() - began
-        self.expire_subfacets(backer, now)
-        n_flows = len(backer.subfacets)
+        began = self.installer.clock.now()
+        self._datapath_stats()
+        self.update_stats(now)
+        self.dump_duration = self.installer.clock.now() - began
+        self.expire_subfacets(now, threshold, max_idle)
+        n_flows = len(self.installer.subfacets)
         self.max_flows = max(self.max_flows, n_flows)
         self.avg_flows = (self.avg_flows * 99 + n_flows) / 100 if self.avg_flows else float(n_flows)
-        for ofproto in backer.ofprotos.values():
-            ofproto.expire(now)
 
-    def _datapath_stats(self, backer: Backer, now: int) -> None:
+    def _datapath_stats(self) -> None:
         """Read the datapath's own counters, which also lets the provider see to its settings."""
         try:
-            n_lost = backer.dpif.stats().n_lost
+            n_lost = self.installer.dpif.stats().n_lost
         except DpifError as error:
-            log.warn("%s: reading statistics failed (%s)", backer.name, error)
+            log.warn("%s: reading statistics failed (%s)", self.installer.name, error)
             return
         if n_lost > self.n_lost >= 0:
             upcall_lost.inc(n_lost - self.n_lost)
         self.n_lost = n_lost
 
-    def update_stats(self, backer: Backer, now: int) -> None:
+    def update_stats(self, now: int) -> None:
         """Bring the counters of all datapath flows up to date, and both sides to agreement.
 
         A flow that the dump shows and nobody here put there is deleted. A flow that the dump
         lacks is asked for by name, for a dump may miss one that changes; if it is gone, so is
         its subfacet.
         """
-        subfacets = backer.subfacets
+        subfacets = self.installer.subfacets
         missing = dict(subfacets)
         unexpected: list[DpifFlow] = []
         n = 0
         try:
-            for flow in backer.dpif.flow_dump():
+            for flow in self.installer.dpif.flow_dump():
                 n += 1
                 subfacet = subfacets.get(flow.ufid)
                 if subfacet is not None:
                     missing.pop(flow.ufid, None)
                     subfacet.update_stats(flow.stats, now)
-                elif not backer.installer.is_drop_key(flow.ufid):
+                elif not self.installer.is_drop_key(flow.ufid):
                     unexpected.append(flow)
         except DpifError as error:
             dump_failed.inc()
-            log.warn("%s: dumping flows failed (%s)", backer.name, error)
+            log.warn("%s: dumping flows failed (%s)", self.installer.name, error)
             missing.clear()
         dumped_flow.inc(n)
         if unexpected:
             facet_unexpected.inc(len(unexpected))
-            log.warn("%s: deleting %d datapath flows that are not ours", backer.name, len(unexpected))
+            log.warn("%s: deleting %d datapath flows that are not ours", self.installer.name, len(unexpected))
             deletions: list[Op] = [FlowDel(flow.key, flow.ufid) for flow in unexpected]
-            backer.dpif.operate(deletions)
+            self.installer.dpif.operate(deletions)
         if missing:
-            self._look_for(backer, list(missing.values()), now)
+            self._look_for(list(missing.values()), now)
 
-    def _look_for(self, backer: Backer, subfacets: list[Subfacet], now: int) -> None:
+    def _look_for(self, subfacets: list[Subfacet], now: int) -> None:
         gets = [FlowGet(subfacet.key(), subfacet.ufid) for subfacet in subfacets]
-        backer.dpif.operate(gets)
+        self.installer.dpif.operate(gets)
         for subfacet, op in zip(subfacets, gets, strict=True):
             if op.error or op.flow is None:
                 subfacet_lost.inc()
-                backer.installer.lost(subfacet, now)
+                self.installer.lost(subfacet, now)
             else:
                 subfacet.update_stats(op.flow.stats, now)
 
-    def expire_subfacets(self, backer: Backer, now: int) -> None:
+    def expire_subfacets(self, now: int, threshold: int, max_idle: int) -> None:
         """Remove the flows that have not been used for too long."""
-        subfacets = list(backer.subfacets.values())
+        subfacets = list(self.installer.subfacets.values())
         idle_times = [now - subfacet.used for subfacet in subfacets]
-        self.max_idle = min(subfacet_max_idle(idle_times, backer.flow_eviction_threshold), backer.max_idle)
+        self.max_idle = min(subfacet_max_idle(idle_times, threshold), max_idle)
         normal_cutoff = now - self.max_idle
         special_cutoff = now - SPECIAL_IDLE
         idle: list[Subfacet] = []
@@ -156,4 +156,4 @@ class Expiration:
                 idle.append(subfacet)
         if idle:
             subfacet_expired.inc(len(idle))
-            backer.installer.uninstall(idle, now)
+            self.installer.uninstall(idle, now)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
+from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Userspace
 from vswitch.dpif.cookie import SlowPathCookie
@@ -34,8 +35,9 @@ from vswitch.ofproto_dpif.facets.facet import (
 from vswitch.ofproto_dpif.xlate.meter import to_slow_path
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.backer import Backer
-    from vswitch.ofproto_dpif.xlate.bridge import XBridge
+    from vswitch.base.clock import Clock
+    from vswitch.dpif.provider import Dpif
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge, XDatapath
     from vswitch.ofproto_dpif.xlate.types import XlateOut
 
 log = Vlog("ofproto_dpif")
@@ -83,10 +85,17 @@ def _find(facet: Facet, identity: bytes) -> Subfacet | None:
 
 @final
 class Installer:
-    """The datapath flows of one backer. The counterpart of `facets/facet.py` that does something."""
+    """The datapath flows of one datapath: `name`, as logs call it. The counterpart of `facets/facet.py`
+    that does something."""
 
-    def __init__(self, backer: Backer) -> None:
-        self.backer = backer
+    def __init__(self, name: str, dpif: Dpif, dp: XDatapath, clock: Clock) -> None:
+        self.name: str = name
+        self.dpif: Dpif = dpif
+        self.dp: XDatapath = dp
+        self.clock: Clock = clock
+        self.subfacets: dict[bytes, Subfacet] = {}
+        """UFID -> every flow that we put into the datapath."""
+        self.unknown_port_rl: RateLimit = RateLimit(60, 5)
         self._ufid_prefix: bytes = os.urandom(8)
         self._n_ufids: int = 0
         self.drop_keys: dict[int, FlowPut] = {}
@@ -94,7 +103,7 @@ class Installer:
 
     def _slow_actions(self, bridge: XBridge, reason: int, odp_port: int) -> Actions:
         """What the datapath gets for a flow that is handled here: send its packets up."""
-        up = Userspace(self.backer.dp.port_pid(odp_port), SlowPathCookie(reason=reason).pack())
+        up = Userspace(self.dp.port_pid(odp_port), SlowPathCookie(reason=reason).pack())
         return (to_slow_path(bridge, up),)
 
     # Making facets and flows.
@@ -121,12 +130,12 @@ class Installer:
         facet.effects = out.effects
         facet.recircs = out.recircs
         for recirc_id in old:
-            self.backer.dp.recirc_ids.unref(recirc_id, now)
+            self.dp.recirc_ids.unref(recirc_id, now)
 
     def drop_out(self, out: XlateOut, now: int) -> None:
         """Give back what `out` holds, as no facet keeps it."""
         for recirc_id in out.recircs:
-            self.backer.dp.recirc_ids.unref(recirc_id, now)
+            self.dp.recirc_ids.unref(recirc_id, now)
 
     def put(self, facet: Facet, key: Flow, odp_port: int, prefix: Actions, now: int) -> FlowPut | None:
         """The operation that has the datapath handle `key` (datapath port numbers) as `facet`
@@ -161,13 +170,13 @@ class Installer:
         by_key = facet.by_key
         if by_key is not None:
             by_key[identity if further else _identity(key, mask)] = subfacet
-        self.backer.subfacets[subfacet.ufid] = subfacet
+        self.subfacets[subfacet.ufid] = subfacet
         subfacet_create.inc()
         return FlowPut(key, mask, subfacet.actions, subfacet.ufid)
 
     def put_done(self, op: FlowPut, now: int) -> None:
         """Take note of how `put`'s operation went."""
-        subfacet = self.backer.subfacets.get(op.ufid)
+        subfacet = self.subfacets.get(op.ufid)
         if subfacet is None:
             return
         if op.error:
@@ -207,7 +216,7 @@ class Installer:
     # Taking them out.
 
     def _forget(self, subfacet: Subfacet) -> None:
-        self.backer.subfacets.pop(subfacet.ufid, None)
+        self.subfacets.pop(subfacet.ufid, None)
         facet = subfacet.facet
         if subfacet in facet.subfacets:
             facet.subfacets.remove(subfacet)
@@ -219,7 +228,7 @@ class Installer:
     def _remove_facet(self, facet: Facet, now: int) -> None:
         facet.group.table.remove(facet)
         for recirc_id in facet.recircs:
-            self.backer.dp.recirc_ids.unref(recirc_id, now)
+            self.dp.recirc_ids.unref(recirc_id, now)
         facet.recircs = []
         facet_destroy.inc()
 
@@ -234,12 +243,12 @@ class Installer:
                 ops.append(op)
                 deleted.append((subfacet, op))
         if ops:
-            self.backer.dpif.operate(ops)
+            self.dpif.operate(ops)
         for subfacet, op in deleted:
             if op.stats is not None:
                 subfacet.update_stats(op.stats, now)
             elif op.error and op.error != errno.ENOENT:
-                log.warn("%s: cannot delete a flow (%s)", self.backer.name, os.strerror(op.error))
+                log.warn("%s: cannot delete a flow (%s)", self.name, os.strerror(op.error))
             subfacet.path = SF_NOT_INSTALLED
         for subfacet in subfacets:
             self._forget(subfacet)
@@ -274,8 +283,7 @@ class Installer:
         upcall_no_port.inc()
         if odp_port in self.drop_keys:
             return None
-        backer = self.backer
-        log.info_rl(backer.unknown_port_rl, backer.clock.now(),
+        log.info_rl(self.unknown_port_rl, self.clock.now(),
                     "received packet on unassociated datapath port %d", odp_port)
         mask = Flow()
         mask.in_port = 0xFFFF
@@ -293,4 +301,4 @@ class Installer:
         if self.drop_keys:
             ops: list[Op] = [FlowDel(op.key, op.ufid) for op in self.drop_keys.values()]
             self.drop_keys.clear()
-            self.backer.dpif.operate(ops)
+            self.dpif.operate(ops)

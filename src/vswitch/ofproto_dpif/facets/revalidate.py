@@ -22,8 +22,9 @@ from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_MATCH, XlateIn, XlateOut
 
 if TYPE_CHECKING:
+    from vswitch.base.tags import TagSet
     from vswitch.flow.flow import Flow
-    from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto_dpif.facets.install import Installer
 
 
 class RevReason(enum.IntEnum):
@@ -65,18 +66,14 @@ subfacet_modify = coverage.counter("subfacet_modify")
 BATCH: Final = 50
 
 
-def revalidate(backer: Backer, now: int) -> None:
-    """Bring the facets that `backer.need_revalidate` and `revalidate_set` ask for up to date."""
-    reason = backer.need_revalidate
-    tags = backer.revalidate_set.take()
-    backer.need_revalidate = 0
-    facets = backer.facets()
+def revalidate(installer: Installer, facets: list[Facet], reason: int, tags: TagSet, now: int) -> None:
+    """Bring `facets` up to date: all for `reason` (`RevReason`), or, for 0, those that `tags` touch."""
     if reason:
         rev_counters[reason].inc()
     else:
         rev_tags.inc()
         facets = [facet for facet in facets if tags.intersects(facet.tags)]
-    run = _Revalidation(backer, now)
+    run = _Revalidation(installer, now)
     for facet in facets:
         run.look_at(facet)
     run.finish()
@@ -86,8 +83,8 @@ def revalidate(backer: Backer, now: int) -> None:
 class _Revalidation:
     """One pass: operations collect into batches."""
 
-    def __init__(self, backer: Backer, now: int) -> None:
-        self.backer = backer
+    def __init__(self, installer: Installer, now: int) -> None:
+        self.installer: Installer = installer
         self.now: int = now
         self.ops: list[Op] = []
         self.changed: list[tuple[Facet, XlateOut]] = []
@@ -97,23 +94,23 @@ class _Revalidation:
     def look_at(self, facet: Facet) -> None:
         """Translate `facet` anew and note what is to be done."""
         facet_revalidate.inc()
-        backer = self.backer
+        installer = self.installer
         flow = facet.flow()
         frozen = None
         if flow.recirc_id:
-            frozen = backer.dp.recirc_ids.lookup(flow.recirc_id)
+            frozen = installer.dp.recirc_ids.lookup(flow.recirc_id)
             if frozen is None:
                 self.dead.append(facet)
                 return
         out = xlate(XlateIn(facet.bridge, flow, frozen=frozen, now=self.now))
         out.slow |= facet.slow & SLOW_MATCH
         if not facet.group.mask.covers(out.wc) and not self._moved(facet, out.wc):
-            backer.installer.drop_out(out, self.now)
+            installer.drop_out(out, self.now)
             self.dead.append(facet)
             return
         if out.actions == facet.actions and out.slow == facet.slow:
             if same_effects(out.effects, facet.effects):
-                backer.installer.fill(facet, out, self.now)
+                installer.fill(facet, out, self.now)
                 return
             facet_changed_rule.inc()
             for subfacet in facet.subfacets:
@@ -121,7 +118,7 @@ class _Revalidation:
         else:
             for subfacet in facet.subfacets:
                 subfacet_modify.inc()
-                self._add(subfacet, backer.installer.modify(subfacet, out))
+                self._add(subfacet, installer.modify(subfacet, out))
         self.changed.append((facet, out))
         if len(self.ops) >= BATCH:
             self._flush()
@@ -144,10 +141,10 @@ class _Revalidation:
         self.op_of[subfacet] = op
 
     def _flush(self) -> None:
-        installer = self.backer.installer
+        installer = self.installer
         now = self.now
         if self.ops:
-            self.backer.dpif.operate(self.ops)
+            installer.dpif.operate(self.ops)
         for facet, out in self.changed:
             for subfacet in list(facet.subfacets):
                 op = self.op_of[subfacet]
@@ -169,4 +166,4 @@ class _Revalidation:
     def finish(self) -> None:
         """Carry out what is left, and remove the facets that fit nothing any more."""
         self._flush()
-        self.backer.installer.remove_facets(self.dead, self.now)
+        self.installer.remove_facets(self.dead, self.now)
