@@ -26,6 +26,7 @@ lint: setup
 	$(BIN)/ruff check src tests bench setup.py
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache
+	PYTHONPATH=src $(BIN)/lint-imports --no-cache importlinter-types.ini
 
 bench: setup
 	$(BIN)/python -m bench

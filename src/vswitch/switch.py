@@ -29,9 +29,10 @@ from vswitch.ofproto.handlers_group import apply_group_mod, apply_meter_mod
 from vswitch.ofproto.handlers_port import apply_port_mod, check_port_mod
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult
-from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
-from vswitch.ofproto_dpif.ports.configure import BundleSettings, MirrorSettings
-from vswitch.ofproto_dpif.upcall.packet_in import QueuedPacketIn
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
+from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
+from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings
 from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file

@@ -17,7 +17,7 @@ from vswitch.daemon.daemon import Daemon
 from vswitch.daemon.mainloop import Part
 from vswitch.dpif.open import enable_dummy
 from vswitch.netdev import dummy, registry
-from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
 
 
 class Ours:

@@ -7,7 +7,7 @@ from pathlib import Path
 from vswitch.base.clock import Clock
 from vswitch.bridge.bridges import Bridges
 from vswitch.bridge.idl import Idl
-from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
 
 
 def test_without_a_server_it_waits_for_the_next_attempt(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from vswitch.netdev import dummy, registry
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.facets.facet import Facet
-from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
-from vswitch.ofproto_dpif.ports.configure import BundleSettings
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
+from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import parse_flow
 

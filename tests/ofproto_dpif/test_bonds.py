@@ -13,7 +13,8 @@ from vswitch.l2.bond import BondSettings
 from vswitch.l2.lacp import Lacp
 from vswitch.l2.lacpdu import ETH_TYPE_SLOW, frame
 from vswitch.ofproto_dpif.ports.configure import BundleSettings
-from vswitch.ofproto_dpif.protocols.bonds import ETH_TYPE_RARP, LacpSettings
+from vswitch.ofproto_dpif.protocols.bonds import ETH_TYPE_RARP
+from vswitch.ofproto_dpif.settings import LacpSettings
 
 LACP = LacpSettings(True, True, 0x020000000001, 0xFFFE, False)
 

@@ -11,10 +11,10 @@ from tests.ofproto_dpif.lab import Counted, Lab, udp
 from vswitch.base.clock import Clock
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.netdev import dummy, registry
-from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
 from vswitch.ofproto_dpif.ports import splinters
-from vswitch.ofproto_dpif.ports.configure import BundleSettings, MirrorSettings, SettingsError
 from vswitch.ofproto_dpif.ports.ports import PortError
+from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings, SettingsError
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 
 MakeLab = Callable[..., Lab]

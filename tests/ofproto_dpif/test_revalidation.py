@@ -8,7 +8,7 @@ import pytest
 
 from tests.ofproto_dpif.lab import Counted, Lab, from_host, tcp, udp
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
-from vswitch.ofproto_dpif.ports.configure import BundleSettings, MirrorSettings
+from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings
 
 MakeLab = Callable[..., Lab]
 LOOKED_AT = ("facet_revalidate", "rev_flow_table", "rev_reconfigure", "rev_port_toggled", "rev_mac_learning",

@@ -9,8 +9,8 @@ from vswitch.base.clock import Clock
 from vswitch.base.unixctl import Commands
 from vswitch.netdev import dummy
 from vswitch.netdev.registry import Scope, enable_dummy
-from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
-from vswitch.ofproto_dpif.ports.configure import BundleSettings
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
+from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.constants import (
     OFPPC_NO_FLOOD,
     OFPPC_NO_FWD,

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from vswitch.base.clock import Clock
 from vswitch.netdev.registry import Scope, enable_dummy
-from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
 
 T = TypeVar("T")
 TOOLS = {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}

@@ -10,7 +10,7 @@ from tests.ofproto_dpif.lab import Lab
 from tests.xlate.lab import Bridge, connect
 from vswitch.base.unixctl import CommandError
 from vswitch.ofproto_dpif.commands.trace import trace_command, trace_packet_out_command
-from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
 
 NESTED = """\
 Flow: in_port=1,vlan_tci=0x0000,dl_src=00:00:00:00:00:00,dl_dst=00:00:00:00:00:00,dl_type=0x0000

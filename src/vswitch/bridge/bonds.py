@@ -11,7 +11,7 @@ from vswitch.bridge.interfaces import parse_mac
 from vswitch.flow.values import format_mac
 from vswitch.l2.bond import ACTIVE_BACKUP, MODES, BondSettings
 from vswitch.l2.lacp import DEFAULTED
-from vswitch.ofproto_dpif.protocols.bonds import LacpSettings
+from vswitch.ofproto_dpif.settings import LacpSettings
 
 if TYPE_CHECKING:
     from vswitch.bridge.bridge import Bridge

@@ -35,8 +35,8 @@ from vswitch.bridge.unsupported import Unsupported
 from vswitch.dpif.open import dpif_class
 from vswitch.netdev.registry import kind
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-from vswitch.ofproto_dpif.ports.configure import BundleSettings
 from vswitch.ofproto_dpif.ports.device import device_info
+from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.constants import OFPP_LOCAL
 
 log = Vlog("bridge")

@@ -28,7 +28,7 @@ from vswitch.bridge.report import Report
 from vswitch.bridge.settings import configure_backer
 from vswitch.bridge.status import Status
 from vswitch.bridge.unsupported import Unsupported
-from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
 
 log = Vlog("bridge")
 

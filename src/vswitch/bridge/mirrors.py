@@ -9,7 +9,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-from vswitch.ofproto_dpif.ports.configure import MirrorSettings
+from vswitch.ofproto_dpif.settings import MirrorSettings
 
 log = Vlog("bridge")
 

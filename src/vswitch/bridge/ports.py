@@ -5,7 +5,7 @@ from __future__ import annotations
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.bonds import bond_settings, lacp_settings
 from vswitch.bridge.config import PortConfig
-from vswitch.ofproto_dpif.ports.configure import BundleSettings
+from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.ofproto_dpif.xlate.bridge import PRIORITY_TAGS
 
 log = Vlog("bridge")

@@ -21,8 +21,9 @@ from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import DpifError
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.ofproto_dpif.commands.usage import usage
-from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
-from vswitch.ofproto_dpif.ports.configure import BundleSettings
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
+from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow

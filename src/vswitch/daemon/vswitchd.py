@@ -22,7 +22,7 @@ from vswitch.dpif.odp_text import parse_key
 from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.netdev import dummy, registry
 from vswitch.ofproto_dpif.commands.usage import usage
-from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
 from vswitch.openflow.wire.actions import enable_debug_actions
 from vswitch.vconn.tls import TlsSettings
 

@@ -34,7 +34,7 @@ from vswitch.ofproto_dpif.xlate.bridge import XDatapath
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 log = Vlog("ofproto_dpif")
@@ -84,7 +84,7 @@ class Backer:
         """What translation sees of it: what it can do, recirculation ids, upcall pids."""
         self.max_ports: int = OFPP_MAX
         """How many ports a bridge here can have: the datapath's limit or OpenFlow's."""
-        self.ofprotos: dict[str, OfprotoDpif] = {}
+        self.ofprotos: dict[str, BridgeRole] = {}
         """The bridges on this datapath, by name."""
         self.odp_to_ofport: dict[int, XPort] = {}
         """Datapath port number -> the port of the bridge that has it."""

@@ -15,7 +15,8 @@ from vswitch.openflow.actions import Action, Actions, Clone, Ct, Learn, WriteAct
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.base.clock import Clock
+    from vswitch.ofproto.tables import Tables
 
 COOKIE_ALL = 0xFFFFFFFFFFFFFFFF
 
@@ -24,8 +25,9 @@ COOKIE_ALL = 0xFFFFFFFFFFFFFFFF
 class LearnedCookies:
     """A `RuleListener` that counts who makes flows that are to go with their maker."""
 
-    def __init__(self, ofproto: OfprotoDpif) -> None:
-        self.ofproto = ofproto
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self.tables: Tables = tables
+        self.clock: Clock = clock
         self.makers: dict[tuple[int, int], int] = {}
         """(table, cookie) of learned flows -> how many learn actions make such."""
         self.orphaned: set[tuple[int, int]] = set()
@@ -70,8 +72,8 @@ class LearnedCookies:
         while self.orphaned:
             table_id, cookie = self.orphaned.pop()
             if (table_id, cookie) not in self.makers:
-                self.ofproto.tables.flow_mod(
+                self.tables.flow_mod(
                     FlowMod(command=FlowModCommand.DELETE, table_id=table_id, cookie=cookie,
                             cookie_mask=COOKIE_ALL),
-                    self.ofproto.clock.now(),
+                    self.clock.now(),
                 )  # fmt: skip

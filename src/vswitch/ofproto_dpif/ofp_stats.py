@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vswitch.dpif.types import DpifError
 from vswitch.netdev.registry import netdev_from_name
@@ -10,7 +11,7 @@ from vswitch.openflow.messages.port import RFC2819, UNKNOWN, CustomStat, PortSta
 from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 NAMES: Final = {
     **{name: name for name in (
@@ -26,7 +27,27 @@ _UNTOLD: Final = RFC2819((UNKNOWN,) * N_RFC2819)
 """Open vSwitch sends its property in 1.4 and later even if the device tells nothing of it."""
 
 
-def port_stats(ofproto: OfprotoDpif, number: int) -> PortStats | None:
+PortQueues = Callable[[str], dict[int, tuple[int, int, int, int]]]
+"""Device -> its queues: number -> (packets, bytes, errors, ms since it was made)."""
+
+
+class CountedBridge(Protocol):
+    """What is asked of a bridge here."""
+
+    ports: dict[int, XPort]
+
+    @property
+    def port_queues(self) -> PortQueues | None:
+        """Set by who configures quality of service."""
+
+    def port_stats(self, port: XPort) -> dict[str, int]:
+        """The counters of a port."""
+
+    def now(self) -> int:
+        """Clock ms."""
+
+
+def port_stats(ofproto: CountedBridge, number: int) -> PortStats | None:
     """What port `number` counted; None if there is no such port, or its device is gone."""
     port = ofproto.ports.get(number)
     if port is None or port.up is None:
@@ -50,7 +71,7 @@ def port_stats(ofproto: OfprotoDpif, number: int) -> PortStats | None:
     )
 
 
-def queues(ofproto: OfprotoDpif, number: int) -> list[QueueConfig]:
+def queues(ofproto: CountedBridge, number: int) -> list[QueueConfig]:
     """The queues of a port: those that its device has anyway, else those of its QoS. As from Open vSwitch,
     without rates."""
     port = ofproto.ports.get(number)
@@ -59,14 +80,14 @@ def queues(ofproto: OfprotoDpif, number: int) -> list[QueueConfig]:
     netdev = netdev_from_name(port.name)
     if netdev is not None and netdev.queues:
         return [QueueConfig(number, queue) for queue in range(netdev.queues)]
-    port_queues = ofproto.ofprotos.port_queues
+    port_queues = ofproto.port_queues
     return [] if port_queues is None else [QueueConfig(number, queue) for queue in port_queues(port.name)]
 
 
-def queue_stats(ofproto: OfprotoDpif, number: int) -> list[QueueStats]:
+def queue_stats(ofproto: CountedBridge, number: int) -> list[QueueStats]:
     """What the queues of a port counted."""
     port = ofproto.ports.get(number)
-    port_queues = ofproto.ofprotos.port_queues
+    port_queues = ofproto.port_queues
     if port is not None and port_queues is not None:
         told = [
             QueueStats(number, queue, n_bytes, n_packets, errors, age // 1000, age % 1000 * 1_000_000)

@@ -1,8 +1,7 @@
-"""A bridge: an OpenFlow switch whose packets a datapath forwards; and all bridges of a process.
+"""A bridge: an OpenFlow switch whose packets a datapath forwards.
 
-`Ofprotos` is what a daemon holds: it makes bridges, opens the datapath that they share, and
-runs them. `OfprotoDpif` is one bridge: flow tables, ports, bundles, mirrors, MAC table. What
-happens to its packets is in `upcall/upcall.py`, how they are translated in `xlate/translate.py`.
+`OfprotoDpif` is one bridge: flow tables, ports, bundles, mirrors, MAC table. What happens to its packets is
+in `upcall/upcall.py`, how they are translated in `xlate/translate.py`; `ofprotos.py` holds all bridges.
 """
 
 from __future__ import annotations
@@ -11,14 +10,12 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
 from vswitch.base.tags import TagSet, tag_random
-from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
-from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.ofproto.ofproto import Ofproto
@@ -35,6 +32,7 @@ from vswitch.ofproto_dpif.protocols.bonds import BondBridge
 from vswitch.ofproto_dpif.protocols.monitors import PortMonitors
 from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, RstpSettings
 from vswitch.ofproto_dpif.protocols.stp import StpBridge, StpPortSettings, StpSettings
+from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings, PortSpec
 from vswitch.ofproto_dpif.stats import SwitchStats
 from vswitch.ofproto_dpif.tunnel.underlay import Underlay
 from vswitch.ofproto_dpif.upcall.packet_in import send_to_controllers
@@ -65,8 +63,8 @@ if TYPE_CHECKING:
     from vswitch.ofproto.tables import FlowModResult
     from vswitch.ofproto_dpif.facets.facet import Subfacet
     from vswitch.ofproto_dpif.facets.governor import Governor
-    from vswitch.ofproto_dpif.protocols.protocol import BridgeProtocol
-    from vswitch.ofproto_dpif.upcall.packet_in import QueuedPacketIn
+    from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
+    from vswitch.ofproto_dpif.roles import BridgeProtocol
     from vswitch.ofproto_dpif.xlate.bridge import XBundle, XMirror, XPort
     from vswitch.ofproto_dpif.xlate.special import PacketReceiver
     from vswitch.ofproto_dpif.xlate.types import XlateOut
@@ -85,8 +83,6 @@ N_TABLES: Final = 255
 TBL_INTERNAL: Final = N_TABLES - 1
 MAC_ENTRY_DEFAULT_IDLE_TIME: Final = 300
 """Seconds until an unused MAC address is forgotten."""
-PortQueues = Callable[[str], dict[int, tuple[int, int, int, int]]]
-"""Device -> its queues: number -> (packets, bytes, errors, ms since it was made)."""
 PUSH_PAUSE: Final = 4
 """Statistics are pulled from the datapath on demand at most a fifth of the time."""
 MAX_PACKET_INS: Final = 1000
@@ -94,6 +90,19 @@ MAX_PACKET_INS: Final = 1000
 
 packet_in_dropped = coverage.counter("drop_packet_in_queue_full")
 packet_in_queued = coverage.counter("packet_in_queued")
+
+
+class Process(Protocol):
+    """What the bridges of a process share (`Ofprotos` has it)."""
+
+    clock: Clock
+    clog: Clog
+    poller: Poller
+    tls: Tls
+    port_queues: ofp_stats.PortQueues | None
+
+    def backer(self, type: str) -> Backer:
+        """The datapath of `type`, opened if it is not yet."""
 
 
 def _seen(name: str) -> Any:
@@ -118,7 +127,7 @@ class OfprotoDpif(Ofproto):
     no_packet_in_rule: Rule = _seen("no_packet_in_rule")
     drop_frags_rule: Rule = _seen("drop_frags_rule")
 
-    def __init__(self, name: str, type: str, ofprotos: Ofprotos) -> None:
+    def __init__(self, name: str, type: str, ofprotos: Process) -> None:
         self.name: str = name
         self.type: str = type
         self.clock: Clock = ofprotos.clock
@@ -129,7 +138,7 @@ class OfprotoDpif(Ofproto):
         self.ports: dict[int, XPort] = {}
         """OpenFlow port number -> port."""
         self.ports_by_name: dict[str, XPort] = {}
-        self.port_specs: dict[str, port_ops.PortSpec] = {}
+        self.port_specs: dict[str, PortSpec] = {}
         """How each port was asked for, also while its device is gone."""
         self.max_ports: int = 0
         self._next_push: int = 0
@@ -149,7 +158,7 @@ class OfprotoDpif(Ofproto):
         self.mcast_snooping: Any = None
         self.link_changes: int = 0
         """Goes up whenever a port comes, goes, or has its link go up or down."""
-        self.bundle_settings: dict[object, bundle_ops.BundleSettings] = {}
+        self.bundle_settings: dict[object, BundleSettings] = {}
         """How each bundle was asked for, also while it has no device."""
         self.facets: FacetTable = FacetTable()
         self.table_dpif: list[TableDpif] = [TableDpif(random.getrandbits(31)) for _ in range(N_TABLES)]
@@ -163,13 +172,15 @@ class OfprotoDpif(Ofproto):
         """The protocols that the bridge speaks, in the order of their turns."""
         self.packet_ins: deque[QueuedPacketIn] = deque()
         """What controllers are to get, at most `MAX_PACKET_INS`."""
-        self.rule_changes: rule_ops.RuleChanges = rule_ops.RuleChanges(self)
+        self.rule_changes: rule_ops.RuleChanges = rule_ops.RuleChanges(self.table_dpif, self.backer)
         self.init_tables(N_TABLES, self.rule_changes)
         self._make_xbridge()
-        self.learned: LearnedCookies = LearnedCookies(self)
+        self.learned: LearnedCookies = LearnedCookies(self.tables, self.clock)
         """Which learned flows go with the flows that made them."""
         self.tables.listeners.append(self.learned)
-        self.miss_rule, self.no_packet_in_rule, self.drop_frags_rule = rule_ops.add_internal_flows(self)
+        self.miss_rule, self.no_packet_in_rule, self.drop_frags_rule = (
+            rule_ops.add_internal_flows(self, self.clock.now())
+        )
         self.controllers: Controllers = Controllers(
             self, self.clock, self.ofprotos.poller, self.ofprotos.tls
         )
@@ -342,9 +353,14 @@ class OfprotoDpif(Ofproto):
             when = min(when, protocol.wakeup(now))
         return when
 
+    @property
+    def port_queues(self) -> ofp_stats.PortQueues | None:
+        """What tells of the queues of a port."""
+        return self.ofprotos.port_queues
+
     # Bundles and mirrors.
 
-    def bundle_set(self, aux: object, settings: bundle_ops.BundleSettings | None) -> None:
+    def bundle_set(self, aux: object, settings: BundleSettings | None) -> None:
         """Make, change or (None) remove the bundle named by `aux`."""
         bundle_ops.bundle_set(self, aux, settings)
         if self.bonds is None and settings is not None and (settings.bond or settings.lacp):
@@ -355,7 +371,7 @@ class OfprotoDpif(Ofproto):
                 self.bonds.close()
                 self.bonds = None
 
-    def mirror_set(self, aux: object, settings: bundle_ops.MirrorSettings | None) -> None:
+    def mirror_set(self, aux: object, settings: MirrorSettings | None) -> None:
         """Make, change or (None) remove the mirror named by `aux`."""
         bundle_ops.mirror_set(self, aux, settings)
 
@@ -518,145 +534,3 @@ class OfprotoDpif(Ofproto):
             return
         packet_in_queued.inc()
         self.packet_ins.append(packet_in)
-
-
-class Ofprotos:
-    """All bridges of a process, and the datapaths below them.
-
-    The main loop waits on `fds()` and until `wakeup(now)`, then calls `run(now)`.
-    """
-
-    def __init__(self, clock: Clock, commands: Commands | None = None) -> None:
-        self.clock: Clock = clock
-        self.all_ofproto_dpifs: dict[str, OfprotoDpif] = {}
-        self.backers: dict[str, Backer] = {}
-        """Datapath type -> the datapath that its bridges share."""
-        self.datapath_names: dict[str, str] = {}
-        """Datapath type -> its datapath's name, where that is not "ovs-TYPE"."""
-        self.flow_restore_wait: bool = False
-        """Whether datapaths that are opened now keep the flows that they have until `end_restore`."""
-        self.clog: Clog = Clog()
-        self.poller: Poller = Poller()
-        """What waits for the OpenFlow connections of all bridges."""
-        self.port_queues: PortQueues | None = None
-        """Set by who configures quality of service."""
-        self.underlay: Underlay = Underlay()
-        """Routes, neighbours and listeners of tunnels."""
-        self.tls: Tls = Tls(clock)
-        """Keys and certificates of those that are TLS."""
-        if commands is not None:
-            from vswitch.ofproto_dpif.commands.commands import ofproto_dpif_unixctl_init
-
-            ofproto_dpif_unixctl_init(self, commands)
-
-    def backer(self, type: str) -> Backer:
-        """The datapath of `type`, opened if it is not yet."""
-        backer = self.backers.get(type)
-        if backer is None:
-            backer = self.backers[type] = Backer.open(
-                type, self.clock, self.datapath_names.get(type, ""), self.flow_restore_wait
-            )
-            backer.dp.underlay = self.underlay
-            backer.dpif.set_tunnel_source_ports(*self.underlay.source_ports)
-        return backer
-
-    def create(self, name: str, type: str = "system") -> OfprotoDpif:
-        """A new bridge with its local port. DpifError names what failed; nothing is left then."""
-        if name in self.all_ofproto_dpifs:
-            raise ValueError(f"there is a bridge {name} already")
-        ofproto = OfprotoDpif(name, type or "system", self)
-        try:
-            ofproto.construct()
-        except BaseException:
-            self._close_if_unused(ofproto.type)
-            raise
-        self.all_ofproto_dpifs[name] = ofproto
-        try:
-            ofproto.port_add(name, "internal", OFPP_LOCAL)
-            ofproto.bundle_set(name, bundle_ops.BundleSettings(name, (name,)))
-        except (DpifError, OSError) as error:
-            log.err("%s: cannot add the local port: %s", name, error)
-            self.destroy(name)
-            raise
-        return ofproto
-
-    def end_restore(self) -> None:
-        """The flow tables hold what an earlier life's held: datapaths forward by them from now on."""
-        self.flow_restore_wait = False
-        for backer in self.backers.values():
-            backer.end_restore()
-
-    def delete_garbage_ports(self) -> None:
-        """Detach datapath ports that an earlier life left and no bridge has asked for."""
-        for backer in self.backers.values():
-            backer.delete_garbage_ports()
-
-    def destroy(self, name: str) -> None:
-        """Delete a bridge; the last one of a type takes the datapath along."""
-        ofproto = self.all_ofproto_dpifs.pop(name)
-        ofproto.destruct()
-        self._close_if_unused(ofproto.type)
-
-    def _close_if_unused(self, type: str) -> None:
-        """Delete the datapath of `type` if it has no bridge."""
-        backer = self.backers.get(type)
-        if backer is not None and not backer.ofprotos:
-            del self.backers[type]
-            backer.close(destroy=True)
-
-    def close(self, destroy: bool = True) -> None:
-        """Delete all bridges (`destroy`), or only let go of their datapaths, which go on."""
-        if destroy:
-            for name in list(self.all_ofproto_dpifs):
-                self.destroy(name)
-        for ofproto in self.all_ofproto_dpifs.values():
-            ofproto.controllers.close()
-        self.poller.close()
-        for backer in list(self.backers.values()):
-            backer.close(destroy=dpif_class(backer.type).ends_with_process)
-        self.backers.clear()
-        self.underlay.close()
-
-    def run(self, now: int) -> bool:
-        """One turn of the main loop. True if there is more to do at once."""
-        more = False
-        self.poller.in_turn = True
-        try:
-            self.poller.poll()
-            self._run_underlay(now)
-            for backer in list(self.backers.values()):
-                if backer.run(now):
-                    more = True
-            for ofproto in list(self.all_ofproto_dpifs.values()):
-                if ofproto.run(now):
-                    more = True
-        finally:
-            self.poller.in_turn = False
-        return more
-
-    def _run_underlay(self, now: int) -> None:
-        """Translate anew what routes and neighbours changed, and ask for neighbours."""
-        if self.underlay.run(now):
-            for backer in self.backers.values():
-                if backer.dp.tunnels.maps:
-                    backer.need(RevReason.TUNNELS)
-        for bridge, packet in self.underlay.take_questions(now):
-            ofproto = self.all_ofproto_dpifs.get(bridge)
-            if ofproto is not None:
-                ofproto.packet_out(packet, OFPP_LOCAL, (Output(OFPP_TABLE),))
-
-    def wakeup(self, now: int) -> int:
-        """Clock ms of the next timer."""
-        times = [self.underlay.wakeup(now)]
-        times += [backer.wakeup(now) for backer in self.backers.values()]
-        times += [ofproto.wakeup(now) for ofproto in self.all_ofproto_dpifs.values()]
-        return min([now + 3_600_000, *times])
-
-    def fds(self) -> list[int]:
-        """Descriptors whose readability means that `run` has work."""
-        fds = [fd for backer in self.backers.values() for fd in backer.fds()]
-        return fds + self.poller.fds() + self.underlay.fds()
-
-    def write_fds(self) -> list[int]:
-        """Descriptors whose writability means that `run` has work."""
-        return []

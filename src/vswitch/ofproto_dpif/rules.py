@@ -18,7 +18,9 @@ from vswitch.openflow.actions import Actions, Controller
 from vswitch.openflow.constants import OFPR_IMPLICIT_MISS, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto.ofproto import Ofproto
+    from vswitch.ofproto_dpif.roles import DatapathRole
+    from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 
 _RECIRC_ID: Final = by_name("recirc_id")
 
@@ -34,13 +36,14 @@ RuleRemoved = Callable[[Rule, int], None]
 class RuleChanges:
     """Hears of every change to a bridge's tables, and marks the facets that it can affect."""
 
-    def __init__(self, ofproto: OfprotoDpif) -> None:
-        self.ofproto = ofproto
+    def __init__(self, table_dpif: list[TableDpif], backer: DatapathRole) -> None:
+        self.table_dpif: list[TableDpif] = table_dpif
+        self.backer = backer
         self.on_removed: list[RuleRemoved] = []
 
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         """`rule` came, in the place of `replaced`, which had the same mask."""
-        changed = replaced is None and self.ofproto.table_dpif[rule.table_id].add(rule.mask)
+        changed = replaced is None and self.table_dpif[rule.table_id].add(rule.mask)
         self._invalidate(rule, changed)
 
     def rule_deleted(self, rule: Rule, reason: int) -> None:
@@ -51,8 +54,8 @@ class RuleChanges:
             rule_hard_timeout.inc()
         # Before the table forgets the rule's mask, which its tag depends on.
         self._invalidate(rule, False)
-        if self.ofproto.table_dpif[rule.table_id].remove(rule.mask):
-            self.ofproto.backer.need(RevReason.FLOW_TABLE)
+        if self.table_dpif[rule.table_id].remove(rule.mask):
+            self.backer.need(RevReason.FLOW_TABLE)
         for tell in self.on_removed:
             tell(rule, reason)
 
@@ -64,11 +67,11 @@ class RuleChanges:
         """Have the facets that `rule` can affect revalidated; all of them if its table's tags
         are of no use for it."""
         rule_changed.inc()
-        backer = self.ofproto.backer
+        backer = self.backer
         if backer.need_revalidate:
             return
         mask = rule.mask
-        table = self.ofproto.table_dpif[rule.table_id]
+        table = self.table_dpif[rule.table_id]
         other = table.other_table
         if tags_changed or other is None or other != mask:
             backer.need(RevReason.FLOW_TABLE)
@@ -77,12 +80,11 @@ class RuleChanges:
             backer.revalidate_set.add(table.partial_tag)
 
 
-def add_internal_flows(ofproto: OfprotoDpif) -> tuple[Rule, Rule, Rule]:
+def add_internal_flows(ofproto: Ofproto, now: int) -> tuple[Rule, Rule, Rule]:
     """The switch's own rules in TBL_INTERNAL: (miss, no packet-in, drop fragments).
 
     Beside them one that drops what a controller's flow sends there and none of them matches.
     """
-    now = ofproto.clock.now()
     to_controller: Actions = (Controller(max_len=0xFFFF, reason=OFPR_IMPLICIT_MISS),)
     miss = ofproto.add_internal_flow(1, to_controller, now)
     no_packet_in = ofproto.add_internal_flow(2, (), now)

@@ -15,8 +15,8 @@ from tests.uml.inside.lab import ip, packet_socket, receive
 from tests.whole import sample
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
-from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
-from vswitch.ofproto_dpif.ports.configure import BundleSettings
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
+from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.flow_text import parse_flow
 
 

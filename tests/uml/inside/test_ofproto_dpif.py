@@ -18,8 +18,9 @@ from vswitch.dpif.types import DpifError
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_match
 from vswitch.netdev import links
-from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
-from vswitch.ofproto_dpif.ports.configure import BundleSettings
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+from vswitch.ofproto_dpif.ofprotos import Ofprotos
+from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.constants import OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
 from vswitch.openflow.flow_text import parse_flow
 

@@ -12,11 +12,11 @@ from vswitch.l2.lacp import Lacp, LacpMember
 from vswitch.l2.lacpdu import LacpInfo
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+    from vswitch.ofproto_dpif.commands.bridges import Bridges
     from vswitch.ofproto_dpif.protocols.bonds import Bundle
 
 
-def register(ofprotos: Ofprotos, commands: Commands) -> None:
+def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     c = _Bonds(ofprotos)
     for name, usage, least, most, fn in (
@@ -35,7 +35,7 @@ def register(ofprotos: Ofprotos, commands: Commands) -> None:
 
 @final
 class _Bonds:
-    def __init__(self, ofprotos: Ofprotos) -> None:
+    def __init__(self, ofprotos: Bridges) -> None:
         self._ofprotos = ofprotos
 
     def _bundles(self) -> list[Bundle]:

@@ -22,10 +22,11 @@ from vswitch.ofproto_dpif.commands import tunnel as tunnel_commands
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+    from vswitch.ofproto_dpif.commands.bridges import Bridges
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 
-def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
+def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`. Twice on one `commands` is a ValueError."""
     c = _Commands(ofprotos)
     for name, usage, least, most, fn in (
@@ -59,7 +60,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Ofprotos, commands: Commands) -> None:
 
 @final
 class _Commands:
-    def __init__(self, ofprotos: Ofprotos) -> None:
+    def __init__(self, ofprotos: Bridges) -> None:
         self.ofprotos = ofprotos
 
     # Finding what a command is about.

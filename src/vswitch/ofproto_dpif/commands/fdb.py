@@ -11,12 +11,13 @@ from vswitch.openflow.constants import OFPP_LOCAL
 if TYPE_CHECKING:
     from vswitch.base.tags import Tag
     from vswitch.l2.mac_learning import MacEntry
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif, Ofprotos
+    from vswitch.ofproto_dpif.commands.bridges import Bridges
+    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 NO_SUCH_BRIDGE: Final = "no such bridge"
 
 
-def register(ofprotos: Ofprotos, commands: Commands) -> None:
+def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     fdb = _Fdb(ofprotos)
     for name, usage, least, most, fn in (
@@ -50,7 +51,7 @@ def _port_number(entry: MacEntry) -> str:
 
 @final
 class _Fdb:
-    def __init__(self, ofprotos: Ofprotos) -> None:
+    def __init__(self, ofprotos: Bridges) -> None:
         self.ofprotos = ofprotos
 
     def _bridge(self, name: str) -> OfprotoDpif:

@@ -14,13 +14,13 @@ from vswitch.dpif.probe import FEATURE_LABELS, Support
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+    from vswitch.ofproto_dpif.commands.bridges import Bridges
 
 NAMES: Final = {"masked_set": "masked_set_action"}
 """Attributes of `Support` that the command has another name for."""
 
 
-def register(ofprotos: Ofprotos, commands: Commands) -> None:
+def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     found: dict[str, tuple[Support, Support]] = {}
     """Datapath name -> what is used of it, and a copy from before anything was changed."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final, final
 from vswitch.base.unixctl import CommandError, Commands
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+    from vswitch.ofproto_dpif.commands.bridges import Bridges
     from vswitch.ofproto_dpif.protocols.monitors import Watch
 
 OVERRIDES: Final = {"true": True, "false": False, "normal": None}
 
 
-def register(ofprotos: Ofprotos, commands: Commands) -> None:
+def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     c = _Monitors(ofprotos)
     for name, usage, least, most, fn in (
@@ -30,7 +30,7 @@ def register(ofprotos: Ofprotos, commands: Commands) -> None:
 
 @final
 class _Monitors:
-    def __init__(self, ofprotos: Ofprotos) -> None:
+    def __init__(self, ofprotos: Bridges) -> None:
         self.ofprotos = ofprotos
 
     def _watches(self) -> list[Watch]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer
     from vswitch.ofproto_dpif.facets.facet import Facet
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
 
 
 def dp_name(b: Backer) -> str:
@@ -37,7 +38,7 @@ def backer(b: Backer) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _port(ofproto: OfprotoDpif, port: XPort) -> str:
+def _port(ofproto: BridgeRole, port: XPort) -> str:
     odp = "none" if port.odp_port == ODPP_NONE else str(port.odp_port)
     text = f"{port.name} {port.ofp_port}/{odp}: ({_device_type(port.name, port.type)}"
     if kind(port.type).peered:

@@ -34,7 +34,7 @@ from vswitch.openflow.errors import OfpError
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+    from vswitch.ofproto_dpif.commands.bridges import Bridges
     from vswitch.ofproto_dpif.xlate.bridge import XBridge
     from vswitch.openflow.actions import Actions
 
@@ -56,12 +56,12 @@ class TraceRequest:
     ct_next: list[int] = field(default_factory=list)
 
 
-def trace_command(ofprotos: Ofprotos, args: list[str]) -> str:
+def trace_command(ofprotos: Bridges, args: list[str]) -> str:
     """`ofproto/trace {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]`."""
     return run(parse_request(ofprotos, args), ofprotos.clock.now())
 
 
-def trace_packet_out_command(ofprotos: Ofprotos, args: list[str]) -> str:
+def trace_packet_out_command(ofprotos: Bridges, args: list[str]) -> str:
     """`ofproto/trace-packet-out [-consistent] {...} [OPTIONS...] [-generate|packet] actions`.
 
     With -consistent, actions that don't fit the packet are refused, as OpenFlow 1.1 and later want it.
@@ -89,7 +89,7 @@ def trace_packet_out_command(ofprotos: Ofprotos, args: list[str]) -> str:
     return run(request, ofprotos.clock.now())
 
 
-def parse_request(ofprotos: Ofprotos, args: list[str]) -> TraceRequest:
+def parse_request(ofprotos: Bridges, args: list[str]) -> TraceRequest:
     """Read a trace command's arguments. CommandError says what is wrong with them."""
     generate = False
     names = False
@@ -140,7 +140,7 @@ def _is_odp_flow(text: str) -> bool:
     return not text or ("(" in text and "=" not in text.partition("(")[0])
 
 
-def _flow(ofprotos: Ofprotos, words: list[str]) -> tuple[XBridge, Flow]:
+def _flow(ofprotos: Bridges, words: list[str]) -> tuple[XBridge, Flow]:
     text = words[-1]
     if _is_odp_flow(text):
         return _odp_flow(ofprotos, words[0] if len(words) == 2 else None, text)
@@ -156,7 +156,7 @@ def _flow(ofprotos: Ofprotos, words: list[str]) -> tuple[XBridge, Flow]:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error.message}") from error
 
 
-def _odp_flow(ofprotos: Ofprotos, dp: str | None, text: str) -> tuple[XBridge, Flow]:
+def _odp_flow(ofprotos: Bridges, dp: str | None, text: str) -> tuple[XBridge, Flow]:
     if dp is not None:
         backer = next((b for b in ofprotos.backers.values() if dp in (b.name, f"{b.type}@{b.name}")), None)
         if backer is None:

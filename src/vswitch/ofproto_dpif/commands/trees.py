@@ -8,12 +8,12 @@ from vswitch.base.unixctl import CommandError, Commands
 from vswitch.flow.values import format_mac
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+    from vswitch.ofproto_dpif.commands.bridges import Bridges
     from vswitch.ofproto_dpif.protocols.rstp import RstpBridge
     from vswitch.ofproto_dpif.protocols.stp import StpBridge
 
 
-def register(ofprotos: Ofprotos, commands: Commands) -> None:
+def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     c = _Trees(ofprotos)
     commands.register("stp/show", "[bridge]", 0, 1, c.stp_show)
@@ -24,7 +24,7 @@ def register(ofprotos: Ofprotos, commands: Commands) -> None:
 
 @final
 class _Trees:
-    def __init__(self, ofprotos: Ofprotos) -> None:
+    def __init__(self, ofprotos: Bridges) -> None:
         self._ofprotos = ofprotos
 
     def _stps(self, args: list[str]) -> list[StpBridge]:

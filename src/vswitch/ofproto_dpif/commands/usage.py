@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+    from vswitch.ofproto_dpif.commands.bridges import Bridges
 
 
-def usage(ofprotos: Ofprotos) -> dict[str, int]:
+def usage(ofprotos: Bridges) -> dict[str, int]:
     """Objects by kind, over all bridges and datapaths."""
     found = {"ports": 0, "rules": 0, "facets": 0, "subfacets": 0}
     for ofproto in ofprotos.all_ofproto_dpifs.values():

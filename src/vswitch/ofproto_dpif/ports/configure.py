@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports import mirror as mirrors
+from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings, SettingsError
 from vswitch.ofproto_dpif.xlate.bridge import (
     MAX_MIRRORS,
     PRIORITY_TAGS,
@@ -22,56 +22,10 @@ from vswitch.ofproto_dpif.xlate.bridge import (
 from vswitch.openflow.constants import OFPPC_NO_FLOOD
 
 if TYPE_CHECKING:
-    from vswitch.l2.bond import BondSettings
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-    from vswitch.ofproto_dpif.protocols.bonds import LacpSettings
+    from vswitch.ofproto_dpif.roles import BridgeRole
 
 
-class SettingsError(OSError):
-    """Settings that cannot be: errno EINVAL or EFBIG, and a text that names bridge and setting."""
-
-
-@dataclass(frozen=True)
-class BundleSettings:
-    """A row of the database's Port table, as far as forwarding goes.
-
-    `ports` are names of the bridge's ports. `vlan_mode` "" means access if `vlan` is given and
-    trunk otherwise. `trunks` and `cvlans` None allow all VLANs. `priority_tags` is one of
-    "never", "if-nonzero", "always". `bond` None: whatever the ports are, the first is used.
-    """
-
-    name: str
-    ports: tuple[str, ...]
-    vlan_mode: str = ""
-    vlan: int | None = None
-    trunks: frozenset[int] | None = None
-    cvlans: frozenset[int] | None = None
-    qinq_ethtype: int = 0x88A8
-    priority_tags: str = "never"
-    protected: bool = False
-    bond: BondSettings | None = None
-    lacp: LacpSettings | None = None
-
-
-@dataclass(frozen=True)
-class MirrorSettings:
-    """A row of the Mirror table. `srcs`, `dsts` and `out` are bundles' keys.
-
-    `select_all` selects every bundle both ways; `vlans` None every VLAN. One of `out` and
-    `out_vlan` is given.
-    """
-
-    name: str
-    srcs: tuple[object, ...] = ()
-    dsts: tuple[object, ...] = ()
-    select_all: bool = False
-    vlans: frozenset[int] | None = None
-    out: object | None = None
-    out_vlan: int | None = None
-    snaplen: int = 0
-
-
-def bundle_set(ofproto: OfprotoDpif, aux: object, settings: BundleSettings | None) -> None:
+def bundle_set(ofproto: BridgeRole, aux: object, settings: BundleSettings | None) -> None:
     """Make, change or (None) remove the bundle named by `aux`.
 
     A port whose device is gone joins when it returns; while none is there, there is no bundle.
@@ -120,11 +74,11 @@ def bundle_set(ofproto: OfprotoDpif, aux: object, settings: BundleSettings | Non
     _changed(ofproto)
 
 
-def _invalid(ofproto: OfprotoDpif, settings: BundleSettings, what: str) -> SettingsError:
+def _invalid(ofproto: BridgeRole, settings: BundleSettings, what: str) -> SettingsError:
     return SettingsError(errno.EINVAL, f"{ofproto.name}: port {settings.name}: invalid {what}")
 
 
-def _ports(ofproto: OfprotoDpif, settings: BundleSettings) -> list[XPort]:
+def _ports(ofproto: BridgeRole, settings: BundleSettings) -> list[XPort]:
     ports: list[XPort] = []
     for name in settings.ports:
         port = ofproto.ports_by_name.get(name)
@@ -135,7 +89,7 @@ def _ports(ofproto: OfprotoDpif, settings: BundleSettings) -> list[XPort]:
     return ports
 
 
-def _vlans(ofproto: OfprotoDpif, settings: BundleSettings) -> tuple[int, int, frozenset[int] | None]:
+def _vlans(ofproto: BridgeRole, settings: BundleSettings) -> tuple[int, int, frozenset[int] | None]:
     """(mode, VLAN or -1, trunks) that `settings` mean."""
     default = "trunk" if settings.vlan is None else "access"
     mode = VLAN_MODES.get(settings.vlan_mode or default)
@@ -155,7 +109,7 @@ def _vlans(ofproto: OfprotoDpif, settings: BundleSettings) -> tuple[int, int, fr
     return mode, native, trunks | {native} if trunks is not None else None
 
 
-def _destroy(ofproto: OfprotoDpif, bundle: XBundle) -> None:
+def _destroy(ofproto: BridgeRole, bundle: XBundle) -> None:
     for mirror in ofproto.mirrors:
         if mirror is None:
             continue
@@ -171,7 +125,7 @@ def _destroy(ofproto: OfprotoDpif, bundle: XBundle) -> None:
     del ofproto.bundles[bundle.aux]
 
 
-def _changed(ofproto: OfprotoDpif) -> None:
+def _changed(ofproto: BridgeRole) -> None:
     """Recompute what depends on the set of bundles and mirrors."""
     for bundle in ofproto.bundles.values():
         _set_floodable(bundle)
@@ -181,12 +135,12 @@ def _changed(ofproto: OfprotoDpif) -> None:
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
-def port_config_changed(ofproto: OfprotoDpif) -> None:
+def port_config_changed(ofproto: BridgeRole) -> None:
     """A port's OFPPC_* bits changed: whether its bundle floods may have, too."""
     _changed(ofproto)
 
 
-def tree_changed(ofproto: OfprotoDpif) -> None:
+def tree_changed(ofproto: BridgeRole) -> None:
     """A spanning tree has let a port forward, or no longer."""
     for bundle in ofproto.bundles.values():
         _set_floodable(bundle)
@@ -197,7 +151,7 @@ def _set_floodable(bundle: XBundle) -> None:
     bundle.floodable = all(port.forwards and not port.config & OFPPC_NO_FLOOD for port in bundle.ports)
 
 
-def port_removed(ofproto: OfprotoDpif, port: XPort) -> None:
+def port_removed(ofproto: BridgeRole, port: XPort) -> None:
     """`port` goes away: its bundle loses it, and goes with its last port."""
     bundle = port.bundle
     if bundle is None:
@@ -209,7 +163,7 @@ def port_removed(ofproto: OfprotoDpif, port: XPort) -> None:
     _changed(ofproto)
 
 
-def port_added(ofproto: OfprotoDpif, name: str) -> None:
+def port_added(ofproto: BridgeRole, name: str) -> None:
     """Port `name` is (back) there: it joins the bundle that was set for it."""
     for aux, settings in list(ofproto.bundle_settings.items()):
         if name in settings.ports:
@@ -217,7 +171,7 @@ def port_added(ofproto: OfprotoDpif, name: str) -> None:
             return
 
 
-def mirror_set(ofproto: OfprotoDpif, aux: object, settings: MirrorSettings | None) -> None:
+def mirror_set(ofproto: BridgeRole, aux: object, settings: MirrorSettings | None) -> None:
     """Make, change or (None) remove the mirror named by `aux`.
 
     SettingsError: EINVAL for an unknown bundle or no output, EFBIG beyond MAX_MIRRORS.
@@ -254,7 +208,7 @@ def mirror_set(ofproto: OfprotoDpif, aux: object, settings: MirrorSettings | Non
     _changed(ofproto)
 
 
-def _bundle(ofproto: OfprotoDpif, settings: MirrorSettings, key: object) -> XBundle:
+def _bundle(ofproto: BridgeRole, settings: MirrorSettings, key: object) -> XBundle:
     bundle = ofproto.bundles.get(key)
     if bundle is None:
         raise SettingsError(errno.EINVAL, f"{ofproto.name}: mirror {settings.name}: no port {key}")

@@ -7,7 +7,7 @@ within translation). Devices come and go without asking: `ports_polled` follows 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
@@ -18,12 +18,13 @@ from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports import splinters, tunnels
 from vswitch.ofproto_dpif.ports.configure import port_added, port_config_changed, port_removed
 from vswitch.ofproto_dpif.ports.device import device_info, set_up
+from vswitch.ofproto_dpif.settings import PortSpec
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
 from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
 from vswitch.openflow.messages.port import OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.openflow.messages.port import Port
 
 log = Vlog("ofproto_dpif")
@@ -37,18 +38,7 @@ class PortError(OSError):
     """A port operation failed: errno, and a text that names bridge and port."""
 
 
-@final
-class PortSpec:
-    """How a port was asked for, so that its device can be attached again when it returns."""
-
-    def __init__(self, name: str, type: str, ofp_port: int, options: dict[str, str]) -> None:
-        self.name: str = name
-        self.type: str = type
-        self.ofp_port: int = ofp_port
-        self.options: dict[str, str] = options
-
-
-def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: int | None = None,
+def port_add(ofproto: BridgeRole, name: str, type: str = "system", ofp_port: int | None = None,
              options: dict[str, str] | None = None) -> XPort:
     """Add device `name` to the bridge. `ofp_port` OFPP_LOCAL makes it the local port.
 
@@ -84,7 +74,7 @@ def port_add(ofproto: OfprotoDpif, name: str, type: str = "system", ofp_port: in
     return port
 
 
-def _attach(ofproto: OfprotoDpif, name: str, type: str, options: dict[str, str]) -> int:
+def _attach(ofproto: BridgeRole, name: str, type: str, options: dict[str, str]) -> int:
     backer = ofproto.backer
     left = backer.initial_ports.pop(name, None)
     if left is not None and left.port_no not in backer.odp_to_ofport:
@@ -104,11 +94,11 @@ def _attach(ofproto: OfprotoDpif, name: str, type: str, options: dict[str, str])
     return odp_port
 
 
-def _bridge_of(ofproto: OfprotoDpif, odp_port: int) -> str:
+def _bridge_of(ofproto: BridgeRole, odp_port: int) -> str:
     return ofproto.backer.odp_to_ofport[odp_port].bridge.name
 
 
-def _insert(ofproto: OfprotoDpif, port: XPort) -> None:
+def _insert(ofproto: BridgeRole, port: XPort) -> None:
     ofproto.ports[port.ofp_port] = port
     ofproto.ports_by_name[port.name] = port
     if port.odp_port != ODPP_NONE and port.tunnel is None:
@@ -123,7 +113,7 @@ def _insert(ofproto: OfprotoDpif, port: XPort) -> None:
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
-def port_del(ofproto: OfprotoDpif, name: str) -> None:
+def port_del(ofproto: BridgeRole, name: str) -> None:
     """Remove port `name` from the bridge and its device, if that is there, from the datapath.
     ENODEV: no such port."""
     spec = ofproto.port_specs.pop(name, None)
@@ -146,7 +136,7 @@ def port_del(ofproto: OfprotoDpif, name: str) -> None:
                 raise
 
 
-def _remove(ofproto: OfprotoDpif, port: XPort) -> None:
+def _remove(ofproto: BridgeRole, port: XPort) -> None:
     """Take `port` out of the bridge's books; its device stays."""
     port_removed(ofproto, port)
     del ofproto.ports[port.ofp_port]
@@ -162,7 +152,7 @@ def _remove(ofproto: OfprotoDpif, port: XPort) -> None:
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
-def update_peers(ofproto: OfprotoDpif) -> None:
+def update_peers(ofproto: BridgeRole) -> None:
     """Join patch ports whose `options:peer` name each other, across the bridges of the backer."""
     patches = {
         port.name: (port, peer_name(bridge, port))
@@ -175,13 +165,13 @@ def update_peers(ofproto: OfprotoDpif) -> None:
         port.peer = peer if peer is not port and wants == port.name else None
 
 
-def peer_name(ofproto: OfprotoDpif, port: XPort) -> str:
+def peer_name(ofproto: BridgeRole, port: XPort) -> str:
     """The name that a patch port's `options:peer` gives."""
     spec = ofproto.port_specs.get(port.name)
     return spec.options.get("peer", "") if spec is not None else ""
 
 
-def set_options(ofproto: OfprotoDpif, name: str, options: dict[str, str]) -> None:
+def set_options(ofproto: BridgeRole, name: str, options: dict[str, str]) -> None:
     """Change the options of port `name` (a patch port's peer)."""
     port = ofproto.ports_by_name.get(name)
     if port is not None and port.tunnel is not None:
@@ -191,7 +181,7 @@ def set_options(ofproto: OfprotoDpif, name: str, options: dict[str, str]) -> Non
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
-def set_config(ofproto: OfprotoDpif, port: XPort, config: int) -> None:
+def set_config(ofproto: BridgeRole, port: XPort, config: int) -> None:
     """Set the OFPPC_* bits of `port` to `config`; OFPPC_PORT_DOWN takes its device down."""
     changed = port.config ^ config
     if not changed:
@@ -205,7 +195,7 @@ def set_config(ofproto: OfprotoDpif, port: XPort, config: int) -> None:
     port_config_changed(ofproto)
 
 
-def refresh(ofproto: OfprotoDpif, port: XPort) -> bool:
+def refresh(ofproto: BridgeRole, port: XPort) -> bool:
     """Bring address, MTU, flags and link of `port` up to date. Whether something changed."""
     changed = _update(ofproto, port)
     if changed:
@@ -213,7 +203,7 @@ def refresh(ofproto: OfprotoDpif, port: XPort) -> bool:
     return changed
 
 
-def _update(ofproto: OfprotoDpif, port: XPort) -> bool:
+def _update(ofproto: BridgeRole, port: XPort) -> bool:
     info = device_info(port.name, port.type)
     up = port.up
     changed = False
@@ -235,7 +225,7 @@ def _update(ofproto: OfprotoDpif, port: XPort) -> bool:
     return changed
 
 
-def _update_may_enable(ofproto: OfprotoDpif, port: XPort) -> bool:
+def _update_may_enable(ofproto: BridgeRole, port: XPort) -> bool:
     """Whether `port` may be used follows from its link and from what watches it. Whether that changed."""
     may_enable = not port.state & OFPPS_LINK_DOWN and port.monitored and port.aggregated
     if may_enable is port.may_enable:
@@ -248,7 +238,7 @@ def _update_may_enable(ofproto: OfprotoDpif, port: XPort) -> bool:
     return True
 
 
-def set_monitored(ofproto: OfprotoDpif, port: XPort, alive: bool) -> None:
+def set_monitored(ofproto: BridgeRole, port: XPort, alive: bool) -> None:
     """BFD and CFM find `port` fit for use, or not; controllers hear of it (OFPPS_LIVE)."""
     if alive is not port.monitored:
         port.monitored = alive
@@ -256,7 +246,7 @@ def set_monitored(ofproto: OfprotoDpif, port: XPort, alive: bool) -> None:
             tell(ofproto, port, OFPPR_MODIFY)
 
 
-def set_aggregated(ofproto: OfprotoDpif, port: XPort, allowed: bool) -> None:
+def set_aggregated(ofproto: BridgeRole, port: XPort, allowed: bool) -> None:
     """LACP lets packets over `port`, or not; controllers hear of it (OFPPS_LIVE)."""
     if allowed is not port.aggregated:
         port.aggregated = allowed
@@ -264,25 +254,25 @@ def set_aggregated(ofproto: OfprotoDpif, port: XPort, allowed: bool) -> None:
             tell(ofproto, port, OFPPR_MODIFY)
 
 
-def ofp_ports(ofproto: OfprotoDpif) -> list[Port]:
+def ofp_ports(ofproto: BridgeRole) -> list[Port]:
     """The ports as OpenFlow describes them, the local port first, by number."""
     ports = sorted(ofproto.ports.values(), key=lambda p: (p.ofp_port != OFPP_LOCAL, p.ofp_port))
     return [describe(port.up, port.may_enable) for port in ports if port.up is not None]
 
 
-def ofp_port(ofproto: OfprotoDpif, number: int) -> Port | None:
+def ofp_port(ofproto: BridgeRole, number: int) -> Port | None:
     """One port as OpenFlow describes it."""
     port = ofproto.ports.get(number)
     return describe(port.up, port.may_enable) if port is not None and port.up is not None else None
 
 
-def tell(ofproto: OfprotoDpif, port: XPort, reason: int) -> None:
+def tell(ofproto: BridgeRole, port: XPort, reason: int) -> None:
     """Tell controllers that `port` came, went or changed (OFPPR_*)."""
     if port.up is not None:
         ofproto.connmgr.send_port_status(reason, describe(port.up, port.may_enable))
 
 
-def port_stats(ofproto: OfprotoDpif, port: XPort) -> dict[str, int]:
+def port_stats(ofproto: BridgeRole, port: XPort) -> dict[str, int]:
     """The counters of `port`: rx_packets, tx_packets, rx_bytes, tx_bytes and, of a device,
     errors and drops. DpifError if its device is gone."""
     if port.odp_port == ODPP_NONE or port.tunnel is not None:
@@ -296,7 +286,7 @@ def port_stats(ofproto: OfprotoDpif, port: XPort) -> dict[str, int]:
     return stats
 
 
-def ports_polled(ofproto: OfprotoDpif, names: set[str] | None) -> None:
+def ports_polled(ofproto: BridgeRole, names: set[str] | None) -> None:
     """The devices `names` (None: any) were added, deleted or changed: follow them."""
     specs = ofproto.port_specs
     wanted = specs if names is None else {n: specs[n] for n in names if n in specs}
@@ -319,7 +309,7 @@ def ports_polled(ofproto: OfprotoDpif, names: set[str] | None) -> None:
             port_updated.inc()
 
 
-def _try_return(ofproto: OfprotoDpif, spec: PortSpec, there: DpifPort | None) -> None:
+def _try_return(ofproto: BridgeRole, spec: PortSpec, there: DpifPort | None) -> None:
     """Attach the device of `spec` again if it exists."""
     if there is not None:
         odp_port = there.port_no

@@ -14,13 +14,13 @@ from vswitch.ofproto_dpif.facets.revalidate import RevReason
 
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XBridge
 
 ETH_TYPE_VLAN = 0x8100
 
 
-def add(ofproto: OfprotoDpif, vlandev: int, realdev: int, vid: int) -> bool:
+def add(ofproto: BridgeRole, vlandev: int, realdev: int, vid: int) -> bool:
     """Let OpenFlow port `vlandev` stand for `vid` of port `realdev`; False if either is taken."""
     if vlandev in ofproto.vlandev_map or (realdev, vid) in ofproto.realdev_vid_map:
         return False
@@ -30,7 +30,7 @@ def add(ofproto: OfprotoDpif, vlandev: int, realdev: int, vid: int) -> bool:
     return True
 
 
-def remove(ofproto: OfprotoDpif, vlandev: int) -> None:
+def remove(ofproto: BridgeRole, vlandev: int) -> None:
     """Forget VLAN device `vlandev`."""
     found = ofproto.vlandev_map.pop(vlandev, None)
     if found is not None:
@@ -38,7 +38,7 @@ def remove(ofproto: OfprotoDpif, vlandev: int) -> None:
         ofproto.backer.need(RevReason.RECONFIGURE)
 
 
-def remove_port(ofproto: OfprotoDpif, ofp_port: int) -> None:
+def remove_port(ofproto: BridgeRole, ofp_port: int) -> None:
     """Port `ofp_port` is deleted: it stands for no VLAN any more, and no device for one of its VLANs."""
     remove(ofproto, ofp_port)
     for vlandev, (realdev, _) in list(ofproto.vlandev_map.items()):

@@ -7,7 +7,6 @@ table, one a hash value; what those rules count is the load that rebalancing eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
@@ -19,6 +18,7 @@ from vswitch.l2.lacp import NEGOTIATED, OFF, Lacp
 from vswitch.l2.lacpdu import frame
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports.ports import set_aggregated
+from vswitch.ofproto_dpif.settings import LacpSettings
 from vswitch.ofproto_dpif.xlate.freeze import N_METADATA
 from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.ofproto_dpif.xlate.types import SLOW_LACP
@@ -27,7 +27,7 @@ from vswitch.openflow.constants import OFPP_NONE, OFPPS_LINK_DOWN, OFPRR_DELETE
 
 if TYPE_CHECKING:
     from vswitch.ofproto.rule import Rule
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XBundle, XPort
 
 log = Vlog("bond")
@@ -39,19 +39,6 @@ _DP_HASH: Final = by_name("dp_hash")
 
 lacp_elsewhere = coverage.counter("drop_lacp_port_not_in_bundle")
 bond_learning = coverage.counter("bond_learning_packets")
-
-
-@dataclass(frozen=True)
-class LacpSettings:
-    """Port.lacp and other_config:lacp-*. `members`: per interface its port id (0: the OpenFlow number),
-    priority and aggregation key (0: the bundle's)."""
-
-    active: bool
-    fast: bool
-    sys_id: int
-    sys_priority: int
-    fallback_ab: bool
-    members: tuple[tuple[str, tuple[int, int, int]], ...] = ()
 
 
 def rarp(mac: int, vlan: int) -> bytes:
@@ -71,7 +58,7 @@ def _has_link(port: XPort) -> bool:
 class PostRecircRules:
     """The hidden rules for the packets of one bond that come back hashed."""
 
-    def __init__(self, ofproto: OfprotoDpif, name: str) -> None:
+    def __init__(self, ofproto: BridgeRole, name: str) -> None:
         self._ofproto = ofproto
         metadata = (0,) * N_METADATA + (OFPP_NONE & 0xFFFF,)
         table = len(ofproto.tables) - 1
@@ -135,7 +122,7 @@ class Bundle:
 class BondBridge:
     """The bonds of a bridge. `sync` after every change of bundles."""
 
-    def __init__(self, ofproto: OfprotoDpif) -> None:
+    def __init__(self, ofproto: BridgeRole) -> None:
         self.ofproto = ofproto
         self.bundles: dict[str, Bundle] = {}
         """By the names of the bridge's bundles."""
@@ -308,7 +295,7 @@ class BondBridge:
     def _bond_changed(self, bundle: Bundle, bond: Bond, now: int) -> None:
         """Packets leave through other members: let translations and rules know."""
         recirculates = bond.mode == BALANCE_TCP and bond.lacp_status == NEGOTIATED
-        if recirculates and self.ofproto.backer.support.recirc:
+        if recirculates and self.ofproto.backer.dp.support.recirc:
             if bundle.rules is None:
                 bundle.rules = PostRecircRules(self.ofproto, bond.name)
             else:

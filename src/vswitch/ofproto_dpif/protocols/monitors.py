@@ -18,7 +18,7 @@ from vswitch.packet.numbers import ETH_TYPE_CFM, ETH_TYPE_IP, ETH_TYPE_LLDP
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 UDP_HEADER: Final = 8
@@ -90,7 +90,7 @@ class Watch:
 class PortMonitors:
     """The sessions of one bridge: a `BridgeProtocol`, there while some port has one."""
 
-    def __init__(self, ofproto: OfprotoDpif) -> None:
+    def __init__(self, ofproto: BridgeRole) -> None:
         self._ofproto = ofproto
         self.watches: dict[str, Watch] = {}
         """Port name -> what watches it."""

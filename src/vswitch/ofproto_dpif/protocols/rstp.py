@@ -12,7 +12,7 @@ from vswitch.l2.rstp_port import DISABLED, RstpPort, Times
 from vswitch.ofproto_dpif.protocols import spanning_tree as tree
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 log = Vlog("rstp")
@@ -56,7 +56,7 @@ class RstpPortSettings:
 class RstpBridge:
     """The rapid spanning tree of a bridge. `configure` says which ports take part."""
 
-    def __init__(self, ofproto: OfprotoDpif, settings: RstpSettings, now: int) -> None:
+    def __init__(self, ofproto: BridgeRole, settings: RstpSettings, now: int) -> None:
         self.ofproto = ofproto
         self.rstp = Rstp(settings.bridge_id, now)
         self.ports: dict[str, RstpPort] = {}

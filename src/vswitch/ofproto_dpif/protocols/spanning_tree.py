@@ -1,7 +1,7 @@
 """What STP and RSTP have in common in a bridge: ports that they let learn and forward, or not.
 
 A spanning tree takes every BPDU that comes in at any port of the bridge, and decides for the ports
-that take part. Link changes reach it by `OfprotoDpif.link_changes`.
+that take part. Link changes reach it by `BridgeRole.link_changes`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vswitch.ofproto_dpif.xlate.types import SLOW_STP
 from vswitch.openflow.messages.port import OFPPR_MODIFY
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XPort
     from vswitch.ofproto_dpif.xlate.special import PacketReceiver
 
@@ -40,7 +40,7 @@ def read(packet: bytes) -> Bpdu | None:
 
 
 def set_port(
-    ofproto: OfprotoDpif,
+    ofproto: BridgeRole,
     port: XPort,
     tree: str,
     learns: bool,
@@ -70,18 +70,18 @@ def set_port(
         tell(ofproto, port, OFPPR_MODIFY)
 
 
-def release_port(ofproto: OfprotoDpif, port: XPort) -> None:
+def release_port(ofproto: BridgeRole, port: XPort) -> None:
     """No spanning tree decides for `port` any longer."""
     set_port(ofproto, port, "", True, True, True, 0)
 
 
-def listen(ofproto: OfprotoDpif, receiver: PacketReceiver | None) -> None:
+def listen(ofproto: BridgeRole, receiver: PacketReceiver | None) -> None:
     """Give the BPDUs of all ports that there are now to `receiver`; None: to nobody."""
     for port in ofproto.ports.values():
         ofproto.listen(port, SLOW_STP, receiver)
 
 
-def flush_bundle(ofproto: OfprotoDpif, port: XPort) -> None:
+def flush_bundle(ofproto: BridgeRole, port: XPort) -> None:
     """Forget the addresses that were learned at `port`."""
     if port.bundle is not None:
         ofproto.revalidate_set.update(ofproto.mac_learning.forget_port(port.bundle))

@@ -11,7 +11,7 @@ from vswitch.l2.stp import BLOCKING, DISABLED, FORWARDING, LEARNING, LISTENING, 
 from vswitch.ofproto_dpif.protocols import spanning_tree as tree
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 log = Vlog("stp")
@@ -48,7 +48,7 @@ class StpPortSettings:
 class StpBridge:
     """The spanning tree of a bridge. `configure` says which ports take part."""
 
-    def __init__(self, ofproto: OfprotoDpif, settings: StpSettings, now: int) -> None:
+    def __init__(self, ofproto: BridgeRole, settings: StpSettings, now: int) -> None:
         self.ofproto = ofproto
         self.stp = Stp(settings.priority << 48 | settings.system_id, now)
         self.ports: dict[str, StpPort] = {}

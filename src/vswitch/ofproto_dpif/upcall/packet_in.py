@@ -7,20 +7,19 @@ had at the action.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 from vswitch.base import coverage
 from vswitch.dpif.cookie import ControllerCookie, decode
 from vswitch.dpif.types import Upcall
-from vswitch.flow.flow import Flow
 from vswitch.ofproto.packet_metadata import metadata_of
+from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.upcall import continuation
 from vswitch.ofproto_dpif.xlate.freeze import thaw_metadata
 from vswitch.openflow.messages.packet import PacketIn
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.backer import Backer
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole, DatapathRole
 
 upcall_bad_cookie = coverage.counter("drop_upcall_bad_cookie")
 upcall_no_recirc = coverage.counter("drop_upcall_unknown_recirc_id")
@@ -31,33 +30,7 @@ NO_COOKIE: Final = 0xFFFFFFFFFFFFFFFF
 """The cookie of a packet that no flow sent."""
 
 
-@final
-class QueuedPacketIn:
-    """A packet for controllers: `packet` as it looked at the action, and where it came from.
-
-    `flow` has the metadata (in_port, registers, tunnel...), `max_len` bounds the copy (0xffff:
-    all of it), `reason` is an OFPR_* number, `userdata` what the action carried. `continuation`
-    is not empty if the packet waits for the controller to resume it with that.
-    """
-
-    def __init__(self, packet: bytes, flow: Flow, table_id: int, cookie: int, reason: int,
-                 max_len: int, controller_id: int, userdata: bytes = b"",
-                 continuation: bytes = b"") -> None:
-        self.packet: bytes = packet
-        self.flow: Flow = flow
-        self.table_id: int = table_id
-        self.cookie: int = cookie
-        self.reason: int = reason
-        self.max_len: int = max_len
-        self.controller_id: int = controller_id
-        self.userdata: bytes = userdata
-        self.continuation: bytes = continuation
-
-    def __repr__(self) -> str:
-        return f"QueuedPacketIn({len(self.packet)} bytes, reason={self.reason}, table={self.table_id})"
-
-
-def handle_cookie(backer: Backer, upcall: Upcall, now: int) -> None:
+def handle_cookie(backer: DatapathRole, upcall: Upcall, now: int) -> None:
     """Hand a packet over to whom its cookie is for; a cookie that makes no sense is counted."""
     cookie = decode(upcall.userdata)
     if isinstance(cookie, ControllerCookie):
@@ -68,7 +41,7 @@ def handle_cookie(backer: Backer, upcall: Upcall, now: int) -> None:
         upcall_no_monitor.inc()
 
 
-def controller_packet(backer: Backer, upcall: Upcall, cookie: ControllerCookie) -> None:
+def controller_packet(backer: DatapathRole, upcall: Upcall, cookie: ControllerCookie) -> None:
     """Queue a packet-in on the bridge whose rule asked for it."""
     if cookie.dont_send:
         return
@@ -93,7 +66,7 @@ def controller_packet(backer: Backer, upcall: Upcall, cookie: ControllerCookie) 
     )
 
 
-def send_to_controllers(ofproto: OfprotoDpif, packet_in: QueuedPacketIn) -> bool:
+def send_to_controllers(ofproto: BridgeRole, packet_in: QueuedPacketIn) -> bool:
     """Give a packet to the controllers that want it; whether any did."""
     message = PacketIn(
         packet_in.packet, len(packet_in.packet), packet_in.reason,

@@ -38,7 +38,7 @@ from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
     from vswitch.flow.match import Match
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XPort
     from vswitch.openflow.actions import Actions
     from vswitch.openflow.messages.packet import PacketIn
@@ -51,7 +51,7 @@ packet_out_no_actions = coverage.counter("drop_packet_out_no_actions")
 _parser = Parser()
 
 
-def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions,
+def packet_out(ofproto: BridgeRole, packet: bytes, in_port: int, actions: Actions,
                metadata: Match | None = None) -> XlateOut:
     """Run OpenFlow `actions` on `packet` as if it came in at OpenFlow port `in_port` (`OFPP_NONE` for
     none) with the pipeline fields of `metadata`. What the datapath refuses is counted and dropped.
@@ -63,7 +63,7 @@ def packet_out(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actio
     return started.out
 
 
-def packet_out_start(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions: Actions,
+def packet_out_start(ofproto: BridgeRole, packet: bytes, in_port: int, actions: Actions,
                      metadata: Match | None = None) -> StartedPacketOut:
     """The first part of `packet_out`: translate, by the tables as they are. OfpError."""
     now = ofproto.clock.now()
@@ -94,7 +94,7 @@ def packet_out_start(ofproto: OfprotoDpif, packet: bytes, in_port: int, actions:
 class StartedPacketOut:
     """A packet-out that is translated. One of `finish` and `cancel` is to be called, once."""
 
-    def __init__(self, ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut) -> None:
+    def __init__(self, ofproto: BridgeRole, packet: bytes, flow: Flow, out: XlateOut) -> None:
         self.ofproto = ofproto
         self.packet: bytes = packet
         self.flow: Flow = flow
@@ -113,7 +113,7 @@ class StartedPacketOut:
         _give_back(self.ofproto, self.out, self.ofproto.clock.now())
 
 
-def resume(ofproto: OfprotoDpif, packet_in: PacketIn) -> XlateOut:
+def resume(ofproto: BridgeRole, packet_in: PacketIn) -> XlateOut:
     """Go on with a packet that a controller action with `pause` stopped: NXT_RESUME.
 
     The controller may have changed the packet, its metadata and nothing else. OfpError: the
@@ -156,7 +156,7 @@ def _take_metadata(flow: Flow, metadata: Flow) -> None:
     flow.recirc_id = 0
 
 
-def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now: int) -> bool:
+def _execute(ofproto: BridgeRole, packet: bytes, flow: Flow, out: XlateOut, now: int) -> bool:
     """Carry `out`, the translation of `packet`, out; whether the datapath sent it."""
     sent = False
     backer = ofproto.backer
@@ -184,13 +184,13 @@ def _execute(ofproto: OfprotoDpif, packet: bytes, flow: Flow, out: XlateOut, now
     return sent
 
 
-def _give_back(ofproto: OfprotoDpif, out: XlateOut, now: int) -> None:
+def _give_back(ofproto: BridgeRole, out: XlateOut, now: int) -> None:
     """Let go of what translation `out` holds."""
     for recirc_id in out.recircs:
         ofproto.backer.dp.recirc_ids.unref(recirc_id, now)
 
 
-def send_packet(ofproto: OfprotoDpif, port: XPort, packet: bytes) -> bool:
+def send_packet(ofproto: BridgeRole, port: XPort, packet: bytes) -> bool:
     """Send a packet that the switch itself made (LACP, STP, CFM) out of `port`; whether it went."""
     ofproto.stats.made(len(packet))
     try:

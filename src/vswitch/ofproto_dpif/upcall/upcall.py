@@ -38,7 +38,7 @@ from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, SLOW_MATCH, XlateIn
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.backer import Backer
+    from vswitch.ofproto_dpif.roles import DatapathRole
     from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 
 log: Final = Vlog("ofproto_dpif_upcall")
@@ -74,7 +74,7 @@ class FlowMiss:
         """Bytes of these."""
 
 
-def handle_upcalls(backer: Backer, upcalls: list[Upcall], now: int) -> None:
+def handle_upcalls(backer: DatapathRole, upcalls: list[Upcall], now: int) -> None:
     """Handle one batch of `upcalls`. Nothing raises out of here for what a packet holds."""
     misses: dict[Flow, FlowMiss] = {}
     others: list[Upcall] = []
@@ -118,7 +118,7 @@ def handle_upcalls(backer: Backer, upcalls: list[Upcall], now: int) -> None:
                 execute_failed.inc()
 
 
-def handle_flow_miss(backer: Backer, miss: FlowMiss, ops: list[Op], now: int) -> None:
+def handle_flow_miss(backer: DatapathRole, miss: FlowMiss, ops: list[Op], now: int) -> None:
     """Translate one flow, and add to `ops` what its packets and the datapath need."""
     key = miss.key
     n_packets = len(miss.upcalls)

@@ -1,0 +1,20 @@
+"""What the commands ask of the process: its bridges and their datapaths."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from vswitch.base.clock import Clock
+from vswitch.ofproto_dpif.backer import Backer
+from vswitch.ofproto_dpif.completions import Clog
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+
+
+class Bridges(Protocol):
+    """All bridges of the process (`Ofprotos` has them)."""
+
+    clock: Clock
+    clog: Clog
+    all_ofproto_dpifs: dict[str, OfprotoDpif]
+    backers: dict[str, Backer]
+    """Datapath type -> the datapath that its bridges share."""
