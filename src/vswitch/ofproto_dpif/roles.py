@@ -69,6 +69,7 @@ class DatapathRole(Protocol):
     initial_ports: dict[str, DpifPort]
     need_revalidate: int
     revalidate_set: TagSet
+    vlan_limit: int
 
     @property
     def ofprotos(self) -> Mapping[str, BridgeRole]:
@@ -125,6 +126,10 @@ class BridgeRole(Protocol):
     @property
     def revalidate_set(self) -> TagSet:
         """Tags of the facets that the next revalidation must look at."""
+
+    @property
+    def vlan_limit(self) -> int:
+        """How many VLAN tags a packet can have to flow tables."""
 
     @property
     def monitors(self) -> PortWatches:
