@@ -34,7 +34,6 @@ from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, Rs
 from vswitch.ofproto_dpif.protocols.stp import StpBridge, StpPortSettings, StpSettings
 from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings, PortSpec
 from vswitch.ofproto_dpif.stats import SwitchStats
-from vswitch.ofproto_dpif.tunnel.underlay import Underlay
 from vswitch.ofproto_dpif.upcall.packet_in import send_to_controllers
 from vswitch.ofproto_dpif.upcall.packet_out import (
     StartedPacketOut,
@@ -48,8 +47,6 @@ from vswitch.ofproto_dpif.xlate.bridge import XBridge
 from vswitch.ofproto_dpif.xlate.special import REASONS
 from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 from vswitch.openflow.action_text import format_action
-from vswitch.openflow.actions import Output
-from vswitch.openflow.constants import OFPP_LOCAL, OFPP_TABLE
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages.meter import OFPM_SLOWPATH
 from vswitch.vconn.controllers import Controllers

@@ -13,11 +13,13 @@ from vswitch.dpif.types import DpifError
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.commands.commands import ofproto_dpif_unixctl_init
 from vswitch.ofproto_dpif.completions import Clog
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ofp_stats import PortQueues
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.ofproto_dpif.tunnel.underlay import Underlay
-from vswitch.openflow.constants import OFPP_LOCAL
+from vswitch.openflow.actions import Output
+from vswitch.openflow.constants import OFPP_LOCAL, OFPP_TABLE
 from vswitch.vconn.poller import Poller
 from vswitch.vconn.tls import Tls
 

@@ -16,6 +16,7 @@ from vswitch.dpif.types import DpifPort
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.l2.mac_learning import MacLearning
+from vswitch.netdev.tunnel_options import TunnelConfig
 from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.ports import PortNumbers
 from vswitch.ofproto.rule import Rule
@@ -59,6 +60,16 @@ class PortWatches(Protocol):
         """Port `name` goes for good."""
 
 
+class TunnelPorts(Protocol):
+    """The datapath's ports for tunnels, each with the number of interfaces that share it."""
+
+    def take(self, config: TunnelConfig, initial: dict[str, DpifPort]) -> int:
+        """The datapath port for a tunnel; made if it is not there. DpifError."""
+
+    def give(self, config: TunnelConfig) -> None:
+        """One tunnel less."""
+
+
 class DatapathRole(Protocol):
     """The datapath that bridges share."""
 
@@ -74,6 +85,13 @@ class DatapathRole(Protocol):
     @property
     def ofprotos(self) -> Mapping[str, BridgeRole]:
         """The bridges, by name."""
+
+    @property
+    def tunnel_devices(self) -> TunnelPorts:
+        """Its ports for tunnels."""
+
+    def port_of(self, flow: Flow) -> XPort | None:
+        """The bridge port that a packet came in at: `flow` has datapath port and tunnel fields."""
 
     def need(self, reason: RevReason) -> None:
         """Ask that all facets be translated anew."""

@@ -8,6 +8,7 @@ from vswitch.base.clock import Clock
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.completions import Clog
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+from vswitch.ofproto_dpif.tunnel.underlay import Underlay
 
 
 class Bridges(Protocol):
@@ -15,6 +16,7 @@ class Bridges(Protocol):
 
     clock: Clock
     clog: Clog
+    underlay: Underlay
     all_ofproto_dpifs: dict[str, OfprotoDpif]
     backers: dict[str, Backer]
     """Datapath type -> the datapath that its bridges share."""

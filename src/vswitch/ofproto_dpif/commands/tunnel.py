@@ -11,10 +11,10 @@ from vswitch.ofproto_dpif.tunnel.neighbours import MAX_AGING
 from vswitch.ofproto_dpif.tunnel.routes import parse_prefix
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import Ofprotos
+    from vswitch.ofproto_dpif.commands.bridges import Bridges
 
 
-def register(ofprotos: Ofprotos, commands: Commands) -> None:
+def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     c = _Commands(ofprotos)
     for name, usage, least, most, fn in (
@@ -56,7 +56,7 @@ def _mark(text: str | None) -> int | None:
 
 @final
 class _Commands:
-    def __init__(self, ofprotos: Ofprotos) -> None:
+    def __init__(self, ofprotos: Bridges) -> None:
         self.ofprotos = ofprotos
         self.underlay = ofprotos.underlay
 

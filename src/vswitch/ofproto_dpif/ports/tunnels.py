@@ -17,7 +17,7 @@ from vswitch.ofproto_dpif.tunnel.listeners import listening_of
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 log: Final = Vlog("tunnel")
@@ -67,7 +67,7 @@ class TunnelDevices:
                 log.warn("%s: cannot be taken out of the datapath: %s", name, error)
 
 
-def attach(ofproto: OfprotoDpif, port: XPort, options: dict[str, str]) -> None:
+def attach(ofproto: BridgeRole, port: XPort, options: dict[str, str]) -> None:
     """Give `port` its place among the tunnels. NetdevError: options that can't be; DpifError."""
     said: list[str] = []
     config = parse_tunnel(port.name, port.type, options, said.append)
@@ -86,7 +86,7 @@ def attach(ofproto: OfprotoDpif, port: XPort, options: dict[str, str]) -> None:
     _flush(ofproto)
 
 
-def detach(ofproto: OfprotoDpif, port: XPort) -> None:
+def detach(ofproto: BridgeRole, port: XPort) -> None:
     """Undo `attach`. A tunnel that stood back for this one has its place from now on."""
     config = port.tunnel
     if config is None:
@@ -106,7 +106,7 @@ def detach(ofproto: OfprotoDpif, port: XPort) -> None:
     _flush(ofproto)
 
 
-def _flush(ofproto: OfprotoDpif) -> None:
+def _flush(ofproto: BridgeRole) -> None:
     """Which port a packet out of a tunnel came in at may be another now: forget what was cached."""
     backer = ofproto.backer
     for bridge in backer.ofprotos.values():
@@ -114,7 +114,7 @@ def _flush(ofproto: OfprotoDpif) -> None:
             backer.installer.flush(bridge.facets, bridge.clock.now())
 
 
-def reconfigure(ofproto: OfprotoDpif, port: XPort, options: dict[str, str]) -> None:
+def reconfigure(ofproto: BridgeRole, port: XPort, options: dict[str, str]) -> None:
     """Give `port` other options. NetdevError: they can't be; then it has none of its own any more."""
     config = parse_tunnel(port.name, port.type, options)
     if config != port.tunnel:

@@ -23,10 +23,10 @@ from vswitch.ofproto.meters import Meters
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import Tables
 from vswitch.ofproto.tlv import TlvTable
-from vswitch.ofproto_dpif.tunnel.match import TunnelMatcher
 from vswitch.ofproto_dpif.tunnel.underlay import Underlay
 from vswitch.ofproto_dpif.xlate.recirc import RecircIds
 from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
+from vswitch.ofproto_dpif.xlate.tunnel_match import TunnelMatcher
 
 if TYPE_CHECKING:
     from vswitch.netdev.tunnel_options import TunnelConfig

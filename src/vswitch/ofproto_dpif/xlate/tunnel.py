@@ -45,7 +45,6 @@ from vswitch.flow.layout import (
 from vswitch.flow.prereq import ETH_TYPE_ARP, ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_ICMPV6, is_ip_any
 from vswitch.netdev.tunnel_options import LEGACY_L3, V4_MAPPED, TunnelConfig, format_address, is_v4
 from vswitch.ofproto.geneve import options_to_datapath
-from vswitch.ofproto_dpif.tunnel.match import outer_destination, outer_source
 from vswitch.ofproto_dpif.tunnel.send import outer_header, tunnel_fields
 from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
@@ -54,6 +53,7 @@ from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.effects import CreditPort
 from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.ofproto_dpif.xlate.tunnel_effects import AskForNeighbour, LearnNeighbour, RefreshNeighbour
+from vswitch.ofproto_dpif.xlate.tunnel_match import outer_destination, outer_source
 from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.packet.tunnel import kinds
 from vswitch.packet.tunnel.headers import HeaderError
