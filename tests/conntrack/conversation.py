@@ -9,6 +9,7 @@
     p2 answer SA seq=5 ack=101        the other way around than the last packet that came out there
     p2 error 3/1 out                  an ICMP error about that packet; `error 3/1 4`: about packet 4
     p1 ping id=1; p2 pong id=1; p1 raw 47 00000000
+    p1 frags 1400 2,0,1 udp 1000>53 len=3000   fragments of up to 1400 bytes, in this order
     wait 1000                         ms
 
 Options: seq ack win len wscale id src dst ttl, data (text with \\r and \\n, and ~ for a space), cut (bytes of
@@ -19,9 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoReply,
@@ -30,12 +32,16 @@ from scapy.layers.inet6 import (
     ICMPv6ParamProblem,
     ICMPv6TimeExceeded,
     IPv6,
+    IPv6ExtHdrFragment,
+    fragment6,
 )
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from tests.conntrack.packets import V4, V6, ethernet
 
+_identifications = count(100)
+"""No two packets of a session share one: what stays held belongs to nobody else."""
 ERRORS6 = {1: ICMPv6DestUnreach, 2: ICMPv6PacketTooBig, 3: ICMPv6TimeExceeded, 4: ICMPv6ParamProblem}
 
 
@@ -79,6 +85,24 @@ class Maker:
         self.six = six
         self.out: dict[int, bytes] = {}
         self.made: list[Packet] = []
+
+    def packets(self, words: list[str]) -> list[tuple[int, bytes]]:
+        """(port, frame) of a line's packets."""
+        if words[1] != "frags":
+            return [self.packet(words)]
+        port, frame = self.packet([words[0], *words[4:]])
+        made = Ether(frame)
+        identification = next(_identifications)
+        if self.six:
+            ip = made.payload
+            header = IPv6ExtHdrFragment(id=identification)
+            pieces = fragment6(IPv6(src=ip.src, dst=ip.dst) / header / ip.payload, int(words[2]))
+        else:
+            made.payload.id = identification
+            del made.payload.chksum
+            pieces = fragment(made.payload, int(words[2]))
+        head = Ether(src=made.src, dst=made.dst)
+        return [(port, bytes(head / pieces[int(n)])) for n in words[3].split(",")]
 
     def packet(self, words: list[str]) -> tuple[int, bytes]:
         """(port, frame) of a line."""

@@ -19,6 +19,8 @@ CONVERSATIONS = [conversation for path in FILES for conversation in read(path)]
 
 AT_FIRST = (
     "dpctl/ct-set-limits default=1000000", "dpctl/ct-set-maxconns 3000000", "dpctl/ct-enable-tcp-seq-chk",
+    "dpctl/ipf-set-enabled v4", "dpctl/ipf-set-enabled v6", "dpctl/ipf-set-min-frag v4 1200",
+    "dpctl/ipf-set-min-frag v6 1280", "dpctl/ipf-set-max-nfrags 1000",
 )  # fmt: skip
 
 
@@ -40,8 +42,9 @@ def differences(real: RealTracker, ours: OurTracker, conversation: Conversation)
             answers = real.command(*words[1:]), ours.command(*words[1:])
             found = "" if answers[0] == answers[1] else f"-{answers[0]}\n+{answers[1]}"
         else:
-            port, packet = maker.packet(words)
-            found = step(real, ours, port, packet)
+            found = ""
+            for port, packet in maker.packets(words):
+                found = found or step(real, ours, port, packet)
             maker.out.update(ours.last)
         if found:
             return f"{line}\n{found}"

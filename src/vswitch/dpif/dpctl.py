@@ -164,13 +164,14 @@ def _listing(entries: Sequence[Entry]) -> str:
 
 def register(commands: Commands, clock: Clock) -> None:
     """Register all of `dpctl/...`."""
-    from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ports
+    from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ipf, dpctl_ports
 
     datapaths = Datapaths(clock)
     entries = [
         *dpctl_ports.ENTRIES,
         *dpctl_flows.ENTRIES,
         *dpctl_ct.ENTRIES,
+        *dpctl_ipf.ENTRIES,
         Entry("list-commands", "", 0, ANY, lambda _d, _o, _args: _listing(entries)),
         *dpctl_flows.TEXT_ENTRIES,
     ]

@@ -29,6 +29,7 @@ from vswitch.dpif.types import (
     FlowDel,
     FlowGet,
     FlowPut,
+    IpfStatus,
     MeterConfig,
     MeterFeatures,
     MeterStats,
@@ -276,6 +277,18 @@ class LoggedDpif(Dpif):
 
     def ct_configure(self, settings: CtSettings) -> None:
         self._do("ct_configure", self.provider.ct_configure, settings)
+
+    def ipf_enable(self, family: int, enabled: bool) -> None:
+        self._do("ipf_enable", self.provider.ipf_enable, family, enabled)
+
+    def ipf_set_min_size(self, family: int, size: int) -> None:
+        self._do("ipf_set_min_size", self.provider.ipf_set_min_size, family, size)
+
+    def ipf_set_max_fragments(self, n: int) -> None:
+        self._do("ipf_set_max_fragments", self.provider.ipf_set_max_fragments, n)
+
+    def ipf_status(self) -> IpfStatus:
+        return self._do("ipf_status", self.provider.ipf_status)
 
     # Introspection.
 

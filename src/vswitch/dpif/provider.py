@@ -33,6 +33,7 @@ from vswitch.dpif.types import (
     DpifFlow,
     DpifPort,
     DpifStats,
+    IpfStatus,
     MeterConfig,
     MeterFeatures,
     MeterStats,
@@ -283,6 +284,22 @@ class Dpif(ABC):
     def ct_configure(self, settings: CtSettings) -> None:
         """Set it."""
         raise self.lacks("ct configure")
+
+    def ipf_enable(self, family: int, enabled: bool) -> None:
+        """Put fragments of IP version 4 or 6 together, or not."""
+        raise self.lacks("ipf enable")
+
+    def ipf_set_min_size(self, family: int, size: int) -> None:
+        """The least size (bytes) of fragments but the last. EPERM: no network has such small ones."""
+        raise self.lacks("ipf set min frag")
+
+    def ipf_set_max_fragments(self, n: int) -> None:
+        """How many fragments may be held. EPERM: that is too many."""
+        raise self.lacks("ipf set max nfrags")
+
+    def ipf_status(self) -> IpfStatus:
+        """Settings, counters, and what is being put together."""
+        raise self.lacks("ipf status")
 
     # Introspection.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 
 from mypy_extensions import mypyc_attr
 
 from vswitch.base.clock import Clock
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import CtEntry, CtLimit, CtSettings
-from vswitch.dpif.userspace.conntrack import show
+from vswitch.dpif.types import CtEntry, CtLimit, CtSettings, DpifError, IpfFamily, IpfStatus
+from vswitch.dpif.userspace.conntrack import fragments, show
+from vswitch.dpif.userspace.conntrack.fragments import Family, Incomplete
 from vswitch.dpif.userspace.conntrack.tracker import Tracker
 
 
@@ -81,3 +83,49 @@ class CtDpif(Dpif):
         tracker = self.tracker
         tracker.limits.maximum = settings.max_connections
         tracker.check_windows = settings.tcp_seq_chk
+
+    # Fragments.
+
+    def _family(self, family: int) -> Family:
+        return self.tracker.fragments.v4 if family == 4 else self.tracker.fragments.v6
+
+    def ipf_enable(self, family: int, enabled: bool) -> None:
+        self._family(family).enabled = enabled
+
+    def ipf_set_min_size(self, family: int, size: int) -> None:
+        if size < fragments.LOWEST_MIN:
+            raise DpifError(errno.EPERM, "ipf set min frag", f"{self.type}@{self.name}: {size} bytes")
+        self._family(family).min_size = size
+
+    def ipf_set_max_fragments(self, n: int) -> None:
+        if n > fragments.UPPER_MAX:
+            raise DpifError(errno.EPERM, "ipf set max nfrags", f"{self.type}@{self.name}: {n}")
+        self.tracker.fragments.max_held = n
+
+    def ipf_status(self) -> IpfStatus:
+        held = self.tracker.fragments
+        packets = tuple(_waiting(packet) for packet in held.waiting.values())
+        return IpfStatus(int(held.max_held), int(held.held), _ipf(held.v4), _ipf(held.v6), packets)
+
+
+def _ipf(family: Family) -> IpfFamily:
+    return IpfFamily(
+        family.enabled, int(family.min_size), int(family.accepted), int(family.completed),
+        int(family.expired), int(family.too_small), int(family.overlapped), int(family.purged),
+    )  # fmt: skip
+
+
+def _waiting(packet: Incomplete) -> str:
+    """An incomplete packet as `dpctl/ipf-get-status -m` shows it."""
+    src_hi, src_lo, dst_hi, dst_lo, identification, proto, context = packet.key
+    family = 6 if proto & 0xFF == 6 else 4
+    first = packet.parts[0].offset == 0
+    state = "first/last frag" if first and packet.total >= 0 else "first frag" if first else "last frag"
+    if not first and packet.total < 0:
+        state = "reassemble frag"
+    return (
+        f"(src={show.address(src_hi, src_lo, family)},dst={show.address(dst_hi, dst_lo, family)},"
+        f"recirc_id={context & 0xFFFFFFFF},ip_id={identification},"
+        f"dl_type={'0x86dd' if family == 6 else '0x800'},zone={context >> 32},nw_proto={proto >> 8},"
+        f"num_fragments={len(packet.parts)},state={state})"
+    )

@@ -243,6 +243,12 @@ class Core:
             elif number == op.STEP_TNL_POP:
                 self.pop(step.args[0], packet if step.last else self.executor.fork(packet))
             elif number == op.STEP_CT:
+                parts = self.tracker.gather(step, self.executor, packet, self.now)
+                if parts is not None:
+                    following = steps[steps.index(step) + 1 :]
+                    for part in parts:
+                        self.run(following, part)
+                    return
                 if not self.tracker.execute(step, self.executor, packet, self.now):
                     self.drop(DROP_NAT)
                     return

@@ -287,7 +287,7 @@ class UserspaceDpif(CtDpif):
 
     def run(self) -> bool:
         busy = self._forward()
-        if self._core.tracker.table.count and self._core.tracker.run(self._dp.clock.now()):
+        if self._core.tracker.busy() and self._core.tracker.run(self._dp.clock.now()):
             busy = True
         if self._dp.vanished:
             self._core.flush()

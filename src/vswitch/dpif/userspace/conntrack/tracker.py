@@ -20,6 +20,7 @@ from vswitch.dpif import odp_step as op
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
 from vswitch.dpif.userspace.conntrack import other, tcp, timeouts
+from vswitch.dpif.userspace.conntrack.fragments import Fragments, cut, whole
 from vswitch.dpif.userspace.conntrack.helpers import Expectation, Helpers
 from vswitch.dpif.userspace.conntrack.key import ICMP, ICMPV6, INVALID, PLAIN, RELATED, TCP, UDP, Key
 from vswitch.dpif.userspace.conntrack.limits import Limits
@@ -79,6 +80,7 @@ class Tracker:
         self.reply_key: Key = Key()
         self.quote: Key = Key()
         self.helpers: Helpers = Helpers()
+        self.fragments: Fragments = Fragments()
 
     # Timeouts.
 
@@ -99,6 +101,24 @@ class Tracker:
         self.table.seen(conn, policy.lists[kind], now)
 
     # The action.
+
+    def gather(self, step: Step, executor: Executor, packet: Packet, now: i64) -> list[Packet] | None:
+        """Do the `ct` action to a fragment: [] if it is held until its packet is whole, or all of that
+        packet's fragments, tracked. None: the packet is no fragment, or one that can't be put together."""
+        executor.parse(packet)
+        parser = executor.parser
+        zone = step.args[op.CT_ZONE]
+        words = packet.flow.words
+        if parser.nw_frag == 0 or (packet.conn and (words[at.W_CT_ZONE] >> at.S_CT_ZONE) & 0xFFFF == zone):
+            return None
+        parts = self.fragments.take(packet, parser, zone, now)
+        if not parts:
+            return parts if parts is None else []
+        put_together = whole(parts)
+        if not self.execute(step, executor, put_together, now):
+            return []
+        executor.parse(put_together)
+        return cut(parts, put_together, parser.l3_ofs, parser.l4_ofs)
 
     def execute(self, step: Step, executor: Executor, packet: Packet, now: i64) -> bool:
         """Do the `ct` action `step` to `packet`; False if it must end here: no address is left for it."""
@@ -368,8 +388,14 @@ class Tracker:
         self.table.remove(conn)
         self.limits.gone(zone)
 
+    def busy(self) -> bool:
+        """Whether there is anything that time may end."""
+        return self.table.count != 0 or self.fragments.held != 0
+
     def run(self, now: i64) -> bool:
         """Forget connections whose time is over; True if there are more of them."""
+        if self.fragments.held:
+            self.fragments.expire(now)
         n: i64 = 0
         while n < EXPIRE_BUDGET:
             conn = self.table.expired(now)
