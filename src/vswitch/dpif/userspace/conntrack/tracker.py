@@ -112,8 +112,10 @@ class Tracker:
         if parser.nw_frag == 0 or (packet.conn and (words[at.W_CT_ZONE] >> at.S_CT_ZONE) & 0xFFFF == zone):
             return None
         parts = self.fragments.take(packet, parser, zone, now)
-        if not parts:
-            return parts if parts is None else []
+        if parts is None:
+            return None
+        if len(parts) == 0:
+            return []
         put_together = whole(parts)
         if not self.execute(step, executor, put_together, now):
             return []
