@@ -38,6 +38,7 @@ KERNEL_HITS = {
     "a_userspace_action_can_bring_the_actions_along": 1,
     "an_upcall_action_sees_the_packet_as_changed_so_far": 1,
     "a_miss_answered_with_a_flow_and_an_execute_is_a_hit_next_time": 1,
+    "a_meter_drops_what_exceeds_its_rate": 30,
     "a_flow_without_actions_drops": 1,
     "output_to_several_ports_sends_copies": 1,
 }

@@ -13,6 +13,7 @@ from vswitch.dpif.ebpf import frame as f
 from vswitch.dpif.ebpf.code import MAX_OPS, Base, Fix, Op
 from vswitch.dpif.ebpf.frame import TC_STOLEN
 from vswitch.dpif.ebpf.lookup import AGAIN, REDIRECT_INGRESS, count
+from vswitch.dpif.ebpf.meters import run_meter
 from vswitch.dpif.ebpf.parse import L3
 from vswitch.dpif.ebpf.ring import ACTION, UpRing, emit
 from vswitch.dpif.ebpf.tables import LIST_SIZE, Counter, Tables
@@ -78,6 +79,11 @@ def interpreter(t: Tables, up: UpRing) -> Asm:
     _dec_ttl(a)
     _again(a, t)
     _up(a, t, up)
+    a.label("meter")
+    run_meter(a, t.meters, f.SCRATCH, "round", "metered")
+    a.label("metered")
+    count(a, t, Counter.METERED)
+    a.ret(TC_STOLEN)
     a.label("failed")
     count(a, t, Counter.ACTION_FAILED)
     a.ret(TC_STOLEN)
@@ -90,6 +96,7 @@ _PARTS: Final = (
     (Op.SET_MARK, "set.mark"),
     (Op.SET_PRIORITY, "set.priority"), (Op.RECIRC, "recirc"), (Op.SAMPLE, "sample"),
     (Op.IF_LONGER, "if.longer"), (Op.TRUNC, "trunc"), (Op.DEC_TTL, "dec.ttl"),
+    (Op.METER, "meter"),
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from vswitch.dpif.ebpf.tables import ActionList, Counter, Kind, Subtable, Tables
 from vswitch.dpif.odp_compile import compile_actions
 from vswitch.dpif.odp_execute import Packet
 from vswitch.dpif.odp_step import Step
-from vswitch.dpif.types import DpifError
+from vswitch.dpif.types import DpifError, MeterConfig
 from vswitch.dpif.userspace.execute import new_flow
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.ports import Port
@@ -268,7 +268,8 @@ class Offload:
             return number
 
         try:
-            code = compile_list(Code(entry.key, entry.mask, self._output, cookie, self._meter), actions)
+            meter = self.tables.meters.number
+            code = compile_list(Code(entry.key, entry.mask, self._output, cookie, meter), actions)
         except Unfit:
             self._leave(None, cookies, 0)
             raise
@@ -280,8 +281,21 @@ class Offload:
             raise Unfit(f"port {number} has no device of the kernel")
         return port.ifindex, port.local
 
-    def _meter(self, meter_id: int) -> int:
-        raise Unfit("its meter is in userspace")
+    def meter_set(self, meter_id: int, config: MeterConfig) -> None:
+        """The datapath has this meter now."""
+        self.tables.meters.set(meter_id, config, time.monotonic_ns())
+        self._meter_changed(meter_id)
+
+    def meter_deleted(self, meter_id: int) -> None:
+        """The datapath has it no more."""
+        self.tables.meters.delete(meter_id)
+        self._meter_changed(meter_id)
+
+    def _meter_changed(self, meter_id: int) -> None:
+        for ufid in (*self.flows, *self.reasons):
+            entry = self.dp.flows.get(ufid)
+            if entry is not None and meter_id in _meters(entry.actions):
+                self.put(entry)
 
     def remove(self, ufid: bytes) -> None:
         """The flow is not to be in the kernel any more; its counters are up to date then."""
@@ -470,6 +484,19 @@ class Offload:
         self.programs.close()
         self.up.close()
         self.tables.close()
+
+
+def _meters(actions: act.Actions) -> set[int]:
+    """Every meter that `actions` name, nested ones too."""
+    found: set[int] = set()
+    for action in actions:
+        if isinstance(action, act.Meter):
+            found.add(action.meter_id)
+        elif isinstance(action, act.Clone | act.Sample):
+            found |= _meters(action.actions)
+        elif isinstance(action, act.CheckPktLen):
+            found |= _meters(action.greater) | _meters(action.less_equal)
+    return found
 
 
 def _outputs(actions: act.Actions) -> list[int]:

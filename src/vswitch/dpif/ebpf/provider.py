@@ -8,7 +8,18 @@ from vswitch.base.clock import Clock
 from vswitch.dpif.ebpf.device import open_device
 from vswitch.dpif.ebpf.offload import Offload, open_offload
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import DpifFlow, DpifStats, Execute, FlowDel, FlowGet, FlowPut, Op, PutFlags
+from vswitch.dpif.types import (
+    DpifFlow,
+    DpifStats,
+    Execute,
+    FlowDel,
+    FlowGet,
+    FlowPut,
+    MeterConfig,
+    MeterStats,
+    Op,
+    PutFlags,
+)
 from vswitch.dpif.userspace.provider import Datapath, UserspaceDpif, ufid_of
 from vswitch.netdev.provider import Netdev
 from vswitch.netdev.registry import DEFAULT_TYPE, open_type
@@ -100,6 +111,20 @@ class EbpfDpif(UserspaceDpif):
     def recv_purge(self) -> None:
         self.offload.run()
         super().recv_purge()
+
+    # Meters.
+
+    def meter_set(self, meter_id: int, config: MeterConfig) -> None:
+        super().meter_set(meter_id, config)
+        self.offload.meter_set(meter_id, config)
+
+    def meter_get(self, meter_id: int) -> MeterStats:
+        return self.offload.tables.meters.stats(meter_id, super().meter_get(meter_id))
+
+    def meter_del(self, meter_id: int) -> MeterStats:
+        stats = self.offload.tables.meters.stats(meter_id, super().meter_del(meter_id))
+        self.offload.meter_deleted(meter_id)
+        return stats
 
     # Counters.
 

@@ -23,6 +23,7 @@ from enum import IntEnum
 from typing import Final
 
 from vswitch.dpif.ebpf.key import KEY_SIZE, KEY_WORDS, Unfit, words_of
+from vswitch.dpif.ebpf.meters import KernelMeters
 from vswitch.ebpf.map import MMAPABLE, NO_PREALLOC, Map, MapType, possible_cpus
 from vswitch.ebpf.syscall import BpfError
 
@@ -144,6 +145,8 @@ class Tables:
             self.cache = self._make(MapType.PERCPU_ARRAY, 4, KEY_SIZE + 8, CACHE_SLOTS, "vs_cache")
             self.programs = self._make(MapType.PROG_ARRAY, 4, 4, 4, "vs_programs")
             self.counters = self._make(MapType.ARRAY, 4, 8 * 8, self.n_cpus, "vs_counters", MMAPABLE)
+            self.meters = KernelMeters()
+            self._opened.append(self.meters.map)
             self.flow_words = self.flows.mapped()
             self.stat_words = self.stats.mapped()
             self.counter_words = self.counters.mapped()
