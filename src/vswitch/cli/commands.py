@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated
 
 import typer
@@ -21,7 +22,7 @@ def up(
         str,
         typer.Option(
             metavar="TYPE",
-            help="datapath_type of the bridges: system, netdev. [default: what this machine does best]",
+            help="datapath_type of the bridges: system, ebpf, netdev. [default: what this machine does best]",
             show_default=False,
         ),
     ] = "",
@@ -101,9 +102,38 @@ def trace(
     follow(target, bridge, flow, tuple(rest or ()), as_json)
 
 
+class EbpfQuestion(enum.StrEnum):
+    """What `vswitch ebpf` asks."""
+
+    SHOW = "show"
+    DUMP = "dump"
+    WHY = "why"
+
+
+def ebpf(
+    question: Annotated[
+        EbpfQuestion,
+        typer.Argument(
+            help="show: flows, masks, programs, ports; dump: a program as text; why: where a flow is and why."
+        ),
+    ],
+    rest: Annotated[Names, typer.Argument(metavar="[PROGRAM|FLOW|UFID]")] = None,
+    target: Target = "ovs-vswitchd",
+) -> None:
+    """What the eBPF datapath has in the kernel."""
+    from vswitch.base.unixctl import CommandError
+    from vswitch.cli.errors import CliError
+    from vswitch.cli.look import asker
+
+    try:
+        print(asker(target)(f"ebpf/{question}", *(rest or ())), end="")
+    except CommandError as e:
+        raise CliError(str(e)) from e
+
+
 def register(app: typer.Typer) -> None:
     """Add the subcommands to `app`."""
-    for command in (up, down, status, top):
+    for command in (up, down, status, top, ebpf):
         app.command()(command)
     app.command(context_settings={"ignore_unknown_options": True})(trace)
     for name, what in (

@@ -188,6 +188,9 @@ def show(dpif: Dpif, statistics: bool) -> str:
         lines.append(f"  masks: hit:{stats.n_mask_hit} total:{stats.n_masks} hit/pkt:{per_packet:.2f}")
         rate = 100 * stats.n_cache_hit / n_packets if n_packets else 0.0
         lines.append(f"  cache: hit:{stats.n_cache_hit} hit-rate:{rate:.2f}%")
+    paths = dpif.paths()
+    if paths:
+        lines.append("  paths: " + ", ".join(f"{name}:{n}" for name, n in paths.items()))
     lines += _caches(dpif)
     for port in dpif.port_dump():
         netdev = netdev_from_name(port.name)

@@ -292,6 +292,9 @@ class LoggedDpif(Dpif):
 
     # Introspection.
 
+    def paths(self) -> dict[str, int]:
+        return self.provider.paths()
+
     def show_channels(self) -> str:
         return self.provider.show_channels()
 

@@ -303,6 +303,10 @@ class Dpif(ABC):
 
     # Introspection.
 
+    def paths(self) -> dict[str, int]:
+        """Packets by the path that they took, where there are several (`dpctl/show`)."""
+        return {}
+
     @abstractmethod
     def show_channels(self) -> str:
         """The text of `dpif/show-channels`: where upcalls wait, and what was lost there, by port."""

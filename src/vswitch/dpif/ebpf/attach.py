@@ -1,7 +1,8 @@
 """A program at a port: by tcx where the kernel has it (6.6), else as a filter of a clsact qdisc.
 
 What comes in from an interface is taken at its ingress; what the host sends through the datapath's own
-device (a tap) at that one's egress.
+device (a tap) at that one's egress, by clsact in any case: only that has a verdict by which a packet ends
+without its sender hearing of a loss. The tap goes with the process, and the filter with it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Protocol
 
 from vswitch.base.vlog import Vlog
 from vswitch.ebpf.clsact import ClsactFilter, remove_stale
-from vswitch.ebpf.link import TCX_EGRESS, TCX_INGRESS, TcxLink
+from vswitch.ebpf.link import TCX_INGRESS, TcxLink
 from vswitch.ebpf.program import Program
 from vswitch.ebpf.syscall import BpfError
 
@@ -27,15 +28,17 @@ class Attachment(Protocol):
     def close(self) -> None: ...
 
 
-def attach(program: Program, ifindex: int, egress: bool) -> Attachment:
-    """Put `program` at interface `ifindex`. OSError as the kernel gives it."""
+def attach(program: Program, ifindex: int, local: bool) -> Attachment:
+    """Put `program` at interface `ifindex`, at its egress if it is `local`. OSError: the kernel's."""
+    if local:
+        return ClsactFilter(program, ifindex, egress=True)
     try:
-        return TcxLink(program, ifindex, TCX_EGRESS if egress else TCX_INGRESS)
+        return TcxLink(program, ifindex, TCX_INGRESS)
     except BpfError as e:
         if e.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
             raise
     _remove_stale()
-    return ClsactFilter(program, ifindex, egress)
+    return ClsactFilter(program, ifindex, egress=False)
 
 
 @functools.cache

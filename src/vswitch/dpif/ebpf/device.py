@@ -1,7 +1,7 @@
-"""An existing interface whose packets the program at it takes; what userspace forwards is sent here.
+"""The devices of this datapath's ports: existing interfaces, and taps for internal ports.
 
-By AF_PACKET with a virtio_net_hdr, so that GSO and partial checksums pass whole. Receiving costs nothing:
-nothing is received.
+An interface's packets are taken by the program at it, so that nothing is received; what userspace forwards
+is sent by AF_PACKET with a virtio_net_hdr, GSO and partial checksums whole.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from vswitch.netdev import links
 from vswitch.netdev.frame import Frame
@@ -22,9 +24,10 @@ from vswitch.netdev.packet_socket import (
     SOL_PACKET,
     interface_index,
 )
-from vswitch.netdev.provider import NetdevError, NetdevStats
+from vswitch.netdev.provider import Netdev, NetdevError, NetdevStats
 from vswitch.netdev.registry import DEFAULT_TYPE
 from vswitch.netdev.scope import scope
+from vswitch.netdev.tap import TapNetdev
 
 _VNET_HDR = struct.Struct("=BBHHHH")
 
@@ -93,11 +96,39 @@ class EbpfNetdev(KernelNetdev):
 
 
 
-def open_device(name: str) -> EbpfNetdev:
-    """Open interface `name` in the current scope. NetdevError: ENODEV; EEXIST if somebody has it open."""
+@dataclass
+class Counted:
+    """What a tap's own counters don't have: packets that the program took from it or put into it."""
+
+    rx_packets: int = 0
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+
+
+class EbpfTap(TapNetdev):
+    """An internal port. `in_kernel` is what passed there, up to date after `sync`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.in_kernel = Counted()
+        self.sync: Callable[[], None] | None = None
+
+    def stats(self) -> NetdevStats:
+        if self.sync is not None:
+            self.sync()
+        stats = super().stats()
+        for name, value in vars(self.in_kernel).items():
+            setattr(stats, name, getattr(stats, name) + value)
+        return stats
+
+
+def open_device(name: str, internal: bool) -> Netdev:
+    """Open interface `name`, or make it as a tap, in the current scope. NetdevError: ENODEV; EEXIST if
+    somebody has it open."""
     devices = scope().open
     if name in devices and not devices[name][0].gone:
         raise NetdevError(errno.EEXIST, f"{name}: is open already, and its packets go elsewhere")
-    netdev = EbpfNetdev(name)
+    netdev = EbpfTap(name) if internal else EbpfNetdev(name)
     devices[name] = (netdev, 1)
     return netdev

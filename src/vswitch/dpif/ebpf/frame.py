@@ -10,12 +10,19 @@ import sys
 from typing import Final
 
 from vswitch.dpif.ebpf.key import KEY_SIZE
+from vswitch.ebpf.asm import Asm
+from vswitch.ebpf.insn import R0, R1, R6, U32
 
+TC_SHOT: Final = 2
 TC_STOLEN: Final = 4
-"""TC_ACT_STOLEN: the packet ends here, and whoever sent it hears of no loss."""
+"""Verdicts by which a packet ends here. TC_ACT_STOLEN tells the host, which sent it, of no loss; tcx doesn't
+know it and lets the packet pass, so that it is for what the host sends only (`attach.py`)."""
+TC_UNSPEC: Final = -1
+"""The packet goes on as if there were no program."""
 
 # Fields of struct __sk_buff.
-C_LEN, C_MARK, C_VLAN_PRESENT, C_VLAN_TCI, C_VLAN_PROTO, C_PRIORITY, C_IFINDEX = 0, 8, 20, 24, 28, 32, 40
+C_LEN, C_MARK, C_VLAN_PRESENT, C_VLAN_TCI, C_VLAN_PROTO, C_PRIORITY = 0, 8, 20, 24, 28, 32
+C_INGRESS, C_IFINDEX = 36, 40
 C_HASH, C_DATA, C_DATA_END, C_GSO_SIZE = 68, 76, 80, 176
 
 # skb->cb.
@@ -52,3 +59,14 @@ def net16(value: int) -> int:
 def net32(value: int) -> int:
     """32 bits in network order, as a load sees them."""
     return int.from_bytes(value.to_bytes(4, "big"), sys.byteorder)
+
+
+def gone(a: Asm) -> None:
+    """The packet ends here. R6: the context."""
+    a.load(U32, R1, R6, C_INGRESS)
+    a.mov(R0, TC_SHOT)
+    skip = a.fresh("gone")
+    a.jump_if(R1, "!=", 0, skip)
+    a.mov(R0, TC_STOLEN)
+    a.label(skip)
+    a.exit()

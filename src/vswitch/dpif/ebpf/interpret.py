@@ -11,7 +11,6 @@ from typing import Final
 
 from vswitch.dpif.ebpf import frame as f
 from vswitch.dpif.ebpf.code import MAX_OPS, Base, Fix, Op
-from vswitch.dpif.ebpf.frame import TC_STOLEN
 from vswitch.dpif.ebpf.lookup import AGAIN, REDIRECT_INGRESS, count
 from vswitch.dpif.ebpf.meters import run_meter
 from vswitch.dpif.ebpf.parse import L3
@@ -70,7 +69,7 @@ def interpreter(t: Tables, up: UpRing) -> Asm:
     for op, label in _PARTS:
         a.jump_if(R2, "==", int(op), label)
     a.label("end")
-    a.ret(TC_STOLEN)
+    f.gone(a)
     _output(a)
     _vlan(a)
     _set(a)
@@ -83,10 +82,10 @@ def interpreter(t: Tables, up: UpRing) -> Asm:
     run_meter(a, t.meters, f.SCRATCH, "round", "metered")
     a.label("metered")
     count(a, t, Counter.METERED)
-    a.ret(TC_STOLEN)
+    f.gone(a)
     a.label("failed")
     count(a, t, Counter.ACTION_FAILED)
-    a.ret(TC_STOLEN)
+    f.gone(a)
     return a
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vswitch.dpif.ebpf import frame as f
-from vswitch.dpif.ebpf.frame import ENTRY, INFO, KEY, MASKED, SLOT, TC_STOLEN, net16
+from vswitch.dpif.ebpf.frame import ENTRY, INFO, KEY, MASKED, SLOT, net16
 from vswitch.dpif.ebpf.key import K_ETH_TYPE, K_HASH, K_MARK, K_TCP_FLAGS, K_VLAN, KEY_SIZE, KEY_WORDS
 from vswitch.dpif.ebpf.tables import CACHE_SLOTS, Counter, Kind, Subtable, Tables
 from vswitch.ebpf.asm import Asm
@@ -191,4 +191,4 @@ def hit(a: Asm, t: Tables) -> None:
     a.mov(R3, INTERPRETER)
     a.call(Helper.tail_call)
     a.label("shot")
-    a.ret(TC_STOLEN)
+    f.gone(a)

@@ -10,7 +10,7 @@ import select
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base import coverage
@@ -19,6 +19,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.dpif import actions as act
 from vswitch.dpif.ebpf.attach import Attachment, attach
 from vswitch.dpif.ebpf.code import Code, compile_list
+from vswitch.dpif.ebpf.device import Counted, EbpfTap
 from vswitch.dpif.ebpf.interpret import TTL_OVER
 from vswitch.dpif.ebpf.key import K_RECIRC, Unfit, exact_type, fit
 from vswitch.dpif.ebpf.programs import Loader, Programs
@@ -35,7 +36,6 @@ from vswitch.dpif.userspace.provider import Datapath
 from vswitch.flow import layout as at
 from vswitch.flow.extract import high32
 from vswitch.netdev.frame import Frame
-from vswitch.netdev.tap import TapNetdev
 
 log = Vlog("dpif_ebpf")
 load_rl = RateLimit(6, 3)
@@ -53,16 +53,6 @@ load_counter = coverage.counter("dpif_ebpf_load")
 stale_counter = coverage.counter("dpif_ebpf_stale_upcall")
 
 
-@dataclass
-class Counted:
-    """What a tap's own counters don't have: packets that the program took from it or put into it."""
-
-    rx_packets: int = 0
-    rx_bytes: int = 0
-    tx_packets: int = 0
-    tx_bytes: int = 0
-
-
 @dataclass(eq=False)
 class KernelPort:
     """A port with the program at it."""
@@ -70,8 +60,13 @@ class KernelPort:
     port: Port
     ifindex: int
     attachment: Attachment
-    local: bool
-    counted: Counted = field(default_factory=Counted)
+    counted: Counted | None
+    """Of a tap; None for other devices."""
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a tap: output to it is into the host's own stack."""
+        return self.counted is not None
 
 
 @dataclass(eq=False)
@@ -147,15 +142,19 @@ class Offload:
         ifindex = port.netdev.ifindex()
         if not ifindex:
             return
-        local = isinstance(port.netdev, TapNetdev)
+        counted = None
+        if isinstance(port.netdev, EbpfTap):
+            counted = port.netdev.in_kernel
+            port.netdev.sync = self.sync_all
+        local = counted is not None
         number = int(port.number)
-        self.up.add_port(ifindex, number)
+        self.up.add_port(ifindex, number, local)
         try:
-            attachment = attach(self.programs.classify, ifindex, egress=local)
+            attachment = attach(self.programs.classify, ifindex, local)
         except OSError:
             self.up.remove_port(ifindex)
             raise
-        kernel_port = KernelPort(port, ifindex, attachment, local)
+        kernel_port = KernelPort(port, ifindex, attachment, counted)
         self.ports[ifindex] = self.by_number[number] = kernel_port
         self._again(number)
 
@@ -347,12 +346,12 @@ class Offload:
         entry.used = max(int(entry.used), self.dp.clock.now() - ago, 1)
         entry.tcp_flags |= int.from_bytes(flags.to_bytes(8, _ORDER)[:2], "big") & 0xFFF
         source = self.by_number.get(flow.in_port)
-        if source is not None and source.local:
+        if source is not None and source.counted is not None:
             source.counted.rx_packets += n
             source.counted.rx_bytes += n_bytes
         for number in flow.outputs:
             target = self.by_number.get(number)
-            if target is not None and target.local:
+            if target is not None and target.counted is not None:
                 target.counted.tx_packets += n
                 target.counted.tx_bytes += n_bytes
 
@@ -417,9 +416,6 @@ class Offload:
                 continue
             self.up.taken(int(port.port.number), record.length)
             frame = frame_of(record, data)
-            if port.local:
-                port.counted.rx_packets += 1
-                port.counted.rx_bytes += len(frame.data)
             plain = record.kind == MISS and not record.recirc_id
             if together and (not plain or number != int(port.port.number)):
                 core.process(number, together, now)

@@ -31,7 +31,7 @@ def classifier(t: Tables, up: UpRing, subtables: list[Subtable], again: bool) ->
     parse(a, again, "odd")
     look_in_cache(a, t)
     try_masks(a, subtables)
-    up_and_out(a, t, up)
+    up_and_out(a, t, up, again)
     if subtables:
         found(a, t)
     hit(a, t)

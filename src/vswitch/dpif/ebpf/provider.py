@@ -20,7 +20,7 @@ from vswitch.dpif.types import (
     Op,
     PutFlags,
 )
-from vswitch.dpif.userspace.provider import Datapath, UserspaceDpif, ufid_of
+from vswitch.dpif.userspace.provider import Datapath, UserspaceDpif, port_open_type, ufid_of
 from vswitch.netdev.provider import Netdev
 from vswitch.netdev.registry import DEFAULT_TYPE, open_type
 
@@ -44,9 +44,10 @@ class EbpfDpif(UserspaceDpif):
         return dp
 
     def _open_device(self, name: str, type: str) -> Netdev:
-        if open_type(type) != DEFAULT_TYPE:
+        opened_as = open_type(port_open_type(type, False))
+        if opened_as not in (DEFAULT_TYPE, "tap"):
             return super()._open_device(name, type)
-        return open_device(name)
+        return open_device(name, internal=opened_as == "tap")
 
     @property
     def offload(self) -> Offload:
@@ -134,15 +135,6 @@ class EbpfDpif(UserspaceDpif):
         stats.n_cache_hit += self.offload.counters()["kernel cache"]
         return stats
 
-    def port_stats(self, port_no: int) -> dict[str, int]:
-        stats = super().port_stats(port_no)
-        port = self.offload.by_number.get(port_no)
-        if port is not None and port.local:
-            self.offload.sync_all()
-            for name, value in vars(port.counted).items():
-                stats[name] += value
-        return stats
-
     def drops(self) -> dict[str, int]:
         counts = super().drops()
         for port in self.offload.by_number.values():
@@ -150,6 +142,10 @@ class EbpfDpif(UserspaceDpif):
             if lost:
                 counts[f"packets lost on the way up from port {port.port.number}"] = lost
         return counts
+
+    def paths(self) -> dict[str, int]:
+        self.offload.sync_all()
+        return self.offload.counters()
 
     def show_channels(self) -> str:
         offload = self.offload

@@ -30,6 +30,9 @@ from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UD
 RING_SIZE: Final = 16 << 20
 QUOTA: Final = 512 << 10
 """Bytes of the ring that one port may fill."""
+LOCAL: Final = 1 << 31
+"""In `UpRing.numbers`: the port is a tap. What the host sends to it and the kernel doesn't know goes to the
+tap itself, as without a program."""
 QUOTA_PORTS: Final = 4096
 """Ports with a number above share the quota of another."""
 PORT_WORDS: Final = 8
@@ -111,12 +114,12 @@ class UpRing:
             self.ring.close()
             raise
 
-    def add_port(self, ifindex: int, number: int) -> None:
+    def add_port(self, ifindex: int, number: int, local: bool) -> None:
         """Packets from interface `ifindex` go on the account of port `number`, which begins anew."""
         at = number % QUOTA_PORTS * PORT_WORDS
         for word in range(PORT_WORDS):
             self.words[at + word] = 0
-        self.numbers.put(ifindex, number % QUOTA_PORTS)
+        self.numbers.put(ifindex, number % QUOTA_PORTS | (LOCAL if local else 0))
 
     def remove_port(self, ifindex: int) -> None:
         """Packets of the interface go up no more."""
@@ -153,8 +156,9 @@ def room(size: int) -> int:
     return next(n for n in SIZES if size <= n) + HEADER
 
 
-def emit(a: Asm, t: Tables, up: UpRing, kind: int, done: str) -> None:
-    """Send the packet up whole, on the account of its port, and go on at `done`.
+def emit(a: Asm, t: Tables, up: UpRing, kind: int, done: str, local: str = "") -> None:
+    """Send the packet up whole, on the account of its port, and go on at `done`; at `local`, if given, with
+    what came from a tap or a port that is none any more.
 
     A MISS takes its metadata from the classifier's key, an ACTION from `skb->cb`, its argument from
     SCRATCH + 40. Uses R7 to R9.
@@ -170,8 +174,11 @@ def emit(a: Asm, t: Tables, up: UpRing, kind: int, done: str) -> None:
     a.map(R1, up.numbers)
     a.frame(R2, SCRATCH)
     a.call(Helper.map_lookup_elem)
-    a.jump_if(R0, "==", 0, done)
+    a.jump_if(R0, "==", 0, local or done)
     a.load(U32, R1, R0, 0)
+    if local:
+        a.jump_if(R1, "&", LOCAL, local, wide=False)
+    a.and_(R1, QUOTA_PORTS - 1)
     a.store(U32, R10, SCRATCH, R1)
     a.map(R1, up.quotas)
     a.frame(R2, SCRATCH)
@@ -278,10 +285,14 @@ def _header(a: Asm, kind: int, layout: SkbLayout) -> None:
     a.store(U8, R9, 54, R1)
 
 
-def up_and_out(a: Asm, t: Tables, up: UpRing) -> None:
-    """Label "odd": the packet goes up, and is gone here."""
+def up_and_out(a: Asm, t: Tables, up: UpRing, again: bool) -> None:
+    """Label "odd": the packet goes up, and is gone here. What the host sends goes on to the tap, unless it
+    has been recirculated, of which the tap would know nothing."""
     a.label("odd")
-    emit(a, t, up, MISS, "shot")
+    emit(a, t, up, MISS, "shot", "" if again else "pass")
+    if not again:
+        a.label("pass")
+        a.ret(f.TC_UNSPEC)
 
 
 def frame_of(record: Record, data: bytes) -> Frame:

@@ -1,16 +1,18 @@
 """Whether this process may and this kernel can run the eBPF datapath; if not, what is missing.
 
 Everything is tried: the maps and programs of a datapath without ports are made and let go again, and a
-program is attached to the loopback device, which it leaves as it is.
+program is attached to the loopback device, which it leaves as it is, and to a tap made for that.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import Final
 
 from vswitch.dpif.ebpf.attach import attach
+from vswitch.dpif.ebpf.frame import TC_UNSPEC
 from vswitch.dpif.ebpf.programs import Programs
 from vswitch.dpif.ebpf.ring import UpRing, skb_layout
 from vswitch.dpif.ebpf.tables import Tables
@@ -24,7 +26,6 @@ CAPABILITIES: Final = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 
 """Bits of CapEff in proc(5); CAP_SYS_ADMIN stands for the two behind it."""
 WANTED: Final = ("CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON")
 LOOPBACK: Final = 1
-TC_UNSPEC: Final = -1
 
 
 def missing_capabilities() -> list[str]:
@@ -78,10 +79,16 @@ def _try_whole(layout: object) -> str:
 
 
 def _try_attaching() -> None:
+    """To loopback as to a port, and to a tap made for it as to the local port."""
     a = Asm()
     a.ret(TC_UNSPEC)
     program = Program(a, "vs_probe")
     try:
-        attach(program, LOOPBACK, egress=False).close()
+        attach(program, LOOPBACK, local=False).close()
+        device = tap.TapNetdev(f"vsprobe{os.getpid() % 1_000_000}")
+        try:
+            attach(program, device.ifindex(), local=True).close()
+        finally:
+            device.close()
     finally:
         program.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, final
 
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.dpif import dpctl
+from vswitch.dpif.ebpf import commands as ebpf_commands
 from vswitch.dpif.types import DpifError, DpifFlow
 from vswitch.ofproto_dpif.commands import bonds as bond_commands
 from vswitch.ofproto_dpif.commands import fdb as fdb_commands
@@ -56,6 +57,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     bond_commands.register(ofprotos, commands)
     tunnel_commands.register(ofprotos, commands)
     dpctl.register(commands, ofprotos.clock)
+    ebpf_commands.register(commands, ofprotos.clock)
 
 
 @final
