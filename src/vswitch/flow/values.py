@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Mapping
@@ -147,10 +148,24 @@ def format_port(port: int, ports: Mapping[int, str] | None = None) -> str:
     if name is not None:
         return name
     if ports is not None and port in ports:
-        named = ports[port]
-        plain = named.replace("_", "a").replace("-", "a").replace(".", "a").isalnum()
-        return named if plain and named[:1].isalpha() else f'"{named}"'
+        return quoted_name(ports[port])
     return str(port)
+
+
+def quoted_name(name: str) -> str:
+    """A port's or a table's name as flow text has it: as a JSON string unless it is a plain word."""
+    plain = name.isascii() and name.replace("_", "a").isalnum() and not name[:1].isdigit()
+    return name if plain else json.dumps(name)
+
+
+def unquoted_name(text: str) -> str:
+    """And back; what is no JSON string stands for itself."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text[1:-1]
 
 
 def parse_port(text: str, ports: Mapping[str, int] | None = None) -> int | None:
@@ -163,9 +178,7 @@ def parse_port(text: str, ports: Mapping[str, int] | None = None) -> int | None:
     if text.upper() in PORT_NAMES:
         return PORT_NAMES[text.upper()]
     if ports is not None:
-        if len(text) >= 2 and text[0] == text[-1] == '"':
-            text = text[1:-1]
-        return ports.get(text)
+        return ports.get(unquoted_name(text))
     return None
 
 

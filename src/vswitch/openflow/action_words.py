@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vswitch.flow.syntax import FlowSyntaxError
-from vswitch.flow.values import parse_integer, parse_ipv4, parse_mac
+from vswitch.flow.values import parse_integer, parse_ipv4, parse_mac, unquoted_name
 
 SEPARATORS = ", \t\r\n"
 
@@ -118,4 +118,4 @@ def table_number(text: str, names: Mapping[str, int] | None = None) -> int | Non
     if text.isascii() and text.isdigit():
         value = int(text[:9])
         return value if value <= 255 else None
-    return (names or {}).get(text)
+    return (names or {}).get(unquoted_name(text))

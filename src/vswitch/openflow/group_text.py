@@ -250,6 +250,8 @@ def parse_meter(text: str, command: int = m.OFPMC_ADD) -> m.MeterMod:
     """The meter mod that `text` describes; a deletion takes no word but "meter". FlowSyntaxError names the
     bad word."""
     (_, head), *parts = _split(text, "bands=")
+    if not parts:
+        (_, head), *parts = _split(text, "band=")
     deletes = command == m.OFPMC_DELETE
     if not deletes and not parts:
         raise FlowSyntaxError("must specify bands", text, text, 0)

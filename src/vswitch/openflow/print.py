@@ -31,8 +31,8 @@ from vswitch.openflow.messages import (
     table,
 )
 from vswitch.openflow.print_base import Ports, bits, port_text
-from vswitch.openflow.wire.codec import Message, decode, row_of_body
-from vswitch.openflow.wire.messages_base import Space
+from vswitch.openflow.wire.codec import Message, decode, row_of_body, row_of_bytes
+from vswitch.openflow.wire.messages_base import Row, Space
 from vswitch.openflow.wire.version import OFP10, OFP13
 
 _WORDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -53,7 +53,14 @@ _NAMES: Final = {
 
 def message_name(m: Message) -> str:
     """ "OFPT_HELLO", "NXST_FLOW reply"."""
-    row = row_of_body(m.body, m.version, m.form)
+    return _name_of_row(row_of_body(m.body, m.version, m.form))
+
+
+def _version_text(version: int) -> str:
+    return f" (OF1.{version - 1})" if version > OFP10 else ""
+
+
+def _name_of_row(row: Row) -> str:
     name = _NAMES.get((row.space, row.number))
     if name is not None:
         return name
@@ -70,8 +77,7 @@ def format_message(m: Message, verbosity: int = 1, ports: Ports = None) -> str:
 
     `verbosity` 0 leaves out packets, above 1 dumps their bytes.
     """
-    version = f" (OF1.{m.version - 1})" if m.version > OFP10 else ""
-    head = f"{message_name(m)}{version} (xid=0x{m.xid:x}):"
+    head = f"{message_name(m)}{_version_text(m.version)} (xid=0x{m.xid:x}):"
     if getattr(m.body, "more", False):
         head += " flags=[more]"
     if isinstance(m.body, (packet.PacketIn, packet.Resume)):
@@ -96,7 +102,15 @@ def format_bytes(data: bytes, verbosity: int = 1, ports: Ports = None) -> str:
     try:
         return format_message(decode(data, flow_mod_table_id=True), verbosity, ports)
     except OfpError as error:
-        return f"***decode error: {error.name}***\n{hex_dump(data)}"
+        return f"{_head_of(data)}***decode error: {error.name}***\n{hex_dump(data)}"
+
+
+def _head_of(data: bytes) -> str:
+    """Name, version and xid of a message that can't be read further, if its header says what it is."""
+    row = row_of_bytes(data)
+    if row is None:
+        return ""
+    return f"{_name_of_row(row)}{_version_text(data[0])} (xid=0x{int.from_bytes(data[4:8]):x}): "
 
 
 def hex_dump(data: bytes) -> str:

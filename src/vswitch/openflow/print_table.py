@@ -167,8 +167,8 @@ _WILDCARDS10: Final = (
 _MATCH11: Final = (
     (1 << 0, ("in_port",)), (1 << 1, ("vlan_vid",)), (1 << 2, ("vlan_pcp",)), (1 << 3, ("eth_type",)),
     (1 << 4, ("nw_tos",)), (1 << 5, ("nw_proto",)), (1 << 6, ("tcp_src",)), (1 << 7, ("tcp_dst",)),
-    (1 << 8, ("mpls_label",)), (1 << 9, ("mpls_tc",)), (1 << 10, ("eth_src",)), (1 << 11, ("eth_dst",)),
-    (1 << 12, ("ip_src",)), (1 << 13, ("ip_dst",)), (1 << 14, ("metadata",)),
+    (1 << 8, ("mpls_label",)), (1 << 9, ("mpls_tc",)), (1 << 11, ("eth_src",)), (1 << 12, ("eth_dst",)),
+    (1 << 13, ("ip_src",)), (1 << 14, ("ip_dst",)), (1 << 15, ("metadata",)),
 )  # fmt: skip
 _OPENFLOW_BASIC: Final = 0x8000
 
@@ -236,7 +236,8 @@ def _instructions_text(can: Instructions, before: Instructions | None, version: 
         else:
             names = " ".join(name for n, name in INSTRUCTIONS.items() if n in can.types)
             out += f"      instructions: {names}\n"
-    if before is not None and (before.write, before.apply) == (can.write, can.apply):
+    same = before is not None and (before.write, before.apply) == (can.write, can.apply)
+    if same and version != OFP11:  # ovs-ofctl repeats those of 1.1
         return out + "      (same actions)\n"
     if can.write != can.apply:
         out += f"      Write-Actions features:\n{_actions_text(can.write, version)}"
@@ -311,7 +312,10 @@ def format_tables(tables: Sequence[Described], version: int) -> str:
             if table.counted is not None:
                 active, lookup, matched = table.counted
                 out += f"    active={active}, lookup={lookup}, matched={matched}\n"
-            out += _abilities_text(table.can, None if before is None else before.can, version)
+            if table.counted is not None and before is not None and table.can == before.can:
+                out += "    (same features)\n" if table.can != Abilities() else ""
+            else:
+                out += _abilities_text(table.can, None if before is None else before.can, version)
             before = table
             i += 1
     return out or "\n"

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from rich.progress import track
 
+from vswitch.cli.ofctl.formats import OPENFLOW10, allowed, check_usable, form_of
 from vswitch.cli.ofctl.packets import packet_out_from
 from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError, find_target
 from vswitch.flow.fields import by_name
@@ -26,7 +27,7 @@ from vswitch.openflow.print import format_bytes
 from vswitch.openflow.print_flow import format_flow_line
 from vswitch.openflow.wire.codec import decode
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP10, OFP14
+from vswitch.openflow.wire.version import OFP10
 
 BUNDLE_ID: Final = 0
 MANY: Final = 5000
@@ -64,14 +65,25 @@ def read_lines(path: str) -> Iterator[tuple[str, str]]:
 def selection(switch: Switch, text: str) -> FlowMod:
     """The flows that `text` selects, as a deletion of them. OfctlError."""
     try:
-        return parse_flow(text, FlowModCommand.DELETE, switch.port_names)
+        return parse_flow(text, FlowModCommand.DELETE, switch.port_names, switch.table_names)
     except FlowSyntaxError as error:
         raise OfctlError(said(error)) from error
+
+
+def allowed_formats(switch: Switch) -> frozenset[str]:
+    """The flow formats that the connection and the options leave. OfctlError: none."""
+    return allowed((switch.version,), switch.settings.formats)
+
+
+def _stats_form(switch: Switch) -> Form:
+    """How flows are asked for: in OpenFlow 1.0 in Nicira's form, unless the options want the plain one."""
+    return Form.OPENFLOW if allowed_formats(switch) == {OPENFLOW10} else switch.extended
 
 
 def stats_request(switch: Switch, text: str, cls: Callable[..., Any] = FlowStatsRequest) -> Any:
     """A request for the flows that `text` selects."""
     mod = selection(switch, text)
+    check_usable((mod,), allowed_formats(switch))
     return cls(
         match=mod.match, table_id=mod.table_id, out_port=mod.out_port, out_group=mod.out_group,
         cookie=mod.cookie, cookie_mask=mod.cookie_mask,
@@ -82,7 +94,7 @@ def fetch(switch: Switch, text: str = "") -> list[FlowStats]:
     """The flows of the switch."""
     request = stats_request(switch, text)
     switch.use_nxm()
-    return [flow for m in switch.ask(request, switch.extended) for flow in m.body.flows]
+    return [flow for m in switch.ask(request, _stats_form(switch)) for flow in m.body.flows]
 
 
 def dump_flows(switch: Switch, args: Args) -> None:
@@ -91,10 +103,11 @@ def dump_flows(switch: Switch, args: Args) -> None:
     text = args[0] if args else ""
     if settings.stats and not settings.sort and not settings.names:
         request = stats_request(switch, text)
-        switch.use_nxm()
-        if switch.version == OFP10:
+        form = _stats_form(switch)
+        if switch.version == OFP10 and form is Form.EXTENSION:
+            switch.use_nxm()
             switch.do([(FlowAge(), Form.OPENFLOW)])
-        switch.show(request, switch.extended)
+        switch.show(request, form)
         return
     flows = fetch(switch, text)
     if settings.sort:
@@ -128,8 +141,10 @@ def _order(name: str, sign: int) -> Callable[[FlowStats], tuple[int, int]]:
 def dump_aggregate(switch: Switch, args: Args) -> None:
     """`dump-aggregate SWITCH [FLOW]`"""
     request = stats_request(switch, args[0] if args else "", AggregateStatsRequest)
-    switch.use_nxm()
-    switch.show(request, switch.extended)
+    form = _stats_form(switch)
+    if form is Form.EXTENSION:
+        switch.use_nxm()
+    switch.show(request, form)
 
 
 # Changing.
@@ -137,7 +152,7 @@ def dump_aggregate(switch: Switch, args: Args) -> None:
 
 def _parse(switch: Switch, text: str, command: FlowModCommand) -> FlowMod:
     try:
-        return parse_flow_line(text, command, switch.port_names)
+        return parse_flow_line(text, command, switch.port_names, switch.table_names)
     except FlowSyntaxError as error:
         raise OfctlError(said(error)) from error
 
@@ -146,7 +161,7 @@ def _from_file(switch: Switch, path: str, command: FlowModCommand) -> list[FlowM
     found = []
     for where, text in read_lines(path):
         try:
-            found.append(parse_flow_line(text, command, switch.port_names))
+            found.append(parse_flow_line(text, command, switch.port_names, switch.table_names))
         except FlowSyntaxError as error:
             raise OfctlError(f"{where}: {said(error)}") from error
     return found
@@ -154,11 +169,13 @@ def _from_file(switch: Switch, path: str, command: FlowModCommand) -> list[FlowM
 
 def change(switch: Switch, mods: Sequence[FlowMod]) -> None:
     """Send flow mods, in a bundle if that is asked for. SwitchError."""
+    may = allowed_formats(switch)
+    check_usable(mods, may)
     if switch.settings.bundle:
         run_bundle(switch, [(mod, Form.OPENFLOW) for mod in mods])
         return
     switch.use_table_ids()
-    switch.do([(mod, switch.extended) for mod in _shown(mods)])
+    switch.do([(mod, form_of(mod, switch.version, may)) for mod in _shown(mods)])
 
 
 def _shown(mods: Sequence[FlowMod]) -> Iterable[FlowMod]:
@@ -202,8 +219,6 @@ def add_flows(switch: Switch, args: Args) -> None:
 
 def run_bundle(switch: Switch, bodies: Sequence[tuple[Any, Form]], flags: int = b.OFPBF_ORDERED) -> None:
     """Carry out requests together or not at all. SwitchError has all that was refused."""
-    if switch.version < OFP14:
-        raise OfctlError("bundles need OpenFlow 1.4 or later ('-O OpenFlow14')")
     flags |= b.OFPBF_ATOMIC
     switch.ask(b.BundleControl(BUNDLE_ID, b.OFPBCT_OPEN_REQUEST, flags))
     for body, form in bodies:
@@ -230,9 +245,10 @@ def bundle(switch: Switch, args: Args) -> None:
         kind, _, rest = line.partition(" ")
         try:
             if kind == "flow":
-                bodies.append(
-                    (parse_flow_line(rest.strip(), FlowModCommand.ADD, switch.port_names), Form.OPENFLOW)
+                mod = parse_flow_line(
+                    rest.strip(), FlowModCommand.ADD, switch.port_names, switch.table_names
                 )
+                bodies.append((mod, Form.OPENFLOW))
             elif kind == "group":
                 bodies.append((parse_group(rest.strip(), ports=switch.port_names), Form.OPENFLOW))
             elif kind == "packet-out":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, TypeAlias
 
 from vswitch.cli.ofctl.flows import read_lines, run_bundle, said
+from vswitch.cli.ofctl.formats import BUCKET_FORMATS, METER_FORMATS, TLV_FORMATS, of_versions, require
 from vswitch.cli.ofctl.switch import OfctlError, Switch
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow.flow_text import group_number
@@ -15,19 +17,19 @@ from vswitch.openflow.messages import group as g
 from vswitch.openflow.messages import meter as m
 from vswitch.openflow.messages import nicira as n
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP10, OFP13, OFP15, VERSION_NAMES
+from vswitch.openflow.wire.version import OFP10, OFP15
 
 Args: TypeAlias = Sequence[str]
 
 
 # Groups.
 
-_BUCKET_COMMANDS: Final = {g.OFPGC_INSERT_BUCKET: "insert-bucket", g.OFPGC_REMOVE_BUCKET: "remove-bucket"}
-
 
 def _change_groups(switch: Switch, texts: Sequence[tuple[str, str]], command: int) -> None:
-    if command in _BUCKET_COMMANDS and OFP10 < switch.version < OFP15:
-        switch.needs(_BUCKET_COMMANDS[command], OFP15)
+    if command == g.OFPGC_INSERT_BUCKET and OFP10 < switch.version < OFP15:
+        switch.needs("insert-bucket", OFP15)
+    if command == g.OFPGC_REMOVE_BUCKET:
+        require(BUCKET_FORMATS, of_versions((switch.version,)))
     mods: list[tuple[Any, Form]] = []
     for where, text in texts:
         try:
@@ -94,12 +96,7 @@ def dump_group_features(switch: Switch, args: Args) -> None:
 
 
 def _needs_meters(switch: Switch) -> None:
-    if switch.version < OFP13:
-        formats = "OpenFlow10,NXM" if switch.version == OFP10 else VERSION_NAMES[switch.version]
-        raise OfctlError(
-            "none of the usable flow formats (OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15)"
-            f" is among the allowed flow formats ({formats})"
-        )
+    require(METER_FORMATS, of_versions((switch.version,)))
 
 
 def _meter(text: str, command: int) -> m.MeterMod:
@@ -153,23 +150,27 @@ def _tlv_map(text: str) -> tuple[n.TlvMap, ...]:
     for part in re.split(r",\s*(?=\{)", text.strip()):
         cut = _TLV.match(part)
         if cut is None:
-            raise OfctlError(f"{part}: a mapping is {{class=CLASS,type=TYPE,len=LENGTH}}->tun_metadataN")
+            raise OfctlError("invalid tlv mapping")
         words = dict(word.strip().partition("=")[::2] for word in cut[1].split(","))
         try:
-            kind, number, length = (int(words[name], 0) for name in ("class", "type", "len"))
+            kind, number, length = (int(words.pop(name), 0) for name in ("class", "type", "len"))
         except (KeyError, ValueError):
-            raise OfctlError(f"{part}: class, type and len are numbers") from None
+            raise OfctlError("invalid tlv mapping") from None
+        if words:
+            raise OfctlError("invalid tlv mapping")
         found.append(n.TlvMap(kind, number, length, int(cut[2])))
     return tuple(found)
 
 
 def add_tlv_map(switch: Switch, args: Args) -> None:
     """`add-tlv-map SWITCH MAP`"""
+    require(TLV_FORMATS, of_versions((switch.version,)))
     switch.do([(n.TlvTableMod(n.NXTTMC_ADD, _tlv_map(args[0])), Form.OPENFLOW)])
 
 
 def del_tlv_map(switch: Switch, args: Args) -> None:
     """`del-tlv-map SWITCH [MAP]`"""
+    require(TLV_FORMATS, of_versions((switch.version,)))
     if args:
         mod = n.TlvTableMod(n.NXTTMC_DELETE, _tlv_map(args[0]))
     else:
@@ -185,8 +186,56 @@ def dump_tlv_map(switch: Switch, args: Args) -> None:
 def ct_flush_zone(switch: Switch, args: Args) -> None:
     """`ct-flush-zone SWITCH ZONE`"""
     if not args[0].isdigit() or int(args[0]) > 65535:
-        raise OfctlError(f"invalid zone: {args[0]}")
+        raise OfctlError(f'invalid zone_id "{args[0]}"')
     switch.do([(n.CtFlushZone(int(args[0])), Form.OPENFLOW)])
+
+
+_TUPLE: Final = {
+    "ct_nw_src": "src", "ct_nw_dst": "dst", "ct_ipv6_src": "src", "ct_ipv6_dst": "dst",
+    "ct_tp_src": "src_port", "ct_tp_dst": "dst_port", "icmp_id": "icmp_id", "icmp_type": "icmp_type",
+    "icmp_code": "icmp_code",
+}  # fmt: skip
+"""The words of a connection's tuple, and the attributes of `CtTuple`."""
+
+
+def _ct_tuple(text: str) -> tuple[int, n.CtTuple]:
+    """Protocol and tuple of "ct_nw_src=10.1.1.1,ct_nw_proto=17,ct_tp_dst=2". OfctlError."""
+    protocol = 0
+    found: dict[str, int] = {}
+    for word in text.split(","):
+        key, _, value = word.strip().partition("=")
+        try:
+            if key == "ct_nw_proto":
+                protocol = int(value, 0)
+            elif key in ("ct_nw_src", "ct_nw_dst"):
+                found[_TUPLE[key]] = 0xFFFF << 32 | int(IPv4Address(value))
+            elif key in ("ct_ipv6_src", "ct_ipv6_dst"):
+                found[_TUPLE[key]] = int(IPv6Address(value))
+            elif key in _TUPLE:
+                found[_TUPLE[key]] = int(value, 0)
+            else:
+                raise OfctlError(f"invalid conntrack tuple field: {key}")
+        except ValueError:
+            raise OfctlError(f"failed to parse field {key}") from None
+    return protocol, n.CtTuple(**found)
+
+
+def ct_flush(switch: Switch, args: Args) -> None:
+    """`ct-flush SWITCH [zone=N] [TUPLE [TUPLE]]`"""
+    words = list(args)
+    zone: int | None = None
+    if words and words[0].startswith("zone="):
+        text = words.pop(0).removeprefix("zone=")
+        if not text.isdigit() or int(text) > 65535:
+            raise OfctlError(f"failed to parse zone: {text}")
+        zone = int(text)
+    if len(words) > 2:
+        raise OfctlError("invalid arguments")
+    tuples = [_ct_tuple(word) for word in words]
+    protocol = next((proto for proto, _ in tuples if proto), 0)
+    orig = tuples[0][1] if tuples else n.CtTuple()
+    reply = tuples[1][1] if len(tuples) > 1 else n.CtTuple()
+    switch.do([(n.CtFlush(protocol, orig, reply, zone), Form.OPENFLOW)])
 
 
 def dump_ipfix_bridge(switch: Switch, args: Args) -> None:

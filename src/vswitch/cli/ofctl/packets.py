@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vswitch.cli.ofctl.formats import of_versions, require, usable_actions
 from vswitch.cli.ofctl.switch import OfctlError, Switch
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
@@ -32,9 +33,7 @@ def packet_bytes(text: str) -> bytes:
 
 def packet_out_from(text: str, ports: Mapping[str, int]) -> PacketOut:
     """`in_port=PORT packet=HEX actions=...`. OfctlError, FlowSyntaxError."""
-    head, found, actions = text.partition("actions=")
-    if not found:
-        raise OfctlError("must specify an action")
+    head, _, actions = text.partition("actions=")
     metadata = Match()
     packet: bytes | None = None
     in_port = c.OFPP_CONTROLLER
@@ -52,7 +51,7 @@ def packet_out_from(text: str, ports: Mapping[str, int]) -> PacketOut:
         elif not parse_match_word(metadata, word, ports):
             raise OfctlError(f"unknown keyword {word.key}")
     if packet is None:
-        raise OfctlError("must specify packet data")
+        raise OfctlError("must specify packet")
     metadata.set(by_name("in_port"), in_port)
     return PacketOut(packet, parse_plain_actions(actions, ports), metadata)
 
@@ -64,15 +63,17 @@ def packet_out(switch: Switch, args: Sequence[str]) -> None:
         if len(args) == 1:
             bodies.append(packet_out_from(args[0], switch.port_names))
         elif len(args) == 2:
-            raise OfctlError("'packet-out' command requires IN_PORT, ACTIONS and PACKETs, or one argument")
+            raise OfctlError("Too many arguments (4)")
         else:
             number = parse_port(args[0], switch.port_names)
             if number is None:
-                raise OfctlError(f"{args[0]} is not a valid OpenFlow port")
+                raise OfctlError(f"{switch.name}: unknown port `{args[0]}'")
             actions = parse_plain_actions(args[1], switch.port_names)
             metadata = Match()
             metadata.set(by_name("in_port"), number)
             bodies += [PacketOut(packet_bytes(text), actions, metadata) for text in args[2:]]
     except FlowSyntaxError as error:
         raise OfctlError(error.message) from error
+    for body in bodies:
+        require(usable_actions(body.actions), of_versions((switch.version,)))
     switch.do([(body, Form.OPENFLOW) for body in bodies])

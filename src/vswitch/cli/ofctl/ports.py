@@ -20,7 +20,7 @@ from vswitch.openflow.messages.session import (
 )
 from vswitch.openflow.messages.switch import DescRequest
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP13
+from vswitch.openflow.wire.version import OFP10, OFP13
 
 Args: TypeAlias = Sequence[str]
 
@@ -84,7 +84,7 @@ def queue_get_config(switch: Switch, args: Args) -> None:
     """`queue-get-config SWITCH [PORT [QUEUE]]`"""
     port = _port_number(switch, args[0]) if args and args[0].upper() != "ANY" else c.OFPP_ANY
     queue = _queue(args[1]) if len(args) > 1 and args[1].upper() != "ALL" else OFPQ_ALL
-    if port == c.OFPP_ANY and switch.version < OFP13:
+    if port == c.OFPP_ANY and switch.version == OFP10:
         for known in switch.ports():
             if known.port_no < c.OFPP_MAX:
                 switch.show(QueueGetConfigRequest(known.port_no, queue))
@@ -96,9 +96,12 @@ def mod_port(switch: Switch, args: Args) -> None:
     """`mod-port SWITCH PORT ACTION`"""
     name, action = args
     port = _find_port(switch, name)
-    if action not in PORT_ACTIONS:
+    word = action.lower()
+    if word.startswith("no") and not word.startswith("no-"):
+        word = f"no-{word[2:]}"
+    if word not in PORT_ACTIONS:
         raise OfctlError(f"unknown mod-port command '{action}'")
-    bit, on = PORT_ACTIONS[action]
+    bit, on = PORT_ACTIONS[word]
     request = PortMod(port.port_no, port.hw_addr, bit if on else 0, bit)
     switch.do([(request, Form.OPENFLOW)])
 
@@ -107,7 +110,7 @@ def _find_port(switch: Switch, name: str) -> Port:
     for port in switch.ports():
         if port.name == name:
             return port
-    number = parse_port(name)
+    number = int(name) if name.isascii() and name.isdigit() else -1
     for port in switch.ports():
         if port.port_no == number:
             return port
@@ -122,9 +125,9 @@ def get_frags(switch: Switch, args: Args) -> None:
 
 def set_frags(switch: Switch, args: Args) -> None:
     """`set-frags SWITCH MODE`"""
-    mode = args[0]
+    mode = args[0].lower()
     if mode not in FRAGS:
-        raise OfctlError(f"{mode}: unknown fragment handling mode")
+        raise OfctlError(f"{args[0]}: unknown fragment handling mode")
     config = switch.ask(GetConfigRequest())[0].body
     wanted = SetConfig(config.flags & ~OFPC_FRAG_MASK | FRAGS.index(mode), config.miss_send_len)
     if wanted.flags == config.flags:
@@ -134,5 +137,5 @@ def set_frags(switch: Switch, args: Args) -> None:
     if now != wanted:
         raise OfctlError(
             f"{switch.name}: setting fragment handling mode failed (this switch probably doesn't support"
-            f" mode `{mode}')"
+            f" mode \"{mode}\")"
         )

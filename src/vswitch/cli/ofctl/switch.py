@@ -19,10 +19,11 @@ from vswitch.openflow.messages.bundle import BundleAdd
 from vswitch.openflow.messages.nicira import NXFF_NXM, FlowModTableId, SetFlowFormat
 from vswitch.openflow.messages.port import Port, PortDescRequest
 from vswitch.openflow.messages.session import BarrierReply, BarrierRequest, Error
+from vswitch.openflow.messages.table import TableFeaturesRequest, TableStatsRequest
 from vswitch.openflow.print import format_message
 from vswitch.openflow.wire.codec import Message, encode
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP10, VERSION_NAMES
+from vswitch.openflow.wire.version import OFP10, OFP13, VERSION_NAMES
 from vswitch.vconn.client import Client, ClientError
 from vswitch.vconn.settings import ACTIVE
 from vswitch.vconn.tls import Tls, TlsSettings
@@ -62,6 +63,8 @@ class Settings:
     packet_in_format: str = ""
     tls: TlsSettings = field(default_factory=TlsSettings)
     asked_versions: bool = False
+    formats: frozenset[str] | None = None
+    """What `-F` says of flow formats (`formats.py`); None if it isn't given."""
     json: bool = False
 
 
@@ -77,6 +80,30 @@ def find_target(name: str, suffix: str = "mgmt") -> str:
         except OSError:
             continue
     raise OfctlError(f"{name} is not a bridge or a socket")
+
+
+class TableNames(Mapping[str, int]):
+    """Table name -> number, asked of the switch when the first name is looked up."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+        self._known: dict[str, int] | None = None
+
+    def _ask(self) -> dict[str, int]:
+        if self._known is None:
+            wanted = TableFeaturesRequest() if self._switch.version >= OFP13 else TableStatsRequest()
+            tables = [table for message in self._switch.ask(wanted) for table in message.body.tables]
+            self._known = {table.name: int(table.table_id) for table in tables if table.name}
+        return self._known
+
+    def __getitem__(self, name: str) -> int:
+        return self._ask()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ask())
+
+    def __len__(self) -> int:
+        return len(self._ask())
 
 
 class PortNames(Mapping[str, int]):
@@ -116,6 +143,7 @@ class Switch:
         self._nxm = False
         self._bundled = 0
         self.port_names = PortNames(self)
+        self.table_names = TableNames(self)
 
     def __enter__(self) -> Switch:
         return self
@@ -170,14 +198,18 @@ class Switch:
 
     def show(self, body: Any, form: Form = Form.OPENFLOW) -> None:
         """Ask, and print the answer, which may be an error: that it was asked is what was to be done."""
-        names = self.number_names() if self.settings.names else None
         try:
             replies = self.ask(body, form)
         except SwitchError as error:
             sys.stdout.write(error.text)
             return
         for message in replies:
-            sys.stdout.write(format_message(message, self.settings.verbosity + 1, names))
+            self.print_message(message)
+
+    def print_message(self, message: Message) -> None:
+        """To standard output, with the ports' names if the options ask for them."""
+        names = self.number_names() if self.settings.names else None
+        sys.stdout.write(format_message(message, self.settings.verbosity + 1, names))
 
     def do(self, bodies: Sequence[tuple[Any, Form]]) -> None:
         """Have requests carried out that have no answer but an error, then a barrier. SwitchError."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from vswitch.cli.ofctl.switch import OfctlError, Switch
 from vswitch.openflow import constants as c
+from vswitch.openflow.action_words import table_number
 from vswitch.openflow.messages import table as t
+from vswitch.openflow.print import format_message
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP11, OFP12, OFP13, OFP14, VERSION_NAMES
+from vswitch.openflow.wire.version import OFP11, OFP12, OFP13, OFP14, OFP15, VERSION_NAMES
 
 Args: TypeAlias = Sequence[str]
 
@@ -27,7 +31,10 @@ def dump_tables(switch: Switch, args: Args) -> None:
 def dump_table_features(switch: Switch, args: Args) -> None:
     """`dump-table-features SWITCH`"""
     switch.needs("dump-table-features", OFP13)
-    switch.show(t.TableFeaturesRequest())
+    replies = switch.ask(t.TableFeaturesRequest())
+    tables = tuple(table for reply in replies for table in reply.body.tables)
+    whole = format_message(replace(replies[0], body=t.TableFeaturesReply(tables)))
+    sys.stdout.write(whole.partition("\n")[2] + "\n")
 
 
 def dump_table_desc(switch: Switch, args: Args) -> None:
@@ -39,13 +46,15 @@ def dump_table_desc(switch: Switch, args: Args) -> None:
 def mod_table(switch: Switch, args: Args) -> None:
     """`mod-table SWITCH TABLE MOD`"""
     table_text, mod = args
-    if table_text.upper() == "ALL":
-        table = c.OFPTT_ALL
-    elif table_text.isdigit() and int(table_text) < c.OFPTT_ALL:
-        table = int(table_text)
-    else:
-        raise OfctlError(f"{table_text}: not a valid table number")
+    number = c.OFPTT_ALL if table_text.lower() == "all" else table_number(table_text, switch.table_names)
+    if number is None:
+        raise OfctlError(f'unknown table "{table_text}"')
+    table = number
     word, _, rest = mod.partition(":")
+    if word == "name" and mod != word:
+        _require_versions(switch, mod, (OFP13, OFP14, OFP15))
+        _set_name(switch, table, rest)
+        return
     if mod in MISS:
         wanted, config = (OFP11, OFP12), t.TableConfig(table, MISS[mod])
     elif mod in ("evict", "noevict"):
@@ -56,13 +65,38 @@ def mod_table(switch: Switch, args: Args) -> None:
         low, _, high = rest.partition(",")
         vacancy = None
         if word == "vacancy":
-            if not (low.isdigit() and high.isdigit() and int(low) <= int(high) <= 100):
-                raise OfctlError(f"invalid vacancy thresholds in {mod!r}: vacancy:LOW,HIGH in percent")
+            for what, value in (("down", low), ("up", high)):
+                if not value:
+                    raise OfctlError(f"Vacancy {what} value missing")
+                if not value.isdigit() or int(value) > 100:
+                    raise OfctlError(f'Invalid vacancy {what} value "{value}"')
+            if int(high) < int(low):
+                raise OfctlError(
+                    "Invalid vacancy range, vacancy up should be greater than vacancy down (OFPBPC_BAD_VALUE)"
+                )
             vacancy = t.Vacancy(int(low), int(high))
         config = t.TableConfig(table, t.OFPTC_VACANCY_EVENTS if vacancy else 0, vacancy=vacancy)
     else:
-        raise OfctlError(f"invalid table_mod `{mod}'")
+        raise OfctlError(f"invalid table_mod setting {mod}")
+    _require_versions(switch, mod, wanted)
+    switch.do([(t.TableMod(config), Form.OPENFLOW)])
+
+
+def _require_versions(switch: Switch, mod: str, wanted: Sequence[int]) -> None:
     if switch.version not in wanted:
         names = ", ".join(VERSION_NAMES[v] for v in wanted)
         raise OfctlError(f"table_mod '{mod}' requires one of the OpenFlow versions {names}")
-    switch.do([(t.TableMod(config), Form.OPENFLOW)])
+
+
+def _set_name(switch: Switch, table: int, name: str) -> None:
+    """Give a table a name: its features as they are but for that (OpenFlow 1.3, A.3.5.5)."""
+    replies = switch.ask(t.TableFeaturesRequest())
+    known = [each for reply in replies for each in reply.body.tables]
+    if all(features.table_id != table for features in known):
+        raise OfctlError(f"{switch.name}: no table {table}")
+    if switch.version >= OFP15:
+        wanted = [replace(f, name=name, command=t.OFPTFC_MODIFY) for f in known if f.table_id == table]
+    else:
+        # The request is about all tables. Their properties stay, and would not fit into a message.
+        wanted = [replace(f, name=name if f.table_id == table else f.name, properties=()) for f in known]
+    switch.ask(t.TableFeaturesRequest(tuple(wanted)))

@@ -187,16 +187,22 @@ def decodable_length(data: bytes) -> bool:
     return length_fits(version, row.space, row.number, r.left)
 
 
-def class_of(data: bytes) -> type | None:
-    """The class of a message by its header alone; None: there is no such message."""
+def row_of_bytes(data: bytes) -> Row | None:
+    """The row of a message by its header alone; None: there is no such message."""
     try:
         r = Reader(data)
         version = int(r.u8())
         kind = int(r.u8())
         r.skip(6)
-        return _row_of(r, version, kind)[0].cls
+        return _row_of(r, version, kind)[0]
     except OfpError:
         return None
+
+
+def class_of(data: bytes) -> type | None:
+    """The class of a message by its header alone; None: there is no such message."""
+    row = row_of_bytes(data)
+    return None if row is None else row.cls
 
 
 def _vendor_of(r: Reader) -> tuple[int, int]:

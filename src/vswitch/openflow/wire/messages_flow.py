@@ -106,7 +106,7 @@ def _put_mod11(w: Writer, fm: FlowMod, version: int) -> None:
     w.u64(fm.new_cookie if new else fm.cookie)
     w.u64(0 if new else fm.cookie_mask)
     table_id = fm.table_id
-    if table_id == c.OFPTT_ALL and fm.command not in _DELETES:
+    if table_id == c.OFPTT_ALL and (version == OFP11 or fm.command not in _DELETES):
         table_id = 0
     w.u8(table_id)
     w.u8(fm.command)
