@@ -43,7 +43,7 @@ def behind_gaps() -> set[str]:
 
 
 def test_tables_behind_gaps() -> None:
-    assert {"NetFlow", "sFlow", "IPFIX"} <= behind_gaps()
+    assert {"sFlow", "IPFIX"} <= behind_gaps()
     assert not {"Bridge", "Port", "Interface", "Controller", "Mirror"} & behind_gaps()
 
 
@@ -84,9 +84,9 @@ def test_columns_are_written_as_the_tools_write_them() -> None:
 
 
 def test_references_are_told_by_what_they_refer_to() -> None:
-    netflow = SimpleNamespace(targets=["10.0.0.1:99", "10.0.0.2:99"])
-    assert asked_in_vain("Bridge", row("Bridge", netflow=[netflow])) == {
-        "netflow:targets": "10.0.0.1:99, 10.0.0.2:99"
+    sflow = SimpleNamespace(targets=["10.0.0.1:99", "10.0.0.2:99"])
+    assert asked_in_vain("Bridge", row("Bridge", sflow=[sflow])) == {
+        "sflow:targets": "10.0.0.1:99, 10.0.0.2:99"
     }
     assert asked_in_vain("Datapath", row("Datapath", ct_zones={5: object(), 3: object()})) == {
         "ct_zones:timeout_policy": "3, 5"

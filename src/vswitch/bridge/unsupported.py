@@ -30,7 +30,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:vlan-limit
         """,
         "Bridge": """
-            auto_attach controller datapath_type fail_mode flood_vlans flow_tables mirrors name ports
+            auto_attach controller datapath_type fail_mode flood_vlans flow_tables mirrors name netflow ports
             protocols
             other_config:datapath-id other_config:disable-in-band other_config:dp-desc other_config:dp-sn
             other_config:forward-bpdu other_config:hwaddr other_config:in-band-queue
@@ -60,6 +60,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:cfm_extended other_config:cfm_interval other_config:cfm_opstate
             other_config:lacp-port-id other_config:lacp-port-priority other_config:lacp-aggregation-key
         """,
+        "NetFlow": "active_timeout add_id_to_interface engine_id engine_type targets",
         "AutoAttach": "mappings system_description system_name",
         "Flow_Table": "flow_limit groups name overflow_policy prefixes",
         "QoS": "queues type other_config:max-rate",
@@ -119,7 +120,6 @@ GAPS: Final = (
     Gap("Bridge", "other_config:mcast-snooping-*", needs=("mcast_snooping_enable",)),
     Gap("Port", "other_config:mcast-snooping-*"),
     # Monitoring of flows.
-    Gap("Bridge", "netflow", shows="targets"),
     Gap("Bridge", "sflow", shows="targets"),
     Gap("Bridge", "ipfix", shows="targets"),
     Gap("Flow_Sample_Collector_Set", "bridge", shows="name"),

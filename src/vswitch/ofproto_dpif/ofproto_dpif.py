@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto.tables import FlowModResult
     from vswitch.ofproto_dpif.facets.facet import Subfacet
     from vswitch.ofproto_dpif.facets.governor import Governor
+    from vswitch.ofproto_dpif.protocols.netflow import NetFlowExport
     from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
     from vswitch.ofproto_dpif.roles import BridgeProtocol
     from vswitch.ofproto_dpif.xlate.bridge import XBundle, XMirror, XPort
@@ -147,7 +148,7 @@ class OfprotoDpif(Ofproto):
         # dpif_recv_set, for the first bridge of a type.
         self.backer = self.ofprotos.backer(self.type)
         self.init_max_ports(self.backer.max_ports)
-        self.netflow: Any = None
+        self.netflow: NetFlowExport | None = None
         self.sflow: Any = None
         self.stp: StpBridge | None = None
         self.rstp: RstpBridge | None = None
@@ -205,6 +206,8 @@ class OfprotoDpif(Ofproto):
     def destruct(self) -> None:
         """Take the bridge's ports and flows out of the datapath."""
         self.controllers.close()
+        if self.netflow is not None:
+            self.netflow.close()
         backer = self.backer
         now = self.clock.now()
         backer.installer.flush(self.facets, now)

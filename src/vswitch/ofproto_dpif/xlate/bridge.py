@@ -18,6 +18,7 @@ from vswitch.flow.match import Match
 from vswitch.l2.bond import Bond
 from vswitch.l2.lacp import Lacp
 from vswitch.l2.mac_learning import MacLearning
+from vswitch.monitor.netflow import NetFlow
 from vswitch.ofproto.groups import Groups
 from vswitch.ofproto.meters import Meters
 from vswitch.ofproto.rule import Rule
@@ -293,6 +294,8 @@ class XBridge:
         """Whether a controller is reached through the bridge itself."""
         self.forward_bpdu: bool = False
         """Whether NORMAL forwards reserved multicast addresses (01:80:c2:00:00:0x)."""
+        self.netflow: NetFlow | None = None
+        """What counts IPv4 flows for export; None: nobody."""
         self.ipfix: Any = None
         """What exports the packets of `sample` actions; None: nobody."""
         self.frag_handling: str = "normal"

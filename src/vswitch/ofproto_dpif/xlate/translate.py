@@ -56,6 +56,7 @@ from vswitch.netdev.tunnel_options import LEGACY_L3
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import in_band as xlate_in_band
 from vswitch.ofproto_dpif.xlate import mirrors as xlate_mirrors
+from vswitch.ofproto_dpif.xlate import netflow as xlate_netflow
 from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
@@ -94,6 +95,9 @@ def xlate(xin: XlateIn) -> XlateOut:
     if trace is not None:
         outer = trace.enter(OFT_BRIDGE, f'bridge("{trace.bridge or ctx.bridge.name}")')
     _start_wildcards(ctx)
+    netflow = ctx.bridge.netflow
+    if netflow is not None:
+        xlate_netflow.look_at_flow(ctx)
     words = out.flow.words
     words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | PORT_UNSET
     frozen = xin.frozen
@@ -110,6 +114,8 @@ def xlate(xin: XlateIn) -> XlateOut:
         ctx.odp.clear()
     elif ctx.n_outputs > MAX_OUTPUTS:
         out.slow |= SLOW_ACTION
+    if netflow is not None and frozen is None:
+        xlate_netflow.count_flow(ctx, netflow)
     if not out.cut_short:
         _finish_wildcards(ctx)
     if ctx.odp:

@@ -151,6 +151,6 @@ class XlateOut:
         self.warnings: list[str] = []
 
 
-NF_OUT_DROP: Final = 0
-NF_OUT_MULTI: Final = 0xFFFF
-NF_OUT_FLOOD: Final = 0xFFFE
+NF_OUT_DROP: Final = 0xFFFD
+NF_OUT_MULTI: Final = 0xFFFE
+NF_OUT_FLOOD: Final = 0xFFFF
