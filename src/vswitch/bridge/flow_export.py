@@ -7,7 +7,6 @@ from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row
 from vswitch.monitor.netflow import ACTIVE_TIMEOUT_DEFAULT, NetFlowSettings
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-from vswitch.ofproto_dpif.protocols.netflow import set_netflow
 
 log = Vlog("bridge")
 
@@ -16,7 +15,7 @@ def configure_netflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
     """Have the bridge export flows as its row of NetFlow asks, if it has one."""
     row = next(iter(idl.refs(bridge, "netflow")), None)
     if row is None:
-        set_netflow(ofproto, None)
+        ofproto.set_netflow(None)
         return
     engine_id = optional(row, "engine_id")
     settings = NetFlowSettings(
@@ -36,4 +35,4 @@ def configure_netflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
         if len(ofproto.ports) > 508:
             log.warn("bridge %s: NetFlow port mangling will conflict with another port when more than 508 "
                      "ports are used", ofproto.name)  # fmt: skip
-    set_netflow(ofproto, settings)
+    ofproto.set_netflow(settings)

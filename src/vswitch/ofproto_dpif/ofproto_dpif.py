@@ -30,6 +30,7 @@ from vswitch.ofproto_dpif.ports import configure as bundle_ops
 from vswitch.ofproto_dpif.ports import ports as port_ops
 from vswitch.ofproto_dpif.protocols.bonds import BondBridge
 from vswitch.ofproto_dpif.protocols.monitors import PortMonitors
+from vswitch.ofproto_dpif.protocols.netflow import NetFlowExport
 from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, RstpSettings
 from vswitch.ofproto_dpif.protocols.stp import StpBridge, StpPortSettings, StpSettings
 from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings, PortSpec
@@ -55,12 +56,12 @@ from vswitch.vconn.tls import Tls
 
 if TYPE_CHECKING:
     from vswitch.flow.match import Match
+    from vswitch.monitor.netflow import NetFlowSettings
     from vswitch.ofproto.meters import MeterCounts, MeterLimits
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto.tables import FlowModResult
     from vswitch.ofproto_dpif.facets.facet import Subfacet
     from vswitch.ofproto_dpif.facets.governor import Governor
-    from vswitch.ofproto_dpif.protocols.netflow import NetFlowExport
     from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
     from vswitch.ofproto_dpif.roles import BridgeProtocol
     from vswitch.ofproto_dpif.xlate.bridge import XBundle, XMirror, XPort
@@ -284,6 +285,17 @@ class OfprotoDpif(Ofproto):
     def ports_polled(self, names: set[str] | None) -> None:
         """The datapath says that devices changed."""
         port_ops.ports_polled(self, names)
+
+    def set_netflow(self, settings: NetFlowSettings | None) -> None:
+        """Export the bridge's flows as `settings` say; None: not at all."""
+        if settings is None:
+            if self.netflow is not None:
+                self.netflow.close()
+                self.netflow = None
+        elif self.netflow is None:
+            self.netflow = NetFlowExport(self, settings)
+        else:
+            self.netflow.configure(settings)
 
     # Protocols that the bridge speaks itself.
 

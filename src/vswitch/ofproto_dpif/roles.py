@@ -156,6 +156,9 @@ class BridgeRole(Protocol):
     def now(self) -> int:
         """Clock ms."""
 
+    def push_stats(self) -> None:
+        """Bring the counters of rules, and of what else is credited, up to date with the datapath."""
+
     def add_internal_rule(self, match: Match, priority: int, actions: Actions, now: int) -> Rule:
         """Add a rule of the switch's own to the last table."""
 

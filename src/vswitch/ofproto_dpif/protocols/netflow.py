@@ -9,16 +9,16 @@ from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.protocols.collectors import Collectors
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+    from vswitch.ofproto_dpif.roles import BridgeRole
 
 
 @final
 class NetFlowExport:
     """A `BridgeProtocol`, there while NetFlow is configured."""
 
-    def __init__(self, ofproto: OfprotoDpif, settings: NetFlowSettings) -> None:
+    def __init__(self, ofproto: BridgeRole, settings: NetFlowSettings) -> None:
         self._ofproto = ofproto
-        self.netflow = NetFlow(settings, ofproto.clock.now())
+        self.netflow = NetFlow(settings, ofproto.now())
         self.collectors = Collectors(settings.targets)
         ofproto.xbridge.netflow = self.netflow
         ofproto.add_protocol(self)
@@ -48,7 +48,7 @@ class NetFlowExport:
         """Send what was not sent yet, and stop."""
         ofproto = self._ofproto
         ofproto.push_stats()
-        now = ofproto.clock.now()
+        now = ofproto.now()
         for datagram in self.netflow.finish(now, ofproto.clock.wall()):
             self.collectors.send(datagram, now)
         self.collectors.close()
@@ -56,15 +56,3 @@ class NetFlowExport:
         ofproto.remove_protocol(self)
         ofproto.backer.need(RevReason.RECONFIGURE)
 
-
-def set_netflow(ofproto: OfprotoDpif, settings: NetFlowSettings | None) -> None:
-    """Export the bridge's flows as `settings` say; None: not at all."""
-    export = ofproto.netflow
-    if settings is None:
-        if export is not None:
-            export.close()
-            ofproto.netflow = None
-    elif export is None:
-        ofproto.netflow = NetFlowExport(ofproto, settings)
-    else:
-        export.configure(settings)
