@@ -106,6 +106,10 @@ def prereqs_ok(field: Field, flow: Flow, mask: Flow | None = None, wc: Flow | No
     return _transport_ok(prereq, dl_type, flow, wc)
 
 
+WITH_PORTS: Final = (6, 17, 132)
+"""TCP, UDP, SCTP: later fragments lack their ports."""
+
+
 def _transport_ok(prereq: Prereq, dl_type: int, flow: Flow, wc: Flow | None) -> bool:
     wanted_type, proto = _PROTOCOLS.get(prereq, (ETH_TYPE_IPV6, IPPROTO_ICMPV6))
     if dl_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6) or (wanted_type and dl_type != wanted_type):
@@ -114,10 +118,11 @@ def _transport_ok(prereq: Prereq, dl_type: int, flow: Flow, wc: Flow | None) -> 
         wc.nw_proto = 0xFF
     if flow.nw_proto != proto:
         return False
-    if wc is not None:
-        wc.nw_frag |= at.FRAG_LATER
-    if flow.nw_frag & at.FRAG_LATER:
-        return False
+    if proto in WITH_PORTS:  # of ICMP it doesn't matter, as in Open vSwitch
+        if wc is not None:
+            wc.nw_frag |= at.FRAG_LATER
+        if flow.nw_frag & at.FRAG_LATER:
+            return False
     if prereq in _PROTOCOLS:
         return True
     if wc is not None:

@@ -15,7 +15,7 @@ from typing import Final
 from vswitch.flow.field import Field
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import CS_INVALID
+from vswitch.flow.layout import CS_INVALID, FRAG_LATER
 from vswitch.flow.match import Match
 from vswitch.flow.prereq import effective_dl_type, prereqs_ok
 from vswitch.openflow import actions as a
@@ -41,6 +41,8 @@ OUTPUT_PORTS: Final = frozenset((
 OFPM_MAX: Final = 0xFFFF0000
 MPLS: Final = (0x8847, 0x8848)
 IP: Final = (0x0800, 0x86DD)
+NSH: Final = 0x894F
+PT_NSH: Final = 0x10000 | NSH
 NAT_TYPES: Final = {4: 0x0800, 6: 0x86DD}
 TCP: Final = 6
 TRANSPORTS: Final = (TCP, 17, 132)
@@ -199,6 +201,8 @@ class _Check:
                     # What lies below is known when a packet is there: nothing may depend on it.
                     flow.packet_type = PT_UNKNOWN
                     flow.dl_type = 0xFFFF
+            case a.DecNshTtl():
+                self._soft(flow.packet_type == PT_NSH or flow.dl_type == NSH, action)
             case _:
                 self._headers(action)
 
@@ -211,7 +215,8 @@ class _Check:
         elif isinstance(action, a.SetIpDscp | a.SetIpEcn | a.SetIpTtl | a.DecTtl):
             self._soft(dl_type in IP, action)
         elif isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):
-            self._soft(dl_type in IP and flow.nw_proto in TRANSPORTS, action)
+            has_ports = flow.nw_proto in TRANSPORTS and not flow.nw_frag & FRAG_LATER
+            self._soft(dl_type in IP and has_ports, action)
         elif isinstance(action, a.FinTimeout):
             self._soft(flow.nw_proto == TCP, action)
         elif isinstance(action, a.SetMplsLabel | a.SetMplsTc | a.SetMplsTtl | a.DecMplsTtl):

@@ -28,7 +28,8 @@ NXAST_CLONE: Final = 42
 MAX_DEPTH: Final = 100
 """How deep actions may be nested."""
 NOT_IN_ACTION_SET: Final = (
-    a.Bundle, a.CheckPktLarger, a.Clone, a.Conjunction, a.Controller, a.DeleteField, a.Exit, a.FinTimeout,
+    a.Bundle, a.CheckPktLarger, a.Clone, a.Conjunction, a.Controller, a.DebugRecirc, a.DebugSlow,
+    a.DeleteField, a.Exit, a.FinTimeout,
     a.Learn, a.Meter, a.Multipath, a.Note, a.OutputReg, a.OutputTrunc, a.PopQueue, a.Sample, a.StackPop,
     a.StackPush,
 )  # fmt: skip
@@ -276,11 +277,11 @@ def check_list(actions: Actions, outer: Action | None, flow10: bool = False) -> 
     OfpError: OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_TYPE, NXBAC_BAD_CONJUNCTION,
     OFPBIC_UNSUP_INST, OFPBIC_DUP_INST, OFPBAC_UNSUPPORTED_ORDER.
     """
-    conjunction = False
-    other = False
     metadata = False
     for action in actions:
         if isinstance(action, a.WriteMetadata):
+            if isinstance(outer, a.Ct):
+                raise OfpError("OFPBAC_BAD_ARGUMENT", "write_metadata in ct")
             if not flow10:
                 raise OfpError("OFPBIC_UNSUP_INST", "write_metadata among actions")
             if metadata:
@@ -288,10 +289,11 @@ def check_list(actions: Actions, outer: Action | None, flow10: bool = False) -> 
             metadata = True
         elif metadata:
             raise OfpError("OFPBAC_UNSUPPORTED_ORDER", "an action after write_metadata")
-        if isinstance(action, a.Conjunction):
-            conjunction = True
-        elif not isinstance(action, a.Note):
-            other = True
+        if isinstance(action, a.Conjunction) and not isinstance(outer, a.WriteActions):
+            # Beside it nothing else is looked at, wherever it stands, as in Open vSwitch.
+            if not all(isinstance(each, a.Conjunction | a.Note) for each in actions):
+                raise OfpError("NXBAC_BAD_CONJUNCTION", "conjunction beside other actions")
+            return
         check_nesting(action, isinstance(outer, a.Ct))
         if isinstance(outer, a.Ct):
             if isinstance(action, a.Nat) and action.kind and not outer.commit:
@@ -300,8 +302,6 @@ def check_list(actions: Actions, outer: Action | None, flow10: bool = False) -> 
             check_list(action.actions, action)
         if isinstance(outer, a.WriteActions) and isinstance(action, NOT_IN_ACTION_SET):
             raise OfpError("OFPBAC_BAD_TYPE", f"{type(action).__name__} in an action set")
-    if conjunction and other:
-        raise OfpError("NXBAC_BAD_CONJUNCTION", "conjunction beside other actions")
 
 
 def _get_resubmit(r: Reader) -> Action:

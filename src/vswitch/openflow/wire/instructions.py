@@ -85,7 +85,8 @@ def _put_instruction(w: Writer, action: Action, ctx: Put) -> None:
         w.u16(8)
         w.pad(4)
     elif isinstance(action, a.WriteActions):
-        _put_list(w, OFPIT_WRITE_ACTIONS, action.actions, ctx)
+        if action.actions:  # writing nothing needs no instruction
+            _put_list(w, OFPIT_WRITE_ACTIONS, action.actions, ctx)
     elif isinstance(action, a.WriteMetadata):
         w.u16(OFPIT_WRITE_METADATA)
         w.u16(24)

@@ -11,7 +11,7 @@ _SET_FIRST: Final[tuple[type, ...]] = (
     of.DecTtl, of.DecMplsTtl, of.DecNshTtl,
 )  # fmt: skip
 """Of these, which come before the set actions in this order, the last one written counts."""
-_SET_LAST: Final[tuple[type, ...]] = (of.Group, of.Output, of.Resubmit, of.Ct)
+_SET_LAST: Final[tuple[type, ...]] = (of.Group, of.Output, of.Resubmit, of.Ct, of.CtClear)
 """The first kind of these that is there ends the action set; without any there is no point in it."""
 _SETS: Final = (
     of.SetEthDst, of.SetEthSrc, of.SetField, of.SetIpDscp, of.SetIpEcn, of.SetIpTtl, of.SetIpv4Dst,
