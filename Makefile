@@ -27,6 +27,8 @@ lint: setup
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache importlinter-types.ini
+	$(BIN)/vulture
+	$(BIN)/deptry -q src
 
 bench: setup
 	$(BIN)/python -m bench

@@ -5,7 +5,6 @@ import time
 import pytest
 
 from vswitch.base.clock import Clock
-from vswitch.base.timer import NEVER, Timer, timer_set_duration
 
 
 def test_virtual_clock_stands_until_warped() -> None:
@@ -42,15 +41,3 @@ def test_stop_keeps_both_times_where_they_are() -> None:
 def test_time_never_goes_back() -> None:
     with pytest.raises(ValueError, match="go back"):
         Clock(virtual=True).warp(-1)
-
-
-def test_timer_expires_at_its_time_and_not_before() -> None:
-    timer = Timer()
-    assert timer.expired(0)
-    timer_set_duration(timer, 1000, now=500)
-    assert not timer.expired(1499)
-    assert timer.remaining(1400) == 100
-    assert timer.expired(1500)
-    timer.set_infinite()
-    assert timer.expires_at == NEVER
-    assert not timer.expired(1 << 60)

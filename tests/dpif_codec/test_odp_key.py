@@ -18,7 +18,6 @@ from vswitch.dpif.odp_key import (
     decode_mask,
     encode_key,
     encode_mask,
-    flow_ufid,
 )
 from vswitch.dpif.odp_nested import nsh_bytes, nsh_into, tunnel_bytes, tunnel_into
 from vswitch.dpif.types import Fitness
@@ -26,7 +25,7 @@ from vswitch.flow import key_attr as key
 from vswitch.flow import layout
 from vswitch.flow.fields import PART_BY_NAME, by_name
 from vswitch.flow.flow import Flow
-from vswitch.flow.match_text import parse_exact_flow, parse_match
+from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.text import format_flow, packet_mask
 from vswitch.netlink.attrs import Builder, attributes, parse
 
@@ -221,16 +220,6 @@ def test_tunnel_and_nsh_as_set_actions_carry_them() -> None:
     nsh = flow_of("dl_type=0x894f,nsh_mdtype=1,nsh_spi=5,nsh_c2=7")
     assert nsh_into(nsh_bytes(nsh), back)
     assert back.get(by_name("nsh_c2")) == 7
-
-
-def test_ufid_names_the_megaflow_and_not_the_packet() -> None:
-    mask = parse_match("tcp,tp_dst=80").mask
-    one, two = flow_of("tcp,tp_dst=80,nw_src=1.1.1.1"), flow_of("tcp,tp_dst=80,nw_src=2.2.2.2")
-    assert flow_ufid(one, mask) == flow_ufid(two, mask)
-    assert len(flow_ufid(one, mask)) == 16
-    two.tp_dst = 81
-    assert flow_ufid(one, mask) != flow_ufid(two, mask)
-    assert flow_ufid(one, mask) != flow_ufid(one, parse_match("tcp,tp_dst=0/1").mask)
 
 
 @given(st.binary(max_size=200))

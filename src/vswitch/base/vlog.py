@@ -119,10 +119,6 @@ class Vlog:
         if self.most >= Level.DBG:
             self.log(Level.DBG, fmt, *args)
 
-    def emer_rl(self, rl: RateLimit, now: int, fmt: str, *args: object) -> None:
-        """`emer`, as often as `rl` allows at `now` (clock ms)."""
-        self.log_rl(Level.EMER, rl, now, fmt, *args)
-
     def err_rl(self, rl: RateLimit, now: int, fmt: str, *args: object) -> None:
         """`err`, as often as `rl` allows at `now` (clock ms)."""
         self.log_rl(Level.ERR, rl, now, fmt, *args)

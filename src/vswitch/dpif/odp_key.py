@@ -11,12 +11,11 @@ without Ethernet type is an 802.2 frame, whose mask has one nevertheless.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from typing import Final, final
 
-from librt.strings import BytesWriter, write_i32_be, write_i64_le
+from librt.strings import BytesWriter, write_i32_be
 from librt.vecs import vec
 from mypy_extensions import i32, i64, u8
 
@@ -531,23 +530,3 @@ def _encode_transport(
 
 
 _SECRET: Final = os.urandom(16)
-
-
-def flow_ufid(flow: Flow, mask: Flow) -> bytes:
-    """16 bytes that name the datapath flow `flow`/`mask`, the same for equal megaflows.
-
-    A keyed hash (BLAKE2b, RFC 7693) of the words that the mask selects; the key is this process's
-    own, so that nobody can prepare flows of equal names.
-    """
-    out = _ENCODER.out
-    out.truncate(0)
-    m = mask.words
-    f = flow.words
-    i: i64 = 0
-    while i < at.N_WORDS:
-        if m[i] != 0:
-            out.append(u8(i))
-            write_i64_le(out, m[i])
-            write_i64_le(out, m[i] & f[i])
-        i += 1
-    return hashlib.blake2b(out.getvalue(), digest_size=16, key=_SECRET).digest()

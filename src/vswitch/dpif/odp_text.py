@@ -14,7 +14,6 @@ from vswitch.dpif.odp_key import KEY_USERSPACE, encode_key, encode_mask
 from vswitch.dpif.odp_parse import OdpSyntaxError, parse_key, parse_ufid
 from vswitch.dpif.odp_parse_actions import parse_actions
 from vswitch.dpif.types import DpifFlow, FlowStats
-from vswitch.flow.flags import TCP_FLAG_NAMES, format_flags
 from vswitch.flow.flow import Flow
 
 __all__ = [
@@ -83,8 +82,3 @@ def format_dpif_flow(
 
 def _actions(actions: Actions, port_names: PortNames) -> str:
     return format_actions(actions, port_names)
-
-
-def format_tcp_flags(tcp_flags: int) -> str:
-    """ "syn|ack"."""
-    return format_flags(TCP_FLAG_NAMES, tcp_flags)

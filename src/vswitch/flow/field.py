@@ -155,11 +155,6 @@ class Field:
         """Where a tunnel option lies: 32-bit cells of the flow's first words, the most significant first.
         Empty for one whose length nobody has said: it reads as 0, and writing it does nothing."""
 
-    @property
-    def prereqs(self) -> tuple[Prereq, ...]:
-        """The prerequisite as a tuple, empty for none."""
-        return () if self.prereq is Prereq.NONE else (self.prereq,)
-
     def overlaps(self, other: Field) -> bool:
         """Whether the two are views of the same bits, some at least."""
         if self.n_words > 1 or other.n_words > 1:

@@ -5,8 +5,7 @@ the numbers are constants that compiled code folds into its instructions. Words 
 field of more than 64 bits runs over several words, most significant first; every other field lies within one.
 
 The order follows the classifier's stages, whose boundaries are `STAGE_ENDS`: metadata, L2, L3,
-L4. In the metadata stage the words that are nearly always zero come first (tunnel options,
-registers, tunnel), so that what the datapath looks at, `words[W_DATAPATH:N_WORDS]`, is one run.
+L4. In the metadata stage the words that no datapath flow matches on come first, tunnel options aside.
 `tests/flow/test_fields.py` checks that fields overlap only where they are two views of one thing.
 """
 
@@ -159,8 +158,6 @@ S_IGMP_GROUP: Final = 32
 
 N_WORDS: Final = W_IGMP_GROUP + 1
 
-W_DATAPATH: Final = W_TUN_ID
-"""From here on lie the words that a datapath flow can match on (tunnel options aside)."""
 W_PACKET: Final = W_ETH_DST
 """From here on lie the words that `extract` fills from the packet's bytes."""
 STAGE_ENDS: Final = (W_ETH_DST, W_NW_SRC, W_ND_TARGET, N_WORDS)

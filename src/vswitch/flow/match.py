@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias, final
 
-from mypy_extensions import i64
-
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field
 from vswitch.flow.flow import Flow
@@ -98,13 +96,6 @@ class Match:
             self.flow.set(field, value)
             self.mask.set_option(field.option)
             self.flow.set_option(field.option)
-
-    def set_flow_word(self, word: int, value: int, mask: int) -> None:
-        """Match one whole word of the flow; `value` and `mask` are signed."""
-        bits: i64 = mask
-        self.mask.words[word] = bits
-        chosen: i64 = value
-        self.flow.words[word] = chosen & bits
 
     def wildcard(self, field: Field) -> None:
         """Match any value of `field`."""

@@ -230,13 +230,6 @@ class MacLearning:
         """Forget all addresses on `port`."""
         return self._remove_all(list(self._by_port.get(port, {}).values()))
 
-    def move_port(self, old: Any, new: Any) -> None:
-        """Turn all entries of `old` over to `new`, which stands for the same port now."""
-        moved = self._by_port.pop(old, {})
-        for entry in moved.values():
-            entry.port = new
-        self._by_port.setdefault(new, {}).update(moved)
-
     def set_flood_vlans(self, vlans: Iterable[int]) -> bool:
         """Set the VLANs in which everything floods; whether that changed something."""
         new = frozenset(vlans)

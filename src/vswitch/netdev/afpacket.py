@@ -44,8 +44,6 @@ SLOT_HEAD: Final = 80
 """Bytes of a receive slot read at once: the slot header and, with PACKET_VNET_HDR, `virtio_net_hdr`."""
 TX_DATA: Final = 32
 """Where a transmit slot's data begin (TPACKET2_HDRLEN less its `sockaddr_ll`)."""
-MAX_COPY: Final = 66000
-"""Largest frame taken from the socket queue: a 64 KB segment with its headers and `virtio_net_hdr`."""
 ETH_P_8021Q: Final = 0x8100
 
 
@@ -201,7 +199,6 @@ class TxRing:
         self.bytes: i64 = 0
         self.ring_full: i64 = 0
         self.errors: i64 = 0
-        self.last_errno: i64 = 0
 
     def send(self, frames: list[Frame]) -> i64:
         """Queue `frames`; how many were taken."""
@@ -249,8 +246,7 @@ class TxRing:
             self.flush()
         try:
             self.big.sendmsg([vnet_bytes(frame, frame.hdr_len), frame.data], [], socket.MSG_DONTWAIT)
-        except OSError as e:
-            self.last_errno = e.errno or 0
+        except OSError:
             self.errors += 1
             return False
         return True
@@ -264,7 +260,6 @@ class TxRing:
             try:
                 self.sock.send(b"", socket.MSG_DONTWAIT)
             except OSError as e:
-                self.last_errno = e.errno or 0
                 tries += 1
                 if e.errno == errno.ENOBUFS and tries < 3:
                     continue

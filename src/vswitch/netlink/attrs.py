@@ -89,11 +89,6 @@ def be32_at(data: bytes, offset: i64) -> i64:
     return i64(read_i32_be(data, offset)) & 0xFFFFFFFF
 
 
-def be64_at(data: bytes, offset: i64) -> i64:
-    """The *signed* 64-bit integer in network order at `offset`."""
-    return read_i64_be(data, offset)
-
-
 def _s16(value: i64) -> i16:
     return i16(((value & 0xFFFF) ^ 0x8000) - 0x8000)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from vswitch.classifier.conjunction import Conjunctions
 from vswitch.classifier.rule import ClsRule
@@ -12,7 +12,6 @@ from vswitch.openflow.actions import Conjunction, Note
 if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions
 
-NO_REASON: Final = -1
 
 
 def conjunctions(actions: Actions) -> Conjunctions | None:

@@ -12,7 +12,6 @@ from vswitch.openflow.actions import (
     Ct,
     Enqueue,
     Group,
-    Meter,
     Output,
     OutputTrunc,
     WriteActions,
@@ -45,11 +44,3 @@ def outputs_to_port(actions: Iterable[Action], port: int) -> bool:
 def uses_group(actions: Iterable[Action], group_id: int) -> bool:
     """Whether some action runs group `group_id`."""
     return any(isinstance(a, Group) and a.group_id == group_id for a in flattened(actions))
-
-
-def meter_of(actions: Iterable[Action]) -> int | None:
-    """The meter that the actions run, None for none."""
-    for action in actions:
-        if isinstance(action, Meter):
-            return action.meter_id
-    return None

@@ -7,7 +7,6 @@ from typing import Final
 # Reserved ports (OpenFlow 1.0 numbers, that Open vSwitch uses inside for every version).
 OFPP_MAX: Final = 0xFF00
 """Ports below this number are ordinary ones."""
-OFPP_FIRST_RESV: Final = 0xFFF7
 OFPP_UNSET: Final = 0xFFF7
 """`actset_output` of a packet whose action set has no output."""
 OFPP_IN_PORT: Final = 0xFFF8
@@ -20,18 +19,6 @@ OFPP_LOCAL: Final = 0xFFFE
 OFPP_NONE: Final = 0xFFFF
 OFPP_ANY: Final = OFPP_NONE
 
-OFPP_BY_NAME: Final = {
-    "IN_PORT": OFPP_IN_PORT,
-    "TABLE": OFPP_TABLE,
-    "NORMAL": OFPP_NORMAL,
-    "FLOOD": OFPP_FLOOD,
-    "ALL": OFPP_ALL,
-    "CONTROLLER": OFPP_CONTROLLER,
-    "LOCAL": OFPP_LOCAL,
-    "ANY": OFPP_ANY,
-    "UNSET": OFPP_UNSET,
-}
-OFPP_NAMES: Final = {number: name for name, number in OFPP_BY_NAME.items()}
 
 # Port configuration and state (ofp_port_config, ofp_port_state of OpenFlow 1.0 and 1.1+).
 OFPPC_PORT_DOWN: Final = 1 << 0
@@ -90,36 +77,3 @@ OFPRR_DELETE: Final = 2
 OFPRR_GROUP_DELETE: Final = 3
 OFPRR_METER_DELETE: Final = 4
 OFPRR_EVICTION: Final = 5
-
-
-def port_to_text(port: int, names: dict[int, str] | None = None) -> str:
-    """`port` as ovs-ofctl prints it: a reserved port's name, `names`' name, or the number."""
-    name = OFPP_NAMES.get(port)
-    if name is not None:
-        return name
-    if names and port in names:
-        return names[port]
-    return str(port)
-
-
-def port_from_text(text: str, ports: dict[str, int] | None = None) -> int | None:
-    """The port that `text` names: a number, a reserved name in any case, or a name of `ports`.
-
-    The 32-bit reserved numbers of OpenFlow 1.1 and later map to the 16-bit ones. None: no such.
-    """
-    try:
-        number = int(text, 0) if text.isascii() else -1
-    except ValueError:
-        number = -1
-    if number >= 0:
-        if number < OFPP_MAX:
-            return number
-        if number >= 0xFFFFFFF8 or number == 0xFFFFFFF7:
-            return number & 0xFFFF
-        return number if OFPP_FIRST_RESV <= number <= 0xFFFF else None
-    if ports and text in ports:
-        return ports[text]
-    upper = text.upper()
-    if upper == "NONE":
-        return OFPP_NONE
-    return OFPP_BY_NAME.get(upper)

@@ -94,10 +94,6 @@ class Database:
         """Whether transactions may only read: a database that the server itself writes."""
         self.listeners: list[Callable[[Changes], None]] = []
 
-    def table_schema(self, name: str) -> TableSchema:
-        """The schema of table `name`; KeyError."""
-        return self.schema.tables[name]
-
     def n_rows(self) -> int:
         """Rows in all tables."""
         return sum(len(rows) for rows in self.tables.values())

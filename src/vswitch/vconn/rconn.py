@@ -40,7 +40,6 @@ NEVER: Final = 1 << 62
 _NOT_ADMITTING: Final = frozenset((0, 1, 2, 3, 5, 6, 7, 8, 9))
 
 rconn_queued: Final = coverage.counter("rconn_queued")
-rconn_sent: Final = coverage.counter("rconn_sent")
 rconn_discarded: Final = coverage.counter("rconn_discarded")
 rconn_overflow: Final = coverage.counter("rconn_overflow")
 rconn_probe_failed: Final = coverage.counter("rconn_no_response_to_probe")
@@ -121,7 +120,6 @@ class Rconn:
         self._admitted: bool = False
         self._probe_xid: int = 0
         self._rl = RateLimit(60, 10)
-        self._quiet: bool = False
 
     # What it is doing.
 
@@ -457,5 +455,3 @@ class Rconn:
                 monitor_dropped.inc()
             else:
                 monitor.send(data)
-
-

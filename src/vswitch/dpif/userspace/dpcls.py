@@ -133,16 +133,14 @@ class Subtable:
 
 @final
 class Dpcls:
-    """All subtables. `lookups` and `subtables_tried` tell how well the ranking works."""
+    """All subtables. `subtables_tried` tells how well the ranking works."""
 
     def __init__(self) -> None:
         self.subtables: list[Subtable] = []
-        self.lookups: i64 = 0
         self.subtables_tried: i64 = 0
 
     def lookup(self, words: vec[i64]) -> FlowEntry | None:
         """The flow that the packet of `words` belongs to, or None."""
-        self.lookups += 1
         for subtable in self.subtables:
             self.subtables_tried += 1
             entry = subtable.lookup(words)
@@ -157,11 +155,6 @@ class Dpcls:
             if subtable.mask == mask:
                 return subtable
         return None
-
-    def find(self, key: Flow, mask: Flow) -> FlowEntry | None:
-        """The flow of exactly this masked key and mask, or None."""
-        subtable = self.find_subtable(mask)
-        return None if subtable is None else subtable.lookup(key.words)
 
     def add(self, key: Flow, mask: Flow, ufid: bytes) -> FlowEntry | None:
         """A new flow of the masked `key`; None if there is one of this key and mask already."""

@@ -34,7 +34,6 @@ INSTRUCTIONS: Final = 0x80FF
 """Our own, beside Open vSwitch's: actions among which are instructions, which it has no words for."""
 
 _NAMESPACE: Final = uuid.UUID("6f6e0c1c-5a0b-4f0e-9d0e-0a6d3c5f7b11")
-MAX_STACK_BYTES: Final = 65536
 
 
 def bridge_uuid(name: str) -> uuid.UUID:

@@ -247,8 +247,6 @@ def _ether(ctx: Ctx) -> None:
     _copy_bits(ctx, W_ETH_DST, ETH_BITS, exact)
 
 
-L3_BITS: Final = ~(0xFF << S_NW_PROTO)
-"""What of the label/tos/ttl/proto/frag word a set action may change."""
 
 
 def _network(ctx: Ctx) -> None:

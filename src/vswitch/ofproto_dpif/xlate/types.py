@@ -33,15 +33,6 @@ SLOW_LLDP: Final = 1 << 4
 SLOW_ACTION: Final = 1 << 5
 SLOW_MATCH: Final = 1 << 6
 
-SLOW_NAMES: Final = {
-    SLOW_CFM: "cfm",
-    SLOW_BFD: "bfd",
-    SLOW_LACP: "lacp",
-    SLOW_STP: "stp",
-    SLOW_LLDP: "lldp",
-    SLOW_ACTION: "action",
-    SLOW_MATCH: "match",
-}
 SLOW_EXPLANATIONS: Final = {
     SLOW_CFM: "Consists of CFM packets",
     SLOW_BFD: "Consists of BFD packets",

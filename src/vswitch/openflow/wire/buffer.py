@@ -97,11 +97,6 @@ class Writer:
         self.out[position] = u8((value >> 8) & 0xFF)
         self.out[position + 1] = u8(value & 0xFF)
 
-    def patch_u32(self, position: i64, value: i64) -> None:
-        """Overwrite the four bytes at `position`."""
-        self.patch_u16(position, value >> 16)
-        self.patch_u16(position + 2, value)
-
     def truncate(self, position: i64) -> None:
         """Forget all bytes from `position` on."""
         self.out.truncate(position)

@@ -6,8 +6,6 @@ version's names. Compiled by mypyc.
 
 from __future__ import annotations
 
-from typing import Final
-
 from mypy_extensions import i64
 
 from vswitch.flow.field import Field
@@ -16,8 +14,6 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.oxm import NXM, OxmTlv, get_oxm_header, is_tun_metadata, oxm_entry, put_oxm_header
 from vswitch.openflow.wire.version import OFP12
-
-MAX_OFS_NBITS: Final = 64
 
 
 def put_field_header(w: Writer, field: Field, version: int = NXM) -> None:
