@@ -2,7 +2,7 @@
 
 A change is carried out in two steps over all bridges, so that an interface can move from one to
 another in one transaction: `delete_ports` takes out what is not wanted, or not so; `add_ports` brings
-in what is missing. `configure_ports` then sets what can be set on a port that stays.
+in what is missing. `configure` then sets what can be set on a port that stays.
 """
 
 from __future__ import annotations

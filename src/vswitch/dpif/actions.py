@@ -2,11 +2,11 @@
 
 Each class is one `OVS_ACTION_ATTR_*` of <linux/openvswitch.h>. A flow's actions are a
 `tuple[Action, ...]`; the kernel provider encodes it (`dpif/actions_nl.py`), the userspace
-provider compiles it, `dpif/actions_text.py` prints and parses it as `ovs-dpctl` does.
+provider compiles it (`dpif/odp_compile.py`), `dpif/odp_text.py` prints and parses it as `ovs-dpctl` does.
 
 Integers are in host order. `value` and `mask` of a set action are the bytes of the key
 attribute's struct (network order where the struct has it), so that one layout table
-(`dpif/odp_key.py`) serves keys and set actions alike.
+(`dpif/key_struct.py`) serves keys and set actions alike.
 """
 
 from __future__ import annotations

@@ -274,7 +274,7 @@ class IpfFamily:
 
 @dataclass(frozen=True)
 class IpfStatus:
-    """`Dpif.ipf_status`."""
+    """The state of putting fragments together, as `dpctl/ipf-get-status` shows it."""
 
     max_fragments: int
     held: int

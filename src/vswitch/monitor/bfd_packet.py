@@ -23,7 +23,7 @@ BFD_TOS: Final = 0xC0
 
 
 class State(enum.IntEnum):
-    """`bfd.SessionState`; the names are those of the database's `bfd_status:state`."""
+    """bfd.SessionState (RFC 5880, 6.8.1); the names are those of the database's `bfd_status:state`."""
 
     ADMIN_DOWN = 0
     DOWN = 1
@@ -36,7 +36,7 @@ class State(enum.IntEnum):
 
 
 class Diag(enum.IntEnum):
-    """`bfd.LocalDiag`: why the session last left the state up. 9 to 31 are reserved."""
+    """bfd.LocalDiag (RFC 5880, 4.1): why the session last left the state up. 9 to 31 are reserved."""
 
     NONE = 0
     EXPIRED = 1

@@ -29,7 +29,7 @@ MAX_IDLE: Final = BUCKET_WIDTH * N_BUCKETS
 SPECIAL_IDLE: Final = 10000
 """ms that an unused flow of a protocol handled here (LACP, STP...) lives."""
 SLOW_PROTOCOLS: Final = 0x1F
-"""`SlowReason` bits of protocols handled here: CFM, BFD, LACP, STP, LLDP."""
+"""`SLOW_*` bits of protocols handled here: CFM, BFD, LACP, STP, LLDP."""
 
 upcall_lost = coverage.counter("drop_upcall_lost")
 facet_unexpected = coverage.counter("facet_unexpected")

@@ -143,7 +143,7 @@ class Facet:
         self.tcp_flags: int = 0
         self.actions: Actions = ()
         self.slow: int = 0
-        """`SlowReason` bits; nonzero: packets must come up."""
+        """`SLOW_*` bits; nonzero: packets must come up."""
         self.tags: int = 0
         """What a change must touch for this translation to be looked at again."""
         self.effects: list[CreditedEffect] = []

@@ -2,7 +2,7 @@
 
 `vlandev_map` and `realdev_vid_map` of a bridge are the two directions of one relation. A packet
 from VLAN device eth0.9 is taken as one that came in at eth0 with a tag of VLAN 9; a packet for
-eth0 in VLAN 9 goes out of eth0.9 without the tag (`output.py`).
+eth0 in VLAN 9 goes out of eth0.9 without the tag (`xlate/output.py`).
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ def handle_flow_miss(backer: DatapathRole, miss: FlowMiss, ops: list[Op], now: i
 
 
 def count_slow(slow: i64, n_packets: i64) -> None:
-    """Count `n_packets` under each reason of the `SlowReason` bits `slow`."""
+    """Count `n_packets` under each reason of the `SLOW_*` bits `slow`."""
     for bit, counter in enumerate(slow_reasons):
         if slow >> bit & 1:
             counter.inc(n_packets)

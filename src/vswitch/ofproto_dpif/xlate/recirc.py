@@ -26,7 +26,7 @@ class FrozenState:
     """Where and how translation goes on.
 
     `bridge` is the switch's name. `metadata` holds the flow's words of tunnel, registers,
-    metadata and in_port (`xlate.freeze_metadata`). `stack`: (value, n_bits) pairs, the top last.
+    metadata and in_port (`freeze.freeze_metadata`). `stack`: (value, n_bits) pairs, the top last.
     `actions` are still to run, `action_set` is the set so far; `table_id` is where a `Resubmit`
     without a table looks, `rule_cookie` belongs to the rule whose actions they are. `mirrors`:
     already sent to. `userdata` comes with a controller's pause or packet-in.

@@ -1,6 +1,6 @@
 """What translation takes and gives: `XlateIn`, `XlateOut`, and the reasons that go with them.
 
-The contract of `xlate.xlate`: the same `XlateIn` over the same tables gives the same `XlateOut`,
+The contract of `translate.xlate`: the same `XlateIn` over the same tables gives the same `XlateOut`,
 and any packet that agrees with `flow` on the bits of `wc` would have given the same actions.
 """
 

@@ -1,6 +1,6 @@
 """The OpenFlow wire format, 1.0 to 1.5 with the Nicira extensions: bytes to values and back, no I/O.
 
 `buffer.py` reads and writes integers; on it stand `match.py` (ofp_match, OXM, NXM), `actions.py` and
-`instructions.py`, which `put_` a value for a version and `get_` it back. What is wrong with bytes from
-outside is an `OfpError` whose name `errors.py` turns into each version's numbers.
+`instructions.py`, whose functions put_... write a value for a version and get_... read it back. What is
+wrong with bytes from outside is an `OfpError` whose name `errors.py` turns into each version's numbers.
 """

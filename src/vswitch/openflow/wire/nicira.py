@@ -1,6 +1,6 @@
 """The smaller Nicira extension actions. Compiled by mypyc.
 
-A `get_` function has the reader behind the subtype; `put_` writes the whole action.
+A function get_... has the reader behind the subtype; put_... writes the whole action.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ F_CHILD: Final = 4
 F_FTP: Final = 8
 F_TFTP: Final = 16
 F_ADJUSTED: Final = 32
-"""A helper changed the length of a packet: sequence numbers are moved (`helpers.py`)."""
+"""A helper changed the length of a packet: sequence numbers are moved."""
 
 
 @final

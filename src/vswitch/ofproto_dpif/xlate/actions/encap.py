@@ -2,7 +2,7 @@
 
 A packet has a packet type (ovs-fields(7), "packet_type"): it begins with an Ethernet header, or with
 what an Ethernet type names. `encap` makes the flow that of the new outer header; the datapath
-action follows at the next commit (`commit.py`), so that the new header's fields can be
+action follows at the next commit (`xlate/commit.py`), so that the new header's fields can be
 set first. What lies under an NSH header or a label only a recirculation can tell.
 """
 
