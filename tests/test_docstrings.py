@@ -96,7 +96,7 @@ def owners() -> dict[str, frozenset[str]]:
 
     def everything(name: str) -> set[str]:
         names = inside.get(name, set())
-        foreign = any(base.split("[")[0] not in inside for base in bases.get(name, ()))
+        foreign = any(base.split("[")[0] not in {*inside, "ABC", "Protocol"} for base in bases.get(name, ()))
         for base in bases.get(name, ()):
             names = names | everything(base.split("[")[0])
         return names | (known() if foreign else set())
