@@ -28,7 +28,7 @@ lint: setup
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache importlinter-types.ini
 	$(BIN)/vulture
-	$(BIN)/deptry -q src
+	$(BIN)/deptry src
 
 bench: setup
 	$(BIN)/python -m bench

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vswitch.switch import Switch
 
-__version__ = "0.1.0"
+    __version__: str
+
 __all__ = ["Switch", "__version__"]
 
 
 def __getattr__(name: str) -> object:
     if name == "Switch":
         return import_module("vswitch.switch").Switch
+    if name == "__version__":
+        return import_module("vswitch.base.version").VERSION
     raise AttributeError(f"module 'vswitch' has no attribute {name!r}")

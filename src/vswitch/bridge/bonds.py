@@ -14,7 +14,7 @@ from vswitch.l2.lacp import DEFAULTED
 from vswitch.ofproto_dpif.settings import LacpSettings
 
 if TYPE_CHECKING:
-    from vswitch.bridge.bridge import Bridge
+    from vswitch.bridge.view import BridgeView
 
 log = Vlog("bridge")
 
@@ -87,7 +87,7 @@ def lacp_settings(port: PortConfig, mac: int) -> LacpSettings | None:
     )
 
 
-def active_member(bridge: Bridge, port: PortConfig) -> str | None:
+def active_member(bridge: BridgeView, port: PortConfig) -> str | None:
     """Port.bond_active_slave: the address of the active member; None if the port is no bond."""
     bonds = bridge.ofproto.bonds
     bundle = bonds.bundles.get(port.name) if bonds is not None else None
@@ -97,7 +97,7 @@ def active_member(bridge: Bridge, port: PortConfig) -> str | None:
     return format_mac(active.mac if active is not None else 0)
 
 
-def lacp_current(bridge: Bridge, port: PortConfig) -> dict[str, bool]:
+def lacp_current(bridge: BridgeView, port: PortConfig) -> dict[str, bool]:
     """Interface -> Interface.lacp_current, for those that speak LACP."""
     bonds = bridge.ofproto.bonds
     bundle = bonds.bundles.get(port.name) if bonds is not None else None

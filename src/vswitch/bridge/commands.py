@@ -10,10 +10,10 @@ from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.openflow.action_text import format_actions
 
 if TYPE_CHECKING:
-    from vswitch.bridge.bridges import Bridges
+    from vswitch.bridge.follower import Follower
 
 
-def register(bridges: Bridges, commands: Commands) -> None:
+def register(bridges: Follower, commands: Commands) -> None:
     """Register the commands for `bridges`."""
     c = _Commands(bridges)
     commands.register("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, c.dump_flows)
@@ -36,7 +36,7 @@ def format_rule(ofproto: OfprotoDpif, rule: Rule, now: int, offload: bool) -> st
 
 @final
 class _Commands:
-    def __init__(self, bridges: Bridges) -> None:
+    def __init__(self, bridges: Follower) -> None:
         self._bridges = bridges
 
     def _bridge(self, name: str) -> OfprotoDpif:

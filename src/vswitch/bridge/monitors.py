@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from vswitch import __version__
+from vswitch.base.version import VERSION
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig
 from vswitch.bridge.idl import Idl, Row
@@ -14,8 +14,8 @@ from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.protocols.monitors import Watch
 
 if TYPE_CHECKING:
-    from vswitch.bridge.bridge import Bridge
     from vswitch.bridge.report import Report
+    from vswitch.bridge.view import BridgeView
 
 log = Vlog("bridge")
 
@@ -54,7 +54,7 @@ class MonitorConfig:
             name, description = auto_attach.system_name, auto_attach.system_description
             mappings = dict(auto_attach.mappings)
         self._ofproto.monitors.set_lldp(
-            config.name, enabled, name, description or f"vswitch {__version__}", mappings
+            config.name, enabled, name, description or f"vswitch {VERSION}", mappings
         )
 
     def _say(self, name: str, errors: list[str]) -> None:
@@ -89,7 +89,7 @@ class MonitorStatus:
         self._written: dict[str, set[str]] = {}
         """Bridge -> interfaces that have something in these columns."""
 
-    def run(self, bridge: Bridge, now: int) -> None:
+    def run(self, bridge: BridgeView, now: int) -> None:
         """Look at the bridge's sessions, if anything is new with them."""
         monitors = bridge.ofproto.monitors
         if self._seen.get(bridge.name, 0) == monitors.changes:

@@ -11,7 +11,7 @@ from vswitch.ofproto_dpif.backer import FLOW_EVICTION_THRESHOLD, Backer
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 
 if TYPE_CHECKING:
-    from vswitch.bridge.bridge import Bridge
+    from vswitch.bridge.view import BridgeView
 
 MIN_MAC_AGING: Final = 15
 MAX_MAC_AGING: Final = 3600
@@ -34,7 +34,7 @@ def configure_backer(backer: Backer, root: Row | None, unsupported: Unsupported)
         unsupported.look_at(f"datapath {backer.type}", "Datapath", datapath)
 
 
-def configure_bridge(bridge: Bridge, root: Row | None, unsupported: Unsupported) -> None:
+def configure_bridge(bridge: BridgeView, root: Row | None, unsupported: Unsupported) -> None:
     """Settings of one bridge."""
     row = bridge.row
     ofproto = bridge.ofproto
@@ -51,7 +51,7 @@ def configure_bridge(bridge: Bridge, root: Row | None, unsupported: Unsupported)
     unsupported.look_at(f"bridge {bridge.name}", "Bridge", row)
 
 
-def _configure_mac_table(bridge: Bridge) -> None:
+def _configure_mac_table(bridge: BridgeView) -> None:
     other = bridge.row.other_config
     ofproto = bridge.ofproto
     learning = ofproto.mac_learning

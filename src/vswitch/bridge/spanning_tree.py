@@ -16,14 +16,14 @@ from vswitch.ofproto_dpif.protocols.rstp import RstpPortSettings, RstpSettings
 from vswitch.ofproto_dpif.protocols.stp import StpPortSettings, StpSettings
 
 if TYPE_CHECKING:
-    from vswitch.bridge.bridge import Bridge
+    from vswitch.bridge.view import BridgeView
 
 log = Vlog("bridge")
 
 _MAC_BITS: Final = (1 << 48) - 1
 
 
-def configure_trees(bridge: Bridge, mac: int, mirror_outputs: set[str]) -> None:
+def configure_trees(bridge: BridgeView, mac: int, mirror_outputs: set[str]) -> None:
     """Have the bridge speak what its row asks for; `mac` is the bridge's address. Of both, RSTP."""
     row = bridge.row
     stp, rstp = bool(row.stp_enable), bool(row.rstp_enable)
@@ -45,7 +45,7 @@ def configure_trees(bridge: Bridge, mac: int, mirror_outputs: set[str]) -> None:
         ofproto.set_rstp(_rstp_settings(other, mac), _rstp_ports(bridge, mirror_outputs))
 
 
-def _takes_part(bridge: Bridge, port: PortConfig, key: str, mirror_outputs: set[str]) -> bool:
+def _takes_part(bridge: BridgeView, port: PortConfig, key: str, mirror_outputs: set[str]) -> bool:
     """Bonds, internal ports and outputs of mirrors have no part in a tree, nor who is told so."""
     if port.name == bridge.name or port.name in mirror_outputs or len(port.interfaces) != 1:
         return False
@@ -69,7 +69,7 @@ def _stp_settings(other: Mapping[str, str], mac: int) -> StpSettings:
     )
 
 
-def _stp_ports(bridge: Bridge, mirror_outputs: set[str]) -> dict[str, StpPortSettings]:
+def _stp_ports(bridge: BridgeView, mirror_outputs: set[str]) -> dict[str, StpPortSettings]:
     """By interface. Port numbers are given to all ports or to none: else they are counted."""
     ports = [p for p in bridge.wanted.values() if _takes_part(bridge, p, "stp-enable", mirror_outputs)]
     asked = {p.name: integer(p.other_config, "stp-port-num", 0, 1, stp_machine.MAX_PORTS) for p in ports}
@@ -122,7 +122,7 @@ def _rstp_settings(other: Mapping[str, str], mac: int) -> RstpSettings:
     )
 
 
-def _rstp_ports(bridge: Bridge, mirror_outputs: set[str]) -> dict[str, RstpPortSettings]:
+def _rstp_ports(bridge: BridgeView, mirror_outputs: set[str]) -> dict[str, RstpPortSettings]:
     found: dict[str, RstpPortSettings] = {}
     for port in bridge.wanted.values():
         if not _takes_part(bridge, port, "rstp-enable", mirror_outputs):
@@ -151,7 +151,7 @@ def _rstp_id(identifier: int) -> str:
     return f"{identifier >> 60:x}.{identifier >> 48 & 0xFFF:03x}.{identifier & _MAC_BITS:012x}"
 
 
-def bridge_status(bridge: Bridge) -> dict[str, str]:
+def bridge_status(bridge: BridgeView) -> dict[str, str]:
     """What STP adds to Bridge.status."""
     if bridge.ofproto.stp is None:
         return {}
@@ -163,7 +163,7 @@ def bridge_status(bridge: Bridge) -> dict[str, str]:
     }
 
 
-def bridge_rstp_status(bridge: Bridge) -> dict[str, str]:
+def bridge_rstp_status(bridge: BridgeView) -> dict[str, str]:
     """Bridge.rstp_status."""
     if bridge.ofproto.rstp is None:
         return {}
@@ -179,7 +179,7 @@ def bridge_rstp_status(bridge: Bridge) -> dict[str, str]:
     }
 
 
-def port_status(bridge: Bridge, port: PortConfig, now: int) -> dict[str, Any]:
+def port_status(bridge: BridgeView, port: PortConfig, now: int) -> dict[str, Any]:
     """The columns status and rstp_status of Port."""
     status: dict[str, str] = {}
     rapid: dict[str, str] = {}
@@ -208,7 +208,7 @@ def port_status(bridge: Bridge, port: PortConfig, now: int) -> dict[str, Any]:
     return {"status": status, "rstp_status": rapid}
 
 
-def port_statistics(bridge: Bridge, port: PortConfig, now: int) -> dict[str, Any]:
+def port_statistics(bridge: BridgeView, port: PortConfig, now: int) -> dict[str, Any]:
     """The columns statistics and rstp_statistics of Port."""
     counters: dict[str, int] = {}
     rapid: dict[str, int] = {}

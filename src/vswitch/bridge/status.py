@@ -26,7 +26,7 @@ from vswitch.netdev.links import LinkWatch
 from vswitch.netdev.registry import kind
 
 if TYPE_CHECKING:
-    from vswitch.bridge.bridges import Bridges
+    from vswitch.bridge.follower import Follower
 
 STATUS_CHECK_INTERVAL: Final = 100
 """ms between two looks at devices that change."""
@@ -49,7 +49,7 @@ _changes: Final = tuple(
 class Status:
     """Reads what there is and gives it to `Report`."""
 
-    def __init__(self, bridges: Bridges) -> None:
+    def __init__(self, bridges: Follower) -> None:
         self._bridges = bridges
         self._interfaces: dict[str, InterfaceStatus] = {}
         self._changes_seen = -1

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from vswitch.base.clock import Clock
-from vswitch.base.unixctl import ANY, CommandError, Commands
+from vswitch.base.unixctl import CommandError
 from vswitch.dpif.open import dpif_open, dpif_types, enumerate_datapaths
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError
@@ -155,37 +155,3 @@ def port_numbers(dpif: Dpif) -> dict[str, int]:
 def port_names(dpif: Dpif) -> dict[int, str]:
     """Port number -> name."""
     return {port.port_no: port.name for port in dpif.port_dump()}
-
-
-def _listing(entries: Sequence[Entry]) -> str:
-    lines = [f"  dpctl/{entry.name:<23} {entry.usage}\n" for entry in entries]
-    return "The available commands are:\n" + "".join(lines)
-
-
-def register(commands: Commands, clock: Clock) -> None:
-    """Register all of `dpctl/...`."""
-    from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ipf, dpctl_ports
-
-    datapaths = Datapaths(clock)
-    entries = [
-        *dpctl_ports.ENTRIES,
-        *dpctl_flows.ENTRIES,
-        *dpctl_ct.ENTRIES,
-        *dpctl_ipf.ENTRIES,
-        Entry("list-commands", "", 0, ANY, lambda _d, _o, _args: _listing(entries)),
-        *dpctl_flows.TEXT_ENTRIES,
-    ]
-    for entry in entries:
-        commands.register(f"dpctl/{entry.name}", entry.usage, 0, ANY, _handler(entry, datapaths))
-
-
-def _handler(entry: Entry, datapaths: Datapaths) -> Callable[[list[str]], str]:
-    def handle(args: list[str]) -> str:
-        options, rest = take_options(args)
-        if len(rest) < entry.least:
-            raise CommandError(f'"dpctl/{entry.name}" command requires at least {entry.least} arguments')
-        if len(rest) > entry.most:
-            raise CommandError(f'"dpctl/{entry.name}" command takes at most {entry.most} arguments')
-        return entry.run(datapaths, options, rest)
-
-    return handle

@@ -16,6 +16,7 @@ from mypy_extensions import i64
 
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field
+from vswitch.flow.fields import FIELDS, PARTS
 from vswitch.flow.layout import N_WORDS
 
 _ZERO: Final = vec[i64]([0] * N_WORDS)
@@ -595,6 +596,5 @@ class Flow:
         self.words[w] = (self.words[w] & 0xFFFF) | (((bits ^ 0x800000000000) - 0x800000000000) << 16)
 
     def __repr__(self) -> str:
-        from vswitch.flow.text import format_flow
-
-        return f"<Flow {format_flow(self)}>"
+        said = [f"{f.name}={self.bits(f):#x}" for f in (*FIELDS, *PARTS) if f.option < 0 and self.bits(f)]
+        return f"<Flow {', '.join(said)}>"

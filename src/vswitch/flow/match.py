@@ -6,23 +6,15 @@ Text is in `match_text.py` (parse) and `text.py` (print). Compiled by mypyc.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias, final
+from typing import final
 
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field
 from vswitch.flow.flow import Flow
+from vswitch.flow.text import format_match
+from vswitch.flow.tun_option import TunOption
 
 _VLAN_EXISTS = at.VLAN_CFI
-
-
-TunOption: TypeAlias = tuple[int, int, int]
-"""What a match says of a tunnel option: (value, mask, bytes). Mask -1 is all of it, 0 only that the packet
-has it; -1 bytes: how long it is, and where in the flow, only a switch's TLV table knows."""
-
-
-def tun_option_size(value: int, mask: int) -> int:
-    """In how many bytes a tunnel option's value and mask can be written; at least one."""
-    return max(1, ((value if mask < 0 else value | mask).bit_length() + 7) // 8)
 
 
 @final
@@ -134,8 +126,6 @@ class Match:
 
     def format(self, priority: int | None = None, ports: Mapping[int, str] | None = None) -> str:
         """As `ovs-ofctl` prints it; `priority` is printed unless None or 32768."""
-        from vswitch.flow.text import format_match
-
         return format_match(self, priority, ports)
 
     def __str__(self) -> str:

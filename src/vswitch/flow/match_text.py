@@ -14,7 +14,7 @@ from vswitch.flow import layout as at
 from vswitch.flow.field import Field
 from vswitch.flow.fields import BY_OXM_NAME, by_name
 from vswitch.flow.flow import Flow
-from vswitch.flow.match import Match, tun_option_size
+from vswitch.flow.match import Match
 from vswitch.flow.prereq import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
@@ -33,6 +33,7 @@ from vswitch.flow.prereq import (
     prereqs_ok,
 )
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
+from vswitch.flow.tun_option import tun_option_size
 from vswitch.flow.values import parse_value
 
 PROTOCOLS: Final[dict[str, tuple[int, int | None]]] = {

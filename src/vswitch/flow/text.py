@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import final
+from typing import Protocol, final
 
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field, Format, Prereq
@@ -16,7 +16,6 @@ from vswitch.flow.flags import (
     format_flags_masked,
 )
 from vswitch.flow.flow import Flow
-from vswitch.flow.match import Match, TunOption, tun_option_size
 from vswitch.flow.prereq import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
@@ -34,6 +33,7 @@ from vswitch.flow.prereq import (
     effective_dl_type,
     is_nd,
 )
+from vswitch.flow.tun_option import TunOption, tun_option_size
 from vswitch.flow.values import (
     c_hex,
     format_frag,
@@ -388,7 +388,15 @@ def _format(flow: Flow, mask: Flow, ports: Mapping[int, str] | None, options: li
     return p.out
 
 
-def format_match(match: Match, priority: int | None = None, ports: Mapping[int, str] | None = None) -> str:
+class Matching(Protocol):
+    """What there is to print of a `Match`."""
+
+    flow: Flow
+    mask: Flow
+    options: dict[int, TunOption] | None
+
+
+def format_match(match: Matching, priority: int | None = None, ports: Mapping[int, str] | None = None) -> str:
     """The match as `ovs-ofctl dump-flows` prints it; "" for one that matches everything.
 
     `priority` is printed unless it is None or the default; `ports` names OpenFlow ports.

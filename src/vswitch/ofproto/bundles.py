@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from vswitch.base import coverage
 from vswitch.flow.fields import by_name
-from vswitch.flow.flow import Flow
+from vswitch.ofproto.bundle import Bundle, Entry
 from vswitch.ofproto.handlers_flow import DELETES, check_flow_mod
 from vswitch.ofproto.handlers_group import apply_group_mod
 from vswitch.ofproto.handlers_port import apply_port_mod, check_packet_out, check_port_mod
@@ -40,40 +40,6 @@ class BundleError(Exception):
         super().__init__(str(error))
         self.entry: Entry = entry
         self.error: OfpError = error
-
-
-@final
-class Entry:
-    """One message of a bundle: what it says, and the message that added it."""
-
-    def __init__(self, body: Any, data: bytes, version: int) -> None:
-        self.body: Any = body
-        self.data: bytes = data
-        self.version: int = version
-
-
-@final
-class Bundle:
-    """A bundle that is being filled. `flags` are OFPBF_*, `used` clock ms of its last message."""
-
-    def __init__(self, bundle_id: int, flags: int, opened: bytes, now: int) -> None:
-        self.bundle_id: int = bundle_id
-        self.flags: int = flags
-        self.opened: bytes = opened
-        """The message that opened it."""
-        self.closed: bool = False
-        self.used: int = now
-        self.entries: list[Entry] = []
-        self._masks: dict[bytes, Flow] = {}
-        """The masks of its flow mods, by value."""
-
-    def add(self, entry: Entry) -> None:
-        """Put a message in. Many flow mods have few different masks, which are long: they share them."""
-        body = entry.body
-        if isinstance(body, FlowMod):
-            match = body.match
-            match.mask = self._masks.setdefault(match.mask.key(), match.mask)
-        self.entries.append(entry)
 
 
 def read_entry(ofproto: Ofproto, inner: bytes, outer: bytes, flow_mod_table_id: bool) -> Entry:

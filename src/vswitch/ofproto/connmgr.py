@@ -49,7 +49,7 @@ GENERATION_MASK = 0xFFFFFFFFFFFFFFFF
 
 @final
 class ConnMgr:
-    """All connections of one switch; `Ofproto.init_tables` makes it as `Ofproto.connmgr`.
+    """All connections of one switch; `Ofproto.init_tables` has it made as `Ofproto.connmgr`.
 
     It is a `RuleListener` of the switch's tables: removed flows and flow monitors are told from here.
     """
@@ -74,7 +74,7 @@ class ConnMgr:
 
     def attach(self, peer: Peer, kind: ConnKind, now: int) -> OfConn:
         """A connection whose version is negotiated. Its messages go to `OfConn.receive` from now on."""
-        ofconn = OfConn(self, peer, kind, now)
+        ofconn = OfConn(self.ofproto, self, peer, kind, now)
         self.conns.append(ofconn)
         self.update_miss_config()
         return ofconn
@@ -314,3 +314,10 @@ class ConnMgr:
 
 
 __all__ = ["NOT_SECONDARY", "ConnKind", "ConnMgr", "OfConn", "Peer"]
+
+
+def connmgr_of(ofproto: Ofproto) -> ConnMgr:
+    """The connections of a switch that has a `ConnMgr`."""
+    found = ofproto.connmgr
+    assert isinstance(found, ConnMgr)
+    return found

@@ -8,7 +8,7 @@ queue is empty; then it is told what else came or changed in between.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from vswitch.base import coverage
 from vswitch.flow.match import Match
@@ -20,7 +20,8 @@ from vswitch.openflow.messages import flow as f
 from vswitch.openflow.wire.version import OFP14
 
 if TYPE_CHECKING:
-    from vswitch.ofproto.ofconn import OfConn
+    from collections.abc import Callable
+
     from vswitch.ofproto.ofproto import Ofproto
     from vswitch.ofproto.rule import Rule
     from vswitch.openflow.actions import Actions
@@ -60,12 +61,48 @@ class Monitor:
         )
 
 
+class Reader(Protocol):
+    """The peer of a connection, as far as it is known what it has read (`ofconn.Peer`)."""
+
+    def queued(self) -> int:
+        """How many messages are not yet on the wire."""
+
+    def queued_bytes(self) -> int:
+        """How many bytes those have."""
+
+
+class Changes(Protocol):
+    """What a switch's connections have in common (`ofconn.Siblings`)."""
+
+    n_monitors: int
+    """How many flow monitors there are, of all connections."""
+    acting_xid: int
+
+    @property
+    def acting(self) -> object:
+        """The connection whose request is being carried out."""
+
+    def next_seqno(self) -> int:
+        """The next number of the order in which flows change and monitors pause."""
+
+
 @final
 class Monitors:
-    """The monitors of one connection by number, and the updates that it has not been sent."""
+    """The monitors of one connection by number, and the updates that it has not been sent.
 
-    def __init__(self, ofconn: OfConn) -> None:
+    `ofconn` is the connection, of which only its identity matters; `send` sends it a message that must
+    arrive."""
+
+    def __init__(
+        self, ofconn: object, version: int, peer: Reader, ofproto: Ofproto, changes: Changes,
+        send: Callable[[Any, int], None],
+    ) -> None:
         self.ofconn = ofconn
+        self.version = version
+        self.peer = peer
+        self.ofproto = ofproto
+        self.changes = changes
+        self.send = send
         self.by_id: dict[int, Monitor] = {}
         self.paused: int = 0
         """The number of the change at which the connection was paused; 0: it is not."""
@@ -82,7 +119,7 @@ class Monitors:
         """
         by_id = dict(self.by_id)
         started: list[Monitor] = []
-        n_tables = len(self.ofconn.connmgr.ofproto.tables)
+        n_tables = len(self.ofproto.tables)
         for wanted in request.monitors:
             there = wanted.monitor_id in by_id
             if wanted.command == f.OFPFMC_ADD and there:
@@ -94,7 +131,7 @@ class Monitors:
                 continue
             if wanted.table_id != OFPTT_ALL and wanted.table_id >= n_tables:
                 raise OfpError("OFPBRC_BAD_TABLE_ID", f"table {wanted.table_id}")
-            self.ofconn.connmgr.ofproto.tlv.bind_match(wanted.match)
+            self.ofproto.tlv.bind_match(wanted.match)
             monitor = Monitor(
                 wanted.match, wanted.flags, wanted.table_id, wanted.out_port, wanted.out_group
             )
@@ -114,7 +151,7 @@ class Monitors:
         self._set({})
 
     def _set(self, by_id: dict[int, Monitor]) -> None:
-        self.ofconn.connmgr.n_monitors += len(by_id) - len(self.by_id)
+        self.changes.n_monitors += len(by_id) - len(self.by_id)
         self.by_id = by_id
 
     def initial(self, started: list[Monitor]) -> list[f.FlowUpdate]:
@@ -122,7 +159,7 @@ class Monitors:
         wanted = [m for m in started if m.flags & f.OFPFMF_INITIAL]
         flags: dict[Rule, int] = {}
         for monitor in wanted:
-            for rule in _rules(self.ofconn.connmgr.ofproto, monitor):
+            for rule in _rules(self.ofproto, monitor):
                 flags[rule] = flags.get(rule, 0) | monitor.flags
         return [_update(f.OFPFME_INITIAL, rule, 0, bits) for rule, bits in flags.items()]
 
@@ -139,7 +176,7 @@ class Monitors:
                 flags |= monitor.flags
         if not flags:
             return
-        connmgr = self.ofconn.connmgr
+        connmgr = self.changes
         own = connmgr.acting is self.ofconn and not self.paused
         if not own or flags & f.OFPFMF_ONLY_OWN:
             self._updates.append(_update(event, rule, reason, flags))
@@ -154,19 +191,19 @@ class Monitors:
         self._send(self._updates)
         self._updates = []
         self._abbreviated = False
-        if not self.paused and self.ofconn.peer.queued_bytes() > MAX_WAITING:
+        if not self.paused and self.peer.queued_bytes() > MAX_WAITING:
             monitor_pause.inc()
-            self.paused = self.ofconn.connmgr.next_seqno()
+            self.paused = self.changes.next_seqno()
             self._tell(f.FlowMonitorPaused(), f.OFPFME_PAUSED)
 
     def run(self, now: int) -> None:
         """Resume once the connection has read all."""
-        if not self.paused or self.ofconn.peer.queued():
+        if not self.paused or self.peer.queued():
             return
         monitor_resume.inc()
         flags: dict[Rule, int] = {}
         for monitor in self.by_id.values():
-            for rule in _rules(self.ofconn.connmgr.ofproto, monitor):
+            for rule in _rules(self.ofproto, monitor):
                 wanted = f.OFPFMF_ADD if rule.add_seqno > self.paused else f.OFPFMF_MODIFY
                 if monitor.flags & wanted and rule.modify_seqno > self.paused:
                     flags[rule] = flags.get(rule, 0) | monitor.flags
@@ -181,13 +218,13 @@ class Monitors:
 
     def _tell(self, message: f.FlowMonitorPaused | f.FlowMonitorResumed, event: int) -> None:
         """A pause or its end: an update of its own from 1.4 on."""
-        if self.ofconn.version >= OFP14:
+        if self.version >= OFP14:
             self._send([f.FlowUpdate(event)])
         else:
-            self.ofconn.send_reply(message, 0)
+            self.send(message, 0)
 
     def _send(self, updates: list[f.FlowUpdate]) -> None:
-        self.ofconn.send_reply(Multipart(updates, f.FlowMonitorReply), 0)
+        self.send(Multipart(updates, f.FlowMonitorReply), 0)
 
 
 _FLAG_OF: Final = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.ofproto.bundles import Bundle, BundleError, commit, read_entry
+from vswitch.ofproto.bundle import Bundle
+from vswitch.ofproto.bundles import BundleError, commit, read_entry
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import bundle as b
 
@@ -44,12 +45,12 @@ def _commit(ofconn: OfConn, request: b.BundleControl, now: int) -> None:
     bundle = _bundle(ofconn, request.bundle_id, request.flags)
     del ofconn.bundles[request.bundle_id]
     try:
-        commit(ofconn.connmgr.ofproto, bundle, now)
+        commit(ofconn.ofproto, bundle, now)
     except BundleError as failed:
         data = failed.entry.data
         ofconn.send_error(failed.error, int.from_bytes(data[4:8], "big"), data)
         raise OfpError("OFPBFC_MSG_FAILED", f"bundle {request.bundle_id}") from failed
-    ofconn.connmgr.ofproto.catch_up()
+    ofconn.ofproto.catch_up()
 
 
 def _discard(ofconn: OfConn, request: b.BundleControl, now: int) -> None:
@@ -78,7 +79,7 @@ def control(ofconn: OfConn, message: Message, now: int) -> Replies:
 def add(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Put a message into a bundle, which is opened if it is not yet."""
     request: b.BundleAdd = message.body
-    entry = read_entry(ofconn.connmgr.ofproto, request.message, ofconn.request, ofconn.flow_mod_table_id)
+    entry = read_entry(ofconn.ofproto, request.message, ofconn.request, ofconn.flow_mod_table_id)
     bundle = ofconn.bundles.get(request.bundle_id)
     if bundle is None:
         bundle = Bundle(request.bundle_id, request.flags, ofconn.request, now)

@@ -51,7 +51,7 @@ def apply_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> F
 
 def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Add, modify or delete flows."""
-    apply_flow_mod(ofconn.connmgr.ofproto, message.body, message.version, message.form)
+    apply_flow_mod(ofconn.ofproto, message.body, message.version, message.form)
     return ()
 
 
@@ -76,7 +76,7 @@ def _sayable(match: Match) -> Match:
 def flow_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
     """List flows. Ages need Nicira's form or OpenFlow 1.5; OpenFlow 1.0's own form tells only as much
     of a match as it can say. Packets are counted for flows with OFPFF_NO_PKT_COUNTS too."""
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     rules = _selected(ofproto, message.body)
     plain10 = message.version == OFP10 and message.form is Form.OPENFLOW
     ages = message.form is Form.EXTENSION or message.version >= OFP15
@@ -97,7 +97,7 @@ def flow_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 def aggregate(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Sum flows up."""
-    rules = _selected(ofconn.connmgr.ofproto, message.body)
+    rules = _selected(ofconn.ofproto, message.body)
     packets = sum(rule.n_packets for rule in rules)
     n_bytes = sum(rule.n_bytes for rule in rules)
     return (f.AggregateStatsReply(packets, n_bytes, len(rules)),)

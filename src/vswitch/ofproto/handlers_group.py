@@ -29,26 +29,26 @@ def apply_group_mod(ofproto: Ofproto, mod: g.GroupMod, now: int) -> Undo:
 def group_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Change a group, and tell the other connections that want to know."""
     connmgr = ofconn.connmgr
-    apply_group_mod(connmgr.ofproto, message.body, now)
+    apply_group_mod(ofconn.ofproto, message.body, now)
     connmgr.forward_request(b.OFPRFR_GROUP_MOD, message.body)
     return ()
 
 
 def group_desc(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Describe groups: all, or one where requests can say which (Nicira's for 1.0, and 1.5)."""
-    return (Multipart(ofconn.connmgr.ofproto.groups.desc(message.body.group_id), g.GroupDescReply),)
+    return (Multipart(ofconn.ofproto.groups.desc(message.body.group_id), g.GroupDescReply),)
 
 
 def group_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What groups counted."""
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     ofproto.push_stats()
     return (Multipart(ofproto.groups.stats(now, message.body.group_id), g.GroupStatsReply),)
 
 
 def group_features(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What groups can do."""
-    return (ofconn.connmgr.ofproto.groups.features(message.version),)
+    return (ofconn.ofproto.groups.features(message.version),)
 
 
 def apply_meter_mod(ofproto: Ofproto, mod: m.MeterMod, now: int) -> None:
@@ -61,24 +61,24 @@ def apply_meter_mod(ofproto: Ofproto, mod: m.MeterMod, now: int) -> None:
 def meter_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Change a meter, and tell the other connections that want to know."""
     connmgr = ofconn.connmgr
-    apply_meter_mod(connmgr.ofproto, message.body, now)
+    apply_meter_mod(ofconn.ofproto, message.body, now)
     connmgr.forward_request(b.OFPRFR_METER_MOD, message.body)
     return ()
 
 
 def meter_config(ofconn: OfConn, message: Message, now: int) -> Replies:
     """How meters are configured."""
-    return (Multipart(ofconn.connmgr.ofproto.meters.desc(message.body.meter_id), m.MeterConfigReply),)
+    return (Multipart(ofconn.ofproto.meters.desc(message.body.meter_id), m.MeterConfigReply),)
 
 
 def meter_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What meters counted."""
-    return (Multipart(ofconn.connmgr.ofproto.meters.stats(now, message.body.meter_id), m.MeterStatsReply),)
+    return (Multipart(ofconn.ofproto.meters.stats(now, message.body.meter_id), m.MeterStatsReply),)
 
 
 def meter_features(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What meters can do."""
-    return (ofconn.connmgr.ofproto.meters.features(),)
+    return (ofconn.ofproto.meters.features(),)
 
 
 HANDLERS: Final[dict[type, Handler]] = {

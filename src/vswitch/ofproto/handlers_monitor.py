@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.ofproto.flow_monitor import Monitors
 from vswitch.ofproto.multipart import Multipart
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import flow as f
@@ -16,10 +15,9 @@ if TYPE_CHECKING:
 
 def flow_monitor(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Start, change and end monitors, and tell the flows that there are."""
-    if ofconn.monitors is None:
-        ofconn.monitors = Monitors(ofconn)
-    started = ofconn.monitors.change(message.body)
-    return (Multipart(ofconn.monitors.initial(started), f.FlowMonitorReply),)
+    monitors = ofconn.monitor()
+    started = monitors.change(message.body)
+    return (Multipart(monitors.initial(started), f.FlowMonitorReply),)
 
 
 def cancel(ofconn: OfConn, message: Message, now: int) -> Replies:

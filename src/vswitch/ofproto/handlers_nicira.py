@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def tlv_table_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Change what tun_metadata fields stand for."""
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     adds = message.body.command == n.NXTTMC_ADD
     ofproto.tlv.mod(message.body, () if adds else options_in_use(ofproto.tables.rules(hidden=True)))
     ofproto.options_reconfigured()
@@ -24,24 +24,24 @@ def tlv_table_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 def tlv_table(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What tun_metadata fields stand for."""
-    return (ofconn.connmgr.ofproto.tlv.reply(),)
+    return (ofconn.ofproto.tlv.reply(),)
 
 
 def ct_flush_zone(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Forget the connections of a zone."""
-    ofconn.connmgr.ofproto.ct_flush(n.CtFlush(zone_id=message.body.zone_id))
+    ofconn.ofproto.ct_flush(n.CtFlush(zone_id=message.body.zone_id))
     return ()
 
 
 def ct_flush(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Forget connections by what is known of them."""
-    ofconn.connmgr.ofproto.ct_flush(message.body)
+    ofconn.ofproto.ct_flush(message.body)
     return ()
 
 
 def ipfix_bridge(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What the bridge's exporter counted."""
-    stats = ofconn.connmgr.ofproto.ipfix_bridge_stats()
+    stats = ofconn.ofproto.ipfix_bridge_stats()
     if stats is None:
         raise OfpError("NXST_NOT_CONFIGURED", "no IPFIX exporter of the bridge")
     return (n.IpfixBridgeStatsReply(stats),)
@@ -49,7 +49,7 @@ def ipfix_bridge(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 def ipfix_flow(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What the exporters of sample actions counted."""
-    stats = ofconn.connmgr.ofproto.ipfix_flow_stats()
+    stats = ofconn.ofproto.ipfix_flow_stats()
     if stats is None:
         raise OfpError("NXST_NOT_CONFIGURED", "no IPFIX exporter of flows")
     return (n.IpfixFlowStatsReply(tuple(stats)),)

@@ -82,7 +82,7 @@ def apply_port_mod(ofproto: Ofproto, mod: p.PortMod, port: p.Port, version: int)
 
 def port_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Configure a port."""
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     apply_port_mod(ofproto, message.body, check_port_mod(ofproto, message.body), message.version)
     return ()
 
@@ -98,12 +98,12 @@ def _ports(ofproto: Ofproto, number: int) -> list[p.Port]:
 def port_desc(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Describe ports: one, from 1.5 on."""
     number = message.body.port_no if message.version >= OFP15 else OFPP_ANY
-    return (Multipart(_ports(ofconn.connmgr.ofproto, number), p.PortDescReply),)
+    return (Multipart(_ports(ofconn.ofproto, number), p.PortDescReply),)
 
 
 def port_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What ports counted; those whose device can't tell are left out."""
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     ofproto.push_stats()
     stats = [ofproto.ofp_port_stats(port.port_no) for port in _ports(ofproto, message.body.port_no)]
     return (Multipart([s for s in stats if s is not None], p.PortStatsReply),)
@@ -115,7 +115,7 @@ def port_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
 def queue_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What queues counted. A request for what is not there is refused, unless it is for all of all."""
     request: q.QueueStatsRequest = message.body
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     ports = _ports(ofproto, request.port_no)
     if not ports and request.port_no != OFPP_ANY:
         raise OfpError("OFPQOFC_BAD_PORT", f"port {request.port_no}")
@@ -133,7 +133,7 @@ def queue_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
 def queue_config(ofconn: OfConn, message: Message, now: int) -> Replies:
     """The queues of a port, or (not in 1.0) of all ports; their rates."""
     request: q.QueueGetConfigRequest = message.body
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     ports = _ports(ofproto, request.port_no)
     if not ports or request.port_no == OFPP_LOCAL or (
             request.port_no == OFPP_ANY and message.version == OFP10):
@@ -189,13 +189,13 @@ def apply_packet_out(ofproto: Ofproto, out: PacketOut, version: int) -> object:
 
 def packet_out(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Send a packet as its actions say."""
-    apply_packet_out(ofconn.connmgr.ofproto, message.body, message.version)
+    apply_packet_out(ofconn.ofproto, message.body, message.version)
     return ()
 
 
 def resume(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Go on with a pipeline that a controller action paused."""
-    ofconn.connmgr.ofproto.resume(message.body.packet_in)
+    ofconn.ofproto.resume(message.body.packet_in)
     return ()
 
 

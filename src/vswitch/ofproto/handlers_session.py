@@ -40,7 +40,7 @@ def echo_reply(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 def features(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Who the switch is and what it can do."""
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     capabilities = (
         s.OFPC_FLOW_STATS | s.OFPC_TABLE_STATS | s.OFPC_PORT_STATS | s.OFPC_QUEUE_STATS
         | s.OFPC_GROUP_STATS | s.OFPC_BUNDLES
@@ -54,7 +54,7 @@ def features(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 def get_config(ofconn: OfConn, message: Message, now: int) -> Replies:
     """The configuration that counts for this connection."""
-    frag = ofconn.connmgr.ofproto.frag_handling
+    frag = ofconn.ofproto.frag_handling
     flags = next(flag for flag, name in FRAGMENTS.items() if name == frag)
     if ofconn.version < OFP13 and ofconn.invalid_ttl_to_controller:
         flags |= s.OFPC_INVALID_TTL_TO_CONTROLLER
@@ -66,7 +66,7 @@ def set_config(ofconn: OfConn, message: Message, now: int) -> Replies:
     config: s.SetConfig = message.body
     if config.flags & ~(FLAGS13 if message.version >= OFP13 else FLAGS10):
         raise OfpError("OFPSCFC_BAD_FLAGS", f"switch configuration flags {config.flags:#x}")
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     if ofconn.kind is not ConnKind.PRIMARY or ofconn.role != s.ROLE_SECONDARY:
         wanted = FRAGMENTS.get(config.flags & s.OFPC_FRAG_MASK)
         if wanted is not None and wanted != ofproto.frag_handling:
@@ -85,13 +85,13 @@ def barrier(ofconn: OfConn, message: Message, now: int) -> Replies:
         unblock()
         ofconn.send_reply(s.BarrierReply(), xid)
 
-    ofconn.connmgr.ofproto.complete(done)
+    ofconn.ofproto.complete(done)
     return ()
 
 
 def desc(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What people want to know of the switch."""
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     return (DescReply(
         ofproto.mfr_desc, ofproto.hw_desc, ofproto.sw_desc, ofproto.serial_desc, ofproto.dp_desc
     ),)  # fmt: skip

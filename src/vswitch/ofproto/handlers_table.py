@@ -47,7 +47,7 @@ def describe(table: Table, version: int) -> t.TableConfig:
 def table_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Configure a table or all of them: misses up to 1.2, eviction and vacancy events from 1.4 on."""
     config: t.TableConfig = message.body.table
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     if config.table_id != OFPTT_ALL and config.table_id >= len(ofproto.tables):
         raise OfpError("OFPTMFC_BAD_TABLE", f"table {config.table_id}")
     if config.eviction is not None and config.eviction != EVICTION_FLAGS:
@@ -89,14 +89,14 @@ def _configure(ofproto: Ofproto, table: Table, config: t.TableConfig, version: i
 
 def table_desc(ofconn: OfConn, message: Message, now: int) -> Replies:
     """How the tables are configured."""
-    tables = _visible(ofconn.connmgr.ofproto)
+    tables = _visible(ofconn.ofproto)
     version = message.version
     return (Multipart(tables, t.TableDescReply, lambda table: describe(table, version)),)
 
 
 def table_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What the tables counted."""
-    ofproto = ofconn.connmgr.ofproto
+    ofproto = ofconn.ofproto
     ofproto.push_stats()
     version = message.version
     last = len(_visible(ofproto)) - 1
@@ -140,7 +140,7 @@ def features(ofconn: OfConn, message: Message, now: int) -> Replies:
     """What the tables can do. A request may rename them; other changes that it asks for are passed over,
     as in Open vSwitch."""
     wanted: tuple[t.TableFeatures, ...] = message.body.tables
-    tables = _visible(ofconn.connmgr.ofproto)
+    tables = _visible(ofconn.ofproto)
     if wanted:
         _rename(tables, wanted)
     version = message.version

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, final
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.ofproto.async_config import NOT_SECONDARY, default_masks
+from vswitch.ofproto.bundle import Bundle
+from vswitch.ofproto.flow_monitor import Changes, Monitors
 from vswitch.ofproto.multipart import Multipart
 from vswitch.ofproto.partial_requests import OFPT_MULTIPART_REQUEST, TIMEOUT, PartialRequests
 from vswitch.ofproto.pinsched import PacketInQueues
@@ -28,9 +30,9 @@ from vswitch.openflow.wire.messages_base import Form, NotInVersion
 from vswitch.openflow.wire.version import OFP10, VERSIONS
 
 if TYPE_CHECKING:
-    from vswitch.ofproto.bundles import Bundle
-    from vswitch.ofproto.connmgr import ConnMgr
-    from vswitch.ofproto.flow_monitor import Monitors
+    from vswitch.ofproto.ofproto import Ofproto
+    from vswitch.openflow.messages.group import GroupMod
+    from vswitch.openflow.messages.meter import MeterMod
 
 log = Vlog("ofconn")
 
@@ -84,6 +86,32 @@ class Peer(Protocol):
         """Disconnect soon, and then `ConnMgr.detach`, not within this call. `reason` is for the log."""
 
 
+class Siblings(Changes, Protocol):
+    """The connections of a switch, as one of them and its requests see them: `connmgr.ConnMgr`."""
+
+    generation_id: int | None
+    """The last one that a claim to a role came with."""
+
+    def handle(self, ofconn: OfConn, message: Message, now: int) -> Iterable[Any]:
+        """The replies to one request. OfpError: it is refused."""
+
+    def refusal(self, ofconn: OfConn, data: bytes, error: OfpError) -> OfpError:
+        """What to say to the request `data`, which can't be carried out for the reason of `error`.
+
+        A length that its kind can't have comes before all else; then that it is no request, or none
+        that a secondary may make; then what is wrong with it.
+        """
+
+    def claim_role(self, ofconn: OfConn, role: int, generation_id: int | None) -> None:
+        """Give `ofconn` a role. OfpError OFPRRFC_STALE: the claim is older than another one."""
+
+    def forward_request(self, reason: int, request: GroupMod | MeterMod) -> None:
+        """`request` (OFPRFR_*) of the acting connection has been done."""
+
+    def update_miss_config(self) -> None:
+        """Which packets without a flow are wanted may have changed."""
+
+
 @final
 class OfConn:
     """One connection. `ConnMgr.attach` makes it when the version is known, `ConnMgr.detach` ends it.
@@ -93,7 +121,10 @@ class OfConn:
     connection wait without blocking any other.
     """
 
-    def __init__(self, connmgr: ConnMgr, peer: Peer, kind: ConnKind, now: int) -> None:
+    def __init__(
+        self, ofproto: Ofproto, connmgr: Siblings, peer: Peer, kind: ConnKind, now: int
+    ) -> None:
+        self.ofproto = ofproto
         self.connmgr = connmgr
         self.peer: Peer = peer
         self.kind: ConnKind = kind
@@ -168,7 +199,7 @@ class OfConn:
 
     def _expire_bundles(self, now: int) -> None:
         """Discard the bundles that nothing has been put in for too long, and say so."""
-        limit = self.connmgr.ofproto.bundle_idle_timeout * 1000
+        limit = self.ofproto.bundle_idle_timeout * 1000
         for bundle in list(self.bundles.values()):
             if now - bundle.used >= limit:
                 del self.bundles[bundle.bundle_id]
@@ -181,7 +212,7 @@ class OfConn:
         for _, since in self.partial_requests.begun.values():
             when = min(when, since + TIMEOUT)
         for bundle in self.bundles.values():
-            when = min(when, bundle.used + self.connmgr.ofproto.bundle_idle_timeout * 1000)
+            when = min(when, bundle.used + self.ofproto.bundle_idle_timeout * 1000)
         return when
 
     def _handle(self, data: bytes, now: int) -> None:
@@ -274,6 +305,14 @@ class OfConn:
     def next_xid(self) -> int:
         """The number of a message that answers none."""
         return 0
+
+    def monitor(self) -> Monitors:
+        """Its flow monitors."""
+        if self.monitors is None:
+            self.monitors = Monitors(
+                self, self.version, self.peer, self.ofproto, self.connmgr, self.send_reply
+            )
+        return self.monitors
 
     def close(self, reason: str) -> None:
         """Have the peer disconnect."""

@@ -11,10 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import vswitch
+from vswitch.base.version import VERSION
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
-from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.group_refs import ActionRefs, check_used
 from vswitch.ofproto.groups import Groups
 from vswitch.ofproto.meters import MeterCounts, MeterLimits, Meters
@@ -45,6 +44,35 @@ class StartedPacketOut(Protocol):
         """Don't."""
 
 
+class Connections(RuleListener, Protocol):
+    """The OpenFlow connections of a switch, as the switch sees them: `connmgr.ConnMgr`."""
+
+    @property
+    def n_tell_removed(self) -> int:
+        """How many flows have OFPFF_SEND_FLOW_REM."""
+
+    def run(self, now: int) -> None:
+        """One turn of the main loop."""
+
+    def wakeup(self, now: int) -> int:
+        """Clock ms of the next timer."""
+
+    def has_controllers(self) -> bool:
+        """Whether a primary connection is there."""
+
+    def hold(self) -> None:
+        """Keep what the tables report until `release`."""
+
+    def release(self, happened: bool) -> None:
+        """Report what was held since `hold`, or forget it: it has been undone."""
+
+    def send_packet_in(self, pin: PacketIn, max_len: int, controller_id: int, now: int) -> bool:
+        """A packet for controllers of `controller_id`; whether anybody wanted it."""
+
+    def send_port_status(self, reason: int, port: Port) -> None:
+        """A port came, went or changed (OFPPR_*)."""
+
+
 class Ofproto(ABC):
     """One switch. `construct` comes first and calls `init_max_ports` and `init_tables`; `destruct`
     comes last. All methods are called from the main thread."""
@@ -61,7 +89,7 @@ class Ofproto(ABC):
     meters: Meters
     tlv: TlvTable
     """What tun_metadata fields stand for."""
-    connmgr: ConnMgr
+    connmgr: Connections
     """The OpenFlow connections."""
     frag_handling: str
     """"normal", "drop" or "nx-match"."""
@@ -71,7 +99,7 @@ class Ofproto(ABC):
     """Who the switch is to its controllers; 64 bits."""
     mfr_desc: str = "Nicira, Inc."
     hw_desc: str = "Open vSwitch"
-    sw_desc: str = vswitch.__version__
+    sw_desc: str = VERSION
     serial_desc: str = "None"
     """`other_config:dp-sn`."""
     dp_desc: str = "None"
@@ -99,9 +127,11 @@ class Ofproto(ABC):
         self.max_ports = min(max_ports, OFPP_MAX)
         self.port_numbers = PortNumbers(self.max_ports)
 
-    def init_tables(self, n_tables: int, listener: RuleListener) -> None:
+    def init_tables(
+        self, n_tables: int, listener: RuleListener, connections: Callable[[Ofproto], Connections]
+    ) -> None:
         """`n_tables` empty tables, the last hidden and read-only. `listener` hears of every rule
-        that comes, changes or goes, after it did."""
+        that comes, changes or goes, after it did; `connections` makes what controllers connect to."""
         self.tables = Tables(n_tables)
         internal = self.tables[n_tables - 1]
         internal.hidden = True
@@ -113,7 +143,7 @@ class Ofproto(ABC):
         self.meters = Meters(self.tables, refs, self)
         self.tables.check = self
         self.tlv = TlvTable()
-        self.connmgr = ConnMgr(self)
+        self.connmgr = connections(self)
         self.tables.listeners.append(self.connmgr)
 
     @abstractmethod

@@ -14,7 +14,8 @@ from typing import Any, Final, final
 
 from vswitch.flow.field import Field
 from vswitch.flow.fields import by_name
-from vswitch.flow.match import Match, tun_option_size
+from vswitch.flow.match import Match
+from vswitch.flow.tun_option import tun_option_size
 from vswitch.openflow import actions as a
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod

@@ -18,6 +18,7 @@ from vswitch.base.tags import TagSet, tag_random
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MacLearning
+from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto_dpif import ct_flush, ofp_stats
 from vswitch.ofproto_dpif import rules as rule_ops
@@ -114,6 +115,7 @@ def _seen(name: str) -> Any:
 class OfprotoDpif(Ofproto):
     """One bridge. `Ofprotos.create` makes it; `construct` opens its datapath."""
 
+    connmgr: ConnMgr
     has_bonded_bundles: bool = _seen("has_bonded_bundles")
     has_bundle_action: bool = _seen("has_bundle_action")
     has_mirrors: bool = _seen("has_mirrors")
@@ -172,7 +174,7 @@ class OfprotoDpif(Ofproto):
         self.packet_ins: deque[QueuedPacketIn] = deque()
         """What controllers are to get, at most `MAX_PACKET_INS`."""
         self.rule_changes: rule_ops.RuleChanges = rule_ops.RuleChanges(self.table_dpif, self.backer)
-        self.init_tables(N_TABLES, self.rule_changes)
+        self.init_tables(N_TABLES, self.rule_changes, ConnMgr)
         self._make_xbridge()
         self.learned: LearnedCookies = LearnedCookies(self.tables, self.clock)
         """Which learned flows go with the flows that made them."""

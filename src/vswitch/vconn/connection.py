@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
+from vswitch.ofproto.connmgr import connmgr_of
 from vswitch.ofproto.ofconn import OfConn
 from vswitch.vconn.rconn import Rconn
 from vswitch.vconn.settings import ControllerSettings
@@ -136,7 +137,7 @@ class Connection:
     def _follow(self, now: int) -> None:
         """Have an `OfConn` while and only while connected."""
         rconn = self.rconn
-        connmgr = self.controllers.ofproto.connmgr
+        connmgr = connmgr_of(self.controllers.ofproto)
         if self.ofconn is not None and (not rconn.is_connected or rconn.n_connected != self._generation):
             connmgr.detach(self.ofconn, now)
             self.ofconn = None

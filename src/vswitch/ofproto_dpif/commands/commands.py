@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from vswitch.base.unixctl import CommandError, Commands
-from vswitch.dpif import dpctl
+from vswitch.dpif import dpctl_commands
 from vswitch.dpif.ebpf import commands as ebpf_commands
 from vswitch.dpif.types import DpifError, DpifFlow
 from vswitch.ofproto_dpif.commands import bonds as bond_commands
@@ -56,7 +56,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     tree_commands.register(ofprotos, commands)
     bond_commands.register(ofprotos, commands)
     tunnel_commands.register(ofprotos, commands)
-    dpctl.register(commands, ofprotos.clock)
+    dpctl_commands.register(commands, ofprotos.clock)
     ebpf_commands.register(commands, ofprotos.clock)
 
 

@@ -16,7 +16,7 @@ from vswitch.flow import layout as at
 from vswitch.flow.field import Field, Prereq
 from vswitch.flow.fields import BY_OXM, FIELDS, N_TUN_METADATA, by_name
 from vswitch.flow.flow import Flow, port_from_oxm
-from vswitch.flow.match import Match, tun_option_size
+from vswitch.flow.match import Match
 from vswitch.flow.prereq import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
@@ -33,6 +33,7 @@ from vswitch.flow.prereq import (
     effective_dl_type,
     prereqs_ok,
 )
+from vswitch.flow.tun_option import tun_option_size
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.version import OFP10, OFP15

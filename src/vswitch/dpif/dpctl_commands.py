@@ -1,0 +1,42 @@
+"""All of `dpctl/...`, registered: the commands by topic, and what they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from vswitch.base.clock import Clock
+from vswitch.base.unixctl import ANY, CommandError, Commands
+from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ipf, dpctl_ports
+from vswitch.dpif.dpctl import Datapaths, Entry, take_options
+
+
+def _listing(entries: Sequence[Entry]) -> str:
+    lines = [f"  dpctl/{entry.name:<23} {entry.usage}\n" for entry in entries]
+    return "The available commands are:\n" + "".join(lines)
+
+
+def register(commands: Commands, clock: Clock) -> None:
+    """Register all of `dpctl/...`."""
+    datapaths = Datapaths(clock)
+    entries = [
+        *dpctl_ports.ENTRIES,
+        *dpctl_flows.ENTRIES,
+        *dpctl_ct.ENTRIES,
+        *dpctl_ipf.ENTRIES,
+        Entry("list-commands", "", 0, ANY, lambda _d, _o, _args: _listing(entries)),
+        *dpctl_flows.TEXT_ENTRIES,
+    ]
+    for entry in entries:
+        commands.register(f"dpctl/{entry.name}", entry.usage, 0, ANY, _handler(entry, datapaths))
+
+
+def _handler(entry: Entry, datapaths: Datapaths) -> Callable[[list[str]], str]:
+    def handle(args: list[str]) -> str:
+        options, rest = take_options(args)
+        if len(rest) < entry.least:
+            raise CommandError(f'"dpctl/{entry.name}" command requires at least {entry.least} arguments')
+        if len(rest) > entry.most:
+            raise CommandError(f'"dpctl/{entry.name}" command takes at most {entry.most} arguments')
+        return entry.run(datapaths, options, rest)
+
+    return handle
