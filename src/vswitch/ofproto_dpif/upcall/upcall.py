@@ -35,10 +35,11 @@ from vswitch.ofproto_dpif.ports.splinters import adjust_flow
 from vswitch.ofproto_dpif.upcall.packet_in import handle_cookie
 from vswitch.ofproto_dpif.xlate.effects import credit
 from vswitch.ofproto_dpif.xlate.translate import xlate
-from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, SLOW_MATCH, XlateIn
+from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, SLOW_MATCH, XlateIn, XlateOut
 
 if TYPE_CHECKING:
-    from vswitch.ofproto_dpif.roles import DatapathRole
+    from vswitch.ofproto_dpif.roles import BridgeRole, DatapathRole
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge, XPort
     from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 
 log: Final = Vlog("ofproto_dpif_upcall")
@@ -72,6 +73,12 @@ class FlowMiss:
         """Of the packets, those that are in no datapath counter."""
         self.n_bytes: int = 0
         """Bytes of these."""
+        self.frozen: FrozenState | None = None
+        """Where translation goes on, of packets that come back from a recirculation."""
+        self.port: XPort | None = None
+        """The bridge port where they came in."""
+        self.prefix: Actions = ()
+        """What makes of a packet what `flow` takes it for, where a VLAN splinter does."""
 
 
 def handle_upcalls(backer: DatapathRole, upcalls: list[Upcall], now: int) -> None:
@@ -120,74 +127,106 @@ def handle_upcalls(backer: DatapathRole, upcalls: list[Upcall], now: int) -> Non
 
 def handle_flow_miss(backer: DatapathRole, miss: FlowMiss, ops: list[Op], now: int) -> None:
     """Translate one flow, and add to `ops` what its packets and the datapath need."""
+    ofproto = _find_bridge(backer, miss, ops)
+    if ofproto is None:
+        return
+    bridge = ofproto.xbridge
+    flow = _flow_of(backer, miss, bridge)
+    if flow is None:
+        return
+    out = _translate(miss, bridge, flow, now)
+    group = ofproto.facets.group(out.wc)
+    masked = group.key_of(flow)
+    facet = group.facets.get(masked)
+    kept = False
+    if facet is not None:
+        if facet.actions != out.actions or facet.slow != out.slow:
+            if backer.need_revalidate == 0 and backer.revalidate_set.is_empty():
+                backer.need(RevReason.INCONSISTENCY)
+    elif miss.n_missed:  # otherwise the datapath has a flow that sends these packets here
+        if backer.should_install(hash(masked), len(miss.upcalls), now):
+            facet = backer.installer.make_facet(bridge, group, masked, flow, out, now)
+            kept = True
+        else:
+            governor_refused.inc()
+    _count(miss, facet, flow, out, now)
+    _carry_out(miss, out, ops)
+    if facet is not None and miss.n_missed:
+        put = backer.installer.put(facet, miss.key, miss.key.in_port, miss.prefix, now)
+        if put is not None:
+            ops.append(put)
+    if not kept:
+        backer.installer.drop_out(out, now)
+        group.table.discard(group)
+
+
+def _find_bridge(backer: DatapathRole, miss: FlowMiss, ops: list[Op]) -> BridgeRole | None:
+    """The bridge that the packets are in: where their recirculation resumes, or whose port they came in
+    at. None, counted: there is none; a port that no bridge has gets a flow that drops."""
     key = miss.key
     n_packets = len(miss.upcalls)
     if miss.fitness is Fitness.ERROR:
         upcall_bad_key.inc(n_packets)
-        return
-    odp_port = key.in_port
+        return None
     name = ""
-    frozen: FrozenState | None = None
     recirc_id = key.recirc_id
     if recirc_id:
         frozen = backer.dp.recirc_ids.lookup(recirc_id)
         if frozen is None:
             upcall_no_recirc.inc(n_packets)
-            return
+            return None
+        miss.frozen = frozen
         name = frozen.bridge
     port = backer.port_of(key)
-    if port is None:
-        if frozen is None:
-            drop = backer.installer.drop_key(key, odp_port)
+    miss.port = port
+    if miss.frozen is None:
+        if port is None:
+            drop = backer.installer.drop_key(key, key.in_port)
             if drop is not None:
                 ops.append(drop)
-            return
-    elif frozen is None:
+            return None
         name = port.bridge.name
     ofproto = backer.ofprotos.get(name)
     if ofproto is None:
         upcall_no_bridge.inc(n_packets)
-        return
-    bridge = ofproto.xbridge
-    first = miss.upcalls[0]
-    prefix: Actions = ()
-    flow = key.copy()
+    return ofproto
+
+
+def _flow_of(backer: DatapathRole, miss: FlowMiss, bridge: XBridge) -> Flow | None:
+    """The packets as the bridge sees them: its port numbers, its tunnel options, the tag of a VLAN
+    splinter (and `miss.prefix`, which puts it on). None, counted: their options make no sense."""
+    flow = miss.key.copy()
     if miss.fitness is not Fitness.PERFECT:
-        backer.refine(flow, first.packet)
+        backer.refine(flow, miss.upcalls[0].packet)
     if not options_from_datapath(bridge.tlv, flow):
-        upcall_bad_options.inc(n_packets)
-        return
+        upcall_bad_options.inc(len(miss.upcalls))
+        return None
     if flow.vlan_tci1:
         limit_vlans(flow, backer.vlan_limit)
+    port = miss.port
     if port is not None:
         flow.in_port = port.ofp_port
         if bridge.vlandev_map and adjust_flow(bridge, flow):
-            prefix = (PushVlan(flow.vlan_tpid, flow.vlan_tci),)
-    out = xlate(XlateIn(bridge, flow, first.packet, flow.tcp_flags, None, None, None, frozen, now))
+            miss.prefix = (PushVlan(flow.vlan_tpid, flow.vlan_tci),)
+    return flow
+
+
+def _translate(miss: FlowMiss, bridge: XBridge, flow: Flow, now: int) -> XlateOut:
+    packet = miss.upcalls[0].packet
+    out = xlate(XlateIn(bridge, flow, packet, flow.tcp_flags, None, None, None, miss.frozen, now))
     xlate_actions.inc()
     if miss.fitness is Fitness.TOO_LITTLE:
         out.slow |= SLOW_MATCH
     if out.slow:
-        count_slow(out.slow, n_packets)
+        count_slow(out.slow, len(miss.upcalls))
     for text in out.warnings:
         log.warn_rl(_xlate_rl, now, "%s: %s", bridge.name, text)
+    return out
 
-    facet: Facet | None = None
-    group = ofproto.facets.group(out.wc)
-    masked = group.key_of(flow)
-    facet = group.facets.get(masked)
-    kept = False
-    if facet is None:
-        if miss.n_missed == 0:
-            pass  # the datapath has a flow that sends these packets here
-        elif backer.should_install(hash(masked), n_packets, now):
-            facet = backer.installer.make_facet(bridge, group, masked, flow, out, now)
-            kept = True
-        else:
-            governor_refused.inc()
-    elif facet.actions != out.actions or facet.slow != out.slow:
-        if backer.need_revalidate == 0 and backer.revalidate_set.is_empty():
-            backer.need(RevReason.INCONSISTENCY)
+
+def _count(miss: FlowMiss, facet: Facet | None, flow: Flow, out: XlateOut, now: int) -> None:
+    """Make the translation's effects real: those of packets that no datapath flow counts, and those of
+    each packet that is here."""
     if facet is not None:
         facet.n_packets += miss.n_missed
         facet.n_bytes += miss.n_bytes
@@ -199,10 +238,14 @@ def handle_flow_miss(backer: DatapathRole, miss: FlowMiss, ops: list[Op], now: i
             for effect in out.packet_effects:
                 effect.apply(upcall.packet, now)
 
+
+def _carry_out(miss: FlowMiss, out: XlateOut, ops: list[Op]) -> None:
+    """Have the datapath forward the packets, or count what drops them."""
+    n_packets = len(miss.upcalls)
     actions = out.actions
     if actions and not isinstance(actions[0], Drop):
-        if prefix:
-            actions = (*prefix, *actions)
+        if miss.prefix:
+            actions = (*miss.prefix, *actions)
         executions = [
             Execute(u.packet, u.key, actions, u.mru, False, u.offload, u.hash) for u in miss.upcalls
         ]
@@ -215,13 +258,6 @@ def handle_flow_miss(backer: DatapathRole, miss: FlowMiss, ops: list[Op], now: i
         drop_error.inc(n_packets)
     elif not out.packet_effects:
         drop_action.inc(n_packets)
-    if facet is not None and miss.n_missed:
-        put = backer.installer.put(facet, key, odp_port, prefix, now)
-        if put is not None:
-            ops.append(put)
-    if not kept:
-        backer.installer.drop_out(out, now)
-        group.table.discard(group)
 
 
 def count_slow(slow: i64, n_packets: i64) -> None:
