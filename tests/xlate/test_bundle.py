@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from tests.xlate.lab import Bridge
+from vswitch.ofproto_dpif.xlate.effects import DependsOnLiveness, credit
 
 TCP = "in_port=1,tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64,tcp_src=1000,tcp_dst=80"
 UDP = TCP.replace("tcp", "udp")
@@ -95,3 +96,12 @@ def test_a_symmetric_hash_sends_both_directions_to_one_port() -> None:
         there = f"in_port=1,tcp,nw_src=10.0.0.{n},nw_dst=10.0.9.9,tcp_src={n},tcp_dst=80"
         back = f"in_port=1,tcp,nw_src=10.0.9.9,nw_dst=10.0.0.{n},tcp_src=80,tcp_dst={n}"
         assert br0.actions(there) == br0.actions(back)
+
+
+def test_a_translation_that_depends_on_liveness_says_so_and_changes_nothing() -> None:
+    br0 = bridge("bundle(eth_src,0,active_backup,ofport,members:2,3)")
+    effects = [e for e in br0.xlate(TCP).effects if isinstance(e, DependsOnLiveness)]
+    assert len(effects) == 1
+    assert not br0.x.has_bundle_action
+    credit(effects, 1, 60, 0)
+    assert br0.x.has_bundle_action

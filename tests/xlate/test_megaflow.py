@@ -82,6 +82,7 @@ def test_translation_changes_nothing_and_repeats_itself() -> None:
     setup = random_setup(7)
     br0 = Bridge("br0", (1, 2, 3, 4, 5, 6))
     br0.add_flows(*(text.replace(" actions", ",actions") for text in setup.bridges[0].flows))
+    ids = br0.x.dp.recirc_ids
     for query in setup.queries:
         flow = parse_exact_flow(query.flow)
         before = flow.copy()
@@ -89,5 +90,11 @@ def test_translation_changes_nothing_and_repeats_itself() -> None:
         two = xlate(XlateIn(br0.x, flow))
         assert (one.actions, one.wc, one.slow, one.tags) == (two.actions, two.wc, two.slow, two.tags)
         assert flow == before
+        for recirc_id in (*one.recircs, *two.recircs):
+            ids.unref(recirc_id, now=0)
+    ids.run(now=1000)
+    assert len(ids) == 0
     assert len(br0.x.mac_learning) == 0
     assert all(rule.n_packets == 0 for rule in br0.x.tables.rules())
+    assert all(br0.x.tables[i].n_lookup == 0 for i in range(len(br0.x.tables)))
+    assert br0.x.revalidate_set.is_empty()

@@ -6,4 +6,9 @@ each OpenFlow action does. From outside: `translate.xlate`, `types.XlateIn` and 
 
 Tables, actions, outputs, NORMAL and what waits behind a recirculation call each other in a circle, because
 OpenFlow does: an action resubmits to a table, whose rule has actions. This is the only circle.
+
+Translation changes nothing but three things that show nowhere: it takes references to recirculation ids
+(equal states have one id, and whoever drops a translation gives them back), asks the datapath for the
+upcall pids of ports and keeps them, and works out once how a select group chooses and in which
+order a bucket's actions run. `tests/xlate/test_megaflow.py` checks that repeating it leaves no trace.
 """

@@ -1,4 +1,22 @@
-"""Freezing a translation and thawing it; packet-ins, which carry a frozen state as well."""
+"""Freezing a translation and thawing it; packet-ins, which carry a frozen state as well.
+
+How a translation that needs to see the packet again goes on later:
+
+1. Somebody calls `trigger` (an action behind an MPLS pop, ct, a select group that wants the datapath's
+   hash, a controller's pause). That sets `ctx.freezing` and `ctx.exit`: nothing more is executed.
+2. Each `dispatch.run` on the way out, from the innermost table's actions to the outermost's, hands what it
+   had still to do to `unroll`. So `ctx.unrolled` gets the rests in the order in which they are to
+   run, each behind an `Unroll` that says to which table and cookie it belongs.
+3. Where the nesting began (the whole translation, a clone, a bucket, the bridge behind a patch port)
+   `output.end_pipeline` calls `finish`: everything that the rest of the way depends on becomes a
+   `FrozenState` (`recirc.py`), its id goes into a datapath action, and `cancel` ends the freezing. What
+   encloses goes on as if the packet had gone out there. The action set is part of the state, and is
+   executed when the packet is back.
+4. The packet comes back with the id. `translate._thaw` restores registers, stack, action set and the
+   rest, and `run` executes the unrolled actions in the place of a lookup.
+
+Each id in `XlateOut.recircs` is a reference that the translation's owner has to give back.
+"""
 
 from __future__ import annotations
 

@@ -17,13 +17,12 @@ ALWAYS: Final = 0xFFFFFFFF
 """The probability of a sample that takes every packet: what all datapaths have for a clone."""
 
 
-def meter(ctx: Ctx, a: of.Meter, last: bool) -> bool:
+def meter(ctx: Ctx, a: of.Meter, last: bool) -> None:
     """The meter action. One whose meter has just gone does nothing: its rule goes with it."""
     number = ctx.bridge.meters.number(a.meter_id)
     ctx.out.tags |= ctx.bridge.meter_tag(a.meter_id)
     if number is not None:
         ctx.odp.append(Meter(number))
-    return False
 
 
 def to_controller(ctx: Ctx, meter_id: int | None, action: OdpAction) -> OdpAction:

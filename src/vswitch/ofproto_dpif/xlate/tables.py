@@ -173,6 +173,9 @@ def table_action(ctx: Ctx, in_port: i64, table_id: i64, may_packet_in: bool, las
 
 
 def _run(ctx: Ctx, rule: Rule, deepens: bool, last: bool, clone: bool) -> None:
+    """Execute a rule's actions. Only the way to an earlier table, or to the same one, `deepens` the
+    nesting: the ways that lead on through the tables end by themselves, after 254 steps at most, and
+    long pipelines are what tables are for; a circle has to go back at some point."""
     old_rule = ctx.rule
     old_cookie = ctx.rule_cookie
     if deepens:

@@ -2,6 +2,12 @@
 
 The contract of `translate.xlate`: the same `XlateIn` over the same tables gives the same `XlateOut`,
 and any packet that agrees with `flow` on the bits of `wc` would have given the same actions.
+
+Hence the rule for whoever adds to translation: what you look at, note in `wc`. A bit too many is safe, it
+only makes the megaflow narrower and the next packet miss; a bit too few is fatal, for packets that
+should have gone elsewhere never come up. Megaflows of a datapath never overlap with different actions
+for the same reason: two whose packets have one in common were decided by bits that both have in
+their masks, and there they agree. So the datapath may look them up in any order.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ HELPERS: Final = {21: "ftp", 69: "tftp"}
 """The port of an `alg` -> what the datapath calls its helper."""
 
 
-def ct(ctx: Ctx, a: of.Ct, last: bool) -> bool:
+def ct(ctx: Ctx, a: of.Ct, last: bool) -> None:
     """The ct action."""
     commit(ctx)
     wc = ctx.wc.words
@@ -103,22 +103,19 @@ def ct(ctx: Ctx, a: of.Ct, last: bool) -> bool:
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL,
                "Sets the packet to an untracked state, and clears all the conntrack fields.")
-    return False
 
 
-def nat(ctx: Ctx, a: of.Nat, last: bool) -> bool:
+def nat(ctx: Ctx, a: of.Nat, last: bool) -> None:
     """The nat action, which has its effect in the `ct` that it is part of."""
     ctx.ct_nat_action = a
-    return False
 
 
-def ct_clear(ctx: Ctx, a: of.CtClear, last: bool) -> bool:
+def ct_clear(ctx: Ctx, a: of.CtClear, last: bool) -> None:
     """The ct_clear action. A packet that was not tracked has nothing to clear."""
     if ctx.conntracked:
         xlate_output.clear_conntrack(ctx, ctx.flow)
         if ctx.support.ct_clear:
             ctx.odp.append(OdpCtClear())
-    return False
 
 
 def _is_frozen_metadata(field: Field) -> bool:

@@ -1,7 +1,7 @@
 """What each OpenFlow action does to a translation: one small function an action, and a table of them.
 
-A handler gets the action and whether it is the last thing to happen to the packet; it returns
-True to end the present table's actions.
+A handler gets the action and whether it is the last thing to happen to the packet. Those of `MAY_END`
+return whether the present table's actions end with it; `check_pkt_larger` gets what follows it, too.
 """
 
 from __future__ import annotations
@@ -81,19 +81,24 @@ def run(ctx: Ctx, actions: of.Actions, last: bool) -> None:
         if ctx.trace is not None and type(action) is not xlate_freeze.Unroll:
             report(ctx, OFT_ACTION, format_actions((action,), ctx.trace.ports))
         i += 1
-        if type(action) is of.CheckPktLarger:
-            if check_pkt_larger(ctx, action, steps[i:]):
-                return
+        kind = type(action)
+        at_end = last and i == n and not ctx.action_set
+        handler = HANDLERS.get(kind)
+        if handler is not None:
+            handler(ctx, action, at_end)
             continue
-        handler = HANDLERS.get(type(action))
-        if handler is None:
+        may_end = MAY_END.get(kind)
+        if may_end is not None:
+            if may_end(ctx, action, at_end):
+                return
+            if ctx.freezing and kind is of.Group:
+                # The group waits for a hash: when the packet is back it is run again.
+                xlate_freeze.unroll(ctx, steps[i - 1 :])
+                return
+        elif kind is not of.CheckPktLarger:
             report_error(ctx, f"action {format_actions((action,))} is not supported")
             return
-        if handler(ctx, action, last and i == n and not ctx.action_set):
-            return
-        if ctx.freezing and type(action) is of.Group:
-            # The group waits for a hash: when the packet is back it is run again.
-            xlate_freeze.unroll(ctx, steps[i - 1 :])
+        elif check_pkt_larger(ctx, action, steps[i:]):
             return
 
 
@@ -172,64 +177,59 @@ def output_to(ctx: Ctx, port: int, max_len: int, last: bool, may_packet_in: bool
             report(ctx, OFT_WARN, "skipping output to input port")
 
 
-def _output(ctx: Ctx, a: of.Output, last: bool) -> bool:
+def _output(ctx: Ctx, a: of.Output, last: bool) -> None:
     output_to(ctx, a.port, a.max_len, last, True)
-    return False
 
 
-def _output_reg(ctx: Ctx, a: of.OutputReg, last: bool) -> bool:
+def _output_reg(ctx: Ctx, a: of.OutputReg, last: bool) -> None:
     port = fields.read_subfield(ctx.flow, a.src)
     if port > 0xFFFF:
         if ctx.trace is not None:
             report(ctx, OFT_WARN, f"output port {port} is out of range")
-        return False
+        return
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL, f"output port is {port}")
     fields.mask_subfield(ctx.wc, a.src)
     output_to(ctx, port, a.max_len, last)
-    return False
 
 
-def _bundle(ctx: Ctx, a: of.Bundle, last: bool) -> bool:
+def _bundle(ctx: Ctx, a: of.Bundle, last: bool) -> None:
     port = choose_member(ctx, a)
     if a.dst is None:
         output_to(ctx, port, 0, last)
     else:
         fields.load(ctx, a.dst, port)
-    return False
 
 
-def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> bool:
+def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> None:
     came_in: int = ctx.flow.words[W_IN_PORT] & 0xFFFF
     port = a.port
     if port in (OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_CONTROLLER, OFPP_NONE):
         if ctx.trace is not None:
             report(ctx, OFT_WARN, "output_trunc does not support port: ")
-        return False
+        return
     if port == came_in:
         if ctx.trace is not None:
             report(ctx, OFT_WARN, "skipping output to input port")
-        return False
+        return
     if port == OFPP_IN_PORT:
         port = came_in
     to = ctx.bridge.ports.get(port)
     if to is None or to.odp_port == 0xFFFFFFFF:
         report_error(ctx, f"output_trunc does not support patch port {port}")
-        return False
+        return
     xlate_output.output(ctx, port, a.max_len, last)
-    return False
 
 
-def _controller(ctx: Ctx, a: of.Controller, last: bool) -> bool:
+def _controller(ctx: Ctx, a: of.Controller, last: bool) -> None:
     if a.pause:
         ctx.pause = a
         xlate_freeze.trigger(ctx)
-        return False
+        return
     xlate_freeze.controller_action(ctx, a.max_len, a.reason, a.controller_id, a.userdata, a.meter_id)
-    return False
 
 
-def _enqueue(ctx: Ctx, a: of.Enqueue, last: bool) -> bool:
+def _enqueue(ctx: Ctx, a: of.Enqueue, last: bool) -> None:
     ctx.wc.words[W_SKB_PRIORITY] |= HIGH32
     flow = ctx.flow
     came_in: int = flow.words[W_IN_PORT] & 0xFFFF
@@ -237,95 +237,83 @@ def _enqueue(ctx: Ctx, a: of.Enqueue, last: bool) -> bool:
     if port == OFPP_IN_PORT:
         port = came_in
     elif port == came_in:
-        return False
+        return
     old = flow.skb_priority
     flow.skb_priority = ctx.bridge.dp.dpif.queue_to_priority(a.queue)
     xlate_output.output(ctx, port, 0, last)
     flow.skb_priority = old
-    return False
 
 
 # Metadata.
 
 
-def _set_tunnel(ctx: Ctx, a: of.SetTunnel, last: bool) -> bool:
+def _set_tunnel(ctx: Ctx, a: of.SetTunnel, last: bool) -> None:
     ctx.flow.tun_id = a.tun_id
-    return False
 
 
-def _set_queue(ctx: Ctx, a: of.SetQueue, last: bool) -> bool:
+def _set_queue(ctx: Ctx, a: of.SetQueue, last: bool) -> None:
     ctx.wc.words[W_SKB_PRIORITY] |= HIGH32
     ctx.flow.skb_priority = ctx.bridge.dp.dpif.queue_to_priority(a.queue)
-    return False
 
 
-def _pop_queue(ctx: Ctx, a: of.PopQueue, last: bool) -> bool:
+def _pop_queue(ctx: Ctx, a: of.PopQueue, last: bool) -> None:
     ctx.wc.words[W_SKB_PRIORITY] |= HIGH32
     if ctx.flow.skb_priority == ctx.orig_skb_priority:
-        return False
+        return
     ctx.flow.skb_priority = ctx.orig_skb_priority
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL, f"queue = {c_hex(ctx.orig_skb_priority)}")
-    return False
 
 
-def _write_metadata(ctx: Ctx, a: of.WriteMetadata, last: bool) -> bool:
+def _write_metadata(ctx: Ctx, a: of.WriteMetadata, last: bool) -> None:
     flow = ctx.flow
     flow.metadata = (flow.metadata & ~a.mask) | (a.metadata & a.mask)
-    return False
 
 
 # Flow of control.
 
 
-def _resubmit(ctx: Ctx, a: of.Resubmit, last: bool) -> bool:
+def _resubmit(ctx: Ctx, a: of.Resubmit, last: bool) -> None:
     xlate_tables.resubmit(ctx, a.in_port, a.table_id, last, a.with_ct_orig)
-    return False
 
 
-def _goto_table(ctx: Ctx, a: of.GotoTable, last: bool) -> bool:
+def _goto_table(ctx: Ctx, a: of.GotoTable, last: bool) -> None:
     xlate_tables.table_action(ctx, ctx.flow.words[W_IN_PORT] & 0xFFFF, a.table_id, True, last, False)
-    return False
 
 
-def _clone(ctx: Ctx, a: of.Clone, last: bool) -> bool:
+def _clone(ctx: Ctx, a: of.Clone, last: bool) -> None:
     run_clone(ctx, a.actions, last)
-    return False
 
 
 def _group(ctx: Ctx, a: of.Group, last: bool) -> bool:
     return xlate_group.group(ctx, a.group_id, last)
 
 
-def _exit(ctx: Ctx, a: of.Exit, last: bool) -> bool:
+def _exit(ctx: Ctx, a: of.Exit, last: bool) -> None:
     ctx.exit = True
-    return False
 
 
-def _nothing(ctx: Ctx, a: object, last: bool) -> bool:
-    return False
+def _nothing(ctx: Ctx, a: object, last: bool) -> None:
+    """A note for whoever reads the flow, or what the classifier has seen to."""
 
 
-def _debug_recirc(ctx: Ctx, a: of.DebugRecirc, last: bool) -> bool:
+def _debug_recirc(ctx: Ctx, a: of.DebugRecirc, last: bool) -> None:
     xlate_freeze.trigger(ctx)
-    return False
 
 
-def _debug_slow(ctx: Ctx, a: of.DebugSlow, last: bool) -> bool:
+def _debug_slow(ctx: Ctx, a: of.DebugSlow, last: bool) -> None:
     ctx.out.slow |= SLOW_ACTION
-    return False
 
 
-def _unroll(ctx: Ctx, a: xlate_freeze.Unroll, last: bool) -> bool:
+def _unroll(ctx: Ctx, a: xlate_freeze.Unroll, last: bool) -> None:
     ctx.table_id = a.table_id
     ctx.rule_cookie = a.cookie
-    return False
 
 
 # The action set.
 
 
-def _write_actions(ctx: Ctx, a: of.WriteActions, last: bool) -> bool:
+def _write_actions(ctx: Ctx, a: of.WriteActions, last: bool) -> None:
     for action in a.actions:
         ctx.action_set.append(action)
         if isinstance(action, of.Output):
@@ -334,7 +322,6 @@ def _write_actions(ctx: Ctx, a: of.WriteActions, last: bool) -> bool:
         elif isinstance(action, of.Group):
             ctx.flow.actset_output = OFPP_UNSET
     _report_action_set(ctx, "is")
-    return False
 
 
 def _report_action_set(ctx: Ctx, verb: str) -> None:
@@ -344,14 +331,13 @@ def _report_action_set(ctx: Ctx, verb: str) -> None:
         report(ctx, OFT_DETAIL, f"action set {verb}{text}")
 
 
-def _clear_actions(ctx: Ctx, a: of.ClearActions, last: bool) -> bool:
+def _clear_actions(ctx: Ctx, a: of.ClearActions, last: bool) -> None:
     _report_action_set(ctx, "was")
     ctx.action_set = []
     ctx.flow.actset_output = OFPP_UNSET
-    return False
 
 
-HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
+HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], None]]] = {
     of.Output: _output,
     of.OutputReg: _output_reg,
     of.OutputTrunc: _output_trunc,
@@ -380,30 +366,25 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.DeleteField: fields.delete_field,
     of.StackPush: fields.stack_push,
     of.StackPop: fields.stack_pop,
-    of.DecTtl: headers.dec_ttl,
     of.PushMpls: headers.push_mpls,
     of.PopMpls: headers.pop_mpls,
     of.SetMplsLabel: headers.set_mpls_label,
     of.SetMplsTc: headers.set_mpls_tc,
     of.SetMplsTtl: headers.set_mpls_ttl,
-    of.DecMplsTtl: headers.dec_mpls_ttl,
     of.SetTunnel: _set_tunnel,
     of.SetQueue: _set_queue,
     of.PopQueue: _pop_queue,
     of.Resubmit: _resubmit,
     of.GotoTable: _goto_table,
     of.Clone: _clone,
-    of.Group: _group,
     of.Meter: meter,
     of.Exit: _exit,
     of.Note: _nothing,
     of.Conjunction: _nothing,
     of.DebugRecirc: _debug_recirc,
     of.DebugSlow: _debug_slow,
-    of.CheckPktLarger: _nothing,
     of.Encap: xlate_encap.encap,
     of.Decap: xlate_encap.decap,
-    of.DecNshTtl: xlate_encap.dec_nsh_ttl,
     of.Ct: xlate_ct.ct,
     of.Nat: xlate_ct.nat,
     of.CtClear: xlate_ct.ct_clear,
@@ -412,13 +393,22 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
     of.WriteMetadata: _write_metadata,
     xlate_freeze.Unroll: _unroll,
 }
+"""Actions after which the present table's go on."""
+MAY_END: Final[dict[type, Callable[[Ctx, Any, bool], bool]]] = {
+    of.DecTtl: headers.dec_ttl,
+    of.DecMplsTtl: headers.dec_mpls_ttl,
+    of.DecNshTtl: xlate_encap.dec_nsh_ttl,
+    of.Group: _group,
+}
+"""Actions that may be the end of the present table's: whether they were."""
+SUPPORTED: Final = frozenset((*HANDLERS, *MAY_END, of.CheckPktLarger))
 """What translation can do. A flow with any other action is refused when it is added."""
 
 
 def unsupported(actions: of.Actions) -> of.Action | None:
     """The first of `actions`, nested ones included, that translation can't execute."""
     for action in actions:
-        if type(action) not in HANDLERS:
+        if type(action) not in SUPPORTED:
             return action
         if isinstance(action, of.Clone | of.WriteActions | of.Ct):
             inner = unsupported(action.actions)

@@ -75,7 +75,7 @@ def _name(value: int) -> str:
     return f"({value >> 16},{value & 0xFFFF:#x})"
 
 
-def encap(ctx: Ctx, a: of.Encap, last: bool) -> bool:
+def encap(ctx: Ctx, a: of.Encap, last: bool) -> None:
     """The encap action."""
     commit(ctx)
     data = b""
@@ -92,7 +92,6 @@ def encap(ctx: Ctx, a: of.Encap, last: bool) -> bool:
     if ctx.error == 0:
         ctx.pending_encap = True
         ctx.encap_data = data
-    return False
 
 
 def _encap_ethernet(ctx: Ctx) -> None:
@@ -137,7 +136,7 @@ def _encap_nsh(ctx: Ctx, a: of.Encap) -> bytes:
     return tlvs if mdtype == 2 and len(tlvs) <= NSH_TLVS_MAX else b""
 
 
-def decap(ctx: Ctx, a: of.Decap, last: bool) -> bool:
+def decap(ctx: Ctx, a: of.Decap, last: bool) -> None:
     """The decap action."""
     commit(ctx)
     words = ctx.flow.words
@@ -146,17 +145,17 @@ def decap(ctx: Ctx, a: of.Decap, last: bool) -> bool:
     if outer == PT_ETH:
         if words[W_VLAN_TCI] & VLAN_CFI != 0:
             _refuse(ctx, ", cannot decap Ethernet if VLAN is present.")
-            return False
+            return
         ethertype: i64 = words[W_ETH_TYPE] & 0xFFFF
         _set_packet_type(ctx, 0x10000 | ethertype)
         wc[W_ETH_TYPE] |= 0xFFFF
-        return False
+        return
     if outer == PT_NSH:
         np: int = (words[W_NSH_BASE] >> S_NSH_NP) & 0xFF
         inner = NEXT_PROTOCOLS.get(np)
         if inner is None:
             _refuse(ctx, f" as NSH next protocol {np} is not supported")
-            return False
+            return
         _set_packet_type(ctx, inner)
         wc[W_NSH_BASE] |= 0xFF << S_NSH_NP
         ctx.pending_decap = True
@@ -172,7 +171,6 @@ def decap(ctx: Ctx, a: of.Decap, last: bool) -> bool:
             xlate_freeze.trigger(ctx)
     else:
         _refuse(ctx, f" as the decap() does not support packet type {_name(outer)}")
-    return False
 
 
 def dec_nsh_ttl(ctx: Ctx, a: of.DecNshTtl, last: bool) -> bool:

@@ -51,12 +51,11 @@ def write_field(flow: Flow, field: Any, value: int) -> None:
         flow.vlan_tpid = ETH_TYPE_VLAN
 
 
-def delete_field(ctx: Ctx, a: of.DeleteField, last: bool) -> bool:
+def delete_field(ctx: Ctx, a: of.DeleteField, last: bool) -> None:
     """Take a tunnel option off: it will not be sent, though its value can still be read."""
     ctx.flow.set_option(a.field.option, False)
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL, f"delete {a.field.name}")
-    return False
 
 
 def _placed(ctx: Ctx, sf: of.MfSubfield) -> of.MfSubfield:
@@ -101,19 +100,19 @@ _IN_IP_HEADER: Final = frozenset(
 """Fields that are committed only where the protocol is not 0, so that the protocol matters."""
 
 
-def set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
+def set_field(ctx: Ctx, a: of.SetField, last: bool) -> None:
     field = a.field
     flow = ctx.flow
     if field.option >= 0 and not field.cells:
         known = ctx.bridge.tlv.fields.get(int(field.option))
         if known is None:
-            return False
+            return
         a = bind_set_field(a, known)
         field = known
     if not prereqs_ok(field, flow, None, ctx.wc):
         if ctx.trace is not None:
             report(ctx, OFT_WARN, f"unmet prerequisites for {field.name}, set_field ignored")
-        return False
+        return
     if field.index in _IN_IP_HEADER:
         ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
     mask = a.mask
@@ -122,7 +121,6 @@ def set_field(ctx: Ctx, a: of.SetField, last: bool) -> bool:
         write_field(flow, field, a.value)
     else:
         write_field(flow, field, (flow.get(field) & ~mask) | (a.value & mask))
-    return False
 
 
 def load(ctx: Ctx, dst: of.MfSubfield, value: int) -> None:
@@ -133,7 +131,7 @@ def load(ctx: Ctx, dst: of.MfSubfield, value: int) -> None:
         _report_subfield(ctx, dst)
 
 
-def reg_move(ctx: Ctx, a: of.RegMove, last: bool) -> bool:
+def reg_move(ctx: Ctx, a: of.RegMove, last: bool) -> None:
     flow = ctx.flow
     wc = ctx.wc
     src = _placed(ctx, a.src)
@@ -144,26 +142,23 @@ def reg_move(ctx: Ctx, a: of.RegMove, last: bool) -> bool:
         mask_subfield(wc, dst)
         write_subfield(flow, dst, read_subfield(flow, src))
     _report_subfield(ctx, a.dst)
-    return False
 
 
-def stack_push(ctx: Ctx, a: of.StackPush, last: bool) -> bool:
+def stack_push(ctx: Ctx, a: of.StackPush, last: bool) -> None:
     sf = _placed(ctx, a.src)
     mask_subfield(ctx.wc, sf)
     ctx.stack.append((read_subfield(ctx.flow, sf), sf.n_bits))
-    return False
 
 
-def stack_pop(ctx: Ctx, a: of.StackPop, last: bool) -> bool:
+def stack_pop(ctx: Ctx, a: of.StackPop, last: bool) -> None:
     stack = ctx.stack
     if not stack:
         report_error(ctx, "stack underflow")
-        return False
+        return
     value, _ = stack.pop()
     dst = _placed(ctx, a.dst)
     mask_subfield(ctx.wc, dst)
     write_subfield(ctx.flow, dst, value)
     _report_subfield(ctx, a.dst)
-    return False
 
 

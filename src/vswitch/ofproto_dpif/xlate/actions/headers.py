@@ -55,14 +55,12 @@ LOW32: Final = 0xFFFFFFFF
 # VLAN.
 
 
-def set_vlan_vid(ctx: Ctx, a: of.SetVlanVid, last: bool) -> bool:
+def set_vlan_vid(ctx: Ctx, a: of.SetVlanVid, last: bool) -> None:
     _set_tci(ctx, 0x0FFF, a.vid, a.push)
-    return False
 
 
-def set_vlan_pcp(ctx: Ctx, a: of.SetVlanPcp, last: bool) -> bool:
+def set_vlan_pcp(ctx: Ctx, a: of.SetVlanPcp, last: bool) -> None:
     _set_tci(ctx, 0xE000, a.pcp << 13, a.push)
-    return False
 
 
 def _set_tci(ctx: Ctx, bits: i64, value: i64, push: bool) -> None:
@@ -75,96 +73,85 @@ def _set_tci(ctx: Ctx, bits: i64, value: i64, push: bool) -> None:
         words[W_VLAN_TCI] = (words[W_VLAN_TCI] & ~bits) | value | VLAN_CFI
 
 
-def strip_vlan(ctx: Ctx, a: of.StripVlan, last: bool) -> bool:
+def strip_vlan(ctx: Ctx, a: of.StripVlan, last: bool) -> None:
     tags.pop_vlan(ctx)
-    return False
 
 
-def push_vlan(ctx: Ctx, a: of.PushVlan, last: bool) -> bool:
+def push_vlan(ctx: Ctx, a: of.PushVlan, last: bool) -> None:
     tags.push_vlan(ctx, a.ethertype)
-    return False
 
 
 # Ethernet, IP, transport.
 
 
-def set_eth_src(ctx: Ctx, a: of.SetEthSrc, last: bool) -> bool:
+def set_eth_src(ctx: Ctx, a: of.SetEthSrc, last: bool) -> None:
     ctx.wc.words[W_ETH_SRC] |= -1 << 16
     ctx.flow.dl_src = a.mac
-    return False
 
 
-def set_eth_dst(ctx: Ctx, a: of.SetEthDst, last: bool) -> bool:
+def set_eth_dst(ctx: Ctx, a: of.SetEthDst, last: bool) -> None:
     ctx.wc.words[W_ETH_DST] |= -1 << 16
     ctx.flow.dl_dst = a.mac
-    return False
 
 
 def _dl_type(ctx: Ctx) -> i64:
     return ctx.flow.words[W_ETH_TYPE] & 0xFFFF
 
 
-def set_ipv4_src(ctx: Ctx, a: of.SetIpv4Src, last: bool) -> bool:
+def set_ipv4_src(ctx: Ctx, a: of.SetIpv4Src, last: bool) -> None:
     if _dl_type(ctx) == ETH_TYPE_IP:
         ctx.wc.words[W_NW_SRC] |= HIGH32
         ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
         ctx.flow.nw_src = a.ipv4
-    return False
 
 
-def set_ipv4_dst(ctx: Ctx, a: of.SetIpv4Dst, last: bool) -> bool:
+def set_ipv4_dst(ctx: Ctx, a: of.SetIpv4Dst, last: bool) -> None:
     if _dl_type(ctx) == ETH_TYPE_IP:
         ctx.wc.words[W_NW_DST] |= LOW32
         ctx.wc.words[W_NW_PROTO] |= PROTO_BITS
         ctx.flow.nw_dst = a.ipv4
-    return False
 
 
-def set_ip_dscp(ctx: Ctx, a: of.SetIpDscp, last: bool) -> bool:
+def set_ip_dscp(ctx: Ctx, a: of.SetIpDscp, last: bool) -> None:
     if is_ip_any(_dl_type(ctx)):
         words = ctx.flow.words
         dscp: i64 = a.tos & 0xFC
         ctx.wc.words[W_NW_TOS] |= DSCP_BITS | PROTO_BITS
         words[W_NW_TOS] = (words[W_NW_TOS] & ~DSCP_BITS) | (dscp << S_NW_TOS)
-    return False
 
 
-def set_ip_ecn(ctx: Ctx, a: of.SetIpEcn, last: bool) -> bool:
+def set_ip_ecn(ctx: Ctx, a: of.SetIpEcn, last: bool) -> None:
     if is_ip_any(_dl_type(ctx)):
         words = ctx.flow.words
         ecn: i64 = a.ecn & 3
         ctx.wc.words[W_NW_TOS] |= ECN_BITS | PROTO_BITS
         words[W_NW_TOS] = (words[W_NW_TOS] & ~ECN_BITS) | (ecn << S_NW_TOS)
-    return False
 
 
-def set_ip_ttl(ctx: Ctx, a: of.SetIpTtl, last: bool) -> bool:
+def set_ip_ttl(ctx: Ctx, a: of.SetIpTtl, last: bool) -> None:
     if is_ip_any(_dl_type(ctx)):
         ctx.wc.words[W_NW_TTL] |= TTL_BITS | PROTO_BITS
         ctx.flow.nw_ttl = a.ttl
-    return False
 
 
 def _has_ports(ctx: Ctx) -> bool:
     return is_ip_any(_dl_type(ctx)) and (ctx.flow.words[W_NW_FRAG] >> 24) & FRAG_LATER == 0
 
 
-def set_l4_src_port(ctx: Ctx, a: of.SetL4SrcPort, last: bool) -> bool:
+def set_l4_src_port(ctx: Ctx, a: of.SetL4SrcPort, last: bool) -> None:
     if _has_ports(ctx):
         wc = ctx.wc.words
         wc[W_NW_PROTO] |= PROTO_BITS
         wc[W_TP_SRC] |= -1 << S_TP_SRC
         ctx.flow.tp_src = a.port
-    return False
 
 
-def set_l4_dst_port(ctx: Ctx, a: of.SetL4DstPort, last: bool) -> bool:
+def set_l4_dst_port(ctx: Ctx, a: of.SetL4DstPort, last: bool) -> None:
     if _has_ports(ctx):
         wc = ctx.wc.words
         wc[W_NW_PROTO] |= PROTO_BITS
         wc[W_TP_SRC] |= 0xFFFF << S_TP_DST
         ctx.flow.tp_dst = a.port
-    return False
 
 
 def dec_ttl(ctx: Ctx, a: of.DecTtl, last: bool) -> bool:
@@ -187,15 +174,14 @@ def dec_ttl(ctx: Ctx, a: of.DecTtl, last: bool) -> bool:
 # MPLS.
 
 
-def push_mpls(ctx: Ctx, a: of.PushMpls, last: bool) -> bool:
+def push_mpls(ctx: Ctx, a: of.PushMpls, last: bool) -> None:
     if not labels.push_mpls(ctx, a.ethertype):
         report_error(ctx, "dropping packet on which an MPLS push action can't be performed as it would "
                           f"have more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
         ctx.error = XLATE_TOO_MANY_MPLS_LABELS
-    return False
 
 
-def pop_mpls(ctx: Ctx, a: of.PopMpls, last: bool) -> bool:
+def pop_mpls(ctx: Ctx, a: of.PopMpls, last: bool) -> None:
     if labels.pop_mpls(ctx, a.ethertype):
         if not is_mpls(a.ethertype) and ctx.support.recirc:
             ctx.was_mpls = True
@@ -203,7 +189,6 @@ def pop_mpls(ctx: Ctx, a: of.PopMpls, last: bool) -> bool:
         report_error(ctx, "dropping packet on which an MPLS pop action can't be performed as it has "
                           f"more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
         ctx.error = XLATE_TOO_MANY_MPLS_LABELS
-    return False
 
 
 def _change_lse(ctx: Ctx, bits: i64, value: i64) -> None:
@@ -212,19 +197,16 @@ def _change_lse(ctx: Ctx, bits: i64, value: i64) -> None:
         set_lse(ctx.flow, 0, (lse(ctx.flow, 0) & ~bits) | value)
 
 
-def set_mpls_label(ctx: Ctx, a: of.SetMplsLabel, last: bool) -> bool:
+def set_mpls_label(ctx: Ctx, a: of.SetMplsLabel, last: bool) -> None:
     _change_lse(ctx, 0xFFFFF000, a.label << 12)
-    return False
 
 
-def set_mpls_tc(ctx: Ctx, a: of.SetMplsTc, last: bool) -> bool:
+def set_mpls_tc(ctx: Ctx, a: of.SetMplsTc, last: bool) -> None:
     _change_lse(ctx, 0xE00, a.tc << 9)
-    return False
 
 
-def set_mpls_ttl(ctx: Ctx, a: of.SetMplsTtl, last: bool) -> bool:
+def set_mpls_ttl(ctx: Ctx, a: of.SetMplsTtl, last: bool) -> None:
     _change_lse(ctx, 0xFF, a.ttl)
-    return False
 
 
 def dec_mpls_ttl(ctx: Ctx, a: of.DecMplsTtl, last: bool) -> bool:

@@ -127,7 +127,7 @@ def shorter(timeout: int, limit: int) -> int:
     return limit if limit and (not timeout or timeout > limit) else timeout
 
 
-def learn(ctx: Ctx, a: of.Learn, last: bool) -> bool:
+def learn(ctx: Ctx, a: of.Learn, last: bool) -> None:
     """The learn action, ovs-actions(7)."""
     for spec in a.specs:
         if spec.src is not None:
@@ -135,7 +135,7 @@ def learn(ctx: Ctx, a: of.Learn, last: bool) -> bool:
     if not ctx.xin.side_effects:
         if ctx.trace is not None:
             report(ctx, OFT_WARN, "suppressing side effects, so learn action ignored")
-        return False
+        return
     fm = learned_flow(a, ctx.flow)
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL, describe(fm))
@@ -146,7 +146,6 @@ def learn(ctx: Ctx, a: of.Learn, last: bool) -> bool:
         ctx.effects.append(LearnFlow(ctx.bridge, fm, a.limit))
     elif ctx.trace is not None:
         report(ctx, OFT_DETAIL, "Limit exceeded, learn failed")
-    return False
 
 
 def has_room(ctx: Ctx, fm: FlowMod, limit: int) -> bool:
@@ -205,10 +204,9 @@ def describe(fm: FlowMod) -> str:
     return " ".join(word for word in words if word)
 
 
-def fin_timeout(ctx: Ctx, a: of.FinTimeout, last: bool) -> bool:
+def fin_timeout(ctx: Ctx, a: of.FinTimeout, last: bool) -> None:
     """The fin_timeout action, ovs-actions(7): it acts when a packet ends a TCP connection."""
     ctx.wc.nw_proto = 0xFF
     rule = ctx.rule
     if rule is not None:
         ctx.effects.append(ReduceTimeouts(ctx.bridge, rule, a.idle, a.hard))
-    return False

@@ -14,13 +14,12 @@ MAX_WEIGHTS: Final = 64
 """With more links than this a weight for each is too much: "hrw" then means "iter_hash"."""
 
 
-def multipath(ctx: Ctx, a: of.Multipath, last: bool) -> bool:
+def multipath(ctx: Ctx, a: of.Multipath, last: bool) -> None:
     """Load the link that `a` chooses for the packet into its destination."""
     of_packet = hash_fields(ctx.flow, a.fields, a.basis)
     link = choose_link(of_packet, a.algorithm, a.max_link + 1, a.arg)
     mask_hash_fields(ctx.flow, ctx.wc, a.fields)
     fields.load(ctx, a.dst, link)
-    return False
 
 
 def choose_link(of_packet: int, algorithm: str, n_links: int, arg: int) -> int:

@@ -16,18 +16,18 @@ ALWAYS: Final = 0xFFFFFFFF
 """The datapath's probability of 1."""
 
 
-def sample(ctx: Ctx, a: of.Sample, last: bool) -> bool:
+def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
     """Send the share `a.probability` of the packets up with a cookie that says to whom. Without an
     exporter configured on the bridge nothing happens."""
     bridge = ctx.bridge
     if bridge.ipfix is None:
-        return False
+        return
     output_port = ODPP_NONE
     if a.sampling_port not in (OFPP_NONE, ctx.flow.in_port):
         port = bridge.ports.get(a.sampling_port)
         if port is None or port.odp_port == ODPP_NONE:
             report_error(ctx, f"can't use unknown port {a.sampling_port} in flow sample action")
-            return False
+            return
         output_port = port.odp_port
     commit(ctx)
     cookie = FlowSampleCookie(
@@ -44,4 +44,3 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> bool:
     # 16 bits of probability spread over 32 give the same share.
     probability = a.probability << 16 | a.probability
     ctx.odp.append(up if probability == ALWAYS else Sample(probability, (up,)))
-    return False
