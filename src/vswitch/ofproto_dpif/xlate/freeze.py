@@ -1,4 +1,4 @@
-"""Freezing a translation and thawing it; packet-ins, which carry a frozen state as well.
+"""Freezing a translation and thawing it.
 
 How a translation that needs to see the packet again goes on later:
 
@@ -25,15 +25,14 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from vswitch.dpif.actions import Recirc, Userspace
+from vswitch.dpif.actions import Recirc
 from vswitch.dpif.cookie import ControllerCookie
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import W_IN_PORT, W_METADATA
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx
-from vswitch.ofproto_dpif.xlate.meter import to_controller
 from vswitch.ofproto_dpif.xlate.recirc import FrozenState
-from vswitch.openflow.constants import OFPR_ACTION, OFPR_EXPLICIT_MISS
+from vswitch.ofproto_dpif.xlate.userspace import to_userspace
 
 if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions, Controller
@@ -97,9 +96,10 @@ def unroll(ctx: Ctx, rest: Actions) -> None:
     kept.extend(rest)
 
 
-def _state(
+def frozen_state(
     ctx: Ctx, actions: tuple[object, ...], action_set: tuple[object, ...], userdata: bytes
 ) -> FrozenState:
+    """The packet's state at this place, with `actions` and `action_set` still to run."""
     return FrozenState(
         bridge=ctx.bridge.name,
         table_id=int(ctx.table_id),
@@ -129,7 +129,7 @@ def _pause(ctx: Ctx, action: Controller) -> None:
     carries that out there is no way on."""
     commit(ctx)
     if ctx.xin.side_effects:
-        state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), action.userdata)
+        state = frozen_state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), action.userdata)
         recirc_id = ctx.bridge.dp.recirc_ids.alloc(state)
         ctx.out.recircs.append(recirc_id)
         cookie = ControllerCookie(
@@ -140,7 +140,7 @@ def _pause(ctx: Ctx, action: Controller) -> None:
             rule_cookie=ctx.rule_cookie,
             controller_id=action.controller_id,
         )
-        userspace_action(ctx, cookie.pack())
+        ctx.odp.append(to_userspace(ctx, cookie.pack()))
     ctx.pause = None
     cancel(ctx)
 
@@ -156,7 +156,7 @@ def fork(ctx: Ctx, table_id: int) -> int:
 
 def _recirculate(ctx: Ctx) -> int:
     commit(ctx)
-    state = _state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), b"")
+    state = frozen_state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), b"")
     recirc_id = ctx.bridge.dp.recirc_ids.alloc(state)
     ctx.out.recircs.append(recirc_id)
     if ctx.dp_hash is not None:
@@ -164,32 +164,3 @@ def _recirculate(ctx: Ctx) -> int:
     ctx.odp.append(Recirc(recirc_id))
     cancel(ctx)
     return recirc_id
-
-
-def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, userdata: bytes,
-                      meter_id: int | None = None) -> None:
-    """Send the packet to controllers: a datapath action whose cookie names the state."""
-    commit(ctx)
-    rule = ctx.rule
-    if reason == OFPR_ACTION and rule is not None and rule.is_table_miss():
-        reason = OFPR_EXPLICIT_MISS
-    recirc_id = ctx.bridge.dp.recirc_ids.alloc(_state(ctx, (), (), userdata))
-    ctx.out.recircs.append(recirc_id)
-    cookie = ControllerCookie(
-        max_len=max_len,
-        reason=reason,
-        dont_send=not ctx.xin.side_effects,
-        continuation=False,
-        recirc_id=recirc_id,
-        rule_cookie=ctx.rule_cookie,
-        controller_id=controller_id,
-    )
-    userspace_action(ctx, cookie.pack())
-    ctx.odp[-1] = to_controller(ctx, meter_id, ctx.odp[-1])
-
-
-def userspace_action(ctx: Ctx, userdata: bytes) -> None:
-    """An upcall with `userdata`, to the channel of the port where the packet came in."""
-    port = ctx.bridge.ports.get(ctx.base.in_port)
-    pid = 0 if port is None else ctx.bridge.dp.port_pid(port.odp_port)
-    ctx.odp.append(Userspace(pid, userdata))

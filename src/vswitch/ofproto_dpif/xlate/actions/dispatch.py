@@ -29,6 +29,7 @@ from vswitch.ofproto_dpif.xlate.actions import group as xlate_group
 from vswitch.ofproto_dpif.xlate.actions.action_set import ordered_action_set
 from vswitch.ofproto_dpif.xlate.actions.bundle_action import choose_member
 from vswitch.ofproto_dpif.xlate.actions.check_pkt import check_pkt_larger
+from vswitch.ofproto_dpif.xlate.actions.controller import controller, controller_action
 from vswitch.ofproto_dpif.xlate.actions.learn import fin_timeout, learn
 from vswitch.ofproto_dpif.xlate.actions.mpls import needs_recirculation
 from vswitch.ofproto_dpif.xlate.actions.multipath import multipath
@@ -167,7 +168,7 @@ def output_to(ctx: Ctx, port: int, max_len: int, last: bool, may_packet_in: bool
             reason = OFPR_PACKET_OUT
         elif ctx.bucket_at == ctx.resubmits:
             reason = OFPR_GROUP
-        xlate_freeze.controller_action(ctx, max_len, reason, 0, b"")
+        controller_action(ctx, max_len, reason, 0, b"")
     elif port == OFPP_TABLE:
         xlate_tables.table_action(ctx, came_in, 0, may_packet_in, last, False)
     elif port != OFPP_NONE:
@@ -219,14 +220,6 @@ def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> None:
         report_error(ctx, f"output_trunc does not support patch port {port}")
         return
     xlate_output.output(ctx, port, a.max_len, last)
-
-
-def _controller(ctx: Ctx, a: of.Controller, last: bool) -> None:
-    if a.pause:
-        ctx.pause = a
-        xlate_freeze.trigger(ctx)
-        return
-    xlate_freeze.controller_action(ctx, a.max_len, a.reason, a.controller_id, a.userdata, a.meter_id)
 
 
 def _enqueue(ctx: Ctx, a: of.Enqueue, last: bool) -> None:
@@ -346,7 +339,7 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], None]]] = {
     of.Learn: learn,
     of.FinTimeout: fin_timeout,
     of.Sample: sample,
-    of.Controller: _controller,
+    of.Controller: controller,
     of.Enqueue: _enqueue,
     of.SetVlanVid: headers.set_vlan_vid,
     of.SetVlanPcp: headers.set_vlan_pcp,

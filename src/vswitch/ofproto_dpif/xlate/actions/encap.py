@@ -27,6 +27,7 @@ from vswitch.flow.layout import (
 from vswitch.flow.prereq import ETH_TYPE_NSH
 from vswitch.ofproto_dpif.xlate import commit as labels
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
+from vswitch.ofproto_dpif.xlate.actions.controller import controller_action
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.trace import OFT_ACTION, OFT_WARN
@@ -182,7 +183,7 @@ def dec_nsh_ttl(ctx: Ctx, a: of.DecNshTtl, last: bool) -> bool:
     if (words[W_NSH_BASE] >> S_NSH_TTL) & 0xFF > 1:
         words[W_NSH_BASE] -= 1 << S_NSH_TTL
         return False
-    xlate_freeze.controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, 0, b"")
+    controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, 0, b"")
     if ctx.trace is not None:
         report(ctx, OFT_WARN, "NSH decrement TTL exception")
     return True

@@ -36,8 +36,8 @@ from vswitch.flow.mpls import MAX_MPLS_LABELS, is_mpls, lse, n_mpls_labels, or_l
 from vswitch.flow.prereq import ETH_TYPE_IP, is_ip_any
 from vswitch.flow.vlan import ETH_TYPE_VLAN, set_qtag
 from vswitch.ofproto_dpif.xlate import commit as labels
-from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import vlan as tags
+from vswitch.ofproto_dpif.xlate.actions.controller import controller_action
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
 from vswitch.ofproto_dpif.xlate.trace import OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import XLATE_TOO_MANY_MPLS_LABELS
@@ -164,7 +164,7 @@ def dec_ttl(ctx: Ctx, a: of.DecTtl, last: bool) -> bool:
         ctx.flow.words[W_NW_TTL] -= 1 << S_NW_TTL
         return False
     for controller_id in a.ids:
-        xlate_freeze.controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, controller_id, b"")
+        controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, controller_id, b"")
     if ctx.trace is not None:
         version = 4 if dl_type == ETH_TYPE_IP else 6
         report(ctx, OFT_WARN, f"IPv{version} decrement TTL exception")
@@ -217,7 +217,7 @@ def dec_mpls_ttl(ctx: Ctx, a: of.DecMplsTtl, last: bool) -> bool:
     if ttl > 1:
         set_lse(ctx.flow, 0, lse(ctx.flow, 0) - 1)
         return False
-    xlate_freeze.controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, 0, b"")
+    controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, 0, b"")
     if ctx.trace is not None:
         report(ctx, OFT_WARN, "MPLS decrement TTL exception")
     return True

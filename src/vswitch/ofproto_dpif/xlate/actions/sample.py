@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from vswitch.dpif.actions import Sample, Userspace
+from vswitch.dpif.actions import Sample
 from vswitch.dpif.cookie import DIRECTIONS, FlowSampleCookie
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
+from vswitch.ofproto_dpif.xlate.userspace import to_userspace
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPP_NONE
 
@@ -38,9 +39,7 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
         output_port=output_port,
         direction=DIRECTIONS.index(a.direction),
     )
-    came_in = bridge.ports.get(ctx.base.in_port)
-    pid = 0 if came_in is None else bridge.dp.port_pid(came_in.odp_port)
-    up = Userspace(pid, cookie.pack())
+    up = to_userspace(ctx, cookie.pack())
     # 16 bits of probability spread over 32 give the same share.
     probability = a.probability << 16 | a.probability
     ctx.odp.append(up if probability == ALWAYS else Sample(probability, (up,)))
