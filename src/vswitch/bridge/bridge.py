@@ -30,7 +30,7 @@ from vswitch.bridge.interfaces import (
 from vswitch.bridge.mirrors import Mirrors, output_ports
 from vswitch.bridge.monitors import MonitorConfig, auto_attach_of
 from vswitch.bridge.ports import bundle_settings
-from vswitch.bridge.settings import configure_bridge
+from vswitch.bridge.settings import configure_bridge, configure_multicast
 from vswitch.bridge.spanning_tree import configure_trees
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.dpif.open import dpif_class
@@ -171,6 +171,8 @@ class Bridge:
         """Everything that can be set once the ports are there. `restoring`: flows are being put back."""
         self._mirror_outputs = output_ports(idl, self.row)
         self._configure_identity()
+        if configure_multicast(self):
+            self._bundles.clear()
         self._configure_ports(unsupported)
         auto_attach = auto_attach_of(idl, self.row)
         for interface in self.interfaces.values():

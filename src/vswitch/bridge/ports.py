@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.bonds import bond_settings, lacp_settings
+from vswitch.bridge.columns import boolean
 from vswitch.bridge.config import PortConfig
 from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.ofproto_dpif.xlate.bridge import PRIORITY_TAGS
@@ -34,6 +35,8 @@ def bundle_settings(port: PortConfig, names: tuple[str, ...], mac: int) -> Bundl
         qinq_ethtype=QINQ_ETHTYPES.get(other.get("qinq-ethtype", ""), 0x88A8),
         priority_tags=tags if tags in PRIORITY_TAGS else "never",
         protected=port.protected,
+        mcast_flood=boolean(other, "mcast-snooping-flood"),
+        mcast_flood_reports=boolean(other, "mcast-snooping-flood-reports"),
         bond=bond_settings(port),
         lacp=lacp_settings(port, mac),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from vswitch.bridge.columns import boolean, integer
 from vswitch.bridge.idl import Row
 from vswitch.bridge.unsupported import Unsupported
+from vswitch.l2.mcast_snooping import DEFAULT_IDLE, DEFAULT_MAX
 from vswitch.ofproto_dpif.backer import FLOW_EVICTION_THRESHOLD, Backer
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 
@@ -49,6 +50,26 @@ def configure_bridge(bridge: BridgeView, root: Row | None, unsupported: Unsuppor
         ofproto.backer.need(RevReason.RECONFIGURE)
     _configure_mac_table(bridge)
     unsupported.look_at(f"bridge {bridge.name}", "Bridge", row)
+
+
+def configure_multicast(bridge: BridgeView) -> bool:
+    """Multicast snooping of one bridge. Whether it has just begun: then what ports ask of it has yet to
+    come, with their bundles."""
+    row = bridge.row
+    ofproto = bridge.ofproto
+    was = ofproto.mcast_snooping
+    ofproto.set_multicast_snooping(bool(row.mcast_snooping_enable))
+    table = ofproto.mcast_snooping
+    if table is None:
+        return False
+    other = row.other_config
+    table.idle = min(max(integer(other, "mcast-snooping-aging-time", DEFAULT_IDLE, 1), 15), 3600)
+    size = min(max(integer(other, "mcast-snooping-table-size", DEFAULT_MAX, 1), 10), 1_000_000)
+    flood = not boolean(other, "mcast-snooping-disable-flood-unregistered")
+    if table.set_max_entries(size) or flood != table.flood_unregistered:
+        table.flood_unregistered = flood
+        ofproto.multicast_changed()
+    return was is None
 
 
 def _configure_mac_table(bridge: BridgeView) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Final, final
 
 from vswitch.base.vlog import Vlog
@@ -35,7 +34,8 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:datapath-id other_config:disable-in-band other_config:dp-desc other_config:dp-sn
             other_config:forward-bpdu other_config:hwaddr other_config:in-band-queue
             other_config:mac-aging-time other_config:mac-table-size
-            stp_enable rstp_enable
+            stp_enable rstp_enable mcast_snooping_enable other_config:mcast-snooping-aging-time
+            other_config:mcast-snooping-table-size other_config:mcast-snooping-disable-flood-unregistered
             other_config:stp-system-id other_config:stp-priority other_config:stp-hello-time
             other_config:stp-max-age other_config:stp-forward-delay other_config:rstp-address
             other_config:rstp-priority other_config:rstp-ageing-time other_config:rstp-force-protocol-version
@@ -49,6 +49,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:stp-path-cost other_config:rstp-enable other_config:rstp-port-priority
             other_config:rstp-port-num other_config:rstp-path-cost other_config:rstp-port-admin-edge
             other_config:rstp-port-auto-edge other_config:rstp-port-mcheck
+            other_config:mcast-snooping-flood other_config:mcast-snooping-flood-reports
             other_config:bond-hash-basis other_config:bond-primary other_config:bond-detect-mode
             other_config:bond-miimon-interval other_config:bond-rebalance-interval
             other_config:all-members-active other_config:lacp-system-id other_config:lacp-system-priority
@@ -96,14 +97,12 @@ class Gap:
     """A column of `table`, or `other_config:KEY` with a pattern for KEY, that nothing comes of.
 
     `shows`: the column of the row it refers to that the warning tells, when the value is a reference.
-    `needs`: the columns of the same row without all of which it would ask for nothing anyway.
     `done`: values that are acted on.
     """
 
     table: str
     column: str
     shows: str = ""
-    needs: tuple[str, ...] = ()
     done: frozenset[str] = frozenset()
 
 
@@ -115,10 +114,6 @@ GAPS: Final = (
         "userspace-tso-enable", "ipsec_skb_mark",
     )),
     *(Gap("Interface", f"other_config:{key}") for key in ("emc-enable", "pmd-rxq-affinity", "tx-steering")),
-    # Multicast snooping.
-    Gap("Bridge", "mcast_snooping_enable"),
-    Gap("Bridge", "other_config:mcast-snooping-*", needs=("mcast_snooping_enable",)),
-    Gap("Port", "other_config:mcast-snooping-*"),
     # Monitoring of flows.
     Gap("Bridge", "sflow", shows="targets"),
     Gap("Bridge", "ipfix", shows="targets"),
@@ -153,26 +148,16 @@ def asked_in_vain(table: str, row: Any) -> dict[str, str]:
     for gap in GAPS:
         if gap.table == table and not gap.column.startswith(f"{KEYED}:"):
             text = _written(getattr(row, gap.column), gap.shows)
-            if text not in OFF and text not in gap.done and _has(row, gap.needs):
+            if text not in OFF and text not in gap.done:
                 asked[f"{gap.column}:{gap.shows}" if gap.shows else gap.column] = text
     for key, value in sorted(getattr(row, KEYED, {}).items()):
-        if value not in OFF and _is_in_vain(table, row, f"{KEYED}:{key}"):
+        if value not in OFF and _is_in_vain(table, f"{KEYED}:{key}"):
             asked[f"{KEYED}:{key}"] = value
     return asked
 
 
-def _is_in_vain(table: str, row: Any, column: str) -> bool:
-    if column in ACTED_ON.get(table, ()) or column in MEANINGLESS.get(table, ()):
-        return False
-    return all(_has(row, gap.needs) for gap in _gaps(table, column))
-
-
-def _gaps(table: str, column: str) -> list[Gap]:
-    return [gap for gap in GAPS if gap.table == table and fnmatchcase(column, gap.column)]
-
-
-def _has(row: Any, columns: tuple[str, ...]) -> bool:
-    return all(getattr(row, column) for column in columns)
+def _is_in_vain(table: str, column: str) -> bool:
+    return column not in ACTED_ON.get(table, ()) and column not in MEANINGLESS.get(table, ())
 
 
 def _written(value: Any, shows: str) -> str:

@@ -18,6 +18,7 @@ from vswitch.base.tags import TagSet, tag_random
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MacLearning
+from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto_dpif import ct_flush, ofp_stats
@@ -119,6 +120,7 @@ class OfprotoDpif(Ofproto):
     has_bonded_bundles: bool = _seen("has_bonded_bundles")
     has_bundle_action: bool = _seen("has_bundle_action")
     has_mirrors: bool = _seen("has_mirrors")
+    mcast_snooping: McastSnooping | None = _seen("mcast_snooping")
     has_in_band: bool = _seen("has_in_band")
     forward_bpdu: bool = _seen("forward_bpdu")
     ipfix: Any = _seen("ipfix")
@@ -156,7 +158,6 @@ class OfprotoDpif(Ofproto):
         self.stp: StpBridge | None = None
         self.rstp: RstpBridge | None = None
         self.bonds: BondBridge | None = None
-        self.mcast_snooping: Any = None
         self.link_changes: int = 0
         """Goes up whenever a port comes, goes, or has its link go up or down."""
         self.bundle_settings: dict[object, BundleSettings] = {}
@@ -409,6 +410,8 @@ class OfprotoDpif(Ofproto):
         self.tables.expire(now)
         self.learned.flush()
         self.revalidate_set.update(self.mac_learning.expire(now))
+        if self.mcast_snooping is not None and self.mcast_snooping.expire(now):
+            self.multicast_changed()
 
     # Groups and meters.
 
@@ -451,6 +454,21 @@ class OfprotoDpif(Ofproto):
         """Forget all learned addresses."""
         self.mac_learning.flush()
         self.backer.need(RevReason.MAC_LEARNING)
+
+    def set_multicast_snooping(self, enabled: bool) -> None:
+        """Snoop on IGMP and MLD, or let multicast packets go to all again."""
+        if enabled != (self.mcast_snooping is not None):
+            self.mcast_snooping = McastSnooping() if enabled else None
+            self.backer.need(RevReason.RECONFIGURE)
+
+    def multicast_changed(self) -> None:
+        """What depends on the multicast snooping table is translated anew."""
+        self.revalidate_set.add(self.xbridge.mcast_tag)
+
+    def flush_multicast(self) -> None:
+        """Forget all multicast groups and routers."""
+        if self.mcast_snooping is not None and self.mcast_snooping.flush():
+            self.multicast_changed()
 
     # Controllers.
 

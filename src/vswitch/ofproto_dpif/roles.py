@@ -16,6 +16,7 @@ from vswitch.dpif.types import DpifPort
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.l2.mac_learning import MacLearning
+from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.netdev.tunnel_options import TunnelConfig
 from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.ports import PortNumbers
@@ -131,6 +132,7 @@ class BridgeRole(Protocol):
     bundle_settings: dict[object, BundleSettings]
     mirrors: list[XMirror | None]
     has_mirrors: bool
+    mcast_snooping: McastSnooping | None
     has_bonded_bundles: bool
     has_bundle_action: bool
     vlandev_map: dict[int, tuple[int, int]]
@@ -167,6 +169,12 @@ class BridgeRole(Protocol):
 
     def flush_mac_table(self) -> None:
         """Forget all learned addresses."""
+
+    def multicast_changed(self) -> None:
+        """What depends on the multicast snooping table is translated anew."""
+
+    def flush_multicast(self) -> None:
+        """Forget all multicast groups and routers."""
 
     def groups_may_choose_anew(self) -> None:
         """A port or a link came up or went down."""

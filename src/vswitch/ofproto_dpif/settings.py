@@ -43,6 +43,9 @@ class BundleSettings:
     qinq_ethtype: int = 0x88A8
     priority_tags: str = "never"
     protected: bool = False
+    mcast_flood: bool = False
+    """Whether all multicast packets go here while the bridge snoops, and all reports."""
+    mcast_flood_reports: bool = False
     bond: BondSettings | None = None
     lacp: LacpSettings | None = None
 

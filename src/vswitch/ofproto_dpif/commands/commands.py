@@ -16,6 +16,7 @@ from vswitch.dpif.types import DpifError, DpifFlow
 from vswitch.ofproto_dpif.commands import bonds as bond_commands
 from vswitch.ofproto_dpif.commands import fdb as fdb_commands
 from vswitch.ofproto_dpif.commands import features as feature_commands
+from vswitch.ofproto_dpif.commands import mdb as mdb_commands
 from vswitch.ofproto_dpif.commands import monitors as monitor_commands
 from vswitch.ofproto_dpif.commands import show
 from vswitch.ofproto_dpif.commands import trees as tree_commands
@@ -54,6 +55,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     feature_commands.register(ofprotos, commands)
     monitor_commands.register(ofprotos, commands)
     tree_commands.register(ofprotos, commands)
+    mdb_commands.register(ofprotos, commands)
     bond_commands.register(ofprotos, commands)
     tunnel_commands.register(ofprotos, commands)
     dpctl_commands.register(commands, ofprotos.clock)

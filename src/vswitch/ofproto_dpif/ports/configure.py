@@ -69,8 +69,11 @@ def bundle_set(ofproto: BridgeRole, aux: object, settings: BundleSettings | None
     bundle.qinq_ethtype = settings.qinq_ethtype
     bundle.priority_tags = PRIORITY_TAGS[settings.priority_tags]
     bundle.protected = settings.protected
+    table = ofproto.mcast_snooping
+    if table is not None and table.set_flood(bundle, settings.mcast_flood, settings.mcast_flood_reports):
+        ofproto.multicast_changed()
     if moved:
-        ofproto.revalidate_set.update(ofproto.mac_learning.forget_port(bundle))
+        forget_learned(ofproto, bundle)
     _changed(ofproto)
 
 
@@ -121,8 +124,18 @@ def _destroy(ofproto: BridgeRole, bundle: XBundle) -> None:
         if port.bundle is bundle:
             port.bundle = None
     bundle.ports = []
-    ofproto.revalidate_set.update(ofproto.mac_learning.forget_port(bundle))
+    forget_learned(ofproto, bundle)
+    if ofproto.mcast_snooping is not None:
+        ofproto.mcast_snooping.set_flood(bundle, False, False)
     del ofproto.bundles[bundle.aux]
+
+
+def forget_learned(ofproto: BridgeRole, bundle: XBundle) -> None:
+    """Forget addresses and multicast groups that were learned at `bundle`."""
+    ofproto.revalidate_set.update(ofproto.mac_learning.forget_port(bundle))
+    table = ofproto.mcast_snooping
+    if table is not None and table.forget_port(bundle):
+        ofproto.multicast_changed()
 
 
 def _changed(ofproto: BridgeRole) -> None:

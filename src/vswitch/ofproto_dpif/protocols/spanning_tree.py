@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.base import coverage
 from vswitch.l2.bpdu import Bpdu, from_frame
-from vswitch.ofproto_dpif.ports.configure import tree_changed
+from vswitch.ofproto_dpif.ports.configure import forget_learned, tree_changed
 from vswitch.ofproto_dpif.ports.ports import tell
 from vswitch.ofproto_dpif.xlate.types import SLOW_STP
 from vswitch.openflow.messages.port import OFPPR_MODIFY
@@ -82,9 +82,9 @@ def listen(ofproto: BridgeRole, receiver: PacketReceiver | None) -> None:
 
 
 def flush_bundle(ofproto: BridgeRole, port: XPort) -> None:
-    """Forget the addresses that were learned at `port`."""
+    """Forget the addresses and groups that were learned at `port`."""
     if port.bundle is not None:
-        ofproto.revalidate_set.update(ofproto.mac_learning.forget_port(port.bundle))
+        forget_learned(ofproto, port.bundle)
 
 
 def mbps(port: XPort) -> int:

@@ -150,6 +150,7 @@ class StpBridge:
                 self._apply(there, port)
         if self.stp.take_fdb_flush():
             ofproto.flush_mac_table()
+            ofproto.flush_multicast()
         for number, bpdu in self.stp.take_sent():
             there = self.port_of(number)
             if there is not None and there.up is not None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
-from vswitch.base.tags import TagSet, tag_deterministic
+from vswitch.base.tags import TagSet, tag_deterministic, tag_random
 from vswitch.dpif.probe import Support
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.l2.bond import Bond
 from vswitch.l2.lacp import Lacp
 from vswitch.l2.mac_learning import MacLearning
+from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.monitor.netflow import NetFlow
 from vswitch.ofproto.groups import Groups
 from vswitch.ofproto.meters import Meters
@@ -285,6 +286,9 @@ class XBridge:
         self.ports: dict[int, XPort] = {}
         self.bundles: dict[object, XBundle] = {}
         self.mac_learning: MacLearning = MacLearning()
+        self.mcast_snooping: McastSnooping | None = None
+        self.mcast_tag: int = tag_random()
+        """What depends on the multicast snooping table has this tag."""
         self.mirrors: list[XMirror | None] = [None] * MAX_MIRRORS
         self.has_mirrors: bool = False
         self.has_bonded_bundles: bool = False

@@ -7,6 +7,7 @@ output (`bundle_output.py`: which port of a bundle, with which tags).
 from __future__ import annotations
 
 from vswitch.flow.layout import VLAN_CFI, W_ETH_DST, W_ETH_SRC, W_IN_PORT, W_VLAN_TCI
+from vswitch.ofproto_dpif.xlate import mcast
 from vswitch.ofproto_dpif.xlate.bridge import XBundle
 from vswitch.ofproto_dpif.xlate.bundle_output import output_bundle
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
@@ -32,6 +33,8 @@ def normal(ctx: Ctx) -> None:
     if xvlan is None:
         return
     to_itself = learn(ctx, came_from, int(xvlan.vid))
+    if ctx.bridge.mcast_snooping is not None and mcast.forward(ctx, came_from, xvlan, _flood):
+        return
     _to_destination(ctx, came_from, xvlan, to_itself)
 
 
