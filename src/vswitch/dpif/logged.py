@@ -223,6 +223,9 @@ class LoggedDpif(Dpif):
     def queue_to_priority(self, queue_id: int) -> int:
         return self.provider.queue_to_priority(queue_id)
 
+    def reaches_alone(self, port_no: int) -> bool:
+        return self.provider.reaches_alone(port_no)
+
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         self.provider.set_tunnel_source_ports(low, high)
 

@@ -212,6 +212,11 @@ class Dpif(ABC):
         """The skb priority that puts packets into queue `queue_id` (TC handle 1:queue+1)."""
         return (1 << 16) | (queue_id + 1)
 
+    def reaches_alone(self, port_no: int) -> bool:
+        """Whether a tunnel's port sends packets with their tunnel set by itself, so that no bridge of ours
+        has to lead to the remote."""
+        return False
+
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         """The range of UDP source ports of outer packets, where the datapath chooses them."""
         return None

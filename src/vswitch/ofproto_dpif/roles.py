@@ -67,8 +67,8 @@ class TunnelPorts(Protocol):
     def take(self, config: TunnelConfig, initial: dict[str, DpifPort]) -> int:
         """The datapath port for a tunnel; made if it is not there. DpifError."""
 
-    def give(self, config: TunnelConfig) -> None:
-        """One tunnel less."""
+    def give(self, config: TunnelConfig) -> bool:
+        """One tunnel less. Whether it was the last of its port."""
 
 
 class DatapathRole(Protocol):

@@ -22,6 +22,7 @@ from vswitch.dpif import odp_step as op
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
 from vswitch.dpif.types import Upcall, UpcallType
+from vswitch.dpif.userspace import tunnel_host
 from vswitch.dpif.userspace.conntrack.tracker import Tracker
 from vswitch.dpif.userspace.dpcls import Dpcls
 from vswitch.dpif.userspace.emc import KEY_WORDS, ExactMatchCache, packet_key
@@ -193,7 +194,11 @@ class Core:
         for step in steps:
             number = step.op
             if number == op.STEP_OUTPUT:
-                self.output(step.args[0], self.executor.take_truncated(packet))
+                port = self.port(step.args[0])
+                if port is not None and port.host is not None:
+                    self.send_by_host(port, packet)
+                else:
+                    self.output(step.args[0], self.executor.take_truncated(packet))
             elif number < op.STEP_PUSH_VLAN:
                 if number == op.STEP_USERSPACE:
                     self.userspace(step, packet)
@@ -311,8 +316,9 @@ class Core:
         if port is None or port.tunnel is None:
             self.drop(DROP_TUNNEL_PUSH)
             return
-        frames = push(encap, executor.take_truncated(packet), src_port, port.tunnel)
         flow = packet.flow
+        packet_type: i64 = flow.words[at.W_PACKET_TYPE] & 0xFFFFFFFF
+        frames = push(encap, executor.take_truncated(packet), src_port, port.tunnel, packet_type)
         set_tunnel(flow, None)
         words = flow.words
         words[at.W_PACKET_TYPE] &= ~0xFFFFFFFF
@@ -337,6 +343,29 @@ class Core:
             inner.depth = packet.depth + 1
             executor.extract(inner)
             self.look_up(inner)
+
+    def send_by_host(self, port: Port, packet: Packet) -> None:
+        """Send the packet by the sockets of a tunnel port."""
+        frame = self.executor.take_truncated(packet)
+        end = port.tunnel
+        host = port.host
+        if end is None or host is None or not tunnel_host.send(host, end, frame, packet.flow):
+            self.drop(DROP_TUNNEL_PUSH)
+
+    def receive_by_host(self, port: Port, now: i64, most: i64) -> bool:
+        """Take what the sockets of a tunnel port have; whether there was something."""
+        end = port.tunnel
+        host = port.host
+        if end is None or host is None:
+            return False
+        self.now = now
+        packets, refused = tunnel_host.receive(host, end, port.number, self.popper, most)
+        if refused:
+            self.drop(DROP_TUNNEL_POP, refused)
+        for packet in packets:
+            self.executor.extract(packet)
+            self.look_up(packet)
+        return len(packets) > 0
 
     def port(self, port_no: i64) -> Port | None:
         """Port `port_no`, None if there is none."""

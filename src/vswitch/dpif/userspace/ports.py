@@ -8,6 +8,7 @@ from mypy_extensions import i64
 
 from vswitch.dpif.userspace.tunnel import TunnelEnd
 from vswitch.netdev.frame import Frame
+from vswitch.netdev.host_stack import HostStack
 from vswitch.netdev.provider import Netdev
 
 
@@ -26,3 +27,5 @@ class Port:
         self.fd_errors: i64 = 0
         self.tunnel: TunnelEnd | None = None
         """What the port is as a tunnel."""
+        self.host: HostStack | None = None
+        """How a tunnel's packets travel that leave by no bridge of ours."""

@@ -17,6 +17,7 @@ from typing import Protocol
 from mypy_extensions import mypyc_attr
 
 from vswitch.base.clock import Clock
+from vswitch.base.vlog import Vlog
 from vswitch.dpif.key_mask import expressible
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
 from vswitch.dpif.provider import PORT_NONE
@@ -47,10 +48,14 @@ from vswitch.dpif.userspace.tunnel import TunnelEnd
 from vswitch.dpif.userspace.upcalls import QUEUE_LIMIT, UpcallQueues
 from vswitch.flow.flow import Flow
 from vswitch.netdev.frame import Frame
+from vswitch.netdev.host_stack import HostStack
 from vswitch.netdev.links import LinkWatch, watch
 from vswitch.netdev.provider import Netdev, NetdevError
 from vswitch.netdev.registry import DEFAULT_TYPE, netdev_close, netdev_open, scope
 from vswitch.netdev.tunnel import TunnelNetdev
+from vswitch.packet.tunnel.kinds import SRV6
+
+log = Vlog("dpif_netdev")
 
 BATCH = 32
 """Frames taken from a device at a time."""
@@ -167,6 +172,12 @@ class Datapath:
             except OSError:
                 # The device is gone and took its registration along.
                 pass
+        if port.host is not None:
+            for host_fd in port.host.filenos():
+                self.by_fd.pop(host_fd, None)
+                self.epoll.unregister(host_fd)
+            port.host.close()
+            port.host = None
         if self.accelerator is not None:
             self.accelerator.port_detached(port)
         port.netdev.on_change = None
@@ -184,11 +195,26 @@ class Datapath:
             self.epoll.unregister(fd)
             self.note_change(port.name)
 
+    def open_host_stack(self, port: Port, netdev: TunnelNetdev) -> None:
+        """Have the tunnel reach remotes to which no bridge leads. Where that can't be, it says why."""
+        try:
+            port.host = HostStack(netdev.kind, netdev.dst_port)
+        except OSError as e:
+            log.warn("%s: packets can leave by bridges only, not through the host's own stack (%s)",
+                     port.name, e.strerror or e)
+            return
+        log.info("%s: packets to which no bridge leads go through the host's own stack", port.name)
+        for fd in port.host.filenos():
+            self.by_fd[fd] = port
+            self.epoll.register(fd, select.EPOLLIN)
+
     def attach(self, number: int, name: str, type: str, netdev: Netdev) -> None:
         """Put an open device in as port `number`."""
         port = Port(number, name, type, netdev)
         if isinstance(netdev, TunnelNetdev):
             port.tunnel = TunnelEnd(netdev.kind, netdev.payload_type)
+            if not self.dummy and netdev.kind != SRV6:
+                self.open_host_stack(port, netdev)
         if self.accelerator is not None:
             self.accelerator.port_attached(port)
         core_ports = self.core.ports
@@ -311,6 +337,11 @@ class UserspaceDpif(CtDpif):
                 if port is None:
                     if dp.links is not None:
                         dp.links.run()
+                    continue
+                if port.host is not None:
+                    if core.receive_by_host(port, now, BATCH):
+                        busy = True
+                        core.flush()
                     continue
                 frames = port.netdev.recv(BATCH)
                 if frames:
@@ -572,6 +603,10 @@ class UserspaceDpif(CtDpif):
     def queue_to_priority(self, queue_id: int) -> int:
         """The queue's own number: there are no TC handles here."""
         return queue_id
+
+    def reaches_alone(self, port_no: int) -> bool:
+        port = self._dp.ports.get(port_no)
+        return port is not None and port.host is not None
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         self._core.tunnel_port_min = low

@@ -64,8 +64,9 @@ def source_port(p: Parser, low: i64, high: i64) -> i64:
     return low + (((h * 0x2C1B3C6D) >> 20) & 0xFFFF) * (high - low) // 0x10000
 
 
-def push(encap: Encap, frame: Frame, src_port: i64, end: TunnelEnd | None) -> list[Frame]:
-    """The frames to be sent for `frame` in the tunnel. `end` counts its sequence numbers."""
+def push(encap: Encap, frame: Frame, src_port: i64, end: TunnelEnd | None, packet_type: i64) -> list[Frame]:
+    """The frames to be sent for `frame`, which begins as `packet_type` says, in the tunnel. `end` counts its
+    sequence numbers."""
     partial = frame.flags & VNET_NEEDS_CSUM != 0
     if frame.gso_type == GSO_NONE:
         keeps = partial and not needs_whole_checksum(encap) and frame.csum_offset != SCTP_CSUM
@@ -75,10 +76,19 @@ def push(encap: Encap, frame: Frame, src_port: i64, end: TunnelEnd | None) -> li
             return [Frame(data, VNET_NEEDS_CSUM, 0, 0, 0, frame.csum_start + shift, frame.csum_offset)]
         inner = gso.segments(frame)[0] if partial else frame.data
         return [Frame(encap.wrap(inner, src_port, _next(end)))]
-    pieces = gso.segments(frame)
+    pieces = gso.segments(frame) if packet_type == 0 else l3_segments(frame, packet_type)
     if encap.has_udp and encap.kind != GTPU and len(pieces) > 1:
         return _superframes(encap, pieces, src_port)
     return [Frame(encap.wrap(piece, src_port, _next(end))) for piece in pieces]
+
+
+def l3_segments(frame: Frame, packet_type: i64) -> list[bytes]:
+    """The segments of a frame without Ethernet header: with one they are cut up as any others."""
+    shift: i64 = 14
+    header = bytes(12) + bytes((packet_type >> 8 & 0xFF, packet_type & 0xFF))
+    whole = Frame(header + frame.data, frame.flags, frame.gso_type, frame.hdr_len + shift, frame.gso_size,
+                  frame.csum_start + shift, frame.csum_offset)
+    return [data[shift:] for data in gso.segments(whole)]
 
 
 def _next(end: TunnelEnd | None) -> i64:

@@ -52,19 +52,20 @@ class TunnelDevices:
         self.ports[name] = (odp_port, users + 1)
         return odp_port
 
-    def give(self, config: TunnelConfig) -> None:
-        """One tunnel less."""
+    def give(self, config: TunnelConfig) -> bool:
+        """One tunnel less. Whether it was the last of its port."""
         name = config.dp_name
         odp_port, users = self.ports[name]
         if users > 1:
             self.ports[name] = (odp_port, users - 1)
-            return
+            return False
         del self.ports[name]
         try:
             self.dpif.port_del(odp_port)
         except DpifError as error:
             if error.errno not in (errno.ENOENT, errno.ENODEV):
                 log.warn("%s: cannot be taken out of the datapath: %s", name, error)
+        return True
 
 
 def attach(ofproto: BridgeRole, port: XPort, options: dict[str, str]) -> None:
@@ -76,6 +77,8 @@ def attach(ofproto: BridgeRole, port: XPort, options: dict[str, str]) -> None:
     backer = ofproto.backer
     port.odp_port = backer.tunnel_devices.take(config, backer.initial_ports)
     port.tunnel = config
+    if backer.dpif.reaches_alone(port.odp_port):
+        backer.dp.tunnels.own_stack.add(port.odp_port)
     there = backer.dp.tunnels.add(port)
     if there is not None:
         log.warn("%s: attempting to add tunnel port '%s' with same config as port '%s'",
@@ -97,8 +100,9 @@ def detach(ofproto: BridgeRole, port: XPort) -> None:
         for listening in listening_of(config.type, config.dp_name, port.odp_port, config.dst_port):
             backer.dp.underlay.unlisten(listening)
     port.tunnel = None
-    port.odp_port = ODPP_NONE
-    backer.tunnel_devices.give(config)
+    odp_port, port.odp_port = port.odp_port, ODPP_NONE
+    if backer.tunnel_devices.give(config):
+        backer.dp.tunnels.own_stack.discard(odp_port)
     for bridge in backer.dp.bridges.values():
         for other in bridge.ports.values():
             if other.tunnel is not None and other is not port:
