@@ -44,7 +44,7 @@ from vswitch.netdev.registry import netdev_close, netdev_open
 
 pytestmark = pytest.mark.system
 REDIRECT, STOLEN = 7, 4
-N_PAIRS = 20_000 if ALL else 1000
+N_PAIRS = 20_000 if ALL else 600
 _numbers = count(1)
 
 

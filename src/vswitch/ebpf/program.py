@@ -16,6 +16,8 @@ from vswitch.ebpf.syscall import PROG_LOAD, PROG_TEST_RUN, BpfError, Buffer, bpf
 
 SCHED_CLS: Final = 3
 XDP: Final = 6
+ANY_ALIGNMENT: Final = 2
+"""BPF_F_ANY_ALIGNMENT: load words from anywhere, also where the machine would rather not."""
 LOG_SIZE: Final = 1 << 24
 LOG_TAIL: Final = 30
 """Lines of the verifier's log that an error carries."""
@@ -77,7 +79,7 @@ def skb(**fields: int) -> bytes:
 class Program:
     """A loaded program; `fd` is its descriptor."""
 
-    def __init__(self, code: Asm | list[Insn], name: str, type: int = SCHED_CLS, btf: int = 0) -> None:
+    def __init__(self, code: Asm | list[Insn], name: str, type: int = SCHED_CLS, flags: int = 0) -> None:
         """Load `code`. VerifierError; BpfError for what is no matter of the code (EPERM)."""
         asm = code if isinstance(code, Asm) else None
         insns = code.finish() if isinstance(code, Asm) else code
@@ -93,13 +95,13 @@ class Program:
         def load(log: Buffer | None) -> int:
             level, size, where = (1, log.size, log.address) if log is not None else (0, 0, 0)
             fields.pack_into(attr.view, 0, type, len(insns), self._code.address, self._license.address, level,
-                             size, where, 0, 0, name.encode()[:15], 0, 0, btf)
+                             size, where, 0, flags, name.encode()[:15], 0, 0, 0)
             return bpf(PROG_LOAD, attr, f"loading program {name}")
 
         try:
             self.fd = load(None)
         except BpfError as e:
-            if e.errno not in (1, 13, 22, 7, 28):
+            if e.errno not in (1, 7, 13, 14, 22, 28):
                 raise
             log = Buffer(LOG_SIZE)
             try:

@@ -171,7 +171,7 @@ def _set(a: Asm) -> None:
     a.label("set.from.l2")
     a.store(U64, R10, START, R5)
     a.jump_if(R3, ">", 16, "failed")
-    a.jump_if(R3, "==", 0, "failed")
+    a.jump_if(R3, "<", 1, "failed")
     a.store(U64, R10, ROUND, R3)
     for n in range(0, 16, 8):
         a.store(U64, R10, OLD + n, 0)
@@ -195,7 +195,7 @@ def _set(a: Asm) -> None:
     a.frame(R3, NEW)
     a.load(U64, R4, R10, ROUND)
     a.jump_if(R4, ">", 16, "failed")
-    a.jump_if(R4, "==", 0, "failed")
+    a.jump_if(R4, "<", 1, "failed")
     a.mov(R5, 0)
     a.call(Helper.skb_store_bytes)
     a.jump_if(R0, "!=", 0, "failed")

@@ -216,7 +216,8 @@ def emit(a: Asm, t: Tables, up: UpRing, kind: int, done: str, local: str = "") -
         a.mov(R9, R0)
         _header(a, kind, layout)
         a.mov(R4, R8)
-        a.jump_if(R4, "==", 0, name(f"empty.{n}"))
+        # "== 0" would tell older verifiers nothing of the least that R4 is then.
+        a.jump_if(R4, "<", 1, name(f"empty.{n}"))
         a.jump_if(R4, ">", n, name(f"empty.{n}"))
         a.mov(R1, R6)
         a.mov(R2, 0)
