@@ -34,4 +34,4 @@ bench: setup
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-faucet build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

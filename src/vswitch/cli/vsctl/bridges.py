@@ -157,6 +157,8 @@ def add_br(context: Context) -> None:
     """`add-br BRIDGE [PARENT VLAN]`"""
     edit, name = context.edit, context.arg(0)
     parent, vlan = context.arg(1), 0
+    if not name:
+        raise VsctlError("bridge name must not be empty string")
     if len(context.args) == 2:
         raise VsctlError("'add-br' command takes exactly 1 or 3 arguments")
     if parent:
@@ -286,6 +288,10 @@ def list_ports(context: Context) -> None:
 def _add(context: Context, command: str, interfaces: list[str], settings: list[str]) -> None:
     """Add a port with its interfaces, unless --may-exist finds it there."""
     bridge, name = context.arg(0), context.arg(1)
+    if not name:
+        raise VsctlError("port name must not be empty string")
+    if not all(interfaces):
+        raise VsctlError("interface name must not be empty string")
     edit = context.edit
     switches = Switches(edit)
     found = switches.ports.get(name)

@@ -230,7 +230,7 @@ class Session:
         """Say which of the interfaces that were added the switch could not set up."""
         failed = False
         for record in replica.rows["Interface"].values():
-            if record.text("name") in added and record.number("ofport") == -1:
+            if record.text("name") in added and record.number("ofport") in (-1, None):
                 why = record.text("error")
                 why = f": {why}" if why else ""
                 warn(f"Error detected while setting up '{record.text('name')}'{why}."

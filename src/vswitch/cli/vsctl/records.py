@@ -338,6 +338,8 @@ def destroy_records(context: Context) -> None:
 def wait_until(context: Context) -> None:
     """`wait-until TABLE RECORD [CONDITION]...`"""
     table = the_table(context)
+    for condition in context.args[2:]:
+        values.split_argument(table, condition, values.RELATIONS)  # before waiting for another one
     record = find_record(context.edit, table, context.arg(1))
     if record is None or not _satisfies(context, table, record, context.args[2:]):
         raise TryLater
