@@ -52,7 +52,8 @@ def check_options(type: str, name: str, options: Mapping[str, str]) -> None:
 KINDS: Final = tuple(
     PortKind(
         type, partial(_open, type), tunnel=True, in_datapath=False, has_device=False, has_queues=False,
-        lends_mac=False, options=None, check_options=partial(check_options, type),
+        lends_mac=False, dummy_may_replace=False, options=None,
+        check_options=partial(check_options, type),
     )
     for type in kinds.NUMBERS
 )
