@@ -61,7 +61,8 @@ def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     )
     for _ in range(400):
         log = tmp_path / "test.log"
-        if (log.exists() and "listening" in log.read_text()) or process.poll() is not None:
+        ready = log.exists() and (tmp_path / "test.ctl").exists() and (tmp_path / "test.pid").exists()
+        if ready or process.poll() is not None:
             break
         time.sleep(0.01)
     yield process
@@ -88,9 +89,7 @@ def test_a_signal_ends_it_cleanly(
     lines = [re.sub(r"^[-0-9T:]+Z\|\d+\|", "", line) for line in err.splitlines()]
     assert lines == [
         f"vlog|INFO|opened log file {tmp_path}/test.log",
-        f"vswitchd|INFO|listening for ovs-appctl on {tmp_path}/test.ctl (pid {daemon.pid})",
         f"fatal_signal|WARN|terminating with signal {number.value} ({signal.strsignal(number)})",
-        f"vswitchd|INFO|ending ({number.name})",
     ]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["test.log"]
 

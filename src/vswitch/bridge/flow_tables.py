@@ -8,7 +8,9 @@ from typing import Final, final
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row
+from vswitch.classifier.classifier import prefix_contexts
 from vswitch.flow.field import Field
+from vswitch.flow.fields import by_name
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.ofproto.table import EVICTION_CLIENT, NAMED_BY_CLIENT
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
@@ -44,6 +46,14 @@ def table_settings(row: Row) -> TableSettings:
     )
 
 
+def _is_field(name: str) -> bool:
+    try:
+        by_name(name)
+    except KeyError:
+        return False
+    return True
+
+
 @final
 class FlowTables:
     """The tables of one bridge as they were last set up."""
@@ -76,14 +86,24 @@ class FlowTables:
         eviction = table.eviction & ~EVICTION_CLIENT | (EVICTION_CLIENT if settings.evicts else 0)
         table.configure_eviction(eviction, self._fields(number, settings.groups) if eviction else ())
         ofproto.tables.shrink(table)
-        try:
-            if len(settings.prefixes) > MAX_PREFIXES:
-                raise ValueError(f"more than {MAX_PREFIXES} fields")
-            if table.cls.set_prefix_fields(settings.prefixes):
-                ofproto.backer.need(RevReason.RECONFIGURE)
-        except ValueError as e:
-            log.warn("bridge %s table %d: can't use prefix fields %s: %s", ofproto.name, number,
-                     ", ".join(settings.prefixes), e)  # fmt: skip
+        if table.cls.set_prefix_fields(self._prefixes(settings.prefixes)):
+            ofproto.backer.need(RevReason.RECONFIGURE)
+
+    def _prefixes(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `wanted` that can be looked up by prefix; if none can, those of tables at first."""
+        usable: list[str] = []
+        for name in wanted:
+            try:
+                prefix_contexts((name,))
+            except ValueError:
+                what = "incompatible" if _is_field(name) else "unknown"
+                log.warn("bridge %s: 'prefixes' with %s field: %s", self._ofproto.name, what, name)
+            else:
+                usable.append(name)
+        if len(usable) > MAX_PREFIXES:
+            log.warn("bridge %s: 'prefixes' with more than %d fields: %s", self._ofproto.name, MAX_PREFIXES,
+                     ", ".join(usable[MAX_PREFIXES:]))  # fmt: skip
+        return tuple(usable[:MAX_PREFIXES]) or (DEFAULT_PREFIXES if wanted else ())
 
     def _fields(self, number: int, groups: tuple[str, ...]) -> tuple[Field, ...]:
         fields: list[Field] = []

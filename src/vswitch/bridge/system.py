@@ -8,9 +8,7 @@ import os
 import shlex
 from typing import Final
 
-OVS_VERSION = "3.1.0"
-"""The release of Open vSwitch whose protocols, commands and schema these are. Scripts and controllers
-compare it to learn what they may use."""
+from vswitch.base.version import OVS_VERSION
 
 
 def ovs_version() -> str:

@@ -94,12 +94,15 @@ class Fatal(Exception):
 
 def version_lines() -> str:
     """The program's name and version as the switch's tools print them, and which build this is."""
-    import vswitch
+    from vswitch.base.version import OVS_VERSION, VERSION
     from vswitch.cli.version import compiled_modules
 
     n = len(compiled_modules())
     how = f"compiled, {n} modules" if n else "interpreted"
-    return f"{PROGRAM} (vswitch) {vswitch.__version__}\n({how}; Python {platform.python_version()})"
+    return (
+        f"{PROGRAM} (Open vSwitch) {OVS_VERSION}\n"
+        f"vswitch {VERSION} ({how}; Python {platform.python_version()})"
+    )
 
 
 def _print_and_exit(text: str) -> NoReturn:

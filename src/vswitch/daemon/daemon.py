@@ -127,13 +127,13 @@ class Daemon:
                     await server.start()
                 mainloop.add(start(self))
                 if server is not None:
-                    log.info("listening for ovs-appctl on %s (pid %d)", server.path, os.getpid())
+                    log.dbg("listening for ovs-appctl on %s (pid %d)", server.path, os.getpid())
                 # Facets and rules live long and hold no cycles: looking for cycles among them costs a
                 # third of a miss, so that is done rarely.
                 gc.freeze()
                 gc.set_threshold(50_000, 20, 50)
                 await self._stopping.wait()
-                log.info("ending (%s)", self._why)
+                log.dbg("ending (%s)", self._why)
             finally:
                 self._finish()
                 if server is not None:

@@ -230,6 +230,15 @@ class MacLearning:
         """Forget all addresses on `port`."""
         return self._remove_all(list(self._by_port.get(port, {}).values()))
 
+    def on_port(self, port: Any) -> list[tuple[int, int]]:
+        """The (MAC, VLAN) pairs that were learned on `port`."""
+        return list(self._by_port.get(port, {}))
+
+    def forget_pair(self, mac: int, vlan: int) -> TagSet:
+        """Forget one address in one VLAN, wherever it is."""
+        entry = self._entries.get((mac, vlan))
+        return self._remove_all([] if entry is None else [entry])
+
     def set_flood_vlans(self, vlans: Iterable[int]) -> bool:
         """Set the VLANs in which everything floods; whether that changed something."""
         new = frozenset(vlans)

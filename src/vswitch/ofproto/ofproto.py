@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from vswitch.base.version import VERSION
+from vswitch.base.version import OVS_VERSION
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
 from vswitch.ofproto.group_refs import ActionRefs, check_used
@@ -99,7 +99,7 @@ class Ofproto(ABC):
     """Who the switch is to its controllers; 64 bits."""
     mfr_desc: str = "Nicira, Inc."
     hw_desc: str = "Open vSwitch"
-    sw_desc: str = VERSION
+    sw_desc: str = OVS_VERSION
     serial_desc: str = "None"
     """`other_config:dp-sn`."""
     dp_desc: str = "None"

@@ -18,6 +18,8 @@ from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto.rule import Rule
 from vswitch.openflow.actions import Output
 from vswitch.openflow.constants import OFPP_LOCAL, OFPP_NORMAL
+from vswitch.openflow.messages.group import OFPG_ALL, OFPGC_DELETE, GroupMod
+from vswitch.openflow.messages.meter import OFPM_ALL, OFPMC_DELETE, MeterConfig, MeterMod
 from vswitch.openflow.messages.session import ROLE_EQUAL, ROLE_PRIMARY, ROLE_SECONDARY
 from vswitch.openflow.wire.version import VERSIONS
 from vswitch.vconn.connection import Connection
@@ -327,10 +329,13 @@ class Controllers:
         return ""
 
     def flush_flows(self) -> None:
-        """Remove all flows but the switch's own; then NORMAL, if the bridge is to forward by itself."""
+        """Remove all flows but the switch's own, groups and meters; then NORMAL, if the bridge is to
+        forward by itself."""
         tables = self.ofproto.tables
         for rule in list(tables.rules()):
             tables.remove(rule)
+        self.ofproto.groups.mod(GroupMod(OFPGC_DELETE, 0, OFPG_ALL), self.clock.now())
+        self.ofproto.meters.mod(MeterMod(OFPMC_DELETE, MeterConfig(OFPM_ALL)), self.clock.now())
         if self.fail_mode == "standalone" and not self.has_controllers():
             tables.insert(Rule(Match(), 0, 0, (Output(OFPP_NORMAL),), now=self.clock.now()))
 

@@ -124,7 +124,12 @@ def _destroy(ofproto: BridgeRole, bundle: XBundle) -> None:
         if port.bundle is bundle:
             port.bundle = None
     bundle.ports = []
+    # Who was there may be anywhere from now on, also to the bridges behind patch ports.
+    pairs = ofproto.mac_learning.on_port(bundle)
     forget_learned(ofproto, bundle)
+    for other in ofproto.backer.ofprotos.values():
+        for mac, vlan in pairs:
+            other.revalidate_set.update(other.mac_learning.forget_pair(mac, vlan))
     if ofproto.mcast_snooping is not None:
         ofproto.mcast_snooping.set_flood(bundle, False, False)
     del ofproto.bundles[bundle.aux]

@@ -76,6 +76,9 @@ class Ctx:
         self.mirrors: int = 0
         self.mirror_snaplen: int = 0
         self.n_outputs: int = 0
+        self.n_sized: i64 = 0
+        """Of the datapath actions, those that `odp_size` counts in bytes."""
+        self.odp_size: i64 = 0
 
     def saved(self) -> Saved:
         """The packet as it is now, to come back to after something inside something."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from vswitch.dpif.actions_nl import encode_actions
 from vswitch.flow.layout import (
     W_ETH_DST,
     W_ETH_SRC,
@@ -25,6 +26,7 @@ from vswitch.ofproto_dpif.xlate.trace import OFT_TABLE
 from vswitch.ofproto_dpif.xlate.types import (
     MAX_DEPTH,
     MAX_RESUBMITS,
+    SLOW_ACTION,
     XLATE_RECURSION_TOO_DEEP,
     XLATE_STACK_TOO_DEEP,
     XLATE_TOO_MANY_RESUBMITS,
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 
 TBL_LAST: Final = 253
 """The last table that belongs to controllers."""
+MAX_ODP_SIZE: Final = 0xFFFF
+"""Bytes of datapath actions that one Netlink attribute can hold."""
+FEW_ACTIONS: Final = 256
+"""So many actions are certainly not too many."""
 MAX_STACK: Final = 65536 // 8
 """How many values the stack may hold."""
 
@@ -121,6 +127,17 @@ def report_table(ctx: Ctx, rule: Rule, table_id: i64) -> None:
     trace.enter(OFT_TABLE, f"{table_id:2d}. {text}")
 
 
+def odp_size(ctx: Ctx) -> int:
+    """The datapath actions composed so far, in bytes of Netlink attributes."""
+    n: i64 = len(ctx.odp)
+    if n < ctx.n_sized:
+        ctx.n_sized = 0
+        ctx.odp_size = 0
+    ctx.odp_size += len(encode_actions(tuple(ctx.odp[ctx.n_sized :])))
+    ctx.n_sized = n
+    return int(ctx.odp_size)
+
+
 def check_limits(ctx: Ctx) -> bool:
     """Whether one more lookup is allowed; if not, `ctx.error` or `ctx.exit` says how it ends."""
     if ctx.depth >= MAX_DEPTH:
@@ -129,6 +146,11 @@ def check_limits(ctx: Ctx) -> bool:
     elif ctx.resubmits >= MAX_RESUBMITS:
         report_error(ctx, f"over {MAX_RESUBMITS} resubmit actions")
         ctx.error = XLATE_TOO_MANY_RESUBMITS
+    elif len(ctx.odp) > FEW_ACTIONS and odp_size(ctx) > MAX_ODP_SIZE:
+        # No error: what is there by now is carried out, an action at a time.
+        report_error(ctx, "resubmits yielded over 64 kB of actions")
+        ctx.exit = True
+        ctx.out.slow |= SLOW_ACTION
     elif len(ctx.stack) >= MAX_STACK:
         report_error(ctx, "resubmits yielded over 64 kB of stack")
         ctx.error = XLATE_STACK_TOO_DEEP

@@ -1,0 +1,56 @@
+"""Open vSwitch's own start script, ovs-ctl(8), runs our switch as it does the real one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+OVS_CTL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
+
+
+def test_start_status_restart_stop(require: Callable[..., None], tmp_path: Path) -> None:
+    require("command:ovs-vswitchd", "command:ovsdb-server", "root")
+    assert OVS_CTL.exists()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (tmp_path / "openvswitch").mkdir()
+    switch = programs / "ovs-vswitchd"
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(root / part) for part in os.environ.get("PYTHONPATH", "").split(":") if part])
+    switch.write_text(
+        f"#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -c "
+        "'from vswitch.cli.main import vswitchd; vswitchd()' \"$@\"\n"
+    )
+    switch.chmod(0o755)
+    environment = dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin")
+    for variable in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR"):
+        environment[f"OVS_{variable}"] = str(tmp_path)
+
+    def run(*words: str) -> str:
+        with (tmp_path / "said").open("w+") as said:  # daemons keep a pipe open
+            code = subprocess.run(words, env=environment, stdout=said, stderr=said, stdin=subprocess.DEVNULL,
+                                  check=False, timeout=90).returncode  # fmt: skip
+            said.seek(0)
+            text = said.read()
+        assert code == 0, text
+        return text
+
+    try:
+        started = run(str(OVS_CTL), "start", "--system-id=random", "--no-monitor")
+        assert "Starting ovs-vswitchd" in started
+        assert "|INFO|" not in started
+        assert "ovs-vswitchd is running with pid" in run(str(OVS_CTL), "status")
+        assert run("ovs-vsctl", "get", "open_vswitch", ".", "ovs_version").strip() == '"3.1.0"'
+        assert run("ovs-appctl", "version").startswith("ovs-vswitchd (Open vSwitch) 3.1.0\nvswitch ")
+        run(str(OVS_CTL), "restart", "--system-id=random", "--no-monitor")
+        assert "ovs-vswitchd is running with pid" in run(str(OVS_CTL), "status")
+    finally:
+        run(str(OVS_CTL), "stop")
+    assert not (tmp_path / "ovs-vswitchd.pid").exists()
