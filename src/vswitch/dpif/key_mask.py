@@ -60,6 +60,20 @@ def expressible(mask: Flow, key: Flow) -> Flow:
     return out
 
 
+def counting_labels(mask: Flow, key: Flow) -> Flow:
+    """`mask` as the kernel must have it: it passes over attributes of a mask that are 0 altogether, and
+    then tells no numbers of labels apart, but lists the flow with none."""
+    words = mask.words
+    if words[at.W_MPLS_LSE] != 0 or words[at.W_MPLS_LSE + 1] != 0 or not is_mpls(key.words):
+        return mask
+    out = mask.copy()
+    changed = out.words
+    bos: i64 = BOS
+    changed[at.W_MPLS_LSE] |= bos << 32
+    out.words = changed
+    return out
+
+
 def n_labels(key: Flow) -> int:
     """How many MPLS labels `key` has, 0 to 3. No mask shows that flows are told apart by it."""
     words = key.words

@@ -11,6 +11,7 @@ from mypy_extensions import i64
 
 from vswitch.dpif.actions import Actions
 from vswitch.dpif.actions_nl import decode_actions, put_actions
+from vswitch.dpif.key_mask import counting_labels
 from vswitch.dpif.odp_key import KEY_CT_IF_SET, decode_key, decode_mask, encode_key, encode_mask
 from vswitch.dpif.types import DpifFlow, Fitness, FlowStats
 from vswitch.flow.flow import Flow
@@ -59,6 +60,7 @@ def compose_put(
 ) -> None:
     """OVS_FLOW_CMD_NEW or SET, after `struct nlmsghdr`. NlAttrError if the actions are too long."""
     _begin(b, cmd, dp_ifindex)
+    mask = counting_labels(mask, key)
     if ufid:
         b.raw(OVS_FLOW_ATTR_UFID, ufid)
     b.raw(OVS_FLOW_ATTR_KEY, encode_key(key, KEY_CT_IF_SET, mask))
