@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from vswitch.flow.hash_fields import hash_fields, mask_hash_fields
@@ -52,9 +53,10 @@ def choose_member(ctx: Ctx, bond: Bond, vid: int) -> XPort | None:
     return port
 
 
-def bond_admits(ctx: Ctx, bundle: XBundle, bond: Bond, in_port: int, vlan: int, gratuitous: bool) -> bool:
-    """Whether a packet that came in at a bond's member is one to be forwarded. `gratuitous`: it is a
-    gratuitous ARP."""
+def bond_admits(ctx: Ctx, bundle: XBundle, bond: Bond, in_port: int, vlan: int,
+                is_gratuitous: Callable[[Ctx], bool]) -> bool:
+    """Whether a packet that came in at a bond's member is one to be forwarded. `is_gratuitous` tells a
+    gratuitous ARP, and is asked only where that matters."""
     port = ctx.bridge.ports.get(in_port)
     member = bond.members.get(port.name) if port is not None else None
     verdict = DROP if member is None else bond.admit(member, ctx.flow.dl_dst & (1 << 40) != 0)
@@ -70,7 +72,7 @@ def bond_admits(ctx: Ctx, bundle: XBundle, bond: Bond, in_port: int, vlan: int, 
     known = learning.lookup(src, vlan)
     if known is None or known.port is bundle:
         return True
-    if gratuitous and not learning.is_grat_arp_locked(known, ctx.xin.now):
+    if is_gratuitous(ctx) and not learning.is_grat_arp_locked(known, ctx.xin.now):
         return True
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL, "SLB bond thinks this packet looped back, dropping")

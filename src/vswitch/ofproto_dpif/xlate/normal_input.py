@@ -73,7 +73,7 @@ def admitted(ctx: Ctx, came_from: XBundle) -> Xvlan | None:
     bond = came_from.bond
     if bond is not None:
         in_port = int(words[W_IN_PORT] & 0xFFFF)
-        if not bond_admits(ctx, came_from, bond, in_port, int(xvlan.vid), _is_gratuitous_arp(ctx)):
+        if not bond_admits(ctx, came_from, bond, in_port, int(xvlan.vid), _is_gratuitous_arp):
             return None
     return xvlan
 
