@@ -51,6 +51,8 @@ facet_destroy = coverage.counter("facet_destroy")
 upcall_no_port = coverage.counter("drop_upcall_unknown_port")
 
 SECOND_TAG: Final = VLAN_CFI << S_VLAN_TCI1
+OVERLAP: Final = (errno.EEXIST, errno.ENOENT)
+"""What putting a flow fails with, here and in the kernel, when another of its batch has its packets too."""
 REINSTALL_MS: Final = 100
 """A miss so long after its flow was put means that the datapath has lost the flow."""
 
@@ -180,7 +182,7 @@ class Installer:
         if subfacet is None:
             return
         if op.error:
-            if op.error != errno.EEXIST:  # else the flow of a packet in the same batch is this one's too
+            if op.error not in OVERLAP:
                 subfacet_install_fail.inc()
             subfacet.path = SF_NOT_INSTALLED
             self._forget(subfacet)
