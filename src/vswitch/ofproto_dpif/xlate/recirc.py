@@ -43,7 +43,6 @@ class FrozenState:
     action_set: Actions = ()
     userdata: bytes = b""
     rule_cookie: int = 0
-    xport: int | None = None
 
 
 class RecircIds:
