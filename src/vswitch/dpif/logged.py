@@ -15,7 +15,7 @@ from vswitch.base import coverage
 from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Level, Vlog
-from vswitch.dpif.odp_text import format_actions, format_flow, format_key
+from vswitch.dpif.odp_text import format_actions, format_flow, format_key, format_ufid
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import (
     CtEntry,
@@ -343,14 +343,9 @@ def describe(dp: str, op: Op) -> str:
         )
     words = [f"{dp}:", "failed to", _operation(op), f"({why})"] if op.error else [f"{dp}:", _operation(op)]
     if isinstance(op, FlowPut | FlowDel | FlowGet) and op.ufid:
-        words.append(f"ufid:{_uuid(op.ufid)}")
+        words.append(format_ufid(op.ufid))
     if isinstance(op, FlowPut):
         words.append(f"{format_flow(op.key, op.mask)}, actions:{format_actions(op.actions)}")
     elif isinstance(op, FlowDel | FlowGet):
         words.append(format_key(op.key))
     return " ".join(words)
-
-
-def _uuid(ufid: bytes) -> str:
-    text = ufid.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

@@ -19,6 +19,7 @@ from vswitch.dpif.odp_step import Step
 from vswitch.flow import key_attr as attr
 from vswitch.flow.field import Field
 from vswitch.flow.flow import Flow
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
 from vswitch.packet.tunnel.outer import Encap
 
 MAX_DEPTH = 16
@@ -79,7 +80,7 @@ def _step(action: act.Action, whole: act.Actions, depth: int) -> Step:
         step.whole = whole
         return step
     if isinstance(action, act.PushVlan):
-        if action.tpid not in (0x8100, 0x88A8) or not action.tci & 0x1000:
+        if action.tpid not in (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD) or not action.tci & 0x1000:
             raise ActionError(errno.EINVAL, f"push_vlan of type {action.tpid:#x}, tci {action.tci:#x}")
         return _make(op.STEP_PUSH_VLAN, action.tpid, action.tci)
     if isinstance(action, act.PopVlan):

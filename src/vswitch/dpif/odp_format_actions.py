@@ -57,6 +57,7 @@ from vswitch.dpif.odp_tunnel_text import format_push
 from vswitch.flow import key_attr as key
 from vswitch.flow.values import c_hex, format_ipv4, format_ipv6, format_mac
 from vswitch.netlink.attrs import Builder, NlAttrError
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
 
 _NO_PORT = 0xFFFFFFFF
 
@@ -128,7 +129,7 @@ def _plain_or_nesting(action: Action, ports: PortNames) -> str:
 
 
 def _vlan(action: PushVlan) -> str:
-    words = [] if action.tpid == 0x8100 else [f"tpid=0x{action.tpid:04x}"]
+    words = [] if action.tpid == ETH_TYPE_VLAN_8021Q else [f"tpid=0x{action.tpid:04x}"]
     words += [f"vid={action.tci & 0xFFF}", f"pcp={action.tci >> 13}"]
     if not action.tci & 0x1000:
         words.append("cfi=0")

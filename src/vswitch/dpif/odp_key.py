@@ -26,6 +26,7 @@ from vswitch.flow import key_attr as key
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netlink.attrs import AttrIndex, be16_at, be32_at, u32_at
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
 
 KEY_ALL: Final = 0
 """Flags for encoding: every attribute that a datapath may know, apart from userspace's own."""
@@ -176,7 +177,7 @@ def _decode_l2(
                 w: i64 = at.W_VLAN_TCI if depth == 0 else at.W_VLAN_TCI1
                 tagged = (flow[w] >> shift) & at.VLAN_CFI != 0
             else:
-                tagged = dl_type == 0x8100 or dl_type == 0x88A8
+                tagged = dl_type in (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD)
         if not tagged:
             if is_mask and depth < 2 and (flow[at.W_PACKET_TYPE] & 0xFFFFFFFF) == 0:
                 # A mask without VLAN means "no tag", not "any".
@@ -405,7 +406,7 @@ def _encode(words: vec[i64], flow: vec[i64], other: vec[i64], is_mask: bool, fla
 def _tpid(words: vec[i64], w: i64, shift: i64, is_mask: bool) -> i64:
     """The tag's Ethernet type, which every mask matches exactly (the kernel insists)."""
     tpid = (words[w] >> shift) & 0xFFFF
-    return 0xFFFF if is_mask else (tpid if tpid else 0x8100)
+    return 0xFFFF if is_mask else (tpid if tpid else ETH_TYPE_VLAN_8021Q)
 
 
 def _encode_metadata(

@@ -58,6 +58,7 @@ from vswitch.dpif.odp_tunnel_text import parse_header
 from vswitch.flow import key_attr as key
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
 from vswitch.flow.values import parse_ipv4, parse_ipv6, parse_mac
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
 
 MAX_DEPTH = 16
 """Actions nested deeper than this are refused, as the kernel does."""
@@ -144,7 +145,7 @@ def _set(text: str) -> Action:
 
 def _push_vlan(text: str) -> Action:
     words = split_words(text)
-    tpid = next((number(word.value, 2) for word in words if word.key == "tpid"), 0x8100)
+    tpid = next((number(word.value, 2) for word in words if word.key == "tpid"), ETH_TYPE_VLAN_8021Q)
     rest = ",".join(f"{word.key}={word.value}" for word in words if word.key != "tpid")
     return PushVlan(tpid, parse_vlan(rest)[0])
 

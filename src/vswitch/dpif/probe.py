@@ -35,6 +35,7 @@ from vswitch.flow import key_attr
 from vswitch.flow.field import Field
 from vswitch.flow.fields import PART_BY_NAME, by_name
 from vswitch.flow.flow import Flow
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
 
 log = Vlog("ofproto_dpif")
 
@@ -46,7 +47,6 @@ _UFID: Final = bytes.fromhex("70726f6265000000e2c9f5b1a7d84663")
 _FRAME: Final = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01\x12\x34" + bytes(46)
 _ETH_TYPE_IP: Final = 0x0800
 _ETH_TYPE_IPV6: Final = 0x86DD
-_ETH_TYPE_VLAN: Final = 0x8100
 _ETH_TYPE_MPLS: Final = 0x8847
 _VLAN_CFI: Final = 0x1000
 _MPLS_BOS: Final = 0x100
@@ -265,7 +265,7 @@ def _vlan_headers(dpif: Dpif) -> int:
     for n in range(MAX_VLAN_HEADERS, 0, -1):
         fields: dict[str, int] = {}
         for tci, tpid in tags[:n]:
-            fields |= {tci: _VLAN_CFI | 1, tpid: _ETH_TYPE_VLAN}
+            fields |= {tci: _VLAN_CFI | 1, tpid: ETH_TYPE_VLAN_8021Q}
         if _matches(dpif, **fields):
             return n
     return 0

@@ -37,6 +37,7 @@ from vswitch.packet.numbers import (
     ETH_TYPE_MPLS_MCAST,
     ETH_TYPE_NSH,
     ETH_TYPE_RARP,
+    ETH_TYPE_VLAN_8021Q,
     IPPROTO_FRAGMENT,
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
@@ -114,7 +115,7 @@ def _l2(flow: Flow, dl_type: int) -> list[Header]:
     ):
         tci = _part(flow, tci_at[0], tci_at[1], 16)
         if tci & VLAN_CFI:
-            tags.append((tci & ~VLAN_CFI, _part(flow, tpid_at[0], tpid_at[1], 16) or 0x8100))
+            tags.append((tci & ~VLAN_CFI, _part(flow, tpid_at[0], tpid_at[1], 16) or ETH_TYPE_VLAN_8021Q))
     types = [tpid for _, tpid in tags] + [0 if dl_type == DL_TYPE_NONE else dl_type]
     dst = _part(flow, at.W_ETH_DST, at.S_ETH_DST, 48)
     src = _part(flow, at.W_ETH_SRC, at.S_ETH_SRC, 48)

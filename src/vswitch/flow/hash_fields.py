@@ -12,13 +12,13 @@ from typing import Final
 from vswitch.flow.flow import Flow, unsigned64
 from vswitch.flow.hash import hash_add, hash_bytes, hash_finish, word_at
 from vswitch.flow.layout import VLAN_CFI, W_IPV6_DST, W_IPV6_SRC
-from vswitch.flow.prereq import (
+from vswitch.flow.prereq import effective_dl_type
+from vswitch.packet.numbers import (
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,
     IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
-    effective_dl_type,
 )
 
 _VID: Final = VLAN_CFI | 0xFFF

@@ -16,25 +16,28 @@ from vswitch.flow.fields import BY_OXM_NAME, by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.flow.prereq import (
-    ETH_TYPE_ARP,
-    ETH_TYPE_IP,
-    ETH_TYPE_IPV6,
-    ETH_TYPE_MPLS,
-    ETH_TYPE_MPLS_MCAST,
-    ETH_TYPE_RARP,
-    IPPROTO_ICMP,
-    IPPROTO_ICMPV6,
-    IPPROTO_SCTP,
-    IPPROTO_TCP,
-    IPPROTO_UDP,
-    ND_ADVERT,
-    ND_SOLICIT,
     effective_dl_type,
     prereqs_ok,
 )
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
 from vswitch.flow.tun_option import tun_option_size
 from vswitch.flow.values import parse_value
+from vswitch.packet.numbers import (
+    ETH_TYPE_ARP,
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_RARP,
+    ETH_TYPE_VLAN_8021Q,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_SCTP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    ND_NEIGHBOR_ADVERT,
+    ND_NEIGHBOR_SOLICIT,
+)
 
 PROTOCOLS: Final[dict[str, tuple[int, int | None]]] = {
     "ip": (ETH_TYPE_IP, None),
@@ -152,8 +155,8 @@ def normalize(match: Match) -> bool:
         nw_proto = ip_fields = ipv6 = True
         tp = proto in (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP, IPPROTO_ICMPV6)
         if proto == IPPROTO_ICMPV6:
-            sha = match.flow.tp_src == ND_SOLICIT
-            tha = match.flow.tp_src == ND_ADVERT
+            sha = match.flow.tp_src == ND_NEIGHBOR_SOLICIT
+            tha = match.flow.tp_src == ND_NEIGHBOR_ADVERT
             nd_target = sha or tha
     elif dl_type in (ETH_TYPE_ARP, ETH_TYPE_RARP):
         nw_addr = nw_proto = sha = tha = True
@@ -220,7 +223,7 @@ def parse_exact_flow(
     if flow.in_port == 0:
         flow.in_port = at.PORT_NONE
     if flow.vlan_tci and not flow.vlan_tpid:
-        flow.vlan_tpid = 0x8100
+        flow.vlan_tpid = ETH_TYPE_VLAN_8021Q
     return flow
 
 

@@ -8,7 +8,10 @@ from mypy_extensions import i64
 
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import W_ETH_TYPE, W_MPLS_LSE
-from vswitch.flow.prereq import ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST
+from vswitch.packet.numbers import (
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+)
 
 MPLS_BOS: Final = 0x100
 """The bit of a label stack entry that says that it is the bottom one."""

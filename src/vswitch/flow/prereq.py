@@ -13,24 +13,22 @@ from mypy_extensions import i64
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field, Prereq
 from vswitch.flow.flow import Flow
-
-ETH_TYPE_IP: Final = 0x0800
-ETH_TYPE_ARP: Final = 0x0806
-ETH_TYPE_RARP: Final = 0x8035
-ETH_TYPE_IPV6: Final = 0x86DD
-ETH_TYPE_MPLS: Final = 0x8847
-ETH_TYPE_MPLS_MCAST: Final = 0x8848
-ETH_TYPE_NSH: Final = 0x894F
-
-IPPROTO_ICMP: Final = 1
-IPPROTO_IGMP: Final = 2
-IPPROTO_TCP: Final = 6
-IPPROTO_UDP: Final = 17
-IPPROTO_ICMPV6: Final = 58
-IPPROTO_SCTP: Final = 132
-
-ND_SOLICIT: Final = 135
-ND_ADVERT: Final = 136
+from vswitch.packet.numbers import (
+    ETH_TYPE_ARP,
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_NSH,
+    ETH_TYPE_RARP,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_SCTP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    ND_NEIGHBOR_ADVERT,
+    ND_NEIGHBOR_SOLICIT,
+)
 
 _PROTOCOLS: Final[dict[Prereq, tuple[int, int]]] = {
     Prereq.TCP: (0, IPPROTO_TCP),
@@ -57,7 +55,7 @@ def is_nd(flow: Flow) -> bool:
     return (
         effective_dl_type(flow) == ETH_TYPE_IPV6
         and flow.nw_proto == IPPROTO_ICMPV6
-        and flow.tp_src in (ND_SOLICIT, ND_ADVERT)
+        and flow.tp_src in (ND_NEIGHBOR_SOLICIT, ND_NEIGHBOR_ADVERT)
         and flow.tp_dst == 0
     )
 
@@ -131,7 +129,7 @@ def _transport_ok(prereq: Prereq, dl_type: int, flow: Flow, wc: Flow | None) -> 
     if flow.tp_dst != 0:
         return False
     if prereq is Prereq.ND_SOLICIT:
-        return flow.tp_src == ND_SOLICIT
+        return flow.tp_src == ND_NEIGHBOR_SOLICIT
     if prereq is Prereq.ND_ADVERT:
-        return flow.tp_src == ND_ADVERT
-    return flow.tp_src in (ND_SOLICIT, ND_ADVERT)
+        return flow.tp_src == ND_NEIGHBOR_ADVERT
+    return flow.tp_src in (ND_NEIGHBOR_SOLICIT, ND_NEIGHBOR_ADVERT)

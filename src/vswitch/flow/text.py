@@ -17,6 +17,20 @@ from vswitch.flow.flags import (
 )
 from vswitch.flow.flow import Flow
 from vswitch.flow.prereq import (
+    effective_dl_type,
+    is_nd,
+)
+from vswitch.flow.tun_option import TunOption, tun_option_size
+from vswitch.flow.values import (
+    c_hex,
+    format_frag,
+    format_masked_ipv4,
+    format_masked_ipv6,
+    format_masked_mac,
+    format_packet_type,
+    format_port,
+)
+from vswitch.packet.numbers import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,
@@ -30,18 +44,6 @@ from vswitch.flow.prereq import (
     IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
-    effective_dl_type,
-    is_nd,
-)
-from vswitch.flow.tun_option import TunOption, tun_option_size
-from vswitch.flow.values import (
-    c_hex,
-    format_frag,
-    format_masked_ipv4,
-    format_masked_ipv6,
-    format_masked_mac,
-    format_packet_type,
-    format_port,
 )
 
 DEFAULT_PRIORITY = 32768

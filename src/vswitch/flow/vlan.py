@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from mypy_extensions import i64
 
 from vswitch.flow.flow import Flow
@@ -15,14 +13,12 @@ from vswitch.flow.layout import (
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
-
-ETH_TYPE_VLAN: Final = 0x8100
-ETH_TYPE_VLAN_QINQ: Final = 0x88A8
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
 
 
 def is_vlan(dl_type: i64) -> bool:
     """Either VLAN Ethernet type."""
-    return dl_type in (ETH_TYPE_VLAN, ETH_TYPE_VLAN_QINQ)
+    return dl_type in (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD)
 
 
 def qtag(flow: Flow, i: i64) -> i64:

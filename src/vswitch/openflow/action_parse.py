@@ -32,6 +32,7 @@ from vswitch.openflow.constants import (
 )
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.subfield import parse_subfield, parse_subfield_at
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
 
 MAX_DEPTH: Final = 100
 """How deep actions may be nested."""
@@ -288,7 +289,7 @@ def _vlan_pcp(push: bool) -> Parser:
 
 def _push_vlan(word: ActionWord, _scope: Scope) -> a.Action:
     ethertype = bounded(word.value, 16, "ethertype")
-    if ethertype not in (0x8100, 0x88A8):
+    if ethertype not in (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD):
         raise FlowSyntaxError(f"{word.value}: not a valid VLAN ethertype", word.value)
     return a.PushVlan(ethertype)
 

@@ -56,7 +56,12 @@ from vswitch.flow.layout import (
     W_VLAN_TPID,
 )
 from vswitch.flow.mpls import MPLS_BOS, is_mpls, lse, n_mpls_labels, set_lse
-from vswitch.flow.prereq import (
+from vswitch.flow.prereq import is_ip_any
+from vswitch.flow.vlan import n_vlans, qtag, set_qtag
+from vswitch.ofproto_dpif.xlate.commit_encap import commit_nsh, pop_header, push_header
+from vswitch.ofproto_dpif.xlate.ctx import Ctx
+from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
+from vswitch.packet.numbers import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,
@@ -68,12 +73,7 @@ from vswitch.flow.prereq import (
     IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
-    is_ip_any,
 )
-from vswitch.flow.vlan import n_vlans, qtag, set_qtag
-from vswitch.ofproto_dpif.xlate.commit_encap import commit_nsh, pop_header, push_header
-from vswitch.ofproto_dpif.xlate.ctx import Ctx
-from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
 
 W_FIRST_CHANGEABLE: Final = W_SKB_PRIORITY
 """Below this word lie only tunnel, registers and conntrack, which no plain output commits."""

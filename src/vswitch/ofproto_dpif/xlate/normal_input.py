@@ -14,7 +14,6 @@ from vswitch.flow.layout import (
     W_NW_SRC,
     W_VLAN_TCI,
 )
-from vswitch.flow.prereq import ETH_TYPE_ARP
 from vswitch.flow.values import format_mac
 from vswitch.flow.vlan import is_vlan
 from vswitch.ofproto_dpif.xlate.bonds import bond_admits
@@ -24,6 +23,9 @@ from vswitch.ofproto_dpif.xlate.effects import LearnMac
 from vswitch.ofproto_dpif.xlate.reserved import is_reserved
 from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.ofproto_dpif.xlate.vlan import Xvlan, extract, input_translate, look_at_tags, vid_is_valid
+from vswitch.packet.numbers import (
+    ETH_TYPE_ARP,
+)
 
 BROADCAST: Final = 0xFFFFFFFFFFFF
 

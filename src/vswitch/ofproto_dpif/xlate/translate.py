@@ -51,7 +51,7 @@ from vswitch.flow.layout import (
     W_VLAN_TPID,
 )
 from vswitch.flow.mpls import is_mpls
-from vswitch.flow.prereq import IPPROTO_ICMP, IPPROTO_ICMPV6, is_ip_any
+from vswitch.flow.prereq import is_ip_any
 from vswitch.netdev.tunnel_options import LEGACY_L3
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import in_band as xlate_in_band
@@ -72,6 +72,10 @@ from vswitch.ofproto_dpif.xlate.types import (
     XLATE_OK,
     XlateIn,
     XlateOut,
+)
+from vswitch.packet.numbers import (
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
 )
 
 MAX_OUTPUTS: Final = 4096

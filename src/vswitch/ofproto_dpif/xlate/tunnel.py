@@ -42,7 +42,7 @@ from vswitch.flow.layout import (
     W_TUN_FLAGS,
     W_TUN_METADATA_PRESENT,
 )
-from vswitch.flow.prereq import ETH_TYPE_ARP, ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_ICMPV6, is_ip_any
+from vswitch.flow.prereq import is_ip_any
 from vswitch.netdev.tunnel_options import LEGACY_L3, V4_MAPPED, TunnelConfig, format_address, is_v4
 from vswitch.ofproto.geneve import options_to_datapath
 from vswitch.ofproto_dpif.tunnel.send import outer_header, tunnel_fields
@@ -55,6 +55,12 @@ from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.ofproto_dpif.xlate.tunnel_effects import AskForNeighbour, LearnNeighbour, RefreshNeighbour
 from vswitch.ofproto_dpif.xlate.tunnel_match import outer_destination, outer_source
 from vswitch.openflow.constants import OFPP_LOCAL
+from vswitch.packet.numbers import (
+    ETH_TYPE_ARP,
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    IPPROTO_ICMPV6,
+)
 from vswitch.packet.tunnel import kinds
 from vswitch.packet.tunnel.headers import HeaderError
 

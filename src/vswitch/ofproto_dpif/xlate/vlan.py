@@ -12,7 +12,12 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from vswitch.flow.layout import S_VLAN_TCI1, VLAN_CFI, W_VLAN_TCI, W_VLAN_TPID
-from vswitch.flow.vlan import ETH_TYPE_VLAN, is_vlan, n_vlans, qtag, set_qtag
+from vswitch.flow.vlan import (
+    is_vlan,
+    n_vlans,
+    qtag,
+    set_qtag,
+)
 from vswitch.ofproto_dpif.xlate.bridge import (
     OFPP_NONE_BUNDLE,
     PRIORITY_TAGS_ALWAYS,
@@ -25,6 +30,9 @@ from vswitch.ofproto_dpif.xlate.bridge import (
     XBundle,
 )
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
+from vswitch.packet.numbers import (
+    ETH_TYPE_VLAN_8021Q,
+)
 
 PCP_BITS: Final = 0xE000
 
@@ -132,7 +140,7 @@ def vid_is_valid(ctx: Ctx, vid: i64, bundle: XBundle) -> bool:
 def input_translate(bundle: XBundle, own: Xvlan) -> Xvlan:
     """From the packet's own tags to those that it has inside the switch."""
     mode = bundle.vlan_mode
-    tpid: i64 = own.tpid if own.tpid != 0 else ETH_TYPE_VLAN
+    tpid: i64 = own.tpid if own.tpid != 0 else ETH_TYPE_VLAN_8021Q
     vlan: i64 = bundle.vlan
     if mode == VLAN_ACCESS:
         return Xvlan(tpid, vlan, own.pcp, 0, 0, 0)
@@ -172,4 +180,4 @@ def _tag(tpid: i64, tci: i64, always: bool) -> i64:
     """A tag; none for VLAN 0 and priority 0, unless there was one and `always` says to keep it."""
     if tci == 0 and not (always and tpid != 0):
         return 0
-    return ((tpid if tpid != 0 else ETH_TYPE_VLAN) << 16) | tci | VLAN_CFI
+    return ((tpid if tpid != 0 else ETH_TYPE_VLAN_8021Q) << 16) | tci | VLAN_CFI

@@ -16,7 +16,9 @@ from vswitch.flow.field import Field
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import port_from_oxm, ports_to_oxm, signed64, unsigned64
 from vswitch.flow.match import Match
-from vswitch.flow.prereq import (
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.wire.buffer import Reader, Writer
+from vswitch.packet.numbers import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
     ETH_TYPE_MPLS,
@@ -27,8 +29,6 @@ from vswitch.flow.prereq import (
     IPPROTO_TCP,
     IPPROTO_UDP,
 )
-from vswitch.openflow.errors import OfpError
-from vswitch.openflow.wire.buffer import Reader, Writer
 
 OFPMT_STANDARD: Final = 0
 OFPMT11_STANDARD_LENGTH: Final = 88

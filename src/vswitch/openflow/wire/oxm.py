@@ -18,6 +18,14 @@ from vswitch.flow.fields import BY_OXM, FIELDS, N_TUN_METADATA, by_name
 from vswitch.flow.flow import Flow, port_from_oxm
 from vswitch.flow.match import Match
 from vswitch.flow.prereq import (
+    effective_dl_type,
+    prereqs_ok,
+)
+from vswitch.flow.tun_option import tun_option_size
+from vswitch.openflow.errors import OfpError
+from vswitch.openflow.wire.buffer import Reader, Writer
+from vswitch.openflow.wire.version import OFP10, OFP15
+from vswitch.packet.numbers import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,
@@ -30,13 +38,7 @@ from vswitch.flow.prereq import (
     IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
-    effective_dl_type,
-    prereqs_ok,
 )
-from vswitch.flow.tun_option import tun_option_size
-from vswitch.openflow.errors import OfpError
-from vswitch.openflow.wire.buffer import Reader, Writer
-from vswitch.openflow.wire.version import OFP10, OFP15
 
 NXM: Final = 0
 """The version to encode NXM for: Nicira's headers before OpenFlow's."""

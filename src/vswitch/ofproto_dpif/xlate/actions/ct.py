@@ -35,7 +35,6 @@ from vswitch.flow.layout import (
     W_NW_SRC,
     W_TP_SRC,
 )
-from vswitch.flow.prereq import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
@@ -44,6 +43,10 @@ from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.openflow import actions as of
+from vswitch.packet.numbers import (
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+)
 
 CT_LABEL: Final = by_name("ct_label")
 MARK_BITS: Final = -1 << S_CT_MARK

@@ -24,7 +24,6 @@ from vswitch.flow.layout import (
     W_PACKET_TYPE,
     W_VLAN_TCI,
 )
-from vswitch.flow.prereq import ETH_TYPE_NSH
 from vswitch.ofproto_dpif.xlate import commit as labels
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate.actions.controller import controller_action
@@ -38,6 +37,9 @@ from vswitch.ofproto_dpif.xlate.types import (
 )
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPR_INVALID_TTL
+from vswitch.packet.numbers import (
+    ETH_TYPE_NSH,
+)
 
 ETH_TYPE_TEB: Final = 0x6558
 """What a label stack over an Ethernet frame is followed by (RFC 1701's transparent bridging)."""

@@ -15,13 +15,15 @@ from vswitch.flow.layout import (
 )
 from vswitch.flow.prereq import prereqs_ok
 from vswitch.flow.values import c_hex, format_value
-from vswitch.flow.vlan import ETH_TYPE_VLAN
 from vswitch.ofproto.tlv import bind_set_field
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
 from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_subfield
 from vswitch.openflow.constants import OFPP_MAX, OFPP_NONE
+from vswitch.packet.numbers import (
+    ETH_TYPE_VLAN_8021Q,
+)
 
 PROTO_BITS: Final = 0xFF << S_NW_PROTO
 PORT32: Final = 1
@@ -48,7 +50,7 @@ def write_field(flow: Flow, field: Any, value: int) -> None:
     if field.option >= 0:
         flow.set_option(field.option)
     elif field.word == W_VLAN_TCI and flow.vlan_tci and not flow.vlan_tpid:
-        flow.vlan_tpid = ETH_TYPE_VLAN
+        flow.vlan_tpid = ETH_TYPE_VLAN_8021Q
 
 
 def delete_field(ctx: Ctx, a: of.DeleteField, last: bool) -> None:

@@ -33,8 +33,8 @@ from vswitch.flow.layout import (
     W_VLAN_TPID,
 )
 from vswitch.flow.mpls import MAX_MPLS_LABELS, is_mpls, lse, n_mpls_labels, or_lse, set_lse
-from vswitch.flow.prereq import ETH_TYPE_IP, is_ip_any
-from vswitch.flow.vlan import ETH_TYPE_VLAN, set_qtag
+from vswitch.flow.prereq import is_ip_any
+from vswitch.flow.vlan import set_qtag
 from vswitch.ofproto_dpif.xlate import commit as labels
 from vswitch.ofproto_dpif.xlate import vlan as tags
 from vswitch.ofproto_dpif.xlate.actions.controller import controller_action
@@ -43,6 +43,10 @@ from vswitch.ofproto_dpif.xlate.trace import OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import XLATE_TOO_MANY_MPLS_LABELS
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPR_INVALID_TTL
+from vswitch.packet.numbers import (
+    ETH_TYPE_IP,
+    ETH_TYPE_VLAN_8021Q,
+)
 
 DSCP_BITS: Final = 0xFC << S_NW_TOS
 ECN_BITS: Final = 0x03 << S_NW_TOS
@@ -69,7 +73,7 @@ def _set_tci(ctx: Ctx, bits: i64, value: i64, push: bool) -> None:
     tci = words[W_VLAN_TCI] & 0xFFFF
     if tci & VLAN_CFI != 0 or push:
         if (words[W_VLAN_TPID] >> 48) & 0xFFFF == 0:
-            set_qtag(ctx.flow, 0, (ETH_TYPE_VLAN << 16) | tci)
+            set_qtag(ctx.flow, 0, (ETH_TYPE_VLAN_8021Q << 16) | tci)
         words[W_VLAN_TCI] = (words[W_VLAN_TCI] & ~bits) | value | VLAN_CFI
 
 

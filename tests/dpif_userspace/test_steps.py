@@ -1,0 +1,33 @@
+"""`Core.run` sends runs of step numbers to one function each: a number in the wrong run would go astray."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from vswitch.dpif import odp_step as op
+from vswitch.dpif.userspace import execute
+
+STEPS = {name: number for name, number in vars(op).items() if name.startswith("STEP_")}
+BY_NAME = set(re.findall(r"number == op\.(STEP_\w+)", inspect.getsource(execute)))
+"""Steps that have a branch of their own."""
+
+
+def test_every_step_has_a_number_of_its_own() -> None:
+    assert len(set(STEPS.values())) == len(STEPS)
+    assert sorted(STEPS.values()) == list(range(1, len(STEPS) + 1))
+
+
+def test_what_sets_a_field_lies_before_what_pushes_and_pops() -> None:
+    run = {name for name, number in STEPS.items() if op.STEP_USERSPACE < number < op.STEP_PUSH_VLAN}
+    assert run == {name for name in STEPS if name.startswith("STEP_SET_")} - BY_NAME
+
+
+def test_what_pushes_and_pops_lies_before_samples() -> None:
+    run = {name for name, number in STEPS.items() if op.STEP_PUSH_VLAN <= number < op.STEP_SAMPLE}
+    assert run == {name for name in STEPS if re.match(r"STEP_(PUSH|POP)_", name)}
+
+
+def test_every_other_step_has_a_branch() -> None:
+    rest = {name for name, number in STEPS.items() if number >= op.STEP_SAMPLE or number <= op.STEP_USERSPACE}
+    assert rest == BY_NAME
