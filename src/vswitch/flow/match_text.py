@@ -179,13 +179,13 @@ def normalize(match: Match) -> bool:
     if not sha:
         words[at.W_ARP_SHA] &= 0xFFFF
     if not tha:
-        words[at.W_ARP_THA] = 0
+        words[at.W_ARP_THA] &= 0xFFFF
     if not ipv6:
         for w in (*range(at.W_IPV6_SRC, at.W_IPV6_SRC + 4), at.W_IPV6_LABEL):
             words[w] &= 0xFFFFFFFF if w == at.W_IPV6_LABEL else 0
     if not nd_target:
         words[at.W_ND_TARGET] = words[at.W_ND_TARGET + 1] = 0
-        words[at.W_IGMP_GROUP] = 0
+        words[at.W_IGMP_GROUP] &= 0xFFFFFFFF
     if not mpls:
         words[at.W_MPLS_LSE] = words[at.W_MPLS_LSE + 1] = 0
     if match.flow.packet_type:
