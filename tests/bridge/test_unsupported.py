@@ -25,7 +25,7 @@ def referred_to(column: dict[str, Any]) -> set[str]:
 def behind_gaps() -> set[str]:
     """Tables that nothing but gaps leads to: what stands there can't be asked for."""
     gaps = {(gap.table, gap.column) for gap in GAPS}
-    behind = {gap.table for gap in GAPS if gap.table not in ACTED_ON and gap.table != "Datapath"}
+    behind = {gap.table for gap in GAPS if gap.table not in ACTED_ON}
     while True:
         more = {
             table
@@ -86,9 +86,6 @@ def test_references_are_told_by_what_they_refer_to() -> None:
     sflow = SimpleNamespace(targets=["10.0.0.1:99", "10.0.0.2:99"])
     assert asked_in_vain("Bridge", row("Bridge", sflow=[sflow])) == {
         "sflow:targets": "10.0.0.1:99, 10.0.0.2:99"
-    }
-    assert asked_in_vain("Datapath", row("Datapath", ct_zones={5: object(), 3: object()})) == {
-        "ct_zones:timeout_policy": "3, 5"
     }
 
 

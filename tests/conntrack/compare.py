@@ -20,7 +20,10 @@ def step(real: RealTracker, ours: OurTracker, port: int, packet: bytes) -> str:
 
 def difference(real: RealTracker, ours: OurTracker) -> str:
     """Where their connections differ."""
-    theirs, mine = (connections(tracker, "-m", "-s") for tracker in (real, ours))
+    theirs, mine = (
+        connections(tracker, "-m", "-s") + connections(tracker) + connections(tracker, "zone=1")
+        for tracker in (real, ours)
+    )
     if theirs == mine:
         return ""
     lines = [f"-{line}\n" for line in theirs if line not in mine]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.bridge.columns import boolean, integer
+from vswitch.bridge.columns import boolean, integer, optional
 from vswitch.bridge.idl import Row
 from vswitch.bridge.unsupported import Unsupported
+from vswitch.dpif.types import DpifError
 from vswitch.l2.mcast_snooping import DEFAULT_IDLE, DEFAULT_MAX
 from vswitch.ofproto_dpif.backer import FLOW_EVICTION_THRESHOLD, Backer
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
@@ -31,8 +32,17 @@ def configure_backer(backer: Backer, root: Row | None, unsupported: Unsupported)
     # Until the limit is near, flows are not idled out early.
     backer.flow_eviction_threshold = min(FLOW_EVICTION_THRESHOLD, limit)
     datapath = root.datapaths.get(backer.type) if root is not None else None
+    zones: dict[int, dict[str, int]] = {}
     if datapath is not None:
-        unsupported.look_at(f"datapath {backer.type}", "Datapath", datapath)
+        for number, zone in datapath.ct_zones.items():
+            policy = optional(zone, "timeout_policy")
+            if policy is not None:
+                zones[int(number)] = {key: int(value) for key, value in policy.timeouts.items()}
+    try:
+        if backer.ct_timeouts.set(zones):
+            backer.need(RevReason.RECONFIGURE)
+    except DpifError as e:
+        unsupported.warn_all(f"datapath {backer.type}", {"ct_zones:timeout_policy": e.strerror or "refused"})
 
 
 def configure_bridge(bridge: BridgeView, root: Row | None, unsupported: Unsupported) -> None:

@@ -41,6 +41,9 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:rstp-priority other_config:rstp-ageing-time other_config:rstp-force-protocol-version
             other_config:rstp-max-age other_config:rstp-forward-delay other_config:rstp-transmit-hold-count
         """,
+        "Datapath": "ct_zones",
+        "CT_Zone": "timeout_policy",
+        "CT_Timeout_Policy": "timeouts",
         "Port": """
             bond_downdelay bond_mode bond_updelay cvlans fake_bridge interfaces lacp
             mac name protected qos tag trunks vlan_mode
@@ -137,8 +140,6 @@ GAPS: Final = (
     Gap("Controller", "local_gateway"),
     Gap("Controller", "controller_queue_size"),
     Gap("Bridge", "other_config:controller-queue-size"),
-    # Connection tracking.
-    Gap("Datapath", "ct_zones", shows="timeout_policy"),
 )  # fmt: skip
 
 
@@ -164,8 +165,6 @@ def _written(value: Any, shows: str) -> str:
     """A column's value in the tools' notation; of rows referred to their column `shows`. "" if it is empty or
     a map whose every value is off."""
     if isinstance(value, dict):
-        if shows:
-            return ", ".join(str(key) for key in sorted(value))
         if all(v in OFF for v in value.values()):
             return ""
         return "{" + ", ".join(f"{k}={v}" for k, v in sorted(value.items())) + "}"

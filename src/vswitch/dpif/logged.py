@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno as errnos
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from vswitch.base import coverage
@@ -280,6 +280,9 @@ class LoggedDpif(Dpif):
 
     def ct_configure(self, settings: CtSettings) -> None:
         self._do("ct_configure", self.provider.ct_configure, settings)
+
+    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> str:
+        return self._do("ct_set_timeouts", self.provider.ct_set_timeouts, number, timeouts)
 
     def ipf_enable(self, family: int, enabled: bool) -> None:
         self._do("ipf_enable", self.provider.ipf_enable, family, enabled)

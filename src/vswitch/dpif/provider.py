@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vswitch.base.clock import Clock
 from vswitch.dpif.types import (
@@ -289,6 +289,11 @@ class Dpif(ABC):
     def ct_configure(self, settings: CtSettings) -> None:
         """Set it."""
         raise self.lacks("ct configure")
+
+    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> str:
+        """Make or change timeout policy `number` (from 1 on): seconds by the keys of the database's
+        CT_Timeout_Policy. The name that a `Ct` action asks for it by."""
+        raise self.lacks("ct set timeouts")
 
     def ipf_enable(self, family: int, enabled: bool) -> None:
         """Put fragments of IP version 4 or 6 together, or not."""

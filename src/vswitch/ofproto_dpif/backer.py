@@ -22,6 +22,7 @@ from vswitch.dpif.provider import RECV_BATCH, Dpif
 from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
+from vswitch.ofproto_dpif.ct_timeouts import CtTimeouts
 from vswitch.ofproto_dpif.facets.expiration import Expiration
 from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
 from vswitch.ofproto_dpif.facets.governor import FLOW_SETUP_THRESHOLD, Governor
@@ -82,6 +83,8 @@ class Backer:
         self.clock: Clock = clock
         self.dp: XDatapath = XDatapath(dpif)
         """What translation sees of it: what it can do, recirculation ids, upcall pids."""
+        self.ct_timeouts: CtTimeouts = CtTimeouts(dpif, self.dp)
+        """Timeout policies of connection tracking's zones."""
         self.max_ports: int = OFPP_MAX
         """How many ports a bridge here can have: the datapath's limit or OpenFlow's."""
         self.ofprotos: dict[str, BridgeRole] = {}

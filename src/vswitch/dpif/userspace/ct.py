@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mypy_extensions import mypyc_attr
 
@@ -83,6 +83,12 @@ class CtDpif(Dpif):
         tracker = self.tracker
         tracker.limits.maximum = settings.max_connections
         tracker.check_windows = settings.tcp_seq_chk
+
+    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> str:
+        name = str(number)
+        self.tracker.set_timeouts(number, timeouts)
+        self.tracker.numbers[name.encode()] = number
+        return name
 
     # Fragments.
 

@@ -239,6 +239,8 @@ class XDatapath:
         """Recirculation ids and the frozen states they stand for."""
         self.bridges: dict[str, XBridge] = {}
         """The bridges on this datapath, by name."""
+        self.ct_timeouts: dict[int, str] = {}
+        """Zones of connection tracking that have a timeout policy -> the datapath's name for it."""
         self.tunnels: TunnelMatcher = TunnelMatcher()
         """The tunnel ports of its bridges, and which of them a packet came in at."""
         self.underlay: Underlay = Underlay()

@@ -87,6 +87,7 @@ def ct(ctx: Ctx, a: of.Ct, last: bool) -> None:
             label=_label(ctx),
             helper=helper,
             nat=None if nat is None else datapath_nat(nat),
+            timeout=ctx.xin.bridge.dp.ct_timeouts.get(zone, "") if a.commit else "",
             eventmask=EVENTS if a.commit and ctx.support.ct_eventmask else None,
         )
     )
