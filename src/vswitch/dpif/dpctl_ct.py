@@ -25,6 +25,11 @@ _STATUS: Final = (
 """Bits of `enum ip_conntrack_status`, from the lowest."""
 _STATES: Final = {"FIN_WAIT": "FIN_WAIT_1", "CLOSE": "CLOSED", "NONE": "CLOSED", "SYN_SENT2": "LISTEN"}
 """Linux's states that have another name here."""
+_ORDER: Final = (
+    "CLOSED", "LISTEN", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "CLOSE_WAIT", "FIN_WAIT_1", "CLOSING",
+    "LAST_ACK", "FIN_WAIT_2", "TIME_WAIT",
+)  # fmt: skip
+"""A connection's states from first to last."""
 
 
 def _tuple(proto: int, t: tuple[str, str, int, int]) -> str:
@@ -45,12 +50,21 @@ def _status(bits: int) -> str:
     return "|".join(names + ([f"{rest:#x}"] if rest else [])) or "0"
 
 
+def overall_state(c: CtEntry) -> str:
+    """The state of a TCP connection in a word: that of the end which is further on."""
+    orig = _STATES.get(c.state, c.state)
+    if not c.reply_state:
+        return orig
+    further = max(orig, _STATES.get(c.reply_state, c.reply_state), key=_ORDER.index)
+    return "TIME_WAIT" if further == "FIN_WAIT_2" else further
+
+
 def _tcp(c: CtEntry, more: bool) -> str:
     """The states of both ends; in short, the one that is further on."""
     orig = _STATES.get(c.state, c.state)
     reply = _STATES.get(c.reply_state, c.reply_state)
     if not more:
-        return f"state={orig}"
+        return f"state={overall_state(c)}"
     if not reply:
         return f"state_orig={orig},state_reply={orig}"
     scales = f"wscale_orig={c.scales[0]},wscale_reply={c.scales[1]}," if any(c.scales) else ""
@@ -76,7 +90,7 @@ def format_connection(c: CtEntry, more: bool, statistics: bool) -> str:
         text += f",protoinfo=({_tcp(c, more)})"
     if c.helper:
         text += f",helper={c.helper}"
-    if c.parent is not None:
+    if more and c.parent is not None:
         text += f",parent=({_tuple(c.proto, c.parent)})"
     return text
 
@@ -117,7 +131,7 @@ def _ct_stats_show(datapaths: Datapaths, options: Options, args: list[str]) -> s
         lines.append(f"  {_protocol(proto).upper()}: {len(these)}")
         if proto == TCP and options.more:
             lines.append("    Conn per TCP states:")
-            states = [_STATES.get(c.state, c.state) for c in these]
+            states = [overall_state(c) for c in these]
             lines += [f"\t  [{state}]={states.count(state)}" for state in sorted(set(states))]
     others = sum(1 for c in connections if c.proto not in (TCP, UDP, 132, ICMP))
     if others:
