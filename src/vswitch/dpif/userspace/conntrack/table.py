@@ -5,7 +5,7 @@ say what lies where, and `rec(conn)` and `base(conn)` where that is. A number is
 connection is gone; `SERIAL_AT` then differs. Number 0 is no connection.
 
 **Lookup** is linear hashing (Litwin 1980): every connection has two nodes (number << 1 | direction)
-in chains of buckets; with each insertion at most one bucket is split, with each removal at most one
+in chains of buckets; with each insertion at most one bucket is split, with each removal at most two
 merged, so that growing never stops the traffic.
 
 **Expiry** costs no sweep: a connection is on one of many lists, each of which has one duration, and
@@ -269,8 +269,10 @@ class Table:
                     self.set_chain(at, following)
                     break
                 at = after
-        if self.n_buckets * LOAD > self.count * 8 and self.n_buckets > SEGMENT:
+        merged: i64 = 0
+        while merged < 2 and self.n_buckets * LOAD > self.count * 8 and self.n_buckets > SEGMENT:
             self.merge()
+            merged += 1
 
     def split(self) -> None:
         """One bucket more: the next one of this round gives half of its nodes to it."""
