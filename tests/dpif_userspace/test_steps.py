@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import re
+from pathlib import Path
 
 from vswitch.dpif import odp_step as op
-from vswitch.dpif.userspace import execute
 
 STEPS = {name: number for name, number in vars(op).items() if name.startswith("STEP_")}
-BY_NAME = set(re.findall(r"number == op\.(STEP_\w+)", inspect.getsource(execute)))
+SOURCE = Path(__file__).parents[2] / "src/vswitch/dpif/userspace/execute.py"
+BY_NAME = set(re.findall(r"number == op\.(STEP_\w+)", SOURCE.read_text()))
 """Steps that have a branch of their own."""
 
 

@@ -72,9 +72,10 @@ def socket_of(program: str, pid: int) -> Path:
 def is_ours(program: str, pid: int) -> bool:
     """Whether the process is a vswitch (and not the switch that it stands in for)."""
     try:
-        return "(vswitch" in ask(str(socket_of(program, pid)), "version")
+        lines = ask(str(socket_of(program, pid)), "version").splitlines()
     except (OSError, CommandError):
         return False
+    return any(line.startswith(("vswitch ", f"{program} (vswitch ")) for line in lines)
 
 
 def alive(pid: int) -> bool:

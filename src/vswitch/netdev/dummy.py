@@ -13,7 +13,7 @@ import select
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vswitch.netdev import gso
 from vswitch.netdev.dummy_stream import DummyStream
@@ -31,6 +31,9 @@ TX_KEPT = 10000
 """Transmitted frames that are kept for `transmitted`; older ones are forgotten."""
 
 _next_mac = count(0xAA55AA550000)
+
+NO_STREAM: Final = "unknown"
+"""The state of the stream of a dummy that has none, or of no dummy at all."""
 
 
 class DummyNetdev(MemoryNetdev):
@@ -72,7 +75,7 @@ class DummyNetdev(MemoryNetdev):
     def stream_state(self) -> str:
         """How `options:stream` or `pstream` fares: connected, disconnected, or unknown if there is none."""
         if self._stream is None:
-            return "unknown"
+            return NO_STREAM
         return "connected" if self._stream.connected else "disconnected"
 
     def set_address(self, address: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> None:
@@ -202,8 +205,10 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
         return "OK"
 
     def conn_state(args: list[str]) -> str:
-        targets = [known(name) for name in args] or dummies()
-        return "".join(f"{netdev.name}: {netdev.stream_state}\n" for netdev in targets)
+        states = {netdev.name: netdev.stream_state for netdev in dummies()}
+        if args:
+            return f"{args[0]}: {states.get(args[0], NO_STREAM)}\n"
+        return "".join(f"{name}: {state}\n" for name, state in states.items() if state != NO_STREAM)
 
     def known(name: str) -> DummyNetdev:
         try:

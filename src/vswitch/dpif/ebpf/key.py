@@ -116,7 +116,7 @@ def fit(key: Flow, mask: Flow, ifindex: int) -> tuple[bytes, bytes]:
     used[at.W_PKT_MARK] = 0xFFFFFFFF
     used[at.W_DP_HASH] = _ONES & ~0xFFFFFFFF
     for word in range(N_WORDS):
-        left = mask.words[word] & _ONES & ~used.get(word, 0)
+        left = int(mask.words[word]) & _ONES & ~used.get(word, 0)
         if left and word not in _OWN:
             _check_zero(word, left, key, mask, eth_type)
     return pack(key, ifindex, eth_type), pack(mask, 0xFFFFFFFF, eth_type)

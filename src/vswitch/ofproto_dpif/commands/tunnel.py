@@ -18,7 +18,7 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     c = _Commands(ofprotos)
     for name, usage, least, most, fn in (
-        ("ovs/route/add", "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark] [src=src_ip]", 2, 5,
+        ("ovs/route/add", "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark]", 2, 5,
          c.route_add),
         ("ovs/route/show", "", 0, 0, c.route_show),
         ("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", 1, 2, c.route_del),

@@ -150,7 +150,7 @@ def outer_header(
 def _tunnel_header(config: TunnelConfig, flow: Flow, options: bytes, flags: int, csum: bool) -> bytes:
     words = flow.words
     packet_type = flow.packet_type
-    key = int(words[W_TUN_ID] & (1 << 64) - 1)
+    key = int(words[W_TUN_ID]) & (1 << 64) - 1
     ext = words[W_TUN_EXT]
     kind = config.kind
     if kind == kinds.VXLAN:

@@ -291,7 +291,7 @@ def _source_address(flow: Flow) -> int:
     words = flow.words
     if words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_IP:
         return int(words[W_NW_SRC] >> 32 & 0xFFFFFFFF) | V4_MAPPED
-    return int(words[W_IPV6_SRC] & MASK64) << 64 | int(words[W_IPV6_SRC + 1] & MASK64)
+    return (int(words[W_IPV6_SRC]) & MASK64) << 64 | (int(words[W_IPV6_SRC + 1]) & MASK64)
 
 
 def _learn(ctx: Ctx, underlay: Underlay, address: int, mac: int) -> None:
@@ -325,7 +325,7 @@ def _snoop(ctx: Ctx, underlay: Underlay) -> None:
             return
         wc[W_ND_TARGET] = -1
         wc[W_ND_TARGET + 1] = -1
-        target = int(words[W_ND_TARGET] & MASK64) << 64 | int(words[W_ND_TARGET + 1] & MASK64)
+        target = (int(words[W_ND_TARGET]) & MASK64) << 64 | (int(words[W_ND_TARGET + 1]) & MASK64)
         mac = int(words[W_ARP_THA] >> 16 & 0xFFFFFFFFFFFF)
         if mac and target:
             _learn(ctx, underlay, target, mac)

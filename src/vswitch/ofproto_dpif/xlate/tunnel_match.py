@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import W_TUN_DST, W_TUN_ID, W_TUN_IPV6_DST, W_TUN_IPV6_SRC, W_TUN_SRC
+from vswitch.flow.layout import W_TUN_DST, W_TUN_IPV6_DST, W_TUN_IPV6_SRC, W_TUN_SRC
 from vswitch.netdev.tunnel_options import LEGACY_L2, LEGACY_L3, PTAP, V4_MAPPED, TunnelConfig
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class TunnelMatcher:
         """The port of a packet that looks like `flow`, which datapath port `odp_port` received."""
         if not self.maps:
             return None
-        key = flow.words[W_TUN_ID] & _MASK64
+        key = flow.tun_id
         source, destination = outer_source(flow), outer_destination(flow)
         legacy = LEGACY_L3 if flow.packet_type >> 16 == 1 else LEGACY_L2
         for (key_flow, remote_flow, local), ports in self.maps.items():

@@ -161,7 +161,7 @@ def update(rec: vec[i64], base: i64, reply: i64, data: bytes, l4: i64, l3_end: i
             return RENEW
         if state <= SYN_SENT:
             # The first SYN once more, or both ends open at the same time.
-            rec[s + 1] = rec[s + 1] & 0xFFFFFFFFFF | i64(SYN_SENT) << 40
+            rec[s + 1] = rec[s + 1] & 0xFFFFFFFFFF | SYN_SENT << 40
             return VALID_NEW | timeouts.TCP_FIRST << KIND_SHIFT
     low: i64 = (rec[s] >> 32) & 0xFFFFFFFF
     high: i64 = rec[s] & 0xFFFFFFFF
