@@ -36,7 +36,8 @@ def test_the_real_tools_work_as_soon_as_it_has_detached(stack: Stack) -> None:
     stack.run("ovs-vsctl", "-t", "15", *DUMMY_BRIDGE)
     assert stack.run("ovs-appctl", "ofproto/list") == "br0\n"
     assert "NXST_FLOW" in stack.run("ovs-ofctl", "dump-flows", "br0")
-    assert any(re.fullmatch(r"bridge\|INFO\|ovs-vswitchd \(Open vSwitch\) [0-9.]+", s) for s in stack.logged())
+    version = r"bridge\|INFO\|ovs-vswitchd \(Open vSwitch\) [0-9.]+"
+    assert any(re.fullmatch(version, s) for s in stack.logged())
     stack.run("ovs-appctl", "exit")
     eventually("the process ends", lambda: not alive(pid))
     left = {p.name for p in stack.directory.iterdir()}

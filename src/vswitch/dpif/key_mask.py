@@ -21,6 +21,8 @@ TAG: Final = (at.VLAN_CFI | at.VLAN_VID_MASK) << at.S_VLAN_TCI
 TPID1_TCI1: Final = 0xFFFFFFFF << at.S_VLAN_TPID1
 BOS: Final = 0x100
 """Bottom of stack, in a label stack entry."""
+OUTERMOST_BOS: Final = BOS << 32
+"""That of the outermost label, in its word."""
 N_LABELS: Final = 3
 """The labels that a flow has."""
 
@@ -68,8 +70,7 @@ def counting_labels(mask: Flow, key: Flow) -> Flow:
         return mask
     out = mask.copy()
     changed = out.words
-    bos: i64 = BOS
-    changed[at.W_MPLS_LSE] |= bos << 32
+    changed[at.W_MPLS_LSE] |= OUTERMOST_BOS
     out.words = changed
     return out
 
