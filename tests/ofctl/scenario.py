@@ -148,12 +148,17 @@ def comparable(switch: RealSwitch, command: Command, status: int, stdout: str, s
     return Result(status, out, err)
 
 
-def prepare(switch: RealSwitch) -> None:
-    """Bridge br0 anew, with ports p1 to p4 that have the numbers 1 to 4."""
-    # By itself: deleted and added in one transaction it would be the old one, with all that it counted.
-    switch.run("ovs-vsctl", "--if-exists", "del-br", "br0")
+def prepare(switch: RealSwitch, afresh: bool = True) -> None:
+    """Bridge br0 anew, with ports p1 to p4 that have the numbers 1 to 4. Not `afresh`: deleted and added in
+    one transaction, in which a bridge stays what it was, with all that it counted."""
+    if afresh:
+        switch.run("ovs-vsctl", "--if-exists", "del-br", "br0")
     switch.run(
         "ovs-vsctl",
+        "--if-exists",
+        "del-br",
+        "br0",
+        "--",
         "add-br",
         "br0",
         "--",

@@ -159,7 +159,7 @@ def sent(switch: RealSwitch, before: dict[str, int]) -> list[str]:
 
 def run_app(switch: RealSwitch, app: App, no_flood: bool) -> list[list[str]]:
     """What was sent after each packet of a conversation, with `app` as the controller."""
-    prepare(switch)
+    prepare(switch, afresh=False)
     end = RealEnd(f"{switch.directory}/br0.mgmt", 1)
     known: dict[bytes, int] = {}
     seen: list[list[str]] = []
