@@ -43,7 +43,7 @@ def behind_gaps() -> set[str]:
 
 
 def test_tables_behind_gaps() -> None:
-    assert {"sFlow", "IPFIX"} <= behind_gaps()
+    assert {"IPFIX"} <= behind_gaps()
     assert not {"Bridge", "Port", "Interface", "Controller", "Mirror"} & behind_gaps()
 
 
@@ -83,9 +83,9 @@ def test_columns_are_written_as_the_tools_write_them() -> None:
 
 
 def test_references_are_told_by_what_they_refer_to() -> None:
-    sflow = SimpleNamespace(targets=["10.0.0.1:99", "10.0.0.2:99"])
-    assert asked_in_vain("Bridge", row("Bridge", sflow=[sflow])) == {
-        "sflow:targets": "10.0.0.1:99, 10.0.0.2:99"
+    ipfix = SimpleNamespace(targets=["10.0.0.1:99", "10.0.0.2:99"])
+    assert asked_in_vain("Bridge", row("Bridge", ipfix=[ipfix])) == {
+        "ipfix:targets": "10.0.0.1:99, 10.0.0.2:99"
     }
 
 

@@ -1,11 +1,19 @@
-"""Rows of NetFlow as settings."""
+"""Rows of NetFlow and sFlow as settings."""
 
 from __future__ import annotations
 
 from vswitch.base.vlog import Vlog
+from vswitch.bridge.agent_address import agent_address
 from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row
 from vswitch.monitor.netflow import ACTIVE_TIMEOUT_DEFAULT, NetFlowSettings
+from vswitch.monitor.sflow import (
+    HEADER_DEFAULT,
+    POLLING_DEFAULT,
+    PORT_DEFAULT,
+    SAMPLING_DEFAULT,
+    SFlowSettings,
+)
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 log = Vlog("bridge")
@@ -36,3 +44,27 @@ def configure_netflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
             log.warn("bridge %s: NetFlow port mangling will conflict with another port when more than 508 "
                      "ports are used", ofproto.name)  # fmt: skip
     ofproto.set_netflow(settings)
+
+
+def configure_sflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
+    """Have the bridge sample packets as its row of sFlow asks, if it has one."""
+    row = next(iter(idl.refs(bridge, "sflow")), None)
+    if row is None:
+        ofproto.set_sflow(None)
+        return
+    targets = tuple(sorted(row.targets))
+    agent = agent_address(optional(row, "agent") or "", targets, PORT_DEFAULT)
+    if agent is None:
+        log.err("bridge %s: could not determine IP address for sFlow agent", ofproto.name)
+        ofproto.set_sflow(None)
+        return
+    sampling, polling, header = (optional(row, name) for name in ("sampling", "polling", "header"))
+    # The bridges of an agent are told apart by their order.
+    sampled = sorted(other.name for other in idl.rows("Bridge") if other.sflow)
+    ofproto.set_sflow(SFlowSettings(
+        targets, agent,
+        SAMPLING_DEFAULT if sampling is None else max(sampling, 1),
+        POLLING_DEFAULT if polling is None else max(polling, 0),
+        HEADER_DEFAULT if header is None else max(header, 0),
+        sampled.index(bridge.name),
+    ))  # fmt: skip

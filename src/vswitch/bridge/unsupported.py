@@ -30,7 +30,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
         """,
         "Bridge": """
             auto_attach controller datapath_type fail_mode flood_vlans flow_tables mirrors name netflow ports
-            protocols
+            protocols sflow
             other_config:datapath-id other_config:disable-in-band other_config:dp-desc other_config:dp-sn
             other_config:forward-bpdu other_config:hwaddr other_config:in-band-queue
             other_config:mac-aging-time other_config:mac-table-size
@@ -65,6 +65,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:lacp-port-id other_config:lacp-port-priority other_config:lacp-aggregation-key
         """,
         "NetFlow": "active_timeout add_id_to_interface engine_id engine_type targets",
+        "sFlow": "agent header polling sampling targets",
         "AutoAttach": "mappings system_description system_name",
         "Flow_Table": "flow_limit groups name overflow_policy prefixes",
         "QoS": "queues type other_config:max-rate",
@@ -118,7 +119,6 @@ GAPS: Final = (
     )),
     *(Gap("Interface", f"other_config:{key}") for key in ("emc-enable", "pmd-rxq-affinity", "tx-steering")),
     # Monitoring of flows.
-    Gap("Bridge", "sflow", shows="targets"),
     Gap("Bridge", "ipfix", shows="targets"),
     Gap("Flow_Sample_Collector_Set", "bridge", shows="name"),
     # Bonds.

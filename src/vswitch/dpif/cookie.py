@@ -22,6 +22,8 @@ SLOW_PATH_PREFIX: Final = struct.pack("=H", SLOW_PATH)
 COOKIE_SIZE: Final = 48
 HEADER: Final = "=H22x"
 """The type, and what Open vSwitch has for its own use."""
+SAMPLE_HEADER: Final = "=H6x16s"
+"""The type, and the bridge that samples."""
 
 SLOW_REASONS: Final = ("cfm", "bfd", "lacp", "stp", "lldp", "action", "match")
 """Names of the bits of a slow-path reason, lowest first."""
@@ -70,7 +72,7 @@ class ControllerCookie:
 class FlowSampleCookie:
     """Give the packet to a flow-based IPFIX exporter. Ports are datapath ports, 0xffffffff for none."""
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct(HEADER + "H2xIIIII")
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct(SAMPLE_HEADER + "H2xIIIII")
     probability: int = 0
     collector_set_id: int = 0
     obs_domain_id: int = 0
@@ -78,12 +80,14 @@ class FlowSampleCookie:
     output_port: int = 0xFFFFFFFF
     direction: int = 0
     """An index into `DIRECTIONS`."""
+    bridge: bytes = bytes(16)
+    """`XBridge.uuid` of the bridge whose sample it is."""
 
     def pack(self) -> bytes:
         """COOKIE_SIZE bytes."""
         return self.LAYOUT.pack(
-            FLOW_SAMPLE, self.probability, self.collector_set_id, self.obs_domain_id, self.obs_point_id,
-            self.output_port, self.direction,
+            FLOW_SAMPLE, self.bridge, self.probability, self.collector_set_id, self.obs_domain_id,
+            self.obs_point_id, self.output_port, self.direction,
         )  # fmt: skip
 
 
@@ -91,25 +95,29 @@ class FlowSampleCookie:
 class SflowCookie:
     """Give the packet to the bridge's sFlow agent: the TCI it leaves with, and where to (sFlow output)."""
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct(HEADER + "2s2xI16x")
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct(SAMPLE_HEADER + "2s2xI16x")
     vlan_tci: int = 0
     output: int = 0
+    bridge: bytes = bytes(16)
+    """`XBridge.uuid` of the bridge whose sample it is."""
 
     def pack(self) -> bytes:
         """COOKIE_SIZE bytes."""
-        return self.LAYOUT.pack(SFLOW, self.vlan_tci.to_bytes(2, "big"), self.output)
+        return self.LAYOUT.pack(SFLOW, self.bridge, self.vlan_tci.to_bytes(2, "big"), self.output)
 
 
 @dataclass(frozen=True)
 class IpfixCookie:
     """Give the packet to the bridge's IPFIX exporter."""
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct(HEADER + "I20x")
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct(SAMPLE_HEADER + "I20x")
     output_port: int = 0xFFFFFFFF
+    bridge: bytes = bytes(16)
+    """`XBridge.uuid` of the bridge whose sample it is."""
 
     def pack(self) -> bytes:
         """COOKIE_SIZE bytes."""
-        return self.LAYOUT.pack(IPFIX, self.output_port)
+        return self.LAYOUT.pack(IPFIX, self.bridge, self.output_port)
 
 
 Cookie: TypeAlias = SlowPathCookie | ControllerCookie | FlowSampleCookie | SflowCookie | IpfixCookie
@@ -128,13 +136,17 @@ def decode(userdata: bytes) -> Cookie | None:
         return ControllerCookie(max_len, reason, bool(dont_send), bool(continuation), recirc_id,
                                 int.from_bytes(rule_cookie, "big"), id_)  # fmt: skip
     if kind == FLOW_SAMPLE:
-        sample = FlowSampleCookie(*FlowSampleCookie.LAYOUT.unpack(userdata)[1:])
+        _, bridge, probability, collector_set, domain, point, port, direction = (
+            FlowSampleCookie.LAYOUT.unpack(userdata)
+        )
+        sample = FlowSampleCookie(probability, collector_set, domain, point, port, direction, bridge)
         return sample if sample.direction < len(DIRECTIONS) else None
     if kind == SFLOW:
-        _, tci, output = SflowCookie.LAYOUT.unpack(userdata)
-        return SflowCookie(int.from_bytes(tci, "big"), output)
+        _, bridge, tci, output = SflowCookie.LAYOUT.unpack(userdata)
+        return SflowCookie(int.from_bytes(tci, "big"), output, bridge)
     if kind == IPFIX:
-        return IpfixCookie(IpfixCookie.LAYOUT.unpack(userdata)[1])
+        _, bridge, output_port = IpfixCookie.LAYOUT.unpack(userdata)
+        return IpfixCookie(output_port, bridge)
     return None
 
 

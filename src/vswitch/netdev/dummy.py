@@ -50,6 +50,7 @@ class DummyNetdev(MemoryNetdev):
         self.addresses: list[ipaddress.IPv4Interface | ipaddress.IPv6Interface] = []
         """IP addresses that `netdev-dummy/ip4addr` and `ip6addr` gave it."""
         self._offload = False
+        self._ifindex = 0
         self._poll = select.epoll()
         self._poll.register(self._event, select.EPOLLIN)
         self._stream: DummyStream | None = None
@@ -116,9 +117,12 @@ class DummyNetdev(MemoryNetdev):
         return packets
 
     def set_config(self, options: dict[str, str]) -> None:
-        """`offload=true|false`; `stream` or `pstream`, to whom the device is joined (`dummy_stream.py`).
+        """`offload=true|false`; `ifindex`, what `ifindex()` is to say; `stream` or `pstream`, to
+        whom the device is joined (`dummy_stream.py`).
         Other options are ignored, as ovs-vswitchd's dummy ignores most. NetdevError: a bad target."""
         self._offload = options.get("offload", "false") == "true"
+        number = options.get("ifindex", "")
+        self._ifindex = int(number) if number.isdecimal() else 0
         targets = (options.get("stream", ""), options.get("pstream", ""))
         if targets != self._targets:
             self._targets = targets
@@ -127,6 +131,9 @@ class DummyNetdev(MemoryNetdev):
                 self._stream = None
             if any(targets):
                 self._stream = DummyStream(self.name, *targets, self._poll)
+
+    def ifindex(self) -> int:
+        return self._ifindex
 
     def custom_stats(self) -> dict[str, int]:
         """Two counters for tests, and those of the one queue each way."""

@@ -34,6 +34,7 @@ from vswitch.ofproto_dpif.protocols.bonds import BondBridge
 from vswitch.ofproto_dpif.protocols.monitors import PortMonitors
 from vswitch.ofproto_dpif.protocols.netflow import NetFlowExport
 from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, RstpSettings
+from vswitch.ofproto_dpif.protocols.sflow import SFlowExport
 from vswitch.ofproto_dpif.protocols.stp import StpBridge, StpPortSettings, StpSettings
 from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings, PortSpec
 from vswitch.ofproto_dpif.stats import SwitchStats
@@ -59,6 +60,7 @@ from vswitch.vconn.tls import Tls
 if TYPE_CHECKING:
     from vswitch.flow.match import Match
     from vswitch.monitor.netflow import NetFlowSettings
+    from vswitch.monitor.sflow import SFlowSettings
     from vswitch.ofproto.meters import MeterCounts, MeterLimits
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto.tables import FlowModResult
@@ -154,7 +156,7 @@ class OfprotoDpif(Ofproto):
         self.backer = self.ofprotos.backer(self.type)
         self.init_max_ports(self.backer.max_ports)
         self.netflow: NetFlowExport | None = None
-        self.sflow: Any = None
+        self.sflow: SFlowExport | None = None
         self.stp: StpBridge | None = None
         self.rstp: RstpBridge | None = None
         self.bonds: BondBridge | None = None
@@ -212,6 +214,8 @@ class OfprotoDpif(Ofproto):
         self.controllers.close()
         if self.netflow is not None:
             self.netflow.close()
+        if self.sflow is not None:
+            self.sflow.close()
         backer = self.backer
         now = self.clock.now()
         backer.installer.flush(self.facets, now)
@@ -299,6 +303,17 @@ class OfprotoDpif(Ofproto):
             self.netflow = NetFlowExport(self, settings)
         else:
             self.netflow.configure(settings)
+
+    def set_sflow(self, settings: SFlowSettings | None) -> None:
+        """Sample the bridge's packets as `settings` say; None: not at all."""
+        if settings is None:
+            if self.sflow is not None:
+                self.sflow.close()
+                self.sflow = None
+        elif self.sflow is None:
+            self.sflow = SFlowExport(self, settings)
+        else:
+            self.sflow.configure(settings)
 
     # Protocols that the bridge speaks itself.
 

@@ -11,8 +11,9 @@ from typing import Protocol
 
 from vswitch.base.clock import Clock
 from vswitch.base.tags import TagSet
+from vswitch.dpif.cookie import SflowCookie
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import DpifPort
+from vswitch.dpif.types import DpifPort, Upcall
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.l2.mac_learning import MacLearning
@@ -52,6 +53,13 @@ class BridgeProtocol(Protocol):
     def wakeup(self, now: int) -> int:
         """Clock ms of the next turn that is needed, not later than the next timer; `now` or earlier:
         at once. Timers of 10 ms and more are met."""
+
+
+class SFlowReceiver(Protocol):
+    """Who gets the packets that a bridge samples for sFlow."""
+
+    def received(self, upcall: Upcall, cookie: SflowCookie) -> None:
+        """A sampled packet came up."""
 
 
 class PortWatches(Protocol):
@@ -138,10 +146,15 @@ class BridgeRole(Protocol):
     vlandev_map: dict[int, tuple[int, int]]
     realdev_vid_map: dict[tuple[int, int], int]
     link_changes: int
+    datapath_id: int
 
     @property
     def backer(self) -> DatapathRole:
         """Its datapath."""
+
+    @property
+    def sflow(self) -> SFlowReceiver | None:
+        """Who samples its packets for sFlow."""
 
     @property
     def revalidate_set(self) -> TagSet:

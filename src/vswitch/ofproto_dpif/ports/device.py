@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from vswitch.netdev import links
+from vswitch.netdev import ethtool, links
 from vswitch.netdev.registry import kind, netdev_from_name
 
 
@@ -44,3 +44,27 @@ def set_up(name: str, up: bool) -> None:
         netdev.set_up(up)
     else:
         links.set_up(name, up)
+
+
+def ifindex(name: str, type: str) -> int:
+    """The interface index of device `name`, 0 if it has none."""
+    if not kind(type).has_device:
+        return 0
+    netdev = netdev_from_name(name)
+    if netdev is not None:
+        return netdev.ifindex()
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
+def current_features(name: str, type: str) -> int:
+    """The OFPPF_* bits of the link as it is, 0 if unknown."""
+    if not kind(type).has_device:
+        return 0
+    netdev = netdev_from_name(name)
+    try:
+        return (netdev.features() if netdev is not None else ethtool.features(name))["current"]
+    except OSError:
+        return 0

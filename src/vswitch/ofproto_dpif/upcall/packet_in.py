@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vswitch.base import coverage
-from vswitch.dpif.cookie import ControllerCookie, decode
+from vswitch.dpif.cookie import ControllerCookie, SflowCookie, decode
 from vswitch.dpif.types import Upcall
 from vswitch.ofproto.packet_metadata import metadata_of
 from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
@@ -37,8 +37,23 @@ def handle_cookie(backer: DatapathRole, upcall: Upcall, now: int) -> None:
         controller_packet(backer, upcall, cookie)
     elif cookie is None:
         upcall_bad_cookie.inc()
+    elif isinstance(cookie, SflowCookie):
+        ofproto = _sampling_bridge(backer, cookie.bridge)
+        sflow = ofproto.sflow if ofproto is not None else None
+        if sflow is None:
+            upcall_no_monitor.inc()
+        else:
+            sflow.received(upcall, cookie)
     else:
         upcall_no_monitor.inc()
+
+
+def _sampling_bridge(backer: DatapathRole, uuid: bytes) -> BridgeRole | None:
+    """The bridge that a sample's cookie names, None if it is gone."""
+    for ofproto in backer.ofprotos.values():
+        if ofproto.xbridge.uuid == uuid:
+            return ofproto
+    return None
 
 
 def controller_packet(backer: DatapathRole, upcall: Upcall, cookie: ControllerCookie) -> None:

@@ -9,6 +9,7 @@ not here.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from vswitch.base.tags import TagSet, tag_deterministic, tag_random
@@ -20,6 +21,7 @@ from vswitch.l2.lacp import Lacp
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.monitor.netflow import NetFlow
+from vswitch.monitor.sflow import SFlow
 from vswitch.ofproto.groups import Groups
 from vswitch.ofproto.meters import Meters
 from vswitch.ofproto.rule import Rule
@@ -285,6 +287,8 @@ class XBridge:
         """Sets the tags of groups and meters apart from others."""
         self.revalidate_set: TagSet = revalidate_set
         """Tags of the facets that the next revalidation must look at: effects add to it."""
+        self.uuid: bytes = os.urandom(16)
+        """Names the bridge in cookies of datapath actions."""
         self.ports: dict[int, XPort] = {}
         self.bundles: dict[object, XBundle] = {}
         self.mac_learning: MacLearning = MacLearning()
@@ -302,6 +306,8 @@ class XBridge:
         """Whether NORMAL forwards reserved multicast addresses (01:80:c2:00:00:0x)."""
         self.netflow: NetFlow | None = None
         """What counts IPv4 flows for export; None: nobody."""
+        self.sflow: SFlow | None = None
+        """What samples packets for sFlow; None: nobody."""
         self.ipfix: Any = None
         """What exports the packets of `sample` actions; None: nobody."""
         self.frag_handling: str = "normal"

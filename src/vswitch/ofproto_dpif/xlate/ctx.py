@@ -76,6 +76,12 @@ class Ctx:
         self.mirrors: int = 0
         self.mirror_snaplen: int = 0
         self.n_outputs: int = 0
+        self.n_outer: int = 0
+        """Of these, those of outer packets, which are not the packet's own."""
+        self.last_output: int = 0
+        """The datapath port of the last output."""
+        self.sflow_at: int = -1
+        """Where sFlow's action stands among `odp`, -1 for nowhere."""
         self.n_sized: i64 = 0
         """Of the datapath actions, those that `odp_size` counts in bytes."""
         self.odp_size: i64 = 0

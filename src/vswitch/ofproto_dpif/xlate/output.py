@@ -158,6 +158,7 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False, bond:
             ctx.bridge.dp.recirc_ids.ref(bond.recirc_id)
             ctx.out.recircs.append(bond.recirc_id)
         ctx.n_outputs += 1
+        ctx.last_output = odp_port
         before = ctx.out.nf_output_iface
         ctx.out.nf_output_iface = ofp_port if before in (NF_OUT_DROP, ofp_port) else NF_OUT_MULTI
     if ctx.bridge.has_mirrors and bundle is not None:
@@ -176,8 +177,11 @@ def _tunnel_output(ctx: Ctx, port: XPort, config: TunnelConfig, truncate: int, l
         _trunc(ctx, truncate)
     if ctx.mirror_snaplen:
         _trunc(ctx, ctx.mirror_snaplen)
+    n_outputs = ctx.n_outputs
     if xlate_tunnel.output(ctx, port, config, last):
+        ctx.n_outer += ctx.n_outputs - n_outputs
         ctx.n_outputs += 1
+        ctx.last_output = port.odp_port
         before = ctx.out.nf_output_iface
         same = before in (NF_OUT_DROP, port.ofp_port)
         ctx.out.nf_output_iface = port.ofp_port if same else NF_OUT_MULTI

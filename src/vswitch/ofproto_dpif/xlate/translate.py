@@ -58,6 +58,7 @@ from vswitch.ofproto_dpif.xlate import in_band as xlate_in_band
 from vswitch.ofproto_dpif.xlate import mirrors as xlate_mirrors
 from vswitch.ofproto_dpif.xlate import netflow as xlate_netflow
 from vswitch.ofproto_dpif.xlate import output as xlate_output
+from vswitch.ofproto_dpif.xlate import sampling as xlate_sampling
 from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
 from vswitch.ofproto_dpif.xlate import tunnel as xlate_tunnel
@@ -114,6 +115,8 @@ def xlate(xin: XlateIn) -> XlateOut:
         out.cut_short = True
     if ctx.error == XLATE_OK:
         _run(ctx)
+    if ctx.sflow_at >= 0:
+        xlate_sampling.finish_sflow(ctx)
     if ctx.error != XLATE_OK:
         ctx.odp.clear()
     elif ctx.n_outputs > MAX_OUTPUTS:
@@ -170,8 +173,10 @@ def _run(ctx: Ctx) -> None:
             report_error(ctx, f"dropping packet received on port {bundle.name}, "
                               "which is reserved exclusively for mirroring")
             return
-        if not xlate_output.may_receive(ctx, port):
-            return
+    if frozen is None and (ctx.bridge.sflow is not None or ctx.bridge.ipfix is not None):
+        xlate_sampling.sample_input(ctx)
+    if port is not None and not xlate_output.may_receive(ctx, port):
+        return
     if frozen is None:
         xlate_mirrors.mirror_ingress(ctx)
     before = len(ctx.odp)
