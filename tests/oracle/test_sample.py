@@ -10,6 +10,7 @@ from tests.oracle.compare import answer
 from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
 from tests.oracle.setup import Bridge, Port, Query, Setup
+from vswitch.monitor.ipfix import IpfixSampling
 
 FLOWS = [
     "in_port=1,tcp actions=sample(probability=65535,collector_set_id=1,obs_domain_id=2,obs_point_id=3),2",
@@ -47,7 +48,7 @@ def test_samples_go_to_an_exporter_if_there_is_one(real: RealSwitch, exporter: b
                 "--", "--id=@i", "create", "IPFIX", 'targets="127.0.0.1:9"',
                 "--", "create", "Flow_Sample_Collector_Set", "id=1", "bridge=@br", "ipfix=@i",
             )  # fmt: skip
-            ours.ofprotos.all_ofproto_dpifs["br0"].ipfix = object()
+            ours.ofprotos.all_ofproto_dpifs["br0"].ipfix = IpfixSampling()
         try:
             for packet in PACKETS:
                 text = shown(ours, packet)

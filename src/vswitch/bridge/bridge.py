@@ -15,7 +15,7 @@ from uuid import UUID
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig, PortConfig
 from vswitch.bridge.controllers import BridgeControllers
-from vswitch.bridge.flow_export import configure_netflow, configure_sflow
+from vswitch.bridge.flow_export import configure_ipfix, configure_netflow, configure_sflow
 from vswitch.bridge.flow_tables import FlowTables
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.interfaces import (
@@ -183,6 +183,7 @@ class Bridge:
         self.flow_tables.configure(idl, self.row)
         configure_netflow(self.ofproto, idl, self.row)
         configure_sflow(self.ofproto, idl, self.row)
+        configure_ipfix(self.ofproto, idl, self.row)
         configure_bridge(self, root, unsupported)
         self.controllers.configure(idl, self.row, restoring, unsupported)
 

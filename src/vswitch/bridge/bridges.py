@@ -153,8 +153,8 @@ class Bridges:
             self.ofprotos.delete_garbage_ports()
         if root is not None:
             self.unsupported.look_at("Open_vSwitch", "Open_vSwitch", root)
-        for row in self.idl.rows("Flow_Sample_Collector_Set"):
-            self.unsupported.look_at(f"Flow_Sample_Collector_Set {row.id}", "Flow_Sample_Collector_Set", row)
+        for row in self.idl.rows("IPFIX"):
+            self.unsupported.look_at("IPFIX", "IPFIX", row)
         configure_tls(self.ofprotos.tls, next(iter(self.idl.refs(root, "ssl")), None) if root else None)
         for backer in self.ofprotos.backers.values():
             configure_backer(backer, root, self.unsupported)

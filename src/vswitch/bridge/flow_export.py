@@ -1,11 +1,13 @@
-"""Rows of NetFlow and sFlow as settings."""
+"""Rows of NetFlow, sFlow, IPFIX and Flow_Sample_Collector_Set as settings."""
 
 from __future__ import annotations
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.agent_address import agent_address
-from vswitch.bridge.columns import optional
+from vswitch.bridge.columns import boolean, integer, optional
 from vswitch.bridge.idl import Idl, Row
+from vswitch.monitor.ipfix import SAMPLING_DEFAULT as IPFIX_SAMPLING_DEFAULT
+from vswitch.monitor.ipfix import TEMPLATE_INTERVAL_DEFAULT, IpfixSettings
 from vswitch.monitor.netflow import ACTIVE_TIMEOUT_DEFAULT, NetFlowSettings
 from vswitch.monitor.sflow import (
     HEADER_DEFAULT,
@@ -68,3 +70,42 @@ def configure_sflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
         HEADER_DEFAULT if header is None else max(header, 0),
         sampled.index(bridge.name),
     ))  # fmt: skip
+
+
+def configure_ipfix(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
+    """Have the bridge export packets by IPFIX as its own row asks, if it has one, and as those of its sets of
+    collectors do."""
+    row = next(iter(idl.refs(bridge, "ipfix")), None)
+    flows = {}
+    for collectors in idl.rows("Flow_Sample_Collector_Set"):
+        if any(owner.name == bridge.name for owner in idl.refs(collectors, "bridge")):
+            for one in idl.refs(collectors, "ipfix"):
+                if one.targets:
+                    flows[collectors.id] = _ipfix(one)
+    own = None
+    if row is not None and row.targets:
+        own = _ipfix(row)
+    ofproto.set_ipfix(own, flows)
+
+
+def _ipfix(row: Row) -> IpfixSettings:
+    other = row.other_config
+
+    def number(column: str, default: int) -> int:
+        value = optional(row, column)
+        return default if value is None else value
+
+    return IpfixSettings(
+        tuple(sorted(row.targets)),
+        number("sampling", IPFIX_SAMPLING_DEFAULT),
+        number("obs_domain_id", 0),
+        number("obs_point_id", 0),
+        number("cache_active_timeout", 0),
+        number("cache_max_flows", 0),
+        other.get("virtual_obs_id", ""),
+        integer(other, "template_interval", TEMPLATE_INTERVAL_DEFAULT, 1, 3600),
+        integer(other, "stats_interval", TEMPLATE_INTERVAL_DEFAULT, 1, 3600),
+        boolean(other, "enable-input-sampling", True),
+        boolean(other, "enable-output-sampling", True),
+        boolean(other, "enable-tunnel-sampling", True),
+    )

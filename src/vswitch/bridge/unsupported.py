@@ -29,8 +29,8 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:vlan-limit
         """,
         "Bridge": """
-            auto_attach controller datapath_type fail_mode flood_vlans flow_tables mirrors name netflow ports
-            protocols sflow
+            auto_attach controller datapath_type fail_mode flood_vlans flow_tables ipfix mirrors name netflow
+            ports protocols sflow
             other_config:datapath-id other_config:disable-in-band other_config:dp-desc other_config:dp-sn
             other_config:forward-bpdu other_config:hwaddr other_config:in-band-queue
             other_config:mac-aging-time other_config:mac-table-size
@@ -65,6 +65,13 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:lacp-port-id other_config:lacp-port-priority other_config:lacp-aggregation-key
         """,
         "NetFlow": "active_timeout add_id_to_interface engine_id engine_type targets",
+        "IPFIX": """
+            cache_active_timeout cache_max_flows obs_domain_id obs_point_id sampling targets
+            other_config:enable-input-sampling other_config:enable-output-sampling
+            other_config:enable-tunnel-sampling other_config:stats_interval other_config:template_interval
+            other_config:virtual_obs_id
+        """,
+        "Flow_Sample_Collector_Set": "bridge id ipfix",
         "sFlow": "agent header polling sampling targets",
         "AutoAttach": "mappings system_description system_name",
         "Flow_Table": "flow_limit groups name overflow_policy prefixes",
@@ -100,13 +107,11 @@ MEANINGLESS: Final[Mapping[str, frozenset[str]]] = {
 class Gap:
     """A column of `table`, or `other_config:KEY` with a pattern for KEY, that nothing comes of.
 
-    `shows`: the column of the row it refers to that the warning tells, when the value is a reference.
     `done`: values that are acted on.
     """
 
     table: str
     column: str
-    shows: str = ""
     done: frozenset[str] = frozenset()
 
 
@@ -118,9 +123,6 @@ GAPS: Final = (
         "userspace-tso-enable", "ipsec_skb_mark",
     )),
     *(Gap("Interface", f"other_config:{key}") for key in ("emc-enable", "pmd-rxq-affinity", "tx-steering")),
-    # Monitoring of flows.
-    Gap("Bridge", "ipfix", shows="targets"),
-    Gap("Flow_Sample_Collector_Set", "bridge", shows="name"),
     # Bonds.
     Gap("Port", "bond_fake_iface"),
     Gap("Port", "other_config:lb-output-action"),
@@ -148,9 +150,9 @@ def asked_in_vain(table: str, row: Any) -> dict[str, str]:
     asked: dict[str, str] = {}
     for gap in GAPS:
         if gap.table == table and not gap.column.startswith(f"{KEYED}:"):
-            text = _written(getattr(row, gap.column), gap.shows)
+            text = _written(getattr(row, gap.column))
             if text not in OFF and text not in gap.done:
-                asked[f"{gap.column}:{gap.shows}" if gap.shows else gap.column] = text
+                asked[gap.column] = text
     for key, value in sorted(getattr(row, KEYED, {}).items()):
         if value not in OFF and _is_in_vain(table, f"{KEYED}:{key}"):
             asked[f"{KEYED}:{key}"] = value
@@ -161,17 +163,14 @@ def _is_in_vain(table: str, column: str) -> bool:
     return column not in ACTED_ON.get(table, ()) and column not in MEANINGLESS.get(table, ())
 
 
-def _written(value: Any, shows: str) -> str:
-    """A column's value in the tools' notation; of rows referred to their column `shows`. "" if it is empty or
-    a map whose every value is off."""
+def _written(value: Any) -> str:
+    """A column's value in the tools' notation. "" if it is empty or a map whose every value is off."""
     if isinstance(value, dict):
         if all(v in OFF for v in value.values()):
             return ""
         return "{" + ", ".join(f"{k}={v}" for k, v in sorted(value.items())) + "}"
     if isinstance(value, list):
-        return ", ".join(_written(v, shows) for v in value)
-    if shows:
-        return _written(getattr(value, shows), "") or "(empty)"
+        return ", ".join(_written(v) for v in value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

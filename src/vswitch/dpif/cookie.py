@@ -22,8 +22,8 @@ SLOW_PATH_PREFIX: Final = struct.pack("=H", SLOW_PATH)
 COOKIE_SIZE: Final = 48
 HEADER: Final = "=H22x"
 """The type, and what Open vSwitch has for its own use."""
-SAMPLE_HEADER: Final = "=H6x16s"
-"""The type, and the bridge that samples."""
+SAMPLE_HEADER: Final = "=HH4x16s"
+"""The type, whether the packet is dropped, and the bridge that samples."""
 
 SLOW_REASONS: Final = ("cfm", "bfd", "lacp", "stp", "lldp", "action", "match")
 """Names of the bits of a slow-path reason, lowest first."""
@@ -82,12 +82,14 @@ class FlowSampleCookie:
     """An index into `DIRECTIONS`."""
     bridge: bytes = bytes(16)
     """`XBridge.uuid` of the bridge whose sample it is."""
+    dropped: bool = False
+    """Whether the packet goes nowhere."""
 
     def pack(self) -> bytes:
         """COOKIE_SIZE bytes."""
         return self.LAYOUT.pack(
-            FLOW_SAMPLE, self.bridge, self.probability, self.collector_set_id, self.obs_domain_id,
-            self.obs_point_id, self.output_port, self.direction,
+            FLOW_SAMPLE, self.dropped, self.bridge, self.probability, self.collector_set_id,
+            self.obs_domain_id, self.obs_point_id, self.output_port, self.direction,
         )  # fmt: skip
 
 
@@ -103,7 +105,7 @@ class SflowCookie:
 
     def pack(self) -> bytes:
         """COOKIE_SIZE bytes."""
-        return self.LAYOUT.pack(SFLOW, self.bridge, self.vlan_tci.to_bytes(2, "big"), self.output)
+        return self.LAYOUT.pack(SFLOW, 0, self.bridge, self.vlan_tci.to_bytes(2, "big"), self.output)
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,12 @@ class IpfixCookie:
     output_port: int = 0xFFFFFFFF
     bridge: bytes = bytes(16)
     """`XBridge.uuid` of the bridge whose sample it is."""
+    dropped: bool = False
+    """Whether the packet goes nowhere."""
 
     def pack(self) -> bytes:
         """COOKIE_SIZE bytes."""
-        return self.LAYOUT.pack(IPFIX, self.bridge, self.output_port)
+        return self.LAYOUT.pack(IPFIX, self.dropped, self.bridge, self.output_port)
 
 
 Cookie: TypeAlias = SlowPathCookie | ControllerCookie | FlowSampleCookie | SflowCookie | IpfixCookie
@@ -136,17 +140,18 @@ def decode(userdata: bytes) -> Cookie | None:
         return ControllerCookie(max_len, reason, bool(dont_send), bool(continuation), recirc_id,
                                 int.from_bytes(rule_cookie, "big"), id_)  # fmt: skip
     if kind == FLOW_SAMPLE:
-        _, bridge, probability, collector_set, domain, point, port, direction = (
+        _, dropped, bridge, probability, collector_set, domain, point, port, direction = (
             FlowSampleCookie.LAYOUT.unpack(userdata)
         )
-        sample = FlowSampleCookie(probability, collector_set, domain, point, port, direction, bridge)
+        sample = FlowSampleCookie(probability, collector_set, domain, point, port, direction, bridge,
+                                  bool(dropped))
         return sample if sample.direction < len(DIRECTIONS) else None
     if kind == SFLOW:
-        _, bridge, tci, output = SflowCookie.LAYOUT.unpack(userdata)
+        _, _, bridge, tci, output = SflowCookie.LAYOUT.unpack(userdata)
         return SflowCookie(int.from_bytes(tci, "big"), output, bridge)
     if kind == IPFIX:
-        _, bridge, output_port = IpfixCookie.LAYOUT.unpack(userdata)
-        return IpfixCookie(output_port, bridge)
+        _, dropped, bridge, output_port = IpfixCookie.LAYOUT.unpack(userdata)
+        return IpfixCookie(output_port, bridge, bool(dropped))
     return None
 
 

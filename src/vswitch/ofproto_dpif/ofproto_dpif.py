@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vswitch.base import coverage
@@ -31,6 +31,7 @@ from vswitch.ofproto_dpif.learned import LearnedCookies
 from vswitch.ofproto_dpif.ports import configure as bundle_ops
 from vswitch.ofproto_dpif.ports import ports as port_ops
 from vswitch.ofproto_dpif.protocols.bonds import BondBridge
+from vswitch.ofproto_dpif.protocols.ipfix import IpfixExport
 from vswitch.ofproto_dpif.protocols.monitors import PortMonitors
 from vswitch.ofproto_dpif.protocols.netflow import NetFlowExport
 from vswitch.ofproto_dpif.protocols.rstp import RstpBridge, RstpPortSettings, RstpSettings
@@ -59,6 +60,7 @@ from vswitch.vconn.tls import Tls
 
 if TYPE_CHECKING:
     from vswitch.flow.match import Match
+    from vswitch.monitor.ipfix import IpfixSettings
     from vswitch.monitor.netflow import NetFlowSettings
     from vswitch.monitor.sflow import SFlowSettings
     from vswitch.ofproto.meters import MeterCounts, MeterLimits
@@ -74,7 +76,7 @@ if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions
     from vswitch.openflow.flow_mod import FlowMod
     from vswitch.openflow.messages.meter import MeterConfig
-    from vswitch.openflow.messages.nicira import CtFlush
+    from vswitch.openflow.messages.nicira import CtFlush, IpfixStats
     from vswitch.openflow.messages.packet import PacketIn
     from vswitch.openflow.messages.port import Port, PortStats
     from vswitch.openflow.messages.queue import QueueConfig, QueueStats
@@ -157,6 +159,7 @@ class OfprotoDpif(Ofproto):
         self.init_max_ports(self.backer.max_ports)
         self.netflow: NetFlowExport | None = None
         self.sflow: SFlowExport | None = None
+        self.ipfix_export: IpfixExport | None = None
         self.stp: StpBridge | None = None
         self.rstp: RstpBridge | None = None
         self.bonds: BondBridge | None = None
@@ -216,6 +219,8 @@ class OfprotoDpif(Ofproto):
             self.netflow.close()
         if self.sflow is not None:
             self.sflow.close()
+        if self.ipfix_export is not None:
+            self.ipfix_export.close()
         backer = self.backer
         now = self.clock.now()
         backer.installer.flush(self.facets, now)
@@ -314,6 +319,28 @@ class OfprotoDpif(Ofproto):
             self.sflow = SFlowExport(self, settings)
         else:
             self.sflow.configure(settings)
+
+    def set_ipfix(self, bridge: IpfixSettings | None, flows: Mapping[int, IpfixSettings]) -> None:
+        """Export what the bridge samples as `bridge` says, and what its `sample` actions take as `flows` say,
+        by the number of the set of collectors."""
+        if bridge is None and not flows:
+            if self.ipfix_export is not None:
+                self.ipfix_export.close()
+                self.ipfix_export = None
+            return
+        if self.ipfix_export is None:
+            self.ipfix_export = IpfixExport(self)
+        self.ipfix_export.configure(bridge, flows)
+
+    def ipfix_bridge_stats(self) -> IpfixStats | None:
+        """What the bridge's IPFIX exporter counted; None: there is none."""
+        exporter = self.ipfix_export.bridge if self.ipfix_export is not None else None
+        return None if exporter is None else exporter.stats(0)
+
+    def ipfix_flow_stats(self) -> list[IpfixStats] | None:
+        """What the exporters of sample actions counted; None: there are none."""
+        flows = self.ipfix_export.flows if self.ipfix_export is not None else {}
+        return [flows[number].stats(number) for number in sorted(flows)] or None
 
     # Protocols that the bridge speaks itself.
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vswitch.base.clock import Clock
 from vswitch.base.tags import TagSet
-from vswitch.dpif.cookie import SflowCookie
+from vswitch.dpif.cookie import FlowSampleCookie, IpfixCookie, SflowCookie
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifPort, Upcall
 from vswitch.flow.flow import Flow
@@ -60,6 +60,16 @@ class SFlowReceiver(Protocol):
 
     def received(self, upcall: Upcall, cookie: SflowCookie) -> None:
         """A sampled packet came up."""
+
+
+class IpfixReceiver(Protocol):
+    """Who gets the packets that a bridge and its `sample` actions sample for IPFIX."""
+
+    def received(self, upcall: Upcall, cookie: IpfixCookie) -> None:
+        """A packet came up that the bridge samples."""
+
+    def received_of_flow(self, upcall: Upcall, cookie: FlowSampleCookie) -> None:
+        """A packet came up that a `sample` action took."""
 
 
 class PortWatches(Protocol):
@@ -151,6 +161,10 @@ class BridgeRole(Protocol):
     @property
     def backer(self) -> DatapathRole:
         """Its datapath."""
+
+    @property
+    def ipfix_export(self) -> IpfixReceiver | None:
+        """Who exports its packets by IPFIX."""
 
     @property
     def sflow(self) -> SFlowReceiver | None:

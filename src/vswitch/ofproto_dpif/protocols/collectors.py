@@ -63,16 +63,20 @@ class Collectors:
                 continue
             self._sockets.append((target, sock))
 
-    def send(self, datagram: bytes, now: int) -> None:
-        """To every target."""
+    def send(self, datagram: bytes, now: int) -> tuple[int, int]:
+        """To every target; to how many it went, and to how many not."""
+        failed = 0
         for target, sock in self._sockets:
             try:
                 sock.send(datagram)
                 collector_sent.inc()
             except OSError as e:
+                failed += 1
                 collector_dropped.inc()
                 why = os.strerror(e.errno or 0)
                 log.warn_rl(_limit, now, "%s: sending to collector failed (%s)", target, why)
+
+        return len(self._sockets) - failed, failed
 
     def close(self) -> None:
         """No more datagrams."""

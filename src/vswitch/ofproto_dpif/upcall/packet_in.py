@@ -10,7 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vswitch.base import coverage
-from vswitch.dpif.cookie import ControllerCookie, SflowCookie, decode
+from vswitch.dpif.cookie import (
+    ControllerCookie,
+    FlowSampleCookie,
+    IpfixCookie,
+    SflowCookie,
+    SlowPathCookie,
+    decode,
+)
 from vswitch.dpif.types import Upcall
 from vswitch.ofproto.packet_metadata import metadata_of
 from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
@@ -37,13 +44,22 @@ def handle_cookie(backer: DatapathRole, upcall: Upcall, now: int) -> None:
         controller_packet(backer, upcall, cookie)
     elif cookie is None:
         upcall_bad_cookie.inc()
-    elif isinstance(cookie, SflowCookie):
-        ofproto = _sampling_bridge(backer, cookie.bridge)
-        sflow = ofproto.sflow if ofproto is not None else None
-        if sflow is None:
-            upcall_no_monitor.inc()
-        else:
-            sflow.received(upcall, cookie)
+    elif not isinstance(cookie, SlowPathCookie):
+        sampled_packet(backer, upcall, cookie)
+
+
+def sampled_packet(backer: DatapathRole, upcall: Upcall,
+                   cookie: SflowCookie | IpfixCookie | FlowSampleCookie) -> None:
+    """Give a sampled packet to what the bridge that its cookie names samples it for."""
+    ofproto = _sampling_bridge(backer, cookie.bridge)
+    sflow = ofproto.sflow if ofproto is not None else None
+    ipfix = ofproto.ipfix_export if ofproto is not None else None
+    if isinstance(cookie, SflowCookie) and sflow is not None:
+        sflow.received(upcall, cookie)
+    elif isinstance(cookie, IpfixCookie) and ipfix is not None:
+        ipfix.received(upcall, cookie)
+    elif isinstance(cookie, FlowSampleCookie) and ipfix is not None:
+        ipfix.received_of_flow(upcall, cookie)
     else:
         upcall_no_monitor.inc()
 

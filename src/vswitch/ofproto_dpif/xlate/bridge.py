@@ -10,7 +10,7 @@ not here.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from vswitch.base.tags import TagSet, tag_deterministic, tag_random
 from vswitch.dpif.probe import Support
@@ -20,6 +20,7 @@ from vswitch.l2.bond import Bond
 from vswitch.l2.lacp import Lacp
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.l2.mcast_snooping import McastSnooping
+from vswitch.monitor.ipfix import IpfixSampling
 from vswitch.monitor.netflow import NetFlow
 from vswitch.monitor.sflow import SFlow
 from vswitch.ofproto.groups import Groups
@@ -308,8 +309,8 @@ class XBridge:
         """What counts IPv4 flows for export; None: nobody."""
         self.sflow: SFlow | None = None
         """What samples packets for sFlow; None: nobody."""
-        self.ipfix: Any = None
-        """What exports the packets of `sample` actions; None: nobody."""
+        self.ipfix: IpfixSampling | None = None
+        """What is sampled for IPFIX; None: nothing, not by `sample` actions either."""
         self.frag_handling: str = "normal"
         self.wants_packet_in_on_miss: bool = False
         """Whether some controller takes packets that match no rule."""

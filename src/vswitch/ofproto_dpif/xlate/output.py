@@ -28,6 +28,7 @@ from vswitch.l2.bond import Bond
 from vswitch.netdev.tunnel_options import LEGACY_L2, TunnelConfig
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import mirrors as xlate_mirrors
+from vswitch.ofproto_dpif.xlate import sampling as xlate_sampling
 from vswitch.ofproto_dpif.xlate import special
 from vswitch.ofproto_dpif.xlate import tables as xlate_tables
 from vswitch.ofproto_dpif.xlate import tunnel as xlate_tunnel
@@ -141,6 +142,8 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False, bond:
         if splinter is not None:
             odp_port = splinter[0]
     if odp_port != ODPP_NONE:
+        if ctx.bridge.ipfix is not None and bond is None:
+            xlate_sampling.sample_output(ctx, odp_port)
         if truncate:
             _trunc(ctx, truncate)
         commit(ctx)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from vswitch.dpif.actions import Action as OdpAction
-from vswitch.dpif.actions import Sample, Userspace
-from vswitch.dpif.cookie import SflowCookie
+from vswitch.dpif.actions import Clone, Sample, Userspace
+from vswitch.dpif.cookie import FlowSampleCookie, IpfixCookie, SflowCookie, decode
 from vswitch.flow.layout import W_IN_PORT
 from vswitch.monitor.sflow import OUT_DROPPED, OUT_MULTIPLE
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
+from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx
 from vswitch.ofproto_dpif.xlate.meter import to_slow_path
 from vswitch.ofproto_dpif.xlate.userspace import to_userspace
@@ -25,11 +28,41 @@ def sampled(ctx: Ctx, probability: int, up: Userspace) -> OdpAction:
 
 
 def sample_input(ctx: Ctx) -> None:
-    """The packet came in: sFlow may sample it. What its sample says is known only at the end."""
-    sflow = ctx.bridge.sflow
-    if sflow is not None and ctx.flow.words[W_IN_PORT] & 0xFFFF != OFPP_NONE & 0xFFFF:
+    """The packet came in: sFlow and IPFIX may sample it. What sFlow's sample says is known at the end."""
+    if ctx.flow.words[W_IN_PORT] & 0xFFFF == OFPP_NONE & 0xFFFF:
+        return
+    bridge = ctx.bridge
+    if bridge.sflow is not None:
         ctx.sflow_at = len(ctx.odp)
         ctx.odp.append(_to_sflow(ctx, 0, 0))
+    ipfix = bridge.ipfix
+    if ipfix is not None and ipfix.probability and ipfix.input:
+        up = to_userspace(ctx, IpfixCookie(ODPP_NONE, bridge.uuid).pack())
+        ctx.odp.append(sampled(ctx, ipfix.probability, up))
+
+
+def sample_output(ctx: Ctx, odp_port: int, is_tunnel: bool = False) -> None:
+    """The packet goes out of `odp_port`: IPFIX may sample it as it is then."""
+    ipfix = ctx.bridge.ipfix
+    if ipfix is None or not ipfix.probability or not ipfix.output:
+        return
+    commit(ctx)
+    tunnel_port = odp_port if is_tunnel and ipfix.tunnels else None
+    up = to_userspace(ctx, IpfixCookie(odp_port, ctx.bridge.uuid).pack(), tunnel_port)
+    ctx.odp.append(sampled(ctx, ipfix.probability, up))
+
+
+def mark_dropped(actions: list[OdpAction]) -> None:
+    """The packets that `actions` sample for IPFIX go nowhere: their cookies say so."""
+    for i, action in enumerate(actions):
+        if isinstance(action, Userspace):
+            cookie = decode(action.userdata)
+            if isinstance(cookie, IpfixCookie | FlowSampleCookie):
+                actions[i] = replace(action, userdata=replace(cookie, dropped=True).pack())
+        elif isinstance(action, Sample | Clone):
+            inside = list(action.actions)
+            mark_dropped(inside)
+            actions[i] = replace(action, actions=tuple(inside))
 
 
 def finish_sflow(ctx: Ctx) -> None:

@@ -117,6 +117,8 @@ def xlate(xin: XlateIn) -> XlateOut:
         _run(ctx)
     if ctx.sflow_at >= 0:
         xlate_sampling.finish_sflow(ctx)
+    if ctx.bridge.ipfix is not None and ctx.n_outputs == 0 and not ctx.freezing:
+        xlate_sampling.mark_dropped(ctx.odp)
     if ctx.error != XLATE_OK:
         ctx.odp.clear()
     elif ctx.n_outputs > MAX_OUTPUTS:

@@ -47,6 +47,7 @@ from vswitch.netdev.tunnel_options import LEGACY_L3, V4_MAPPED, TunnelConfig, fo
 from vswitch.ofproto.geneve import options_to_datapath
 from vswitch.ofproto_dpif.tunnel.send import outer_header, tunnel_fields
 from vswitch.ofproto_dpif.xlate import output as xlate_output
+from vswitch.ofproto_dpif.xlate import sampling as xlate_sampling
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
@@ -152,6 +153,8 @@ def _set_and_output(ctx: Ctx, port: XPort) -> None:
     options_to_datapath(ctx.bridge.tlv, datapath)
     ctx.odp.append(Set(key_attr.TUNNEL, tunnel_bytes(datapath)))
     commit(ctx)
+    if ctx.bridge.ipfix is not None:
+        xlate_sampling.sample_output(ctx, port.odp_port, is_tunnel=True)
     ctx.odp.append(Output(port.odp_port))
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from vswitch.dpif.actions import Sample
 from vswitch.dpif.cookie import DIRECTIONS, FlowSampleCookie
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
+from vswitch.ofproto_dpif.xlate.sampling import sampled
 from vswitch.ofproto_dpif.xlate.userspace import to_userspace
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPP_NONE
-
-ALWAYS: Final = 0xFFFFFFFF
-"""The datapath's probability of 1."""
 
 
 def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
@@ -38,8 +33,9 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
         obs_point_id=a.obs_point_id,
         output_port=output_port,
         direction=DIRECTIONS.index(a.direction),
+        bridge=bridge.uuid,
     )
     up = to_userspace(ctx, cookie.pack())
     # 16 bits of probability spread over 32 give the same share.
     probability = a.probability << 16 | a.probability
-    ctx.odp.append(up if probability == ALWAYS else Sample(probability, (up,)))
+    ctx.odp.append(sampled(ctx, probability, up))
