@@ -1,8 +1,8 @@
-"""Quality of service of ports: rows of QoS and Queue as Linux traffic control, type linux-htb.
+"""Quality of service of ports: rows of QoS and Queue as Linux traffic control.
 
 One class a queue under a root class of the port's whole rate, numbered as the datapath numbers
 priorities: queue n is class 1:(n+1) (tc-htb(8); ovs-vswitchd.conf.db(5), tables QoS and Queue). What
-comes without a queue is in queue 0.
+comes without a queue is in queue 0. Types without classes have keys of their own (`CLASSLESS`).
 """
 
 from __future__ import annotations
@@ -45,23 +45,81 @@ class QueueSettings:
 
 @dataclass(frozen=True)
 class QosSettings:
-    """A port's rate in bit/s and its queues; there is always a queue 0."""
+    """A port's type, rate in bit/s and queues, of which there is always queue 0; of a type without queues
+    the values of its keys, in the order in which they are shown."""
 
-    max_rate: int
+    type: str
+    max_rate: int = 0
     queues: Mapping[int, QueueSettings] = field(default_factory=dict)
+    details: tuple[tuple[str, int], ...] = ()
+
+
+Keys = tuple[tuple[str, int], ...]
+"""Key -> its default; 0 for one that depends on the MTU."""
+CLASSFUL: Final = ("linux-htb", "linux-hfsc")
+CLASSLESS: Final[Mapping[str, Keys]] = {
+    "linux-sfq": (("quantum", 0), ("perturb", 10)),
+    "linux-codel": (("limit", 10240), ("interval", 100_000), ("target", 5000)),
+    "linux-fq_codel": (
+        ("limit", 10240), ("quantum", 0), ("flows", 1024), ("interval", 1_000_000), ("target", 5000)
+    ),
+    "linux-netem": (("limit", 1000), ("loss", 0), ("latency", 0)),
+}  # fmt: skip
+"""The types without queues, with the defaults that Open vSwitch 3.1 has; times in microseconds, but for
+`perturb` (seconds)."""
+ETHERNET_HEADER: Final = 14
 
 
 def qos_settings(row: Row, mtu: int) -> QosSettings:
     """What a row of QoS asks for, on a device with that MTU."""
+    if row.type in CLASSLESS:
+        details = []
+        for key, default in CLASSLESS[row.type]:
+            if not default and key == "quantum":
+                default = mtu + (ETHERNET_HEADER if row.type == "linux-fq_codel" else 0)
+            high = 100 if key == "loss" else tc.MAX_RATE32
+            details.append((key, integer(row.other_config, key, default, 0, high) or default))
+        return QosSettings(row.type, details=tuple(details))
     whole = integer(row.other_config, "max-rate", DEFAULT_RATE, 1)
     queues: dict[int, QueueSettings] = {}
     for number, queue in {0: None, **row.queues}.items():
         other = queue.other_config if queue is not None else {}
-        min_rate = min(max(integer(other, "min-rate", 0), MIN_RATE), whole)
+        least = MIN_RATE if row.type == "linux-htb" else 8
+        min_rate = min(max(integer(other, "min-rate", 0), least), whole)
         max_rate = min(max(integer(other, "max-rate", whole), min_rate), whole)
         burst = max(integer(other, "burst", 0) // 8, mtu + HEADERS)
         queues[number] = QueueSettings(min_rate, max_rate, burst, integer(other, "priority", 0))
-    return QosSettings(whole, queues)
+    return QosSettings(row.type, whole, queues)
+
+
+TYPES: Final = ("linux-netem", "linux-fq_codel", "linux-codel", "linux-hfsc", "linux-noop", "linux-sfq",
+                "linux-htb")  # fmt: skip
+"""In the order in which Open vSwitch lists them."""
+
+
+def _add(ifindex: int, settings: QosSettings) -> None:
+    """Give a device, which has its default discipline, the one that `settings` ask for. NlError."""
+    value = dict(settings.details)
+    if settings.type == "linux-htb":
+        tc.add_htb(ifindex, settings.max_rate)
+        for number, queue in settings.queues.items():
+            tc.add_class(ifindex, number, queue.min_rate, queue.max_rate, queue.burst, queue.priority)
+    elif settings.type == "linux-hfsc":
+        tc.add_hfsc(ifindex, settings.max_rate)
+        for number, queue in settings.queues.items():
+            tc.add_hfsc_class(ifindex, number, queue.min_rate, queue.max_rate)
+    elif settings.type == "linux-sfq":
+        tc.add_root(ifindex, "sfq", tc.sfq_options(value["perturb"], value["quantum"]))
+    elif settings.type == "linux-codel":
+        options = tc.codel_options(value["target"], value["limit"], value["interval"])
+        tc.add_root(ifindex, "codel", options)
+    elif settings.type == "linux-fq_codel":
+        tc.add_root(ifindex, "fq_codel", tc.fq_codel_options(
+            value["target"], value["limit"], value["interval"], value["flows"], value["quantum"]
+        ))  # fmt: skip
+    else:
+        options = tc.netem_options(value["latency"], value["limit"], value["loss"])
+        tc.add_root(ifindex, "netem", options)
 
 
 @final
@@ -84,7 +142,7 @@ class Qos:
             if row is None or row.type in LEFT_ALONE:
                 continue
             unsupported.look_at(f"QoS of interface {name}", "QoS", row)
-            if row.type != "linux-htb":
+            if row.type not in CLASSFUL and row.type not in CLASSLESS:
                 continue
             if not kind(type).has_queues:
                 unsupported.warn(f"interface {name}", "qos:type", row.type, f"{type} devices have no queues")
@@ -102,11 +160,10 @@ class Qos:
         try:
             ifindex = socket.if_nametoindex(name)
             tc.delete_root(ifindex)
-            tc.add_htb(ifindex, settings.max_rate)
-            for number, queue in settings.queues.items():
-                tc.add_class(ifindex, number, queue.min_rate, queue.max_rate, queue.burst, queue.priority)
+            _add(ifindex, settings)
         except OSError as e:
-            log.warn("interface %s: could not set linux-htb QoS (%s)", name, os.strerror(e.errno or 0))
+            why = os.strerror(e.errno or 0)
+            log.warn("interface %s: could not set %s QoS (%s)", name, settings.type, why)
             self._set.pop(name, None)
             return
         self._set[name] = settings
@@ -141,12 +198,17 @@ class Qos:
             counters = tc.class_stats(socket.if_nametoindex(name))
         except OSError:
             counters = {}
-        text = f"QoS: {name} linux-htb\nmax-rate: {settings.max_rate}\n"
+        if settings.details:
+            words = (f"{key}: {value}\n" for key, value in settings.details)
+            return f"QoS: {name} {settings.type}\n" + "".join(words)
+        text = f"QoS: {name} {settings.type}\nmax-rate: {settings.max_rate}\n"
         for number in sorted(settings.queues):
             queue = settings.queues[number]
             n_packets, n_bytes, n_errors = counters.get(number, (0, 0, 0))
-            lines = [f"Queue {number}:" if number else "Default:", f"  burst: {queue.burst * 8}"]
-            if queue.priority:
+            lines = [f"Queue {number}:" if number else "Default:"]
+            if settings.type == "linux-htb":
+                lines.append(f"  burst: {queue.burst * 8}")
+            if queue.priority and settings.type == "linux-htb":
                 lines.append(f"  priority: {queue.priority}")
             lines += [f"  min-rate: {queue.min_rate}", f"  max-rate: {queue.max_rate}",
                       f"  tx_packets: {n_packets}", f"  tx_bytes: {n_bytes}", f"  tx_errors: {n_errors}"]
@@ -159,4 +221,4 @@ class Qos:
             socket.if_nametoindex(name)
         except OSError:
             return f"No QoS types supported for interface: {name}\n"
-        return "QoS type: linux-noop\nQoS type: linux-htb\n"
+        return "".join(f"QoS type: {type}\n" for type in TYPES)

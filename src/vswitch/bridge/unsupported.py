@@ -75,7 +75,11 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
         "sFlow": "agent header polling sampling targets",
         "AutoAttach": "mappings system_description system_name",
         "Flow_Table": "flow_limit groups name overflow_policy prefixes",
-        "QoS": "queues type other_config:max-rate",
+        "QoS": """
+            queues type other_config:flows other_config:interval other_config:latency other_config:limit
+            other_config:loss other_config:max-rate other_config:perturb other_config:quantum
+            other_config:target
+        """,
         "Queue": "other_config:burst other_config:max-rate other_config:min-rate other_config:priority",
         "Mirror": """
             name output_port output_vlan select_all select_dst_port select_src_port select_vlan snaplen
@@ -131,9 +135,10 @@ GAPS: Final = (
     Gap("Interface", "ingress_policing_burst"),
     Gap("Interface", "ingress_policing_kpkts_rate"),
     Gap("Interface", "ingress_policing_kpkts_burst"),
-    Gap("QoS", "type", done=frozenset(("linux-htb", "linux-noop"))),
+    Gap("QoS", "type", done=frozenset(
+        f"linux-{name}" for name in ("htb", "hfsc", "sfq", "codel", "fq_codel", "netem", "noop"))),
     *(Gap("QoS", f"other_config:{key}") for key in (
-        "cir", "cbs", "eir", "ebs", "perturb", "quantum", "latency", "limit", "loss",
+        "cir", "cbs", "eir", "ebs",
     )),
     Gap("Queue", "dscp"),
     # Controllers.

@@ -1,0 +1,66 @@
+"""Disciplines beside the real switch, as the kernel's own tool shows them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from tests.bridge.pair import Side
+from tests.bridge.test_devices import pair
+
+__all__ = ["pair"]
+
+CONFIGURATIONS = [
+    "linux-sfq", "linux-sfq other_config:perturb=5 other_config:quantum=3000", "linux-codel",
+    "linux-codel other_config:target=2000 other_config:limit=500 other_config:interval=50000",
+    "linux-fq_codel",
+    "linux-fq_codel other_config:target=2000 other_config:limit=500 other_config:interval=50000"
+    " other_config:flows=64 other_config:quantum=2000",
+    "linux-netem", "linux-netem other_config:latency=30000 other_config:limit=500 other_config:loss=7",
+    "linux-hfsc other_config:max-rate=100000000 queues:1=@q1 -- --id=@q1 create queue"
+    " other_config:min-rate=10000000 other_config:max-rate=20000000",
+]  # fmt: skip
+
+
+def tc(side: Side, *words: str) -> str:
+    return side.run("ip", "netns", "exec", side.namespace, "tc", *words)
+
+
+def shown(side: Side) -> list[str]:
+    """What the kernel has, classes in any order, and what the switch says of it."""
+    said = re.sub(r"(?<=tx_)(packets|bytes): +\d+", r"\1: N", side.appctl("qos/show", "v0"))
+    classes = sorted(tc(side, "class", "show", "dev", "v0").splitlines())
+    return [tc(side, "qdisc", "show", "dev", "v0"), *classes, said]
+
+
+def test_disciplines_are_those_of_the_real_switch(pair: list[Side]) -> None:
+    for side in pair:
+        side.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 v0")
+    types = [side.appctl("qos/show-types", "v0") for side in pair]
+    assert types[1] == types[0]
+    for configuration in CONFIGURATIONS:
+        for side in pair:
+            side.vsctl("clear port v0 qos")
+            side.vsctl(f"-- set port v0 qos=@q -- --id=@q create qos type={configuration}")
+        assert "\n".join(shown(pair[1])) == "\n".join(shown(pair[0])), configuration
+        kind = configuration.split()[0].removeprefix("linux-")
+        assert f"qdisc {kind} 1: root" in tc(pair[1], "qdisc", "show", "dev", "v0")
+
+
+def test_a_discipline_that_delays_delays(pair: list[Side]) -> None:
+    side = pair[1]
+    side.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 v0")
+    subprocess.run(["ip", "netns", "add", "far"], check=True)
+    try:
+        side.run("ip", "-n", side.namespace, "link", "set", "v1", "netns", "far")
+        ends = ((side.namespace, "br0", "10.9.0.1/24"), ("far", "v1", "10.9.0.2/24"))
+        for namespace, device, address in ends:
+            subprocess.run(["ip", "-n", namespace, "addr", "add", address, "dev", device], check=True)
+            subprocess.run(["ip", "-n", namespace, "link", "set", device, "up"], check=True)
+        side.vsctl("-- set port v0 qos=@q -- --id=@q create qos type=linux-netem"
+                   " other_config:latency=80000")  # fmt: skip
+        said = side.run("ip", "netns", "exec", side.namespace, "ping", "-c", "4", "-i", "0.2", "10.9.0.2")
+        (least,) = re.findall(r"min/avg/max/\w+ = ([\d.]+)/", said)
+        assert 80 <= float(least) < 160, said
+    finally:
+        subprocess.run(["ip", "netns", "del", "far"], check=False)

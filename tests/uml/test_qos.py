@@ -1,0 +1,13 @@
+"""Disciplines and policers that the host's kernel need not have."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.uml.conftest import Uml
+
+pytestmark = pytest.mark.system
+
+
+def test_disciplines_and_policers(uml: Uml) -> None:
+    uml.pytest("tests/uml/inside/test_qos.py")
