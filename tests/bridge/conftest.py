@@ -1,4 +1,7 @@
-"""Our switch and the real one, each with a database; started once a module, emptied for each test."""
+"""Our switch and the real one, each with a database; started once a package, emptied for each test.
+
+Tests that stop the clock (marker `stopped_clock`) have a pair of their own: nothing starts it again.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,27 @@ import pytest
 
 from tests.bridge.pair import Ours, Real, Side
 
-
-def _served(side: Side) -> Iterator[Side]:
-    try:
-        side.start()
-        yield side
-    finally:
-        side.close()
+Sides = Callable[[type[Side], pytest.FixtureRequest], Side]
 
 
 @pytest.fixture(scope="package")
-def _real(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
-    require("command:ovs-vswitchd", "command:ovsdb-server", "command:ovs-vsctl")
-    yield from _served(Real(tmp_path_factory.mktemp("real")))
+def _sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
+    started: dict[tuple[type[Side], bool], Side] = {}
 
+    def side(kind: type[Side], request: pytest.FixtureRequest) -> Side:
+        """The switch of a kind for this test, without bridges."""
+        stopped = request.node.get_closest_marker("stopped_clock") is not None
+        found = started.get((kind, stopped))
+        if found is None:
+            found = started[kind, stopped] = kind(tmp_path_factory.mktemp(kind.__name__.lower()))
+            found.own_clock = stopped
+            found.start()
+        _empty(found)
+        return found
 
-@pytest.fixture(scope="package")
-def _ours(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
-    require("command:ovsdb-server", "command:ovs-vsctl")
-    yield from _served(Ours(tmp_path_factory.mktemp("ours")))
+    yield side
+    for found in started.values():
+        found.close()
 
 
 def _empty(side: Side) -> None:
@@ -38,14 +43,14 @@ def _empty(side: Side) -> None:
 
 
 @pytest.fixture
-def ours(_ours: Side) -> Side:
+def ours(require: Callable[..., None], _sides: Sides, request: pytest.FixtureRequest) -> Side:
     """Our switch without bridges."""
-    _empty(_ours)
-    return _ours
+    require("command:ovsdb-server", "command:ovs-vsctl")
+    return _sides(Ours, request)
 
 
 @pytest.fixture
-def real(_real: Side) -> Side:
+def real(require: Callable[..., None], _sides: Sides, request: pytest.FixtureRequest) -> Side:
     """The real switch without bridges."""
-    _empty(_real)
-    return _real
+    require("command:ovs-vswitchd", "command:ovsdb-server", "command:ovs-vsctl")
+    return _sides(Real, request)

@@ -54,6 +54,8 @@ class Side:
         """The socket for the switch's runtime commands."""
         self.namespace = ""
         """The network namespace that the switch runs in."""
+        self.own_clock = False
+        """Whether a test may stop the switch's clock, which nothing starts again."""
 
     # Processes.
 
@@ -146,6 +148,7 @@ class Side:
 
     def appctl(self, command: str, *args: str) -> str:
         """A runtime command of the switch."""
+        assert self.own_clock or command not in ("time/stop", "time/warp"), "mark the test stopped_clock"
         client = UnixctlClient(str(self.directory / self.control))
         try:
             return client.call(command, *args)

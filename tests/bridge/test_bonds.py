@@ -12,7 +12,7 @@ import pytest
 from tests.bridge.links import Links
 from tests.bridge.pair import Side
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.stopped_clock]
 
 
 class Bonds(Links):

@@ -25,7 +25,7 @@ from tests.bridge.pair import Side
 from tests.l2.igmp_messages import v2
 from tests.l2.igmp_messages import v3 as v3_message
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.stopped_clock]
 
 N_PORTS = 5
 

@@ -15,7 +15,7 @@ import pytest
 from tests.bridge.pair import Side
 from tests.bridge.test_mcast import STORY
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.stopped_clock]
 
 N_PACKETS = 1000 if os.environ.get("VSWITCH_TEST_ALL") else 60
 MODES = ("active-backup", "balance-slb", "balance-tcp")

@@ -9,7 +9,7 @@ import pytest
 from tests.bridge.links import Links, ring
 from tests.bridge.pair import Side
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.stopped_clock]
 
 KINDS = {"stp": "stp_enable=true", "rstp": "rstp_enable=true"}
 
