@@ -61,9 +61,10 @@ class RealTracker:
 
     def flows(self, text: str) -> None:
         self.switch.run("ovs-ofctl", "del-flows", "br0")
+        # Before the new flows come: packets that aren't credited yet would be translated again by them.
+        self.command("revalidator/purge")
         self.switch.run("ovs-ofctl", "add-flows", "br0", "-", stdin=text)
         self.command("dpctl/flush-conntrack")
-        self.command("revalidator/purge")
 
     def send(self, port: int, packet: bytes, expected: int = 0) -> list[tuple[int, bytes]]:
         """Waits up to half a second until `expected` packets have come out."""
