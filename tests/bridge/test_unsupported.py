@@ -72,13 +72,13 @@ def row(table: str, **columns: Any) -> SimpleNamespace:
 
 def test_a_row_that_asks_for_nothing_more_is_silent() -> None:
     assert asked_in_vain("Bridge", row("Bridge", stp_enable=False, name="br0")) == {}
-    assert asked_in_vain("Interface", row("Interface", cfm_mpid=[], ingress_policing_rate=0)) == {}
+    assert asked_in_vain("Interface", row("Interface", cfm_mpid=[])) == {}
     assert asked_in_vain("Port", row("Port", lacp=["off"], bond_updelay=0)) == {}
 
 
 def test_columns_are_written_as_the_tools_write_them() -> None:
-    asked = asked_in_vain("Interface", row("Interface", ingress_policing_rate=7))
-    assert asked == {"ingress_policing_rate": "7"}
+    asked = asked_in_vain("Controller", row("Controller", controller_queue_size=[7]))
+    assert asked == {"controller_queue_size": "7"}
     assert asked_in_vain("Port", row("Port", bond_fake_iface=True)) == {"bond_fake_iface": "true"}
 
 
@@ -99,9 +99,9 @@ def test_a_warning_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     log = SimpleNamespace(warn=lambda text, *args: said.append(text % args))
     monkeypatch.setattr("vswitch.bridge.unsupported.log", log)
     unsupported = Unsupported()
-    for rate in (5, 5, 6):
-        unsupported.look_at("interface p1", "Interface", row("Interface", ingress_policing_rate=rate))
-    assert said == [f"interface p1: ingress_policing_rate={rate} is not supported" for rate in (5, 6)]
+    for size in (5, 5, 6):
+        unsupported.look_at("controller c1", "Controller", row("Controller", controller_queue_size=[size]))
+    assert said == [f"controller c1: controller_queue_size={size} is not supported" for size in (5, 6)]
 
 
 def test_every_port_type_says_which_options_it_has() -> None:

@@ -29,6 +29,7 @@ from vswitch.bridge.interfaces import (
 )
 from vswitch.bridge.mirrors import Mirrors, output_ports
 from vswitch.bridge.monitors import MonitorConfig, auto_attach_of
+from vswitch.bridge.policing import IngressPolicing
 from vswitch.bridge.ports import bundle_settings
 from vswitch.bridge.settings import configure_bridge, configure_multicast
 from vswitch.bridge.spanning_tree import configure_trees
@@ -79,6 +80,7 @@ class Bridge:
         self.flow_tables = FlowTables(ofproto)
         self.controllers = BridgeControllers(ofproto, rundir)
         self.monitors = MonitorConfig(ofproto)
+        self.policing = IngressPolicing(ofproto)
         self._mirror_outputs: set[str] = set()
         self._mac = 0
         self._min_mtu = DEFAULT_MTU
@@ -177,6 +179,7 @@ class Bridge:
         auto_attach = auto_attach_of(idl, self.row)
         for interface in self.interfaces.values():
             self.monitors.configure(interface.config, auto_attach)
+            self.policing.configure(interface.config)
         self.update_mtu()
         self.mirrors.configure(idl, self.row, self._has_bundle)
         configure_trees(self, self._mac, self._mirror_outputs)

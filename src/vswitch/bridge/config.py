@@ -14,6 +14,7 @@ from uuid import UUID
 from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.unsupported import asked_in_vain
+from vswitch.dpif.types import Policing
 from vswitch.netdev.registry import kind
 
 
@@ -32,6 +33,7 @@ class InterfaceConfig:
     bfd: Mapping[str, str] = field(default_factory=dict)
     cfm_mpid: int | None = None
     lldp: Mapping[str, str] = field(default_factory=dict)
+    policing: Policing = field(default_factory=Policing)
     other_config: Mapping[str, str] = field(default_factory=dict)
     unsupported: Mapping[str, str] = field(default_factory=dict)
 
@@ -90,6 +92,10 @@ class ConfigCache:
                 bfd=dict(row.bfd),
                 cfm_mpid=optional(row, "cfm_mpid"),
                 lldp=dict(row.lldp),
+                policing=Policing(
+                    row.ingress_policing_rate, row.ingress_policing_burst,
+                    row.ingress_policing_kpkts_rate, row.ingress_policing_kpkts_burst,
+                ),
                 other_config=dict(row.other_config),
                 unsupported=asked_in_vain("Interface", row) | _unknown_options(row),
             )  # fmt: skip

@@ -59,7 +59,8 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:lacp-time other_config:lacp-fallback-ab
         """,
         "Interface": """
-            bfd cfm_mpid lldp mac mtu_request name ofport_request options type
+            bfd cfm_mpid ingress_policing_burst ingress_policing_kpkts_burst ingress_policing_kpkts_rate
+            ingress_policing_rate lldp mac mtu_request name ofport_request options type
             other_config:cfm_ccm_pcp other_config:cfm_ccm_vlan other_config:cfm_demand
             other_config:cfm_extended other_config:cfm_interval other_config:cfm_opstate
             other_config:lacp-port-id other_config:lacp-port-priority other_config:lacp-aggregation-key
@@ -131,10 +132,6 @@ GAPS: Final = (
     Gap("Port", "bond_fake_iface"),
     Gap("Port", "other_config:lb-output-action"),
     # Policing and classes.
-    Gap("Interface", "ingress_policing_rate"),
-    Gap("Interface", "ingress_policing_burst"),
-    Gap("Interface", "ingress_policing_kpkts_rate"),
-    Gap("Interface", "ingress_policing_kpkts_burst"),
     Gap("QoS", "type", done=frozenset(
         f"linux-{name}" for name in ("htb", "hfsc", "sfq", "codel", "fq_codel", "netem", "noop"))),
     *(Gap("QoS", f"other_config:{key}") for key in (

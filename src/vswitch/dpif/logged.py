@@ -34,6 +34,7 @@ from vswitch.dpif.types import (
     MeterFeatures,
     MeterStats,
     Op,
+    Policing,
     PutFlags,
     Upcall,
 )
@@ -225,6 +226,9 @@ class LoggedDpif(Dpif):
 
     def reaches_alone(self, port_no: int) -> bool:
         return self.provider.reaches_alone(port_no)
+
+    def set_policing(self, port_no: int, policing: Policing) -> None:
+        self._do(f"set_policing({port_no})", self.provider.set_policing, port_no, policing)
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         self.provider.set_tunnel_source_ports(low, high)

@@ -38,6 +38,7 @@ from vswitch.dpif.types import (
     MeterFeatures,
     MeterStats,
     Op,
+    Policing,
     Upcall,
 )
 
@@ -216,6 +217,11 @@ class Dpif(ABC):
         """Whether a tunnel's port sends packets with their tunnel set by itself, so that no bridge of ours
         has to lead to the remote."""
         return False
+
+    def set_policing(self, port_no: int, policing: Policing) -> None:
+        """Drop what comes in at a port in excess of `policing`. DpifError: EOPNOTSUPP where the datapath has
+        no policers."""
+        raise self.lacks("set policing", str(port_no))
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         """The range of UDP source ports of outer packets, where the datapath chooses them."""

@@ -74,6 +74,22 @@ class DpifFlow:
     dp_layer: str = "ovs"
 
 
+@dataclass(frozen=True)
+class Policing:
+    """What may come in at a port: kbit/s with a burst in kbit, and thousands of packets a second with a burst
+    in thousands. A rate of 0 does not limit; a burst of 0 is `KBITS_BURST` or `KPKTS_BURST`."""
+
+    kbits: int = 0
+    kbits_burst: int = 0
+    kpkts: int = 0
+    kpkts_burst: int = 0
+
+
+KBITS_BURST = 8000
+KPKTS_BURST = 16
+"""Bursts where none is given (ovs-vswitchd.conf.db(5), table Interface)."""
+
+
 class UpcallType(enum.IntEnum):
     """Why a packet came up: `OVS_PACKET_CMD_MISS` or `OVS_PACKET_CMD_ACTION`."""
 

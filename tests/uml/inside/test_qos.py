@@ -1,12 +1,15 @@
-"""Disciplines beside the real switch, as the kernel's own tool shows them."""
+"""Disciplines and policers beside the real switch, as the kernel's own tool shows them."""
 
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 
 from tests.bridge.pair import Side
 from tests.bridge.test_devices import pair
+from vswitch.bridge.tc_police import police
+from vswitch.dpif.types import Policing
 
 __all__ = ["pair"]
 
@@ -64,3 +67,31 @@ def test_a_discipline_that_delays_delays(pair: list[Side]) -> None:
         assert 80 <= float(least) < 160, said
     finally:
         subprocess.run(["ip", "netns", "del", "far"], check=False)
+
+
+POLICE = "rate {} burst {} mtu 64Kb {}action drop/continue overhead 0b"
+POLICED = [
+    # What tc says of the real switch's policers of the same rates; both rates in one it can't have here.
+    (Policing(kbits=1000), [POLICE.format("1Mbit", "1000Kb", "")]),
+    (Policing(kbits=1000, kbits_burst=100), [POLICE.format("1Mbit", "12800b", "")]),
+    (Policing(kpkts=2), [POLICE.format("0bit", "0b", "pkts_rate 2000 pkts_burst 16000 ")]),
+    (Policing(1000, 100, 2, 1), [POLICE.format("1Mbit", "12800b", ""),
+                                 POLICE.format("0bit", "0b", "pkts_rate 2000 pkts_burst 1000 ")]),
+    (Policing(), []),
+]  # fmt: skip
+
+
+def test_the_kernel_polices_what_a_device_receives() -> None:
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True)
+
+    ip("link", "add", "pol0", "type", "veth", "peer", "name", "pol1")
+    try:
+        for policing, expected in POLICED:
+            police(socket.if_nametoindex("pol0"), policing)
+            said = subprocess.run(["tc", "filter", "show", "dev", "pol0", "ingress"], capture_output=True,
+                                  text=True, check=True).stdout  # fmt: skip
+            found = re.findall(r"police 0x[0-9a-f]+ (.*?) *\n", said)
+            assert found == expected, said
+    finally:
+        ip("link", "del", "pol0")

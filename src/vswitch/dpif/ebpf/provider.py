@@ -18,6 +18,7 @@ from vswitch.dpif.types import (
     MeterConfig,
     MeterStats,
     Op,
+    Policing,
     PutFlags,
 )
 from vswitch.dpif.userspace.provider import Datapath, UserspaceDpif, port_open_type, ufid_of
@@ -59,6 +60,11 @@ class EbpfDpif(UserspaceDpif):
     def run(self) -> bool:
         more = self.offload.run()
         return super().run() or more
+
+    def set_policing(self, port_no: int, policing: Policing) -> None:
+        """The kernel forwards past the policers here: there are none."""
+        if policing.kbits or policing.kpkts:
+            raise self.lacks("set policing", str(port_no))
 
     # Flows.
 

@@ -51,6 +51,7 @@ DROP_RX: Final = "datapath_drop_rx_invalid_packet"
 DROP_NSH: Final = "datapath_drop_nsh_decap_error"
 DROP_TUNNEL_PUSH: Final = "datapath_drop_tunnel_push_error"
 DROP_TUNNEL_POP: Final = "datapath_drop_tunnel_pop_error"
+DROP_POLICER: Final = "datapath_drop_ingress_policer"
 DROP_TX: Final = "datapath_drop_device_refused"
 
 
@@ -85,6 +86,16 @@ class Core:
         """Count `n` packets that end here for `reason`."""
         self.drops[reason] = self.drops.get(reason, 0) + n
         coverage.counter(reason).inc(n)
+
+    def police(self, port: Port, frames: list[Frame], now: i64) -> list[Frame]:
+        """Those of the frames received at `port` that its policer lets in; the others are counted."""
+        policer = port.policer
+        if policer is None:
+            return frames
+        kept = policer.passing(frames, now)
+        if len(kept) < len(frames):
+            self.drop(DROP_POLICER, len(frames) - len(kept))
+        return kept
 
     # The fast path.
 

@@ -6,6 +6,7 @@ from typing import final
 
 from mypy_extensions import i64
 
+from vswitch.dpif.userspace.policer import Policer
 from vswitch.dpif.userspace.tunnel import TunnelEnd
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.host_stack import HostStack
@@ -25,6 +26,8 @@ class Port:
         self.tx_lost: i64 = 0
         """Frames that the device would not take."""
         self.fd_errors: i64 = 0
+        self.policer: Policer | None = None
+        """What limits the frames that come in."""
         self.tunnel: TunnelEnd | None = None
         """What the port is as a tunnel."""
         self.host: HostStack | None = None

@@ -35,6 +35,7 @@ from vswitch.dpif.types import (
     MeterFeatures,
     MeterStats,
     Op,
+    Policing,
     PutFlags,
     Upcall,
 )
@@ -43,6 +44,7 @@ from vswitch.dpif.userspace.ct import CtDpif
 from vswitch.dpif.userspace.execute import Core
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
+from vswitch.dpif.userspace.policer import Policer
 from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.tunnel import TunnelEnd
 from vswitch.dpif.userspace.upcalls import QUEUE_LIMIT, UpcallQueues
@@ -346,6 +348,8 @@ class UserspaceDpif(CtDpif):
                 frames = port.netdev.recv(BATCH)
                 if frames:
                     busy = True
+                    if port.policer is not None:
+                        frames = core.police(port, frames, now)
                     core.process(port.number, frames, now)
                     core.flush()
                 elif events & ~select.EPOLLIN:
@@ -607,6 +611,13 @@ class UserspaceDpif(CtDpif):
     def reaches_alone(self, port_no: int) -> bool:
         port = self._dp.ports.get(port_no)
         return port is not None and port.host is not None
+
+    def set_policing(self, port_no: int, policing: Policing) -> None:
+        port = self._core.port(port_no)
+        if port is None:
+            raise self._error(errno.ENODEV, "set policing", str(port_no))
+        limits = policing.kbits or policing.kpkts
+        port.policer = Policer(policing, self.clock.now()) if limits else None
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         self._core.tunnel_port_min = low

@@ -1,0 +1,49 @@
+"""Ingress policing of interfaces: by the kernel where it forwards, by the datapath's policers elsewhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import final
+
+from vswitch.base.vlog import Vlog
+from vswitch.bridge.config import InterfaceConfig
+from vswitch.bridge.tc_police import police
+from vswitch.dpif.types import Policing
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
+
+log = Vlog("bridge")
+
+BY_KERNEL = "system"
+"""The datapath type whose devices the kernel polices; elsewhere packets are taken before it would."""
+
+
+@final
+class IngressPolicing:
+    """What the interfaces of one bridge were last limited to."""
+
+    def __init__(self, ofproto: OfprotoDpif) -> None:
+        self._ofproto = ofproto
+        self._set: dict[str, tuple[XPort, Policing]] = {}
+
+    def configure(self, config: InterfaceConfig) -> None:
+        """Limit what comes in at an interface, if that is to change."""
+        port = self._ofproto.ports_by_name.get(config.name)
+        if port is None or port.odp_port == ODPP_NONE:
+            self._set.pop(config.name, None)
+            return
+        wanted = config.policing
+        was = self._set.get(config.name)
+        before = was[1] if was is not None and was[0] is port else Policing()
+        if wanted == before:
+            return
+        self._set[config.name] = (port, wanted)
+        try:
+            if self._ofproto.type == BY_KERNEL:
+                police(socket.if_nametoindex(config.name), wanted)
+            else:
+                self._ofproto.backer.dpif.set_policing(port.odp_port, wanted)
+        except OSError as e:
+            why = os.strerror(e.errno or 0)
+            log.warn("interface %s: could not set ingress policing (%s)", config.name, why)
