@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.dpif.lab import ALL_UDP, key_of, mask_of, udp, ufid_of
 from vswitch.dpif.actions import Output, Userspace
 from vswitch.dpif.actions_nl import encode_actions
-from vswitch.dpif.kernel import ct, datapath, vport
+from vswitch.dpif.kernel import ct, ct_timeout, datapath, vport
 from vswitch.dpif.kernel.flow import OVS_FLOW_CMD_NEW, compose_put, parse_flow, parse_stats
 from vswitch.dpif.kernel.packet import UpcallParser, compose_execute
 from vswitch.dpif.odp_key import encode_key
@@ -137,6 +137,32 @@ def test_a_vport_message_is_read_whole() -> None:
     assert (info.name, info.upcall_pids, info.dst_port) == ("vxlan_sys_4789", (77, 78), 4789)
     assert info.stats == {name: i for i, name in enumerate(vport.COUNTERS)}
     assert info.upcalls_failed == 123
+
+
+def test_a_timeout_policy_is_a_message_for_each_protocol() -> None:
+    messages = ct_timeout.compose_new(7, {"udp_first": 5, "udp_single": 6, "tcp_close": 8, "icmp_reply": 9})
+    found = []
+    for message in messages:
+        attrs = parse(message, 4)
+        times = {kind: int.from_bytes(value, "big") for kind, value in parse(attrs[4]).items()}
+        found.append((attrs[1], int.from_bytes(attrs[2], "big"), attrs[3][0], times))
+    assert found == [
+        (b"ovs_tp_7_tcp4\0", 2, 6, {8: 8}),
+        (b"ovs_tp_7_tcp6\0", 10, 6, {8: 8}),
+        (b"ovs_tp_7_udp4\0", 2, 17, {1: 6}),
+        (b"ovs_tp_7_udp6\0", 10, 17, {1: 6}),
+        (b"ovs_tp_7_icmp4\0", 2, 1, {}),
+        (b"ovs_tp_7_icmpv6\0", 10, 58, {}),
+    ]
+
+
+@given(st.lists(st.binary(max_size=60)))
+def test_policies_of_others_are_not_ours(noise: list[bytes]) -> None:
+    other = Builder()
+    other.append(bytes(4))
+    other.string(1, "somebody_s_2_tcp4")
+    ours = ct_timeout.compose_new(3, {})
+    assert ct_timeout.numbers_of([*noise, other.getvalue(), *ours]) == {3}
 
 
 def test_a_connection_is_read_whole() -> None:

@@ -21,6 +21,7 @@ from vswitch.dpif.types import (
     CtEntry,
     CtLimit,
     CtSettings,
+    CtTimeoutNames,
     DpifError,
     DpifFlow,
     DpifPort,
@@ -285,8 +286,14 @@ class LoggedDpif(Dpif):
     def ct_configure(self, settings: CtSettings) -> None:
         self._do("ct_configure", self.provider.ct_configure, settings)
 
-    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> str:
+    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> CtTimeoutNames:
         return self._do("ct_set_timeouts", self.provider.ct_set_timeouts, number, timeouts)
+
+    def ct_del_timeouts(self, number: int) -> None:
+        self._do("ct_del_timeouts", self.provider.ct_del_timeouts, number)
+
+    def ct_dump_timeouts(self) -> set[int]:
+        return self._do("ct_dump_timeouts", self.provider.ct_dump_timeouts)
 
     def ipf_enable(self, family: int, enabled: bool) -> None:
         self._do("ipf_enable", self.provider.ipf_enable, family, enabled)

@@ -29,6 +29,7 @@ from vswitch.dpif.types import (
     CtEntry,
     CtLimit,
     CtSettings,
+    CtTimeoutNames,
     DpifError,
     DpifFlow,
     DpifPort,
@@ -296,10 +297,18 @@ class Dpif(ABC):
         """Set it."""
         raise self.lacks("ct configure")
 
-    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> str:
+    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> CtTimeoutNames:
         """Make or change timeout policy `number` (from 1 on): seconds by the keys of the database's
-        CT_Timeout_Policy. The name that a `Ct` action asks for it by."""
+        CT_Timeout_Policy. The names that `Ct` actions ask for it by."""
         raise self.lacks("ct set timeouts")
+
+    def ct_del_timeouts(self, number: int) -> None:
+        """Take timeout policy `number` away. DpifError(EBUSY) while a flow's action asks for it."""
+        raise self.lacks("ct del timeouts")
+
+    def ct_dump_timeouts(self) -> set[int]:
+        """The numbers of the timeout policies that there are, be they another process's."""
+        raise self.lacks("ct dump timeouts")
 
     def ipf_enable(self, family: int, enabled: bool) -> None:
         """Put fragments of IP version 4 or 6 together, or not."""

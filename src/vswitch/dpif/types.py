@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vswitch.dpif.actions import Actions
@@ -262,6 +263,16 @@ class CtEntry:
     """The connection that announced this one."""
     id: int = 0
     status: int = 0
+
+
+@dataclass(frozen=True)
+class CtTimeoutNames:
+    """What a datapath calls one timeout policy in its `Ct` actions."""
+
+    any: str = ""
+    """Its name whatever the packet is; "" if that depends on the packet."""
+    of: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """Its name for packets of an Ethernet type and IP protocol. Others have the datapath's own timeouts."""
 
 
 @dataclass(frozen=True)

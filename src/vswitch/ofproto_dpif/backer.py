@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
+from vswitch.base.ratelimit import RateLimit
 from vswitch.base.tags import TagSet
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.open import dpif_class, dpif_create_and_open
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 log = Vlog("ofproto_dpif")
+_rl = RateLimit(1, 5)
 
 OFPP_MAX: Final = 0xFF00
 """OpenFlow 1.0 port numbers end below this."""
@@ -275,12 +277,20 @@ class Backer:
             self.expiration.run(now, self.flow_eviction_threshold, self.max_idle)
             for ofproto in self.ofprotos.values():
                 ofproto.expire(now)
+            if self.ct_timeouts.unwanted:
+                self._sweep_ct_timeouts(now)
         self._run_governor(now)
         self.dp.recirc_ids.run(now)
         return (
             more or batches == BATCHES_PER_RUN
             or (self._wants_revalidation() and now >= self.next_revalidation)
         )
+
+    def _sweep_ct_timeouts(self, now: int) -> None:
+        try:
+            self.ct_timeouts.sweep()
+        except DpifError as e:
+            log.warn_rl(_rl, now, "%s", e)
 
     def handle_waiting(self, now: int) -> int:
         """Handle the packets that wait, up to BATCHES_PER_RUN batches of them; how many batches."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
-from vswitch.dpif.kernel import ct, ct_limit, datapath, meter, vport
+from vswitch.dpif.kernel import ct, ct_limit, ct_timeout, datapath, meter, vport
 from vswitch.dpif.kernel.channels import Channels
 from vswitch.dpif.kernel.family import lookup_families
 from vswitch.dpif.kernel.flow import (
@@ -31,6 +31,7 @@ from vswitch.dpif.provider import MAX_OPS, Dpif
 from vswitch.dpif.types import (
     CtEntry,
     CtLimit,
+    CtTimeoutNames,
     DpifError,
     DpifFlow,
     DpifPort,
@@ -523,6 +524,16 @@ class DpifKernel(Dpif):
 
     def ct_del_limits(self, zones: Sequence[int]) -> None:
         self._limits("ct del limits", ct_limit.del_limits, zones)
+
+    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> CtTimeoutNames:
+        self._call("ct set timeouts", ct_timeout.set_policy, number, timeouts)
+        return CtTimeoutNames(of=ct_timeout.names(number))
+
+    def ct_del_timeouts(self, number: int) -> None:
+        self._call("ct del timeouts", ct_timeout.del_policy, number)
+
+    def ct_dump_timeouts(self) -> set[int]:
+        return self._call("ct dump timeouts", ct_timeout.dump_policies)
 
     # Introspection.
 

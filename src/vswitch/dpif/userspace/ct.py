@@ -9,7 +9,7 @@ from mypy_extensions import mypyc_attr
 
 from vswitch.base.clock import Clock
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import CtEntry, CtLimit, CtSettings, DpifError, IpfFamily, IpfStatus
+from vswitch.dpif.types import CtEntry, CtLimit, CtSettings, CtTimeoutNames, DpifError, IpfFamily, IpfStatus
 from vswitch.dpif.userspace.conntrack import fragments, show
 from vswitch.dpif.userspace.conntrack.fragments import Family, Incomplete
 from vswitch.dpif.userspace.conntrack.tracker import Tracker
@@ -84,11 +84,18 @@ class CtDpif(Dpif):
         tracker.limits.maximum = settings.max_connections
         tracker.check_windows = settings.tcp_seq_chk
 
-    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> str:
+    def ct_set_timeouts(self, number: int, timeouts: Mapping[str, int]) -> CtTimeoutNames:
         name = str(number)
         self.tracker.set_timeouts(number, timeouts)
         self.tracker.numbers[name.encode()] = number
-        return name
+        return CtTimeoutNames(name)
+
+    def ct_del_timeouts(self, number: int) -> None:
+        self.tracker.policies.pop(number, None)
+        self.tracker.numbers.pop(str(number).encode(), None)
+
+    def ct_dump_timeouts(self) -> set[int]:
+        return set(self.tracker.numbers.values())
 
     # Fragments.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 from vswitch.base.tags import TagSet, tag_deterministic, tag_random
 from vswitch.dpif.probe import Support
+from vswitch.dpif.types import CtTimeoutNames
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.l2.bond import Bond
@@ -242,8 +243,8 @@ class XDatapath:
         """Recirculation ids and the frozen states they stand for."""
         self.bridges: dict[str, XBridge] = {}
         """The bridges on this datapath, by name."""
-        self.ct_timeouts: dict[int, str] = {}
-        """Zones of connection tracking that have a timeout policy -> the datapath's name for it."""
+        self.ct_timeouts: dict[int, CtTimeoutNames] = {}
+        """Zones of connection tracking that have a timeout policy -> the datapath's names for it."""
         self.tunnels: TunnelMatcher = TunnelMatcher()
         """The tunnel ports of its bridges, and which of them a packet came in at."""
         self.underlay: Underlay = Underlay()

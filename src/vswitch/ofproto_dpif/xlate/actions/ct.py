@@ -87,7 +87,7 @@ def ct(ctx: Ctx, a: of.Ct, last: bool) -> None:
             label=_label(ctx),
             helper=helper,
             nat=None if nat is None else datapath_nat(nat),
-            timeout=ctx.xin.bridge.dp.ct_timeouts.get(zone, "") if a.commit else "",
+            timeout=_timeout(ctx, zone) if a.commit else "",
             eventmask=EVENTS if a.commit and ctx.support.ct_eventmask else None,
         )
     )
@@ -134,6 +134,18 @@ def _zone(ctx: Ctx, a: of.Ct) -> int:
     if ctx.xin.frozen is None or not _is_frozen_metadata(source.field):
         fields.mask_subfield(ctx.wc, source)
     return fields.read_subfield(ctx.flow, source)
+
+
+def _timeout(ctx: Ctx, zone: int) -> str:
+    """The datapath's name for the zone's timeout policy, which may depend on the packet's protocol."""
+    names = ctx.xin.bridge.dp.ct_timeouts.get(zone)
+    if names is None:
+        return ""
+    if names.any:
+        return names.any
+    words = ctx.flow.words
+    ctx.wc.words[W_NW_PROTO] |= 0xFF
+    return names.of.get((words[W_ETH_TYPE] & 0xFFFF, words[W_NW_PROTO] & 0xFF), "")
 
 
 def _mark(ctx: Ctx) -> tuple[int, int] | None:
