@@ -176,6 +176,7 @@ class Bridge:
         if configure_multicast(self):
             self._bundles.clear()
         self._configure_ports(unsupported)
+        self._configure_dscps(idl)
         auto_attach = auto_attach_of(idl, self.row)
         for interface in self.interfaces.values():
             self.monitors.configure(interface.config, auto_attach)
@@ -216,6 +217,17 @@ class Bridge:
             for config in port.interfaces
             if config.name in there
         ]
+
+    def _configure_dscps(self, idl: Idl) -> None:
+        """Have packets leave with the DSCP of their queue, whatever the type of QoS."""
+        there = self.ofproto.ports_by_name
+        for port in self.wanted.values():
+            row = idl.row("QoS", port.qos) if port.qos is not None else None
+            queues = row.queues if row is not None and row.type else {}
+            dscps = {number: queue.dscp[0] for number, queue in queues.items() if queue.dscp}
+            for config in port.interfaces:
+                if config.name in there:
+                    self.ofproto.port_set_dscps(config.name, dscps)
 
     # Address and datapath id.
 

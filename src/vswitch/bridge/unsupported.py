@@ -81,7 +81,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:loss other_config:max-rate other_config:perturb other_config:quantum
             other_config:target
         """,
-        "Queue": "other_config:burst other_config:max-rate other_config:min-rate other_config:priority",
+        "Queue": "dscp other_config:burst other_config:max-rate other_config:min-rate other_config:priority",
         "Mirror": """
             name output_port output_vlan select_all select_dst_port select_src_port select_vlan snaplen
         """,
@@ -137,7 +137,6 @@ GAPS: Final = (
     *(Gap("QoS", f"other_config:{key}") for key in (
         "cir", "cbs", "eir", "ebs",
     )),
-    Gap("Queue", "dscp"),
     # Controllers.
     Gap("Controller", "local_ip"),
     Gap("Controller", "local_netmask"),

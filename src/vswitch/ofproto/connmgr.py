@@ -168,8 +168,8 @@ class ConnMgr:
         ofconn.role = role
 
     def _send_role_status(self, ofconn: OfConn) -> None:
-        if ofconn.wants(s.OFPACPT_ROLE_STATUS, OFPCRR_MASTER_REQUEST):
-            ofconn.send_async(s.RoleStatus(ofconn.role, OFPCRR_MASTER_REQUEST, self.generation_id))
+        """Tell a connection that it is no primary any more: from 1.3 on, whatever its masks say."""
+        ofconn.send_async(s.RoleStatus(ofconn.role, OFPCRR_MASTER_REQUEST, self.generation_id))
 
     # What happened.
 

@@ -331,14 +331,17 @@ class OfConn:
         return bool(self.async_masks[kind] >> reason & 1)
 
     def set_invalid_ttl(self, enable: bool) -> None:
-        """Whether packets whose TTL ran out come here: OpenFlow's older way to configure it."""
+        """Whether packets whose TTL ran out come here: OpenFlow's older way to configure it.
+
+        A secondary gets none of them.
+        """
         self.invalid_ttl_to_controller = enable
         bit = 1 << OFPR_INVALID_TTL
-        for kind in (s.OFPACPT_PACKET_IN, s.OFPACPT_PACKET_IN + NOT_SECONDARY):
-            if enable:
-                self.async_masks[kind] |= bit
-            else:
-                self.async_masks[kind] &= ~bit
+        kind = s.OFPACPT_PACKET_IN + NOT_SECONDARY
+        if enable:
+            self.async_masks[kind] |= bit
+        else:
+            self.async_masks[kind] &= ~bit
 
     def set_rate_limit(self, rate: int, burst: int) -> None:
         """At most `rate` packet-ins a second, `burst` at once and waiting; 0 takes the limit off."""

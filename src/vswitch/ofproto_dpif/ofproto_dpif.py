@@ -290,6 +290,15 @@ class OfprotoDpif(Ofproto):
         """Change the options of a port, such as a patch port's peer."""
         port_ops.set_options(self, name, options)
 
+    def port_set_dscps(self, name: str, dscps: Mapping[int, int]) -> None:
+        """Have port `name` write the DSCP (0 to 63) of the queue that packets leave through: queue -> DSCP."""
+        priority = self.backer.dpif.queue_to_priority
+        wanted = {priority(queue): dscp << 2 for queue, dscp in dscps.items()}
+        port = self.ports_by_name[name]
+        if port.dscp_of_queue != wanted:
+            port.dscp_of_queue = wanted
+            self.backer.need(RevReason.RECONFIGURE)
+
     def port_stats(self, port: XPort) -> dict[str, int]:
         """The counters of a port (`ports.port_stats`)."""
         return port_ops.port_stats(self, port)

@@ -175,6 +175,7 @@ class XPort:
         self.sends_bpdus: bool = True
         """Whether it lets the switch's BPDUs out."""
         self.dscp_of_queue: dict[int, int] = {}
+        """Priority of a queue (`Dpif.queue_to_priority`) -> nw_tos that packets in it leave with."""
         self.listens: int = 0
         """The SLOW_* bits of the protocols that have a receiver here."""
         self.receivers: dict[int, PacketReceiver] = {}

@@ -8,7 +8,7 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.messages_base import Form, Row, Space
-from vswitch.openflow.wire.version import OFP13, OFP14, OFP15
+from vswitch.openflow.wire.version import OFP10, OFP12, OFP13, OFP14, OFP15
 
 BUNDLED: Final = (13, 14, 15, 16)
 """The message types that may be in a bundle: packet-out, flow mod, group mod, port mod."""
@@ -70,6 +70,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(_T, OFP14, OFP15, 33, b.BundleControl, _get_control, _put_control),
     Row(_ONF, OFP13, OFP13, 2301, b.BundleAdd, _get_add, _put_add, _X),
     Row(_T, OFP14, OFP15, 34, b.BundleAdd, _get_add, _put_add),
+    Row(Space.NXT, OFP10, OFP12, 132, b.RequestForward, _get_forward, lambda w, m, v: w.raw(m.message), _X),
     Row(_ONF, OFP13, OFP13, 2350, b.RequestForward, _get_forward, lambda w, m, v: w.raw(m.message), _X),
     Row(_T, OFP14, OFP15, 32, b.RequestForward, _get_forward, lambda w, m, v: w.raw(m.message)),
 )

@@ -34,6 +34,8 @@ from vswitch.openflow.wire.oxm import NXM, OxmTlv, get_oxm_tlv, put_oxm_field
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP13, OFP14, OFP15
 
 NTR_VENDOR_ID: Final = 0x0000154D
+NTR_COMPAT_VENDOR_ID: Final = 0x00001540
+"""What Open vSwitch before 2.4.1 wrote in its place, and later ones take."""
 NTRT_SELECTION_METHOD: Final = 1
 OFPGBPT_WEIGHT: Final = 0
 OFPGBPT_WATCH_PORT: Final = 1
@@ -159,7 +161,11 @@ def _put_selection(w: Writer, selection: g.SelectionMethod | None, version: int)
 def _get_group_properties(r: Reader, strict: bool) -> g.SelectionMethod | None:
     selection = None
     for kind, body in get_properties(r):
-        if kind != OFPPROP_EXPERIMENTER or body.u32() != NTR_VENDOR_ID or body.u32() != NTRT_SELECTION_METHOD:
+        if (
+            kind != OFPPROP_EXPERIMENTER
+            or body.u32() not in (NTR_VENDOR_ID, NTR_COMPAT_VENDOR_ID)
+            or body.u32() != NTRT_SELECTION_METHOD
+        ):
             if strict:
                 raise OfpError("OFPBPC_BAD_TYPE", f"group property {kind}")
             continue
