@@ -61,7 +61,7 @@ def emptied(real: RealSwitch) -> Iterator[None]:
     real.run("ovs-ofctl", "del-flows", "br0")
 
 
-@pytest.mark.parametrize("version", (OFP12, OFP13, OFP14, OFP15))
+@pytest.mark.parametrize("version", [OFP12, OFP13, OFP14, OFP15])
 def test_a_demoted_connection_hears_of_it_whatever_its_masks_say(real: RealSwitch, version: int) -> None:
     def script(old: End, new: End) -> list[Any]:
         if version >= OFP14:
@@ -74,7 +74,7 @@ def test_a_demoted_connection_hears_of_it_whatever_its_masks_say(real: RealSwitc
     assert ours == theirs == ([s.RoleStatus(s.ROLE_SECONDARY, 0, GENERATION)] if version >= OFP13 else [])
 
 
-@pytest.mark.parametrize("secondary", (False, True))
+@pytest.mark.parametrize("secondary", [False, True])
 def test_a_secondary_gets_no_packets_whose_ttl_ran_out(real: RealSwitch, secondary: bool) -> None:
     def script(listener: End, other: End) -> list[Any]:
         listener.ask(s.SetConfig(s.OFPC_INVALID_TTL_TO_CONTROLLER, 128))
@@ -90,7 +90,7 @@ def test_a_secondary_gets_no_packets_whose_ttl_ran_out(real: RealSwitch, seconda
     assert ours == theirs == ([] if secondary else ["PacketIn"])
 
 
-@pytest.mark.parametrize("version", (OFP10, OFP11, OFP12, OFP13, OFP14, OFP15))
+@pytest.mark.parametrize("version", [OFP10, OFP11, OFP12, OFP13, OFP14, OFP15])
 def test_requests_of_others_are_passed_on_in_every_version(real: RealSwitch, version: int) -> None:
     def script(listener: End, other: End) -> list[Any]:
         masks = s.SetAsync(((s.OFPACPT_REQUESTFORWARD, 3), (s.OFPACPT_REQUESTFORWARD + 1, 3)))

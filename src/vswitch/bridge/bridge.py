@@ -34,7 +34,7 @@ from vswitch.bridge.ports import bundle_settings
 from vswitch.bridge.settings import configure_bridge, configure_multicast
 from vswitch.bridge.spanning_tree import configure_trees
 from vswitch.bridge.unsupported import Unsupported
-from vswitch.dpif.open import dpif_class
+from vswitch.dpif.open import dpif_class, dpif_types
 from vswitch.netdev.registry import kind
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ports.device import device_info
@@ -59,6 +59,8 @@ class Interface:
     def __init__(self, config: InterfaceConfig) -> None:
         self.config = config
         self.error: str = ""
+        self.reserved: bool = False
+        """Its name is that of a datapath's own device, and it is never made."""
 
 
 @final
@@ -144,6 +146,10 @@ class Bridge:
         if config.name == self.name:
             log.info("bridge %s: added interface %s on port %d", self.name, config.name, OFPP_LOCAL)
             set_device(config, local=True)
+            return
+        if config.name in {f"ovs-{type}" for type in dpif_types()}:
+            known.reserved = True
+            log.warn("could not create interface %s, name is reserved", config.name)
             return
         try:
             number = add_interface(self.ofproto, config)

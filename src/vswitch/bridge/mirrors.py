@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import optional
@@ -12,6 +12,9 @@ from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.settings import MirrorSettings
 
 log = Vlog("bridge")
+
+WHOLE_PACKET: Final = 65535
+"""The longest packet, which a mirror doesn't shorten."""
 
 
 class BadMirror(Exception):
@@ -57,8 +60,14 @@ def mirror_settings(idl: Idl, bridge: str, row: Row, has_port: Callable[[str], b
         vlans=vlans or None,
         out=out_port,
         out_vlan=out_vlan,
-        snaplen=optional(row, "snaplen") or 0,
+        snaplen=_snaplen(row),
     )
+
+
+def _snaplen(row: Row) -> int:
+    """Bytes of a packet that are copied, 0 for all; no packet is longer than 65,535."""
+    snaplen: int = optional(row, "snaplen") or 0
+    return 0 if snaplen >= WHOLE_PACKET else snaplen
 
 
 @final

@@ -205,7 +205,8 @@ class Status:
             if port is None:
                 # Without an error it was there, and its device has gone.
                 gone = f"could not open network device {name} (No such device)"
-                report.put(row, ofport=-1, error=interface.error or gone, **CLEARED)
+                error = None if interface.reserved else interface.error or gone
+                report.put(row, ofport=-1, error=error, **CLEARED)
                 continue
             status = self._interfaces.get(name)
             if status is None or status.uuid != row.uuid:

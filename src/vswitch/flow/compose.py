@@ -56,6 +56,10 @@ from vswitch.packet.numbers import (
     VLAN_CFI,
 )
 
+_ECHO: Final = (0, 8)
+"""ICMP's types of echo reply and request (RFC 792)."""
+_ECHO6: Final = (128, 129)
+"""ICMPv6's echo request and reply (RFC 4443, 4.1 and 4.2)."""
 DEFAULT_PAYLOAD: Final = bytes(range(64))
 """What a packet carries when nobody says what: `ovs-appctl netdev-dummy/receive` and traces."""
 
@@ -182,7 +186,8 @@ def _ip(flow: Flow, dl_type: int) -> list[Header]:
 
 
 def _l4(flow: Flow, dl_type: int, payload: bytes) -> tuple[list[Header], bytes]:
-    """The L4 header and the payload that goes with it: after TCP without SYN, FIN or RST, UDP and ICMP."""
+    """The L4 header and the payload that goes with it: after TCP without SYN, FIN or RST, UDP
+    and echoes of ICMP."""
     if _part(flow, at.W_NW_FRAG, at.S_NW_FRAG, 2) & NW_FRAG_LATER:
         return [], b""
     proto = _part(flow, at.W_NW_PROTO, at.S_NW_PROTO, 8)
@@ -196,14 +201,14 @@ def _l4(flow: Flow, dl_type: int, payload: bytes) -> tuple[list[Header], bytes]:
     if proto == IPPROTO_SCTP:
         return [Sctp(src, dst)], b""
     if proto == IPPROTO_ICMP and dl_type == ETH_TYPE_IP:
-        return [Icmp(src & 0xFF, dst & 0xFF)], payload
+        return [Icmp(src & 0xFF, dst & 0xFF)], payload if src in _ECHO else b""
     if proto == IPPROTO_IGMP and dl_type == ETH_TYPE_IP:
         return [Igmp(src & 0xFF, dst & 0xFF, group=_part(flow, at.W_IGMP_GROUP, at.S_IGMP_GROUP, 32))], b""
     if proto == IPPROTO_ICMPV6 and dl_type == ETH_TYPE_IPV6:
         if src in (ND_NEIGHBOR_SOLICIT, ND_NEIGHBOR_ADVERT) and dst == 0:
             reserved = _part(flow, at.W_IGMP_GROUP, at.S_IGMP_GROUP, 32)
             return [Icmp(src, 0, rest=reserved)], _nd_payload(flow)
-        return [Icmp(src & 0xFF, dst & 0xFF)], payload
+        return [Icmp(src & 0xFF, dst & 0xFF)], payload if src in _ECHO6 else b""
     return [], b""
 
 

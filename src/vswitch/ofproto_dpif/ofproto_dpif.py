@@ -291,7 +291,7 @@ class OfprotoDpif(Ofproto):
         port_ops.set_options(self, name, options)
 
     def port_set_dscps(self, name: str, dscps: Mapping[int, int]) -> None:
-        """Have port `name` write the DSCP (0 to 63) of the queue that packets leave through: queue -> DSCP."""
+        """Have packets that leave through port `name` get their queue's DSCP (0 to 63): queue -> DSCP."""
         priority = self.backer.dpif.queue_to_priority
         wanted = {priority(queue): dscp << 2 for queue, dscp in dscps.items()}
         port = self.ports_by_name[name]

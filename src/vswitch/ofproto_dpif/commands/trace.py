@@ -121,7 +121,7 @@ def parse_request(ofprotos: Bridges, args: list[str]) -> TraceRequest:
     if len(words) > 3:
         raise CommandError("too many arguments")
     packet: bytes | None = None
-    if len(words) == 3 or (len(words) == 2 and _is_odp_flow(words[0])):
+    if len(words) == 3 or (len(words) == 2 and _is_packet(words[1])):
         packet = _packet(words.pop())
     if not words:
         raise CommandError("missing flow")
@@ -133,6 +133,12 @@ def parse_request(ofprotos: Bridges, args: list[str]) -> TraceRequest:
     elif generate:
         packet = flow_compose(flow, payload)
     return TraceRequest(bridge, flow, packet, names, (), ct_next)
+
+
+def _is_packet(text: str) -> bool:
+    """Whether `text` is a frame of 14 bytes and more in hexadecimal."""
+    digits = "".join(text.split())
+    return len(digits) >= 28 and len(digits) % 2 == 0 and set(digits) <= set(string.hexdigits)
 
 
 def _is_odp_flow(text: str) -> bool:
@@ -158,7 +164,7 @@ def _flow(ofprotos: Bridges, words: list[str]) -> tuple[XBridge, Flow]:
 
 def _odp_flow(ofprotos: Bridges, dp: str | None, text: str) -> tuple[XBridge, Flow]:
     if dp is not None:
-        backer = next((b for b in ofprotos.backers.values() if dp in (b.name, f"{b.type}@{b.name}")), None)
+        backer = next((b for b in ofprotos.backers.values() if dp in (b.name, b.type)), None)
         if backer is None:
             raise CommandError("Cannot find the datapath")
     else:
