@@ -247,3 +247,21 @@ def test_bridge_commands(ours: Side) -> None:
     assert "n_offload_packets=0, n_offload_bytes=0" in offloaded
     assert ours.appctl("bridge/reconnect") == ""
     assert ours.appctl("qos/show", "br0") == "QoS not configured on br0\n"
+
+
+def test_ingress_policing_follows_the_database(ours: Side) -> None:
+    ours.vsctl(f"{BR0} -- {_ports('br0', 'p1', 'p2')}")
+    ours.run("ovs-ofctl", "add-flow", "br0", "in_port=1,actions=output:2")
+    ours.vsctl("set interface p1 ofport_request=1 ingress_policing_rate=8 ingress_policing_burst=8")
+    packet = "ff" * 6 + "02" * 6 + "0800" + "00" * 986
+
+    def sent() -> int:
+        for _ in range(5):
+            ours.appctl("netdev-dummy/receive", "p1", packet)
+        said = ours.appctl("coverage/show")
+        return sum(int(line.split()[-1]) for line in said.splitlines() if "drop_ingress_policer" in line)
+
+    assert sent() >= 3
+    ours.vsctl("set interface p1 ingress_policing_rate=0")
+    before = sent()
+    assert sent() == before
