@@ -102,6 +102,19 @@ def trace(
     follow(target, bridge, flow, tuple(rest or ()), as_json)
 
 
+def exporter(
+    listen: Annotated[
+        str, typer.Option(metavar="IP:PORT", help="Where; anything but loopback is open to that network.")
+    ] = "127.0.0.1:9475",
+    max_ports: Annotated[int, typer.Option(metavar="N", min=0, help="Ports that get series.")] = 2048,
+    target: Target = "ovs-vswitchd",
+) -> None:
+    """Metrics of a running switch for Prometheus, over HTTP at /metrics, until SIGTERM or Ctrl-C."""
+    from vswitch.cli.exporter import export
+
+    export(target, listen, max_ports)
+
+
 class EbpfQuestion(enum.StrEnum):
     """What `vswitch ebpf` asks."""
 
@@ -133,7 +146,7 @@ def ebpf(
 
 def register(app: typer.Typer) -> None:
     """Add the subcommands to `app`."""
-    for command in (up, down, status, top, ebpf):
+    for command in (up, down, status, top, exporter, ebpf):
         app.command()(command)
     app.command(context_settings={"ignore_unknown_options": True})(trace)
     for name, what in (
