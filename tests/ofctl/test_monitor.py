@@ -117,6 +117,36 @@ def test_flow_monitors_tell_the_same(switches: tuple[RealSwitch, RealSwitch], ve
     assert any(len(lines) > 3 for lines in theirs), theirs
 
 
+def group_changes(switch: RealSwitch, version: str) -> list[str]:
+    prepare(switch)
+    ofctl(switch, version, "add-group br0 group_id=7,type=all,bucket=output:2")
+    watch = "watch:out_group=7,!initial"
+    watcher = Watcher(switch, f"group{version}", "-O", version, "monitor", "br0", watch)
+    try:
+        watcher.wait(watcher.barrier)
+        ofctl(
+            switch, version, "add-flow br0 in_port=1,actions=group:7",
+            "mod-flows br0 in_port=1,actions=output:3",
+            "mod-flows br0 in_port=1,actions=output:4", "mod-flows br0 in_port=1,actions=output:5,group:7",
+            "add-flow br0 in_port=1,actions=output:3", "add-flow br0 in_port=1,actions=group:7",
+            "del-flows br0 in_port=1",
+        )  # fmt: skip
+        watcher.wait(watcher.barrier)
+    finally:
+        said = watcher.close()
+    ofctl(switch, version, "del-groups br0")
+    return without_noise(said)
+
+
+@pytest.mark.parametrize("version", ["OpenFlow13", "OpenFlow14", "OpenFlow15"])
+def test_monitors_of_a_group_look_at_the_new_actions(
+    switches: tuple[RealSwitch, RealSwitch], version: str
+) -> None:
+    theirs, ours = (group_changes(switch, version) for switch in switches)
+    assert ours == theirs
+    assert any("group:7" in line for line in theirs), theirs
+
+
 def packet_ins(switch: RealSwitch, version: str, form: str) -> list[str]:
     prepare(switch)
     ofctl(switch, version, "add-flow br0 cookie=7,priority=5,udp,actions=load:3->NXM_NX_REG2[],CONTROLLER:64")

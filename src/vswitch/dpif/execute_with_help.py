@@ -22,6 +22,7 @@ from typing import Final, final
 from vswitch.base import coverage
 from vswitch.dpif import actions as act
 from vswitch.dpif.actions import Action, Actions
+from vswitch.dpif.drop_reasons import drop_counter
 from vswitch.dpif.odp_compile import ActionError, compile_actions
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import STEP_PUSH_VLAN, STEP_SET_DP_HASH
@@ -36,7 +37,6 @@ ETH_HEADER_LEN: Final = 14
 helped: Final = coverage.counter("dpif_execute_with_help")
 bad_action: Final = coverage.counter("drop_execute_bad_action")
 bad_nsh: Final = coverage.counter("drop_execute_nsh_decap_error")
-drop_action: Final = coverage.counter("drop_action_of_pipeline")
 
 _executor: Final = Executor()
 _CHANGES: Final = (
@@ -94,7 +94,7 @@ class _Help:
             elif isinstance(action, act.Hash | act.CtClear):
                 self.standing[type(action).__name__] = action
             elif isinstance(action, act.Drop):
-                drop_action.inc()
+                drop_counter(action.reason).inc()
                 return
             elif isinstance(action, act.Sample):
                 if action.probability == 0xFFFFFFFF or self.roll(32) < action.probability:

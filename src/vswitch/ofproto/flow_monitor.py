@@ -44,7 +44,8 @@ class Monitor:
     out_group: int
 
     def covers(self, rule: Rule, old_actions: Actions | None) -> bool:
-        """Whether the monitor is for `rule`, which had `old_actions` if those are given."""
+        """Whether the monitor is for `rule`, which had `old_actions` if those are given. A port may be in
+        either, a group in the new ones only, as in Open vSwitch."""
         return (
             self.table_id in (OFPTT_ALL, rule.table_id)
             and (
@@ -52,11 +53,7 @@ class Monitor:
                 or outputs_to_port(rule.actions, self.out_port)
                 or (old_actions is not None and outputs_to_port(old_actions, self.out_port))
             )
-            and (
-                self.out_group == OFPG_ANY
-                or uses_group(rule.actions, self.out_group)
-                or (old_actions is not None and uses_group(old_actions, self.out_group))
-            )
+            and (self.out_group == OFPG_ANY or uses_group(rule.actions, self.out_group))
             and self.match.is_looser_than(rule.match)
         )
 

@@ -19,6 +19,7 @@ from mypy_extensions import i64
 
 from vswitch.base import coverage
 from vswitch.dpif import odp_step as op
+from vswitch.dpif.drop_reasons import drop_reason
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
 from vswitch.dpif.types import Upcall, UpcallType
@@ -249,7 +250,7 @@ class Core:
             elif number == op.STEP_SET_DP_HASH:
                 self.executor.set_field(number, step.args, packet)
             elif number == op.STEP_DROP:
-                self.drop(f"drop_action_reason_{step.args[0]}")
+                self.drop(drop_reason(step.args[0]))
                 return
             elif number == op.STEP_SET_TUNNEL:
                 set_tunnel(packet.flow, step.tunnel)

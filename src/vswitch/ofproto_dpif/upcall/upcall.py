@@ -24,6 +24,7 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Drop, PushVlan
 from vswitch.dpif.cookie import SLOW_PATH_PREFIX, SLOW_REASONS
+from vswitch.dpif.drop_reasons import drop_counter
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
 from vswitch.flow.extract import limit_vlans
@@ -54,8 +55,6 @@ upcall_bad_key: Final = coverage.counter("drop_upcall_bad_key")
 upcall_bad_options: Final = coverage.counter("drop_upcall_bad_tunnel_options")
 upcall_no_recirc: Final = coverage.counter("drop_upcall_unknown_recirc_id")
 upcall_no_bridge: Final = coverage.counter("drop_upcall_no_bridge")
-drop_action: Final = coverage.counter("drop_action_of_pipeline")
-drop_error: Final = coverage.counter("drop_xlate_error")
 execute_failed: Final = coverage.counter("drop_execute_failed")
 governor_refused: Final = coverage.counter("governor_refused")
 xlate_actions: Final = coverage.counter("ofproto_dpif_xlate")
@@ -254,10 +253,8 @@ def _carry_out(miss: FlowMiss, out: XlateOut, ops: list[Op]) -> None:
                 ops.extend(execute_with_help(execution))
         else:
             ops.extend(executions)
-    elif out.error:
-        drop_error.inc(n_packets)
-    elif not out.packet_effects:
-        drop_action.inc(n_packets)
+    elif out.error or not out.packet_effects:
+        drop_counter(out.error).inc(n_packets)
 
 
 def count_slow(slow: i64, n_packets: i64) -> None:

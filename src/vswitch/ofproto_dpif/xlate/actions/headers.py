@@ -180,8 +180,9 @@ def dec_ttl(ctx: Ctx, a: of.DecTtl, last: bool) -> bool:
 
 def push_mpls(ctx: Ctx, a: of.PushMpls, last: bool) -> None:
     if not labels.push_mpls(ctx, a.ethertype):
-        report_error(ctx, "dropping packet on which an MPLS push action can't be performed as it would "
-                          f"have more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
+        if ctx.xin.packet is not None:
+            report_error(ctx, "dropping packet on which an MPLS push action can't be performed as it would "
+                              f"have more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
         ctx.error = XLATE_TOO_MANY_MPLS_LABELS
 
 
@@ -190,8 +191,9 @@ def pop_mpls(ctx: Ctx, a: of.PopMpls, last: bool) -> None:
         if not is_mpls(a.ethertype) and ctx.support.recirc:
             ctx.was_mpls = True
     elif n_mpls_labels(ctx.flow, None) >= MAX_MPLS_LABELS:
-        report_error(ctx, "dropping packet on which an MPLS pop action can't be performed as it has "
-                          f"more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
+        if ctx.xin.packet is not None:
+            report_error(ctx, "dropping packet on which an MPLS pop action can't be performed as it has "
+                              f"more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
         ctx.error = XLATE_TOO_MANY_MPLS_LABELS
 
 
