@@ -1,0 +1,1 @@
+"""OVN of the distribution, unmodified, over this switch."""
