@@ -1,7 +1,8 @@
 """When status columns are looked at: at once after a change, and all counters every few seconds.
 
-Devices that change tell the datapath, and the switch counts that: where the count has not moved,
-nothing is looked at. Counters of many interfaces are read a few a turn, so that packets don't wait.
+Devices that change tell the datapath, which numbers the changes (`Backer.port_changes`), as routes of
+tunnels are numbered (`Underlay.route_changes`): where no number has moved, nothing is looked at.
+Counters of many interfaces are read a few a turn, so that packets don't wait.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, final
 from uuid import UUID
 
-from vswitch.base import coverage
 from vswitch.bridge import bonds, spanning_tree
 from vswitch.bridge.bridge import Bridge
 from vswitch.bridge.capabilities import capabilities
@@ -36,13 +36,6 @@ MIN_STATS_INTERVAL: Final = 5000
 """ms between two looks at counters, unless other_config:stats-update-interval asks for more."""
 A_TURN: Final = 20
 """Interfaces whose counters are read in one turn of the main loop."""
-
-_changes: Final = tuple(
-    coverage.counter(name)
-    for name in (
-        "ofproto_port_lost", "ofproto_port_returned", "ofproto_port_updated", "tunnel_underlay_changed",
-    )
-)
 
 
 @final
@@ -72,7 +65,7 @@ class Status:
         if self._watch is not None:
             self._watch.run()
         if now >= self._next_check:
-            changes = sum(counter.total for counter in _changes)
+            changes = self._changes()
             if self._stale or changes != self._changes_seen:
                 self._changes_seen = changes
                 self._stale = False
@@ -97,9 +90,14 @@ class Status:
 
     def wakeup(self, now: int) -> int:
         """Clock ms when something is due."""
-        if self._stale or sum(counter.total for counter in _changes) != self._changes_seen:
+        if self._stale or self._changes() != self._changes_seen:
             return min(self._next_check, self._next_stats)
         return min(self._next_controllers, self._next_stats)
+
+    def _changes(self) -> int:
+        """Moves when a device or a route has changed. A backer that goes is followed by `reconfigured`."""
+        ofprotos = self._bridges.ofprotos
+        return ofprotos.underlay.route_changes + sum(b.port_changes for b in ofprotos.backers.values())
 
     def fds(self) -> list[int]:
         """Readable when a device comes that an interface waits for, or one changes."""
@@ -128,7 +126,7 @@ class Status:
         for bridge in bridges.values():
             self._bridge(bridge)
             self._look_at(bridge)
-        self._changes_seen = sum(counter.total for counter in _changes)
+        self._changes_seen = self._changes()
         self._stale = False
         self._root()
 

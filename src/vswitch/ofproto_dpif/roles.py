@@ -99,6 +99,8 @@ class DatapathRole(Protocol):
     initial_ports: dict[str, DpifPort]
     need_revalidate: int
     revalidate_set: TagSet
+    port_changes: int
+    """Goes up when a device of a port goes, returns or changes."""
     vlan_limit: int
 
     @property

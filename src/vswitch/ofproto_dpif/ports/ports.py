@@ -300,6 +300,7 @@ def ports_polled(ofproto: BridgeRole, names: set[str] | None) -> None:
         there = present.get(name)
         if port is not None and (there is None or there.port_no != port.odp_port):
             port_lost.inc()
+            ofproto.backer.port_changes += 1
             log.info("%s: device of port %s has gone", ofproto.name, name)
             _remove(ofproto, port)
             port = None
@@ -307,6 +308,7 @@ def ports_polled(ofproto: BridgeRole, names: set[str] | None) -> None:
             _try_return(ofproto, spec, there)
         elif refresh(ofproto, port):
             port_updated.inc()
+            ofproto.backer.port_changes += 1
 
 
 def _try_return(ofproto: BridgeRole, spec: PortSpec, there: DpifPort | None) -> None:
@@ -319,6 +321,7 @@ def _try_return(ofproto: BridgeRole, spec: PortSpec, there: DpifPort | None) -> 
         except OSError:
             return
     port_returned.inc()
+    ofproto.backer.port_changes += 1
     log.info("%s: device of port %s is back", ofproto.name, spec.name)
     up = OfPort(spec.ofp_port, spec.name)
     port = XPort(ofproto.xbridge, spec.name, spec.ofp_port, odp_port, spec.type, up)

@@ -63,6 +63,8 @@ class Underlay:
         self.listening: list[tuple[Listening, int]] = []
         """What tunnels listen for, in the order in which it began, and how many interfaces share it."""
         self.kernel: KernelRoutes | None = None
+        self.route_changes: int = 0
+        """Goes up when routes of tunnels change, and so what their interfaces leave by."""
         self._next_aging: int = 0
         self._asked: dict[tuple[str, int], int] = {}
         """(bridge, address) -> clock ms of the last question."""
@@ -144,6 +146,7 @@ class Underlay:
         changed = self.rebuild() if self.listening or self.listeners.rules else False
         if self.routes.changed:
             underlay_changed.inc()
+            self.route_changes += 1
         changed = changed or self.routes.changed or self.neighbours.changed
         self.routes.changed = False
         self.neighbours.changed = False
