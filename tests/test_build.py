@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,24 @@ def test_without_a_compiler_the_build_is_interpreted(
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert "(interpreted; Python " in said
+
+
+def test_no_literal_loses_bits_when_it_is_shifted(require: Callable[..., None]) -> None:
+    """C shifts a literal below 2**31 as an int of 32 bits, and mypyc leaves such literals as they are."""
+    require("compiled")
+    sources = sorted(ROOT.glob("build/__native_vswitch___*.c"))
+    assert sources
+    lost = [f"{path.name}: {line}" for path in sources for line in shifted_short(path.read_text())]
+    assert not lost, "write `0x7FFFFFFFFFFFFFFF >> n`, or a `Final` of the shifted value:\n" + "\n".join(lost)
+
+
+@pytest.mark.parametrize("line", ["cpy_r_r4 = 256 << 32;", "cpy_r_r7 = 1 << cpy_r_n;", "r9 = -1 << 31;"])
+def test_a_shift_that_loses_bits_is_found(line: str) -> None:
+    kept = "cpy_r_r1 = 1 << 30;\ncpy_r_r2 = cpy_r_r1 << 40;\ncpy_r_r3 = 4294967295LL << 16;\n"
+    assert shifted_short(f"{kept}    {line}\n") == [line]
+
+
+def shifted_short(c: str) -> list[str]:
+    """Assignments in C that shift a literal without suffix beyond what 32 bits hold, or by a variable."""
+    found = re.finditer(r"\w+ = (-?\d+) << (\w+);", c)
+    return [m[0] for m in found if not m[2].isdigit() or not -(2**31) < int(m[1]) << int(m[2]) < 2**31]

@@ -116,7 +116,7 @@ def _decode(data: bytes, words: vec[i64], flow: vec[i64], is_mask: bool) -> Fitn
         if (present >> attr) & 1:
             if not _get(index, attr, data, words, is_mask):
                 return Fitness.ERROR
-            expected |= i64(1) << attr
+            expected |= 0x4000000000000000 >> (62 - attr)
         i += 1
     if (present >> key.IN_PORT) & 1:
         if index.lengths[key.IN_PORT] != 4:
