@@ -8,7 +8,7 @@ datapath (`userspace/execute.py`), or `execute_with_help.py` in front of a datap
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import final
 
 from librt.vecs import vec
 from mypy_extensions import i64
@@ -22,11 +22,8 @@ from vswitch.flow.hash_fields import hash_symmetric_l3l4
 from vswitch.netdev import gso
 from vswitch.netdev.frame import GSO_NONE, VNET_NEEDS_CSUM, Frame
 from vswitch.packet.modify import Editor
+from vswitch.packet.numbers import ETH_TYPE_NSH, ETH_TYPE_TEB
 from vswitch.packet.parse import Parser
-
-ETH_TYPE_NSH: Final = 0x894F
-ETH_TYPE_TEB: Final = 0x6558
-"""An Ethernet frame within something else: "transparent Ethernet bridging" (RFC 1701)."""
 
 
 @final

@@ -26,7 +26,7 @@ from vswitch.flow import key_attr as key
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netlink.attrs import AttrIndex, be16_at, be32_at, u32_at
-from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
 
 KEY_ALL: Final = 0
 """Flags for encoding: every attribute that a datapath may know, apart from userspace's own."""
@@ -243,11 +243,11 @@ def _effective_type(flow: vec[i64]) -> i64:
 def _decode_network(data: bytes, index: AttrIndex, words: vec[i64], flow: vec[i64], is_mask: bool) -> i64:
     """Read L3 and L4; returns the set of attribute types that belong there, or _ERROR."""
     dl_type = _effective_type(flow)
-    if dl_type == 0x0800:
+    if dl_type == ETH_TYPE_IP:
         if not _get(index, key.IPV4, data, words, is_mask):
             return _ERROR
         return _decode_transport(data, index, words, flow, is_mask, i64(1) << key.IPV4, False)
-    if dl_type == 0x86DD:
+    if dl_type == ETH_TYPE_IPV6:
         if not _get(index, key.IPV6, data, words, is_mask):
             return _ERROR
         expected = i64(1) << key.IPV6
@@ -457,10 +457,10 @@ def _encode_network(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask: 
             put_be16_attr(out, key.ETHERTYPE, 0xFFFF)
         return
     put_be16_attr(out, key.ETHERTYPE, words[at.W_ETH_TYPE] if is_mask else dl_type)
-    if dl_type == 0x0800:
+    if dl_type == ETH_TYPE_IP:
         _put(out, key.IPV4, words, is_mask)
         _encode_transport(out, words, flow, is_mask, flags, False)
-    elif dl_type == 0x86DD:
+    elif dl_type == ETH_TYPE_IPV6:
         _put(out, key.IPV6, words, is_mask)
         _encode_transport(out, words, flow, is_mask, flags, True)
     elif dl_type == 0x0806 or dl_type == 0x8035:

@@ -15,10 +15,9 @@ from vswitch.dpif.odp_format_key import format_geneve_options
 from vswitch.dpif.odp_parse import bad, number, parse_geneve_options
 from vswitch.flow.syntax import Word, split_words
 from vswitch.flow.values import c_hex, format_ipv4, format_ipv6, format_mac, parse_ipv4, parse_ipv6, parse_mac
+from vswitch.packet.numbers import ETH_TYPE_IP
 from vswitch.packet.tunnel import headers, kinds
 
-ETH_TYPE_IP: Final = 0x0800
-ETH_TYPE_IPV6: Final = 0x86DD
 _MAX: Final = 512
 """Bytes of an outer header: Geneve's options are the most of it."""
 

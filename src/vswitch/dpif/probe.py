@@ -35,7 +35,7 @@ from vswitch.flow import key_attr
 from vswitch.flow.field import Field
 from vswitch.flow.fields import PART_BY_NAME, by_name
 from vswitch.flow.flow import Flow
-from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_MPLS, ETH_TYPE_VLAN_8021Q
 
 log = Vlog("ofproto_dpif")
 
@@ -45,9 +45,6 @@ MAX_MPLS_LABELS: Final = 3
 N_HASH_ALGORITHMS: Final = 2
 _UFID: Final = bytes.fromhex("70726f6265000000e2c9f5b1a7d84663")
 _FRAME: Final = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01\x12\x34" + bytes(46)
-_ETH_TYPE_IP: Final = 0x0800
-_ETH_TYPE_IPV6: Final = 0x86DD
-_ETH_TYPE_MPLS: Final = 0x8847
 _VLAN_CFI: Final = 0x1000
 _MPLS_BOS: Final = 0x100
 
@@ -143,13 +140,13 @@ def probe(dpif: Dpif) -> Support:
     s.max_hash_alg = _hash_algorithms(dpif)
     s.check_pkt_len = _acts(dpif, CheckPktLen(100, (), ()))
     s.explicit_drop_action = _acts(dpif, Drop(0))
-    s.add_mpls = _acts(dpif, AddMpls(_MPLS_BOS, _ETH_TYPE_MPLS, 1), dl_type=_ETH_TYPE_IP)
-    s.dec_ttl = _acts(dpif, DecTtl(()), dl_type=_ETH_TYPE_IP)
+    s.add_mpls = _acts(dpif, AddMpls(_MPLS_BOS, ETH_TYPE_MPLS, 1), dl_type=ETH_TYPE_IP)
+    s.dec_ttl = _acts(dpif, DecTtl(()), dl_type=ETH_TYPE_IP)
     s.ct_clear = _acts(dpif, CtClear())
-    s.ct_eventmask = _acts(dpif, Ct(commit=True, eventmask=0x7), dl_type=_ETH_TYPE_IP)
-    s.ct_timeout = _acts(dpif, Ct(commit=True, timeout="ovs_test_tp"), dl_type=_ETH_TYPE_IP)
+    s.ct_eventmask = _acts(dpif, Ct(commit=True, eventmask=0x7), dl_type=ETH_TYPE_IP)
+    s.ct_timeout = _acts(dpif, Ct(commit=True, timeout="ovs_test_tp"), dl_type=ETH_TYPE_IP)
     s.ct_zero_snat = _acts(
-        dpif, Ct(commit=True, nat=Nat("src", bytes(4), bytes(4))), dl_type=_ETH_TYPE_IP
+        dpif, Ct(commit=True, nat=Nat("src", bytes(4), bytes(4))), dl_type=ETH_TYPE_IP
     )
     s.ct_state = _matches(dpif, ct_state=1)
     s.ct_zone = _matches(dpif, ct_zone=1)
@@ -157,15 +154,15 @@ def probe(dpif: Dpif) -> Support:
     s.ct_label = _matches(dpif, ct_label=1)
     s.ct_state_nat = _matches(dpif, ct_state=0x81)
     s.ct_orig_tuple = _matches(
-        dpif, dl_type=_ETH_TYPE_IP, nw_proto=17, ct_state=1, ct_nw_proto=17, ct_nw_src=1, ct_nw_dst=1,
+        dpif, dl_type=ETH_TYPE_IP, nw_proto=17, ct_state=1, ct_nw_proto=17, ct_nw_src=1, ct_nw_dst=1,
         ct_tp_src=1, ct_tp_dst=1,
     )  # fmt: skip
     s.ct_orig_tuple6 = _matches(
-        dpif, dl_type=_ETH_TYPE_IPV6, nw_proto=17, ct_state=1, ct_nw_proto=17, ct_ipv6_src=1, ct_ipv6_dst=1,
+        dpif, dl_type=ETH_TYPE_IPV6, nw_proto=17, ct_state=1, ct_nw_proto=17, ct_ipv6_src=1, ct_ipv6_dst=1,
         ct_tp_src=1, ct_tp_dst=1,
     )  # fmt: skip
     s.nd_ext = _matches(
-        dpif, dl_type=_ETH_TYPE_IPV6, nw_proto=58, icmpv6_type=135, nd_target=1, nd_reserved=1,
+        dpif, dl_type=ETH_TYPE_IPV6, nw_proto=58, icmpv6_type=135, nd_target=1, nd_reserved=1,
         nd_options_type=1,
     )  # fmt: skip
     try:
@@ -199,7 +196,7 @@ def _key(fields: dict[str, int]) -> tuple[Flow, Flow]:
     """A flow with `fields` (and what every flow has), and a mask over just those."""
     key, mask = Flow(), Flow()
     everywhere = {"in_port": 1, "recirc_id": 0, "packet_type": 0, "dl_type": 0x1234, "vlan_tci": 0}
-    if fields.get("dl_type") in (_ETH_TYPE_IP, _ETH_TYPE_IPV6):
+    if fields.get("dl_type") in (ETH_TYPE_IP, ETH_TYPE_IPV6):
         everywhere |= {"nw_frag": 0}
     for name, value in {**everywhere, **fields}.items():
         field = _field(name)
@@ -275,7 +272,7 @@ def _mpls_depth(dpif: Dpif) -> int:
     entries = ("mpls_lse", "mpls_lse1", "mpls_lse2")
     for n in range(MAX_MPLS_LABELS, 0, -1):
         fields = {name: _MPLS_BOS if i == n - 1 else 0 for i, name in enumerate(entries[:n])}
-        if _matches(dpif, dl_type=_ETH_TYPE_MPLS, **fields):
+        if _matches(dpif, dl_type=ETH_TYPE_MPLS, **fields):
             return n
     return 0
 

@@ -6,9 +6,10 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from vswitch.packet.numbers import ETH_TYPE_LACP
+
 LACP_MAC: Final = 0x0180C2000002
 """The Slow Protocols multicast address (IEEE 802.3, annex 57A)."""
-ETH_TYPE_SLOW: Final = 0x8809
 SUBTYPE_LACP: Final = 1
 SUBTYPE_MARKER: Final = 2
 
@@ -96,7 +97,7 @@ def subtype(packet: bytes) -> int:
 
 def frame(pdu: LacpPdu, source: int) -> bytes:
     """The Ethernet frame with `pdu` from the address `source`."""
-    header = LACP_MAC.to_bytes(6, "big") + source.to_bytes(6, "big") + ETH_TYPE_SLOW.to_bytes(2, "big")
+    header = LACP_MAC.to_bytes(6, "big") + source.to_bytes(6, "big") + ETH_TYPE_LACP.to_bytes(2, "big")
     return header + encode(pdu)
 
 

@@ -29,6 +29,7 @@ from mypy_extensions import i16, i64
 
 from vswitch.netdev.frame import GSO_NONE, Frame
 from vswitch.netlink.attrs import u16_at, u32_at
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
 
 _LITTLE: Final = sys.byteorder == "little"
 
@@ -44,7 +45,6 @@ SLOT_HEAD: Final = 80
 """Bytes of a receive slot read at once: the slot header and, with PACKET_VNET_HDR, `virtio_net_hdr`."""
 TX_DATA: Final = 32
 """Where a transmit slot's data begin (TPACKET2_HDRLEN less its `sockaddr_ll`)."""
-ETH_P_8021Q: Final = 0x8100
 
 
 def vnet_bytes(frame: Frame, hdr_len: i64) -> bytes:
@@ -136,7 +136,7 @@ class RxRing:
             gso: i64 = i64(hdr[at + 1])
             if status & TP_STATUS_VLAN_VALID:
                 tci: i64 = u16_at(hdr, 24)
-                tpid: i64 = ETH_P_8021Q
+                tpid: i64 = ETH_TYPE_VLAN_8021Q
                 if status & TP_STATUS_VLAN_TPID_VALID:
                     tpid = u16_at(hdr, 26)
                 data = with_vlan(data, tpid, tci)

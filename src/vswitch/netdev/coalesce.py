@@ -15,6 +15,7 @@ from mypy_extensions import i64
 from vswitch.netdev.frame import GSO_TCPV4, GSO_TCPV6, VNET_NEEDS_CSUM, Frame
 from vswitch.netdev.gso import put16
 from vswitch.packet.checksum import fold, partial_sum
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 
 L3: Final = 14
 IPPROTO_TCP: Final = 6
@@ -103,13 +104,13 @@ def _tcp_offset(data: bytes) -> i64:
     if size < 54:
         return -1
     eth_type = _u16(data, 12)
-    if eth_type == 0x0800:
+    if eth_type == ETH_TYPE_IP:
         if data[14] != 0x45 or data[23] != IPPROTO_TCP or _u16(data, 20) & 0x3FFF != 0:
             return -1
         if _u16(data, 16) != size - L3:
             return -1
         l4: i64 = L3 + 20
-    elif eth_type == 0x86DD:
+    elif eth_type == ETH_TYPE_IPV6:
         if size < 74 or data[20] != IPPROTO_TCP or _u16(data, 18) != size - L3 - 40:
             return -1
         l4 = L3 + 40

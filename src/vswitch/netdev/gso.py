@@ -15,8 +15,6 @@ from mypy_extensions import i64
 from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, Frame
 from vswitch.packet.checksum import complete, crc32c, csum, fold, partial_sum
 
-ETH_TYPE_IP: Final = 0x0800
-ETH_TYPE_IPV6: Final = 0x86DD
 IPPROTO_TCP: Final = 6
 IPPROTO_UDP: Final = 17
 TCP_FIN_PSH: Final = 0x09

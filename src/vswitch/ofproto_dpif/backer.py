@@ -33,6 +33,8 @@ from vswitch.ofproto_dpif.meters import DpifMeters
 from vswitch.ofproto_dpif.ports.tunnels import TunnelDevices
 from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
 from vswitch.ofproto_dpif.xlate.bridge import XDatapath
+from vswitch.openflow.constants import OFPP_MAX
+from vswitch.packet.numbers import MAX_VLAN_HEADERS
 from vswitch.packet.parse import Parser
 
 if TYPE_CHECKING:
@@ -42,13 +44,9 @@ if TYPE_CHECKING:
 log = Vlog("ofproto_dpif")
 _rl = RateLimit(1, 5)
 
-OFPP_MAX: Final = 0xFF00
-"""OpenFlow 1.0 port numbers end below this."""
 FLOW_EVICTION_THRESHOLD: Final = 2500
 """With more datapath flows than this they are idled out sooner, and the governor steps in at
 twice as many."""
-MAX_VLAN_HEADERS: Final = 2
-"""VLAN tags that a flow has room for."""
 REVALIDATION_PAUSE: Final = 4
 """How many times as long as a revalidation took the next one waits at least..."""
 MAX_REVALIDATION_PAUSE: Final = 500

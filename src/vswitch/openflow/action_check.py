@@ -33,6 +33,7 @@ from vswitch.openflow.constants import (
     OFPTT_ALL,
 )
 from vswitch.openflow.errors import OfpError
+from vswitch.packet.numbers import ETH_TYPE_IP
 
 OUTPUT_PORTS: Final = frozenset((
     OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_CONTROLLER, OFPP_LOCAL,
@@ -211,7 +212,7 @@ class _Check:
         flow = self.flow
         dl_type = effective_dl_type(flow)
         if isinstance(action, a.SetIpv4Src | a.SetIpv4Dst):
-            self._soft(dl_type == 0x0800, action)
+            self._soft(dl_type == ETH_TYPE_IP, action)
         elif isinstance(action, a.SetIpDscp | a.SetIpEcn | a.SetIpTtl | a.DecTtl):
             self._soft(dl_type in IP, action)
         elif isinstance(action, a.SetL4SrcPort | a.SetL4DstPort):

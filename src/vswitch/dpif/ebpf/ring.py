@@ -46,7 +46,6 @@ ACTION: Final = 1
 CHECKSUM_PARTIAL: Final = 3
 """`ip_summed` of <linux/skbuff.h>."""
 _RECORD = struct.Struct("=11I5HBx")
-ETH_P_8021Q: Final = 0x8100
 TCP_CWR: Final = 0x80
 
 

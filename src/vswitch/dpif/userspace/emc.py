@@ -15,6 +15,7 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif.userspace.flow_entry import FlowEntry
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_VLAN_8021Q
 
 KEY_WORDS: Final = 8
 FIRST_SLOTS: Final = 256
@@ -35,7 +36,7 @@ def packet_key(data: bytes, in_port: i64, key: vec[i64]) -> i64:
     eth_type: i64 = second & 0xFFFF
     meta: i64 = in_port
     l3: i64 = 14
-    if eth_type == 0x8100:
+    if eth_type == ETH_TYPE_VLAN_8021Q:
         if size < 46:
             return -1
         tag: i64 = i64(read_i32_be(data, 14))
@@ -45,7 +46,7 @@ def packet_key(data: bytes, in_port: i64, key: vec[i64]) -> i64:
     left: i64
     proto: i64
     l4: i64
-    if eth_type == 0x0800:
+    if eth_type == ETH_TYPE_IP:
         head = read_i64_be(data, l3)
         mid: i64 = i64(read_i32_be(data, l3 + 6))
         if (head >> 56) & 0xFF != 0x45 or mid & 0x3FFF0000:
@@ -62,7 +63,7 @@ def packet_key(data: bytes, in_port: i64, key: vec[i64]) -> i64:
         key[6] = 0
         key[7] = 0
         l4 = l3 + 20
-    elif eth_type == 0x86DD:
+    elif eth_type == ETH_TYPE_IPV6:
         if size < l3 + 48:
             return -1
         head = read_i64_be(data, l3)

@@ -37,6 +37,7 @@ from vswitch.flow.extract import from_parser, high32
 from vswitch.flow.flow import Flow
 from vswitch.netdev import gso
 from vswitch.netdev.frame import GSO_NONE, Frame
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.parse import Parser
 
 MAX_RECIRC_DEPTH: Final = 6
@@ -399,9 +400,9 @@ class Core:
         self.executor.parse(packet)
         tos = self.parser.nw_tos
         raised = raise_precedence(tos >> 2, verdict) << 2
-        if self.parser.dl_type == 0x0800:
+        if self.parser.dl_type == ETH_TYPE_IP:
             self.executor.edit(packet).set_ipv4(0, 0, 0, 0, raised, 0xFC, 0, 0)
-        elif self.parser.dl_type == 0x86DD:
+        elif self.parser.dl_type == ETH_TYPE_IPV6:
             self.executor.edit(packet).set_ipv6(0, 0, raised, 0xFC, 0, 0)
         return True
 

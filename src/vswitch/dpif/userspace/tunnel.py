@@ -25,6 +25,7 @@ from vswitch.netdev import gso
 from vswitch.netdev.coalesce import coalesce
 from vswitch.netdev.frame import GSO_NONE, GSO_UDP_L4, VNET_DATA_VALID, VNET_NEEDS_CSUM, Frame
 from vswitch.packet.checksum import fold, partial_sum
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.parse import Parser
 from vswitch.packet.tunnel.decap import Decap
 from vswitch.packet.tunnel.kinds import GTPU, OVER_UDP, SRV6
@@ -277,7 +278,7 @@ def put_tunnel(flow: Flow, decap: Decap, options: bytes, has_csum: bool) -> None
 
 def _udp_sound(data: bytes, p: Parser, start: i64, stop: i64) -> bool:
     """Whether the UDP checksum of `data[start:stop]` is right."""
-    if p.dl_type == 0x0800:
+    if p.dl_type == ETH_TYPE_IP:
         pseudo = p.nw_src + p.nw_dst
     else:
         pseudo = partial_sum(data, p.l3_ofs + 8, p.l3_ofs + 40)
@@ -288,7 +289,7 @@ def _udp_sound(data: bytes, p: Parser, start: i64, stop: i64) -> bool:
 def _behind_routing(data: bytes, p: Parser) -> i64:
     """Where what follows an IPv6 header with a segment routing header begins; -1 if there is none."""
     start = p.l3_ofs + 40
-    if p.dl_type != 0x86DD or start + 8 > p.l3_end or data[p.l3_ofs + 6] != 43 or data[start + 2] != 4:
+    if p.dl_type != ETH_TYPE_IPV6 or start + 8 > p.l3_end or data[p.l3_ofs + 6] != 43 or data[start + 2] != 4:
         return -1
     after = start + 8 + 8 * i64(data[start + 1])
     return after if after <= p.l3_end else -1

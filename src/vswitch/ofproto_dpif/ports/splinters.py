@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from vswitch.flow.layout import VLAN_CFI
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
 
 if TYPE_CHECKING:
     from vswitch.flow.flow import Flow
     from vswitch.ofproto_dpif.roles import BridgeRole
     from vswitch.ofproto_dpif.xlate.bridge import XBridge
 
-ETH_TYPE_VLAN = 0x8100
 
 
 def add(ofproto: BridgeRole, vlandev: int, realdev: int, vid: int) -> bool:
@@ -57,6 +57,6 @@ def adjust_flow(bridge: XBridge, flow: Flow) -> bool:
         return False
     realdev, vid = found
     flow.in_port = realdev
-    flow.vlan_tpid = ETH_TYPE_VLAN
+    flow.vlan_tpid = ETH_TYPE_VLAN_8021Q
     flow.vlan_tci = vid | VLAN_CFI
     return True

@@ -24,6 +24,7 @@ from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.ofproto_dpif.xlate.types import SLOW_LACP
 from vswitch.openflow.actions import Output
 from vswitch.openflow.constants import OFPP_NONE, OFPPS_LINK_DOWN, OFPRR_DELETE
+from vswitch.packet.numbers import ETH_TYPE_RARP, ETH_TYPE_VLAN_8021Q
 
 if TYPE_CHECKING:
     from vswitch.ofproto.rule import Rule
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 log = Vlog("bond")
 
 RECIRC_RULE_PRIORITY: Final = 20
-ETH_TYPE_RARP: Final = 0x8035
 _RECIRC_ID: Final = by_name("recirc_id")
 _DP_HASH: Final = by_name("dp_hash")
 
@@ -44,7 +44,7 @@ bond_learning = coverage.counter("bond_learning_packets")
 def rarp(mac: int, vlan: int) -> bytes:
     """A packet that lets switches learn where `mac` is: an RARP request (RFC 903) of its own."""
     address = mac.to_bytes(6, "big")
-    tag = (0x8100).to_bytes(2, "big") + vlan.to_bytes(2, "big") if vlan else b""
+    tag = ETH_TYPE_VLAN_8021Q.to_bytes(2, "big") + vlan.to_bytes(2, "big") if vlan else b""
     arp = b"\0\x01\x08\0\x06\x04\0\x03" + address + bytes(4) + address + bytes(4)
     return b"\xff" * 6 + address + tag + ETH_TYPE_RARP.to_bytes(2, "big") + arp
 

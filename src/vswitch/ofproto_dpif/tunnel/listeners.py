@@ -17,6 +17,7 @@ from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.flow.values import format_ipv4, format_ipv6, format_mac
 from vswitch.netdev.tunnel_options import is_v4
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.tunnel import kinds
 
 _FIELDS: Final = {
@@ -68,7 +69,7 @@ def listening_of(type: str, name: str, odp_port: int, udp_port: int) -> list[Lis
 
 def _match(mac: int, address: int, it: Listening) -> Match:
     match = Match()
-    match.set(_FIELDS["dl_type"], 0x0800 if is_v4(address) else 0x86DD)
+    match.set(_FIELDS["dl_type"], ETH_TYPE_IP if is_v4(address) else ETH_TYPE_IPV6)
     match.set(_FIELDS["dl_dst"], mac)
     match.set(_FIELDS["vlan_tci"], 0)
     if is_v4(address):

@@ -42,10 +42,9 @@ from vswitch.flow.layout import (
     W_TUN_SRC,
 )
 from vswitch.netdev.tunnel_options import TunnelConfig, is_v4
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.tunnel import headers, kinds
 
-ETH_TYPE_IP: Final = 0x0800
-ETH_TYPE_IPV6: Final = 0x86DD
 ECN: Final = 3
 ECN_CE: Final = 3
 ECN_ECT0: Final = 2

@@ -21,10 +21,9 @@ from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
 from vswitch.ofproto_dpif.xlate.vlan import Xvlan
 from vswitch.packet.checksum import csum
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.parse import Parser
 
-ETH_TYPE_IP: Final = 0x0800
-ETH_TYPE_IPV6: Final = 0x86DD
 IPPROTO_IGMP: Final = 2
 IPPROTO_ICMPV6: Final = 58
 BROADCAST: Final = 0xFFFFFFFFFFFF

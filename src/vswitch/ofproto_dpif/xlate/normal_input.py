@@ -23,6 +23,7 @@ from vswitch.ofproto_dpif.xlate.effects import LearnMac
 from vswitch.ofproto_dpif.xlate.reserved import is_reserved
 from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, OFT_WARN
 from vswitch.ofproto_dpif.xlate.vlan import Xvlan, extract, input_translate, look_at_tags, vid_is_valid
+from vswitch.openflow.constants import OFPP_CONTROLLER, OFPP_NONE
 from vswitch.packet.numbers import (
     ETH_TYPE_ARP,
 )
@@ -35,7 +36,7 @@ def input_bundle(ctx: Ctx, in_port: int) -> XBundle | None:
     port = ctx.bridge.ports.get(in_port)
     if port is not None and port.bundle is not None:
         return port.bundle
-    if in_port in (0xFFFD, 0xFFFF):
+    if in_port in (OFPP_CONTROLLER, OFPP_NONE):
         return OFPP_NONE_BUNDLE
     report_error(ctx, f"received packet on unknown port {in_port}")
     return None

@@ -37,17 +37,19 @@ from vswitch.flow.layout import (
 )
 from vswitch.ofproto_dpif.xlate.effects import PacketEffect
 from vswitch.ofproto_dpif.xlate.types import SLOW_BFD, SLOW_CFM, SLOW_LACP, SLOW_LLDP, SLOW_STP
-from vswitch.packet.numbers import ETH_TYPE_CFM, ETH_TYPE_IP, IPPROTO_UDP
+from vswitch.packet.numbers import (
+    DL_TYPE_NONE,
+    ETH_TYPE_CFM,
+    ETH_TYPE_IP,
+    ETH_TYPE_LACP,
+    ETH_TYPE_LLDP,
+    IPPROTO_UDP,
+)
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.xlate.bridge import XPort
     from vswitch.ofproto_dpif.xlate.ctx import Ctx
 
-ETH_TYPE_NONE: Final = 0x05FF
-"""What a flow has for the Ethernet type of an IEEE 802.3 frame with an LLC header."""
-ETH_TYPE_SLOW_PROTOCOLS: Final = 0x8809
-"""IEEE 802.3, annex 57A: LACP and others of its kind."""
-ETH_TYPE_LLDP: Final = 0x88CC
 STP_ADDRESS: Final = 0x0180C2000000
 """The bridge group address, IEEE 802.1D, 7.12.3."""
 
@@ -111,11 +113,11 @@ class Arrival(PacketEffect):
 
 def is_bpdu(flow: Flow) -> bool:
     """Whether a packet that looks like `flow` is one of a spanning tree's."""
-    return flow.words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_NONE and flow.dl_dst == STP_ADDRESS
+    return flow.words[W_ETH_TYPE] & 0xFFFF == DL_TYPE_NONE and flow.dl_dst == STP_ADDRESS
 
 
 def _is_slow_protocol(flow: Flow, wc: Flow, receiver: PacketReceiver) -> bool:
-    return flow.words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_SLOW_PROTOCOLS
+    return flow.words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_LACP
 
 
 def _is_stp(flow: Flow, wc: Flow, receiver: PacketReceiver) -> bool:

@@ -31,7 +31,7 @@ from vswitch.ofproto_dpif.xlate.types import (
     XLATE_STACK_TOO_DEEP,
     XLATE_TOO_MANY_RESUBMITS,
 )
-from vswitch.openflow.constants import OFPPC_NO_PACKET_IN
+from vswitch.openflow.constants import OFPP_IN_PORT, OFPPC_NO_PACKET_IN
 from vswitch.openflow.messages.table import OFPTC_TABLE_MISS_CONTINUE, OFPTC_TABLE_MISS_CONTROLLER
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _run(ctx: Ctx, rule: Rule, deepens: bool, last: bool, clone: bool) -> None:
 
 def resubmit(ctx: Ctx, in_port: i64, table_id: i64, last: bool, with_ct_orig: bool) -> None:
     """The resubmit action, with the reserved values of its arguments."""
-    if in_port == 0xFFF8:
+    if in_port == OFPP_IN_PORT:
         in_port = ctx.flow.words[W_IN_PORT] & 0xFFFF
     if table_id == 0xFF:
         table_id = ctx.table_id

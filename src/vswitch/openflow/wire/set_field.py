@@ -36,6 +36,7 @@ from vswitch.openflow.wire.subfield import (
     put_field_header,
 )
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP15
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
 
 NXAST_REG_MOVE: Final = 6
 NXAST_REG_LOAD: Final = 7
@@ -44,7 +45,6 @@ OFPAT_SET_FIELD: Final = 25
 OFPAT15_COPY_FIELD: Final = 28
 OFPAT11_PUSH_VLAN: Final = 17
 OFPAT11_POP_VLAN: Final = 18
-ETH_TYPE_VLAN: Final = 0x8100
 
 _VLAN_VID: Final = by_name("vlan_vid")
 _VLAN_PCP: Final = by_name("vlan_pcp")
@@ -89,7 +89,7 @@ def put_legacy(w: Writer, field: Field, value: int, ctx: Put) -> bool:
         if not tagged:
             put_plain(w, 3 if version == OFP10 else OFPAT11_POP_VLAN, 0, 2)
         elif not ctx.has_vlan and version == OFP11:
-            put_plain(w, OFPAT11_PUSH_VLAN, ETH_TYPE_VLAN, 2)
+            put_plain(w, OFPAT11_PUSH_VLAN, ETH_TYPE_VLAN_8021Q, 2)
         ctx.has_vlan = tagged
         if not tagged:
             return True

@@ -14,12 +14,12 @@ from librt.strings import read_i16_be, read_i32_be
 from mypy_extensions import i64
 
 from vswitch.packet.checksum import partial_sum
+from vswitch.packet.numbers import ETH_TYPE_TEB
 from vswitch.packet.tunnel.kinds import (
     BAREUDP,
     ERSPAN,
     ETH_TYPE_ERSPAN1,
     ETH_TYPE_ERSPAN2,
-    ETH_TYPE_TEB,
     GENEVE,
     GPE_PROTOCOLS,
     GRE,

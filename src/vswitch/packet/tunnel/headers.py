@@ -10,10 +10,10 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from vswitch.packet.numbers import ETH_TYPE_TEB
 from vswitch.packet.tunnel.kinds import (
     ETH_TYPE_ERSPAN1,
     ETH_TYPE_ERSPAN2,
-    ETH_TYPE_TEB,
     GPE_PROTOCOLS,
     GRE_CSUM,
     GRE_KEY,

@@ -40,8 +40,6 @@ IPPROTO_IPV6: Final = 41
 IPPROTO_ROUTING: Final = 43
 IPPROTO_GRE: Final = 47
 
-ETH_TYPE_TEB: Final = 0x6558
-"""Transparent Ethernet bridging: the payload is an Ethernet frame (RFC 1701's list, 0x6558)."""
 ETH_TYPE_ERSPAN1: Final = 0x88BE
 ETH_TYPE_ERSPAN2: Final = 0x22EB
 

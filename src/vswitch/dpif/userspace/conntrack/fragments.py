@@ -20,6 +20,7 @@ from vswitch.dpif.userspace.conntrack.translate import put16
 from vswitch.flow import layout as at
 from vswitch.netdev.frame import Frame
 from vswitch.packet.checksum import partial_sum
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.parse import Parser
 
 TIMEOUT: Final = 15_000
@@ -32,8 +33,6 @@ MIN_V4: Final = 1200
 MIN_V6: Final = 1280
 EXPIRE_BUDGET: Final = 64
 
-ETH_TYPE_IP: Final = 0x0800
-ETH_TYPE_IPV6: Final = 0x86DD
 FRAGMENT: Final = 44
 
 Datagram = tuple[int, int, int, int, int, int, int]

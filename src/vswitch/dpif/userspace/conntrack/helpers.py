@@ -19,6 +19,7 @@ from vswitch.dpif.userspace.conntrack.show import address
 from vswitch.dpif.userspace.conntrack.tcp import ACK, SYN, after
 from vswitch.dpif.userspace.conntrack.translate import put16, put32
 from vswitch.packet.checksum import fold, partial_sum
+from vswitch.packet.numbers import ETH_TYPE_IP
 from vswitch.packet.parse import Parser
 
 MAX_EXPECTED: Final = 16
@@ -210,7 +211,7 @@ class Helpers:
             mine.insert(seq, delta)
         l3 = parser.l3_ofs
         end = parser.l3_end + delta
-        if parser.dl_type == 0x0800:
+        if parser.dl_type == ETH_TYPE_IP:
             put16(out, l3 + 2, end - l3)
             put16(out, l3 + 10, 0)
             put16(out, l3 + 10, partial_sum(bytes(out), l3, l4) ^ 0xFFFF)
@@ -218,7 +219,7 @@ class Helpers:
             put16(out, l3 + 4, end - l3 - 40)
         put16(out, l4 + 16, 0)
         made = bytes(out)
-        if parser.dl_type == 0x0800:
+        if parser.dl_type == ETH_TYPE_IP:
             addresses = partial_sum(made, l3 + 12, l3 + 20)
         else:
             addresses = partial_sum(made, l3 + 8, l3 + 40)

@@ -14,10 +14,9 @@ from librt.strings import read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
 
 from vswitch.packet.checksum import crc32c, fold, partial_sum
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.parse import Parser
 
-ETH_TYPE_IP: Final = 0x0800
-ETH_TYPE_IPV6: Final = 0x86DD
 ICMP: Final = 1
 TCP: Final = 6
 UDP: Final = 17

@@ -39,10 +39,9 @@ from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPR_INVALID_TTL
 from vswitch.packet.numbers import (
     ETH_TYPE_NSH,
+    ETH_TYPE_TEB,
 )
 
-ETH_TYPE_TEB: Final = 0x6558
-"""What a label stack over an Ethernet frame is followed by (RFC 1701's transparent bridging)."""
 PT_ETH: Final = 0
 PT_NSH: Final = 0x1894F
 PT_MPLS: Final = 0x18847
