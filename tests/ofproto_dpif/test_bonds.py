@@ -11,10 +11,11 @@ from scapy.layers.l2 import Ether
 from vswitch import Switch
 from vswitch.l2.bond import BondSettings
 from vswitch.l2.lacp import Lacp
-from vswitch.l2.lacpdu import ETH_TYPE_SLOW, frame
+from vswitch.l2.lacpdu import frame
 from vswitch.ofproto_dpif.ports.configure import BundleSettings
 from vswitch.ofproto_dpif.protocols.bonds import ETH_TYPE_RARP
 from vswitch.ofproto_dpif.settings import LacpSettings
+from vswitch.packet.numbers import ETH_TYPE_LACP
 
 LACP = LacpSettings(True, True, 0x020000000001, 0xFFFE, False)
 
@@ -60,7 +61,7 @@ class Bonded:
     def collect(self) -> None:
         for name, seen in self.seen.items():
             for packet in self.switch.received(name):
-                if ethertype(packet) != ETH_TYPE_SLOW:
+                if ethertype(packet) != ETH_TYPE_LACP:
                     seen.append(packet)
                 elif name in self.heard:
                     self.partner.received(self.partner.members[name], packet, self.switch.clock.now())

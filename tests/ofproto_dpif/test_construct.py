@@ -16,10 +16,10 @@ from vswitch.dpif.types import DpifError, FlowPut
 from vswitch.dpif.userspace.provider import UserspaceDpif, enumerate_names
 from vswitch.flow.flow import Flow
 from vswitch.netdev import registry
-from vswitch.ofproto_dpif.backer import OFPP_MAX
-from vswitch.ofproto_dpif.ofproto_dpif import N_TABLES, TBL_INTERNAL, OfprotoDpif
+from vswitch.ofproto.tables import N_TABLES, TBL_INTERNAL
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
-from vswitch.openflow.constants import OFPR_IMPLICIT_MISS
+from vswitch.openflow.constants import OFPP_MAX, OFPR_IMPLICIT_MISS
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
 from vswitch.openflow.messages.table import OFPTC_TABLE_MISS_CONTROLLER

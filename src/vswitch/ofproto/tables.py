@@ -28,9 +28,9 @@ from vswitch.openflow.constants import (
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 
-N_TABLES = 255
-"""Tables 0 to 254 exist; 255 means "all"."""
-TBL_INTERNAL = N_TABLES - 1
+N_TABLES: Final = 255
+"""Tables 0 to 253 belong to controllers, the last is the switch's own; 255 means "all"."""
+TBL_INTERNAL: Final = N_TABLES - 1
 """The switch's own rules: hidden and read-only."""
 
 

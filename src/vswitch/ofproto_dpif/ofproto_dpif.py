@@ -21,6 +21,7 @@ from vswitch.l2.mac_learning import MacLearning
 from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.ofproto import Ofproto
+from vswitch.ofproto.tables import N_TABLES
 from vswitch.ofproto_dpif import ct_flush, ofp_stats
 from vswitch.ofproto_dpif import rules as rule_ops
 from vswitch.ofproto_dpif.backer import Backer
@@ -83,9 +84,6 @@ if TYPE_CHECKING:
 
 log = Vlog("ofproto_dpif")
 
-N_TABLES: Final = 255
-"""Tables 0..253 belong to controllers; the last is the switch's own."""
-TBL_INTERNAL: Final = N_TABLES - 1
 MAC_ENTRY_DEFAULT_IDLE_TIME: Final = 300
 """Seconds until an unused MAC address is forgotten."""
 PUSH_PAUSE: Final = 4
