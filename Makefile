@@ -2,13 +2,17 @@
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: setup demo test test-compiled test-interpreted lint bench clean
+.PHONY: setup demo demo-ovn test test-compiled test-interpreted lint bench clean
 
 setup:
 	@tools/setup
 
 demo: setup
 	@$(BIN)/vswitch demo
+
+# As root: two chassis of OVN in namespaces.
+demo-ovn: setup
+	@$(BIN)/python -m tests.ovn
 
 test: test-compiled test-interpreted
 

@@ -5,7 +5,7 @@
                 br-ex -- outside
 
 `a` is 10.1.0.0/24 (vm1, vm2), `b` 10.2.0.0/24 (vm3), `public` 172.16.0.0/24, whose gateway is on hv1.
-The host's own stack carries the tunnel; there is no underlay bridge.
+The host's own stack carries the tunnel, or with `underlay` a bridge br-under that the wire is a port of.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ acl-add guarded to-lport 1001 outport==@guarded&&tcp.dst==8080 allow-related
 """A line is a command of ovn-nbctl; an indented one goes on with it."""
 
 
+ADDRESSES = {"vm1": "10.1.0.1", "vm2": "10.1.0.2", "vm3": "10.2.0.3", "outside": "172.16.0.9"}
+
+
 class Chassis(Stack):
     """A hypervisor: what `Stack` has, and its `ovn-controller`."""
 
@@ -63,21 +66,54 @@ class Chassis(Stack):
         self.system_id = name
         self.address = address
         self.environment["OVN_RUNDIR"] = str(directory)
+        self.controller: subprocess.Popen[bytes] | None = None
 
-    def join(self, southbound: Path) -> None:
+    def wire(self, datapath: str, underlay: bool) -> None:
+        """Give `under` its address, itself or through a bridge."""
+        self.run("ip", "link", "set", "under", "up")
+        # A socket does not hear what the wire leaves to a device to be finished.
+        self.run("ethtool", "-K", "under", "tx", "off")
+        device = "under"
+        if underlay:
+            device = "br-under"
+            kind = ("--", "set", "bridge", device, f"datapath_type={datapath}")
+            self.run("ovs-vsctl", "add-br", device, *kind, "--", "add-port", device, "under")
+            self.run("ip", "link", "set", device, "up")
+        self.run("ip", "addr", "add", f"{self.address}/24", "dev", device)
+
+    def join(self, southbound: Path, datapath: str) -> None:
         """Have OVN run the switch."""
         settings = {
             "system-id": self.system_id,
             "ovn-remote": f"unix:{southbound}",
             "ovn-encap-type": "geneve",
             "ovn-encap-ip": self.address,
-            "ovn-bridge-datapath-type": "netdev",
+            "ovn-bridge-datapath-type": datapath,
             "ovn-bridge-mappings": "physical:br-ex",
         }
         words = [f'external_ids:{key}="{value}"' for key, value in settings.items()]
-        self.run("ovs-vsctl", "add-br", "br-ex", "--", "set", "bridge", "br-ex", "datapath_type=netdev")
+        self.run("ovs-vsctl", "add-br", "br-ex", "--", "set", "bridge", "br-ex", f"datapath_type={datapath}")
         self.run("ovs-vsctl", "set", "open", ".", *words)
-        self.spawn("ovn-controller", f"unix:{self.directory}/db.sock")
+        self.start_controller()
+
+    def start_controller(self) -> None:
+        self.controller = self.spawn("ovn-controller", f"unix:{self.directory}/db.sock")
+
+    def start_switch(self) -> subprocess.Popen[bytes]:
+        self.switch = super().start_switch()
+        return self.switch
+
+    def end_switch(self) -> None:
+        """Kill it: what it forwarded in its own process stops."""
+        self.switch.kill()
+        self.switch.wait()
+        (self.directory / "ovs-vswitchd.pid").unlink()
+
+    def end_controller(self) -> None:
+        """Kill it, as a crash would: it cleans nothing up."""
+        assert self.controller is not None
+        self.controller.kill()
+        self.controller.wait()
 
     def machine(self, number: int, address: str, gateway: str) -> str:
         """vm`number`, bound to its logical port; its namespace."""
@@ -88,6 +124,9 @@ class Chassis(Stack):
             ["route", "add", "default", "via", gateway],
         ):
             subprocess.run(["ip", "-n", host, *words], check=True)
+        # The real userspace datapath finishes no checksums.
+        subprocess.run(["ip", "netns", "exec", host, "ethtool", "-K", "eth0", "tx", "off"],
+                       check=True, stdout=subprocess.DEVNULL)  # fmt: skip
         self.run(
             "ovs-vsctl", "add-port", "br-int", f"h{number}",
             "--", "set", "interface", f"h{number}", f"external_ids:iface-id=vm{number}",
@@ -105,8 +144,16 @@ class Chassis(Stack):
 class Deployment:
     """Central and two chassis; `start` returns when every machine's port is up."""
 
-    def __init__(self, directory: Path, vswitchd: Sequence[str] = OURS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        vswitchd: Sequence[str] = OURS,
+        datapath: str = "netdev",
+        underlay: bool = False,
+    ) -> None:
         self.directory = directory
+        self.datapath = datapath
+        self.underlay = underlay
         self.chassis: list[Chassis] = []
         for n in (1, 2):
             home = directory / f"hv{n}"
@@ -149,11 +196,8 @@ class Deployment:
             chassis.start()
         one.run("ip", "link", "add", "under", "type", "veth", "peer", "name", "under", "netns", two.name)
         for chassis in self.chassis:
-            chassis.run("ip", "addr", "add", f"{chassis.address}/24", "dev", "under")
-            chassis.run("ip", "link", "set", "under", "up")
-            # A socket does not hear what the wire leaves to a device to be finished.
-            chassis.run("ethtool", "-K", "under", "tx", "off")
-            chassis.join(self.directory / "sb.sock")
+            chassis.wire(self.datapath, self.underlay)
+            chassis.join(self.directory / "sb.sock", self.datapath)
         for line in NETWORK.strip().replace("\n    ", " ").splitlines():
             self.run("ovn-nbctl", *(w.replace("\0", " ") for w in line.replace("\\ ", "\0").split()))
         for chassis in self.chassis:
@@ -162,12 +206,30 @@ class Deployment:
         self.machines["vm2"] = two, two.machine(2, "10.1.0.2", "10.1.0.254")
         self.machines["vm3"] = two, two.machine(3, "10.2.0.3", "10.2.0.254")
         self.machines["outside"] = one, one.host(9, "172.16.0.9/24")
+        one.inside(self.machines["outside"][1], "ethtool", "-K", "eth0", "tx", "off")
         one.run("ovs-vsctl", "add-port", "br-ex", "h9")
         two.serve(self.machines["vm3"][1], 8080, "vm3")
         two.serve(self.machines["vm3"][1], 22, "closed")
         self.run("ovn-nbctl", "--wait=hv", "--timeout=40", "sync")
         for name in ("vm1", "vm2", "vm3"):
             until(f"{name} up", lambda n=name: "up" in self.run("ovn-nbctl", "lsp-get-up", n))
+
+    def reachability(self) -> dict[str, bool]:
+        """Who reaches whom, by ping and TCP."""
+        wanted = [
+            (a, ADDRESSES[b])
+            for a in ("vm1", "vm2", "vm3")
+            for b in ("vm1", "vm2", "vm3", "outside")
+            if a != b
+        ]
+        reached = {f"{a} ping {b}": self.pings(a, b) for a, b in [*wanted, ("outside", "172.16.0.33")]}
+        for a, address, port in (
+            ("vm1", "10.2.0.3", 8080), ("vm1", "10.2.0.3", 22), ("vm2", "10.2.0.3", 8080),
+            ("vm1", "10.9.9.9", 80), ("vm2", "10.9.9.9", 80),
+            ("outside", "172.16.0.33", 8080), ("outside", "172.16.0.33", 22),
+        ):  # fmt: skip
+            reached[f"{a} tcp {address}:{port}"] = self.says(a, address, port) != ""
+        return reached
 
     def inside(self, machine: str, *words: str) -> str:
         """What a program on a machine prints, "" if it fails."""

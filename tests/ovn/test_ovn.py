@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.ovn.deployment import Deployment
+from tests.stack import OURS, REAL, until
 
 pytestmark = pytest.mark.system
 
@@ -20,12 +21,15 @@ print(socket.inet_ntoa(s.recv(512)[-4:]))
 """
 
 
+NEEDS = (
+    "root", "netns", "packet-socket", "tun", "command:ovn-northd", "command:ovn-controller",
+    "command:ovsdb-server", "command:ovs-vswitchd", "command:socat", "command:ethtool",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def ovn(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    require(
-        "root", "netns", "packet-socket", "tun", "command:ovn-northd", "command:ovn-controller",
-        "command:ovsdb-server", "command:socat", "command:ethtool",
-    )  # fmt: skip
+    require(*NEEDS)
     deployment = Deployment(tmp_path_factory.mktemp("ovn"))
     try:
         deployment.start()
@@ -74,3 +78,35 @@ def test_geneve_carries_ovns_metadata(ovn: Deployment) -> None:
         "ovs-appctl", "-t", str(next(one.directory.glob("ovs-vswitchd.*.ctl"))), "dpctl/dump-flows"
     )
     assert "geneve({class=0x102,type=0x80" in flows
+
+
+def test_a_chassis_is_killed_and_comes_back(ovn: Deployment) -> None:
+    two = ovn.chassis[1]
+    two.end_controller()
+    two.end_switch()
+    assert not ovn.pings("vm1", "10.1.0.2")
+    two.start_switch()
+    two.start_controller()
+    ovn.run("ovn-nbctl", "--wait=hv", "--timeout=40", "sync")
+    until("vm2 answers again", lambda: ovn.pings("vm1", "10.1.0.2"))
+    assert ovn.says("vm1", "10.9.9.9", 80) == "vm3"
+
+
+def test_reachability_is_as_with_the_real_switch(
+    require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Over an underlay bridge, which the real one needs."""
+    require(*NEEDS)
+    seen = []
+    for name, vswitchd in (("real", REAL), ("ours", OURS)):
+        deployment = Deployment(tmp_path_factory.mktemp(name), vswitchd, underlay=True)
+        try:
+            deployment.start()
+            seen.append(deployment.reachability())
+        finally:
+            deployment.close()
+    real, ours = seen
+    assert real["vm1 ping 10.2.0.3"]
+    assert real["outside tcp 172.16.0.33:8080"]
+    assert not real["vm1 tcp 10.2.0.3:22"]
+    assert ours == real
