@@ -152,6 +152,9 @@ netdev-dummy/receive p1 {FRAME} --len 64
 netdev-dummy/receive p1 {FRAME} --len 10
 netdev-dummy/receive p1 --qid 0 {FRAME}
 netdev-dummy/receive p1 --qid 9 {FRAME}
+revalidator/pause
+revalidator/pause x
+revalidator/resume
 revalidator/wait
 fdb/add br0 p2 0 50:54:00:00:00:05
 fdb/del br0 0 50:54:00:00:00:05

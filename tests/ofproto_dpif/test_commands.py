@@ -200,6 +200,42 @@ def test_wait_brings_all_counters_up_to_date(two: Lab) -> None:
     assert two.rule().n_packets == 2
 
 
+def test_pause_leaves_datapath_flows_uncounted_and_unchanged_until_resume(two: Lab) -> None:
+    before = two.dp_flows()
+    two.ask("revalidator/pause")
+    two.flow("priority=50000,tcp,actions=drop")
+    two.seconds(20)
+    assert two.dp_flows() == before, "neither changed nor idled out"
+    two.ask("revalidator/wait")
+    two.ask("revalidator/purge")
+    assert two.dp_flows() == [], "a purge is carried out all the same"
+    assert two.rule("").n_packets == 2
+
+
+def test_resume_catches_up_with_what_changed_during_the_pause(two: Lab) -> None:
+    two.ask("revalidator/pause")
+    two.ask("revalidator/wait")
+    assert two.rule().n_packets == 1, "the packet that missed; the other one is in the datapath's counter"
+    two.ask("revalidator/resume")
+    two.ask("revalidator/wait")
+    assert two.rule().n_packets == 2
+    two.ask("revalidator/pause")
+    before = two.dp_flows()
+    two.flow("priority=50000,tcp,actions=output:2")
+    two.run()
+    assert two.dp_flows() == before
+    two.ask("revalidator/resume")
+    two.run()
+    assert two.dp_flows() == [], "the new flow looks at more than the old one did"
+
+
+def test_commands_for_tests_alone_are_not_listed(two: Lab) -> None:
+    listing = two.ask("list-commands")
+    assert "revalidator/wait" in listing
+    assert "revalidator/pause" not in listing
+    assert "revalidator/resume" not in listing
+
+
 def test_trace_agrees_with_the_datapath_flow(two: Lab) -> None:
     said = two.ask("ofproto/trace br0 in_port=1,tcp,dl_src=50:54:00:00:00:01,dl_dst=50:54:00:00:00:02")
     assert said.splitlines()[-1] == "Datapath actions: 1,4"

@@ -22,10 +22,10 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """One command: `usage` describes its arguments."""
+    """One command: `usage` describes its arguments; None keeps it out of `list-commands`."""
 
     name: str
-    usage: str
+    usage: str | None
     min_args: int
     max_args: int
     fn: Handler
@@ -39,8 +39,9 @@ class Commands:
         self._by_name: dict[str, Command] = {}
         self.register("list-commands", "", 0, 0, lambda _args: self.listing())
 
-    def register(self, name: str, usage: str, min_args: int, max_args: int, fn: Handler) -> None:
-        """Add a command; ValueError if `name` is taken. `fn(args)` returns the reply's text."""
+    def register(self, name: str, usage: str | None, min_args: int, max_args: int, fn: Handler) -> None:
+        """Add a command; ValueError if `name` is taken. `fn(args)` returns the reply's text. Without
+        `usage` (None) it works, but is not listed."""
         if name in self._by_name:
             raise ValueError(f"command {name} is registered already")
         self._by_name[name] = Command(name, usage, min_args, max_args, fn)
@@ -53,7 +54,7 @@ class Commands:
 
     def listing(self) -> str:
         """All commands with their usage, as `ovs-appctl list-commands` prints them."""
-        lines = [f"  {c.name:<23} {c.usage}\n" for c in self]
+        lines = [f"  {c.name:<23} {c.usage}\n" for c in self if c.usage is not None]
         return "The available commands are:\n" + "".join(lines)
 
     def run(self, name: str, args: Sequence[str]) -> tuple[bool, str]:

@@ -24,7 +24,7 @@ from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
 from vswitch.ofproto_dpif.ct_timeouts import CtTimeouts
-from vswitch.ofproto_dpif.facets.expiration import Expiration
+from vswitch.ofproto_dpif.facets.expiration import EXPIRATION_MS, Expiration
 from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
 from vswitch.ofproto_dpif.facets.governor import FLOW_SETUP_THRESHOLD, Governor
 from vswitch.ofproto_dpif.facets.install import Installer
@@ -116,6 +116,9 @@ class Backer:
         self.restoring: bool = False
         """Whether flows of an earlier life go on forwarding until the flow tables are filled again:
         nothing is received, flushed or expired until then (`other_config:flow-restore-wait`)."""
+        self.paused: bool = False
+        """Whether datapath flows stay as they are, uncounted, until a test has done with them
+        (`revalidator/pause`)."""
         self.next_revalidation: int = 0
         """Clock ms before which nothing is revalidated..."""
         self.next_catch_up: int = 0
@@ -205,7 +208,7 @@ class Backer:
             self.need_revalidate = reason
 
     def _wants_revalidation(self) -> bool:
-        return bool(self.need_revalidate) or not self.revalidate_set.is_empty()
+        return not self.paused and (bool(self.need_revalidate) or not self.revalidate_set.is_empty())
 
     def _revalidate(self, now: int) -> None:
         """Revalidate, and then leave time for other work: with many facets and changes that
@@ -273,7 +276,10 @@ class Backer:
         batches = self.handle_waiting(now)
         self._poll_ports()
         if now >= self.expiration.next_expiration:
-            self.expiration.run(now, self.flow_eviction_threshold, self.max_idle)
+            if self.paused:
+                self.expiration.timer_set_duration(now, EXPIRATION_MS)
+            else:
+                self.expiration.run(now, self.flow_eviction_threshold, self.max_idle)
             for ofproto in self.ofprotos.values():
                 ofproto.expire(now)
             if self.ct_timeouts.unwanted:
@@ -327,7 +333,9 @@ class Backer:
         extract(packet, flow, self._parser)
 
     def settle(self, now: int) -> None:
-        """Bring all facets and their counters up to date at once."""
+        """Bring all facets and their counters up to date at once, unless they are `paused`."""
+        if self.paused:
+            return
         if self._wants_revalidation():
             self._revalidate(now)
         self.expiration.update_stats(now)

@@ -49,6 +49,8 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
         ("upcall/set-flow-limit", "flow-limit-number", 1, 1, c.upcall_set_flow_limit),
         ("revalidator/wait", "", 0, 0, c.revalidator_wait),
         ("revalidator/purge", "", 0, 0, c.revalidator_purge),
+        ("revalidator/pause", None, 0, 0, c.revalidator_pause),
+        ("revalidator/resume", None, 0, 0, c.revalidator_resume),
     ):
         commands.register(name, usage, least, most, fn)
     fdb_commands.register(ofprotos, commands)
@@ -171,6 +173,16 @@ class _Commands:
         now = self.ofprotos.clock.now()
         for backer in self._backers():
             backer.installer.remove_facets(backer.facets(), now)
+        return ""
+
+    def revalidator_pause(self, _args: list[str]) -> str:
+        for backer in self._backers():
+            backer.paused = True
+        return ""
+
+    def revalidator_resume(self, _args: list[str]) -> str:
+        for backer in self._backers():
+            backer.paused = False
         return ""
 
 
