@@ -1,6 +1,6 @@
 """`SwitchCollector`: a running switch as metrics for Prometheus, read from its runtime commands and database.
 
-Names and units follow Prometheus' conventions for naming (seconds, bytes, `_total` for what only
+Names and units follow Prometheus' conventions for naming (seconds, bytes, "_total" for what only
 grows). Series are bounded: `max_ports` ports, and one for each channel, controller, drop reason and
 event, which are fixed sets; nothing is labelled with a flow, an address or a packet's bytes.
 """

@@ -1,6 +1,6 @@
 """The kernel's timeout policies of connection tracking: named objects over nfnetlink, one a protocol.
 
-A policy of ours is six of them, `ovs_tp_NUMBER_PROTOCOL`, named as Open vSwitch names them. Constants are
+A policy of ours is six of them, "ovs_tp_NUMBER_PROTOCOL", named as Open vSwitch names them. Constants are
 those of <linux/netfilter/nfnetlink_cttimeout.h>.
 """
 
