@@ -169,9 +169,15 @@ def real(path: Path) -> Side:
     return side
 
 
+def settle(host: Host) -> None:
+    """Until the switches have heard of routes and of the outer neighbour: packets before that are dropped."""
+    host.run("sh", "-c", f"for i in 1 2 3 4 5 6 7 8 9 10; do ping -c 1 -W 1 {INNER[1]} && exit; done; exit 1")
+
+
 def check_traffic(pair: list[Host]) -> None:
     """Small and whole packets, and TCP both ways."""
     first, second = pair
+    settle(first)
     first.run("ping", "-c", "3", "-i", "0.2", "-W", "3", INNER[1])
     first.run("ping", "-c", "2", "-i", "0.2", "-W", "3", "-M", "do", "-s", str(MTU - 28), INNER[1])
     for direction in ([], ["-R"]):
@@ -261,4 +267,5 @@ def test_a_whole_packet_in_a_tunnel_is_cut_up_outside(hosts: Make, tmp_path: Pat
     pair = hosts("vxlan", one, two, 4, "options:df_default=false", underlay=False)
     for n, host in enumerate(pair):
         host.ip("link", "set", f"int{n}", "mtu", "1500")
+    settle(pair[0])
     pair[0].run("ping", "-c", "3", "-i", "0.2", "-W", "3", "-M", "do", "-s", "1472", INNER[1])
