@@ -129,7 +129,7 @@ def begin(rec: vec[i64], base: i64, data: bytes, l4: i64, l3_end: i64) -> None:
         other_scale = 0
         shift: i64 = scale & SCALE_BITS
         # The window of a SYN itself is not scaled, those of the others are.
-        window = (window + (1 << shift) - 1) >> shift
+        window = -(-window >> shift)
     if flags & FIN:
         high += 1
     s = base + STATE_AT
@@ -199,7 +199,7 @@ def update(rec: vec[i64], base: i64, reply: i64, data: bytes, l4: i64, l3_end: i
                 scale = scale_option(data, l4, l4 + header)
                 if scale & HAS_SCALE:
                     shift = scale & SCALE_BITS
-                    window = (window + (1 << shift) - 1) >> shift
+                    window = -(-window >> shift)
                     peer_shift = peer_scale & SCALE_BITS
                 else:
                     # One end doesn't scale, so neither does.
@@ -232,7 +232,7 @@ def update(rec: vec[i64], base: i64, reply: i64, data: bytes, l4: i64, l3_end: i
     fits = (
         after(high, end)
         and after(seq, low - (peer_most << peer_shift))
-        and -MAX_ACK_WINDOW <= skew <= MAX_ACK_WINDOW << shift
+        and skew >= -MAX_ACK_WINDOW and -(-skew >> shift) <= MAX_ACK_WINDOW
         and (flags & RST == 0 or first == low or first == (low + 1) & 0xFFFFFFFF
              or (first + 1) & 0xFFFFFFFF == low)
     )
