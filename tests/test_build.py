@@ -45,6 +45,7 @@ def test_without_a_compiler_the_build_is_interpreted(
     assert "(interpreted; Python " in said
 
 
+@pytest.mark.system
 def test_no_literal_loses_bits_when_it_is_shifted(require: Callable[..., None]) -> None:
     """C shifts a literal below 2**31 as an int of 32 bits, and mypyc leaves such literals as they are."""
     require("compiled")
