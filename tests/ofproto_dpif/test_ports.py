@@ -34,6 +34,20 @@ def test_a_number_that_was_given_back_is_not_given_out_at_once(lab: MakeLab) -> 
     assert bridge.port_add("b", "dummy").ofp_port != first
 
 
+def test_a_number_of_the_datapath_that_goes_to_another_port_takes_no_old_flows_along(lab: MakeLab) -> None:
+    made = lab(3, "in_port=1,actions=output:3", "in_port=8,actions=output:2")
+    made.send("p1", udp())
+    assert made.received() == {"p3": 1}
+    number = made.bridge.xbridge.ports[1].odp_port
+    made.bridge.port_del("p1")
+    made.bridge.port_add("p1", "dummy", 8)
+    assert made.bridge.xbridge.ports[8].odp_port == number
+    made.run()
+    for _ in range(2):
+        made.send("p1", udp())
+        assert made.received() == {"p2": 1}
+
+
 def test_a_full_bridge_says_so(lab: MakeLab) -> None:
     bridge = lab(0).bridge
     bridge.port_numbers.max_ports = 3

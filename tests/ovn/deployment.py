@@ -236,6 +236,28 @@ class Deployment:
         chassis, host = self.machines[machine]
         return chassis.inside(host, *words).stdout
 
+    def chassis_of(self, machine: str) -> str:
+        """The chassis that a machine's port is bound to, "" if to none."""
+        find = ("find", "port_binding", f"logical_port={machine}")
+        uuid = self.run("ovn-sbctl", "--bare", "--columns=chassis", *find).strip()
+        return self.run("ovn-sbctl", "--bare", "get", "chassis", uuid, "name").strip(' "\n') if uuid else ""
+
+    def move(self, number: int, there: int) -> None:
+        """As a live migration does: vm`number`'s port goes from one chassis and comes to chassis `there`."""
+        name, device = f"vm{number}", f"h{number}"
+        old, host = self.machines[name]
+        new = self.chassis[there]
+        old.run("ovs-vsctl", "del-port", "br-int", device)
+        subprocess.run(["ip", "-n", old.name, "link", "set", device, "netns", new.name], check=True)
+        new.run("ip", "link", "set", device, "up")
+        new.run(
+            "ovs-vsctl", "add-port", "br-int", device,
+            "--", "set", "interface", device, f"external_ids:iface-id={name}",
+        )  # fmt: skip
+        self.machines[name] = new, host
+        until(f"{name} on {new.system_id}", lambda: self.chassis_of(name) == new.system_id)
+        self.run("ovn-nbctl", "--wait=hv", "--timeout=40", "sync")
+
     def pings(self, machine: str, address: str) -> bool:
         chassis, host = self.machines[machine]
         return chassis.pings(host, address, 3) >= 2

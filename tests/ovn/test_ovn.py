@@ -80,6 +80,16 @@ def test_geneve_carries_ovns_metadata(ovn: Deployment) -> None:
     assert "geneve({class=0x102,type=0x80" in flows
 
 
+def test_a_machine_moves_to_another_chassis_and_back(ovn: Deployment) -> None:
+    assert ovn.pings("vm1", "10.1.0.2")
+    for there in (0, 1):
+        ovn.move(2, there)
+        until("vm2 reaches its switch", lambda: ovn.pings("vm2", "10.1.0.1"))
+        assert ovn.pings("vm2", "10.2.0.3")
+        assert ovn.pings("vm1", "10.1.0.2")
+        assert ovn.pings("vm2", "172.16.0.9")
+
+
 def test_a_chassis_is_killed_and_comes_back(ovn: Deployment) -> None:
     two = ovn.chassis[1]
     two.end_controller()

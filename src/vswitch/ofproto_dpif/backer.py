@@ -97,7 +97,7 @@ class Backer:
         """The datapath's ports that tunnels share."""
         self.meters: DpifMeters = DpifMeters(dpif)
         """The datapath's meters, which all bridges share."""
-        self.installer: Installer = Installer(self.name, dpif, self.dp, clock)
+        self.installer: Installer = Installer(self.name, dpif, self.dp, clock, self.odp_to_ofport)
         self.subfacets: dict[bytes, Subfacet] = self.installer.subfacets
         """UFID -> every flow that we put into the datapath."""
         self.governor: Governor | None = None

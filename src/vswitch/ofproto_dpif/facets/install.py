@@ -37,7 +37,7 @@ from vswitch.ofproto_dpif.xlate.meter import to_slow_path
 if TYPE_CHECKING:
     from vswitch.base.clock import Clock
     from vswitch.dpif.provider import Dpif
-    from vswitch.ofproto_dpif.xlate.bridge import XBridge, XDatapath
+    from vswitch.ofproto_dpif.xlate.bridge import XBridge, XDatapath, XPort
     from vswitch.ofproto_dpif.xlate.types import XlateOut
 
 log = Vlog("ofproto_dpif")
@@ -90,11 +90,15 @@ class Installer:
     """The datapath flows of one datapath: `name`, as logs call it. The counterpart of `facets/facet.py`
     that does something."""
 
-    def __init__(self, name: str, dpif: Dpif, dp: XDatapath, clock: Clock) -> None:
+    def __init__(
+        self, name: str, dpif: Dpif, dp: XDatapath, clock: Clock, odp_to_ofport: dict[int, XPort]
+    ) -> None:
         self.name: str = name
         self.dpif: Dpif = dpif
         self.dp: XDatapath = dp
         self.clock: Clock = clock
+        self.odp_to_ofport: dict[int, XPort] = odp_to_ofport
+        """Datapath port -> the bridge's port that it is now; the backer's."""
         self.subfacets: dict[bytes, Subfacet] = {}
         """UFID -> every flow that we put into the datapath."""
         self.unknown_port_rl: RateLimit = RateLimit(60, 5)

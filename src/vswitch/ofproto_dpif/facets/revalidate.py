@@ -102,6 +102,9 @@ class _Revalidation:
             if frozen is None:
                 self.dead.append(facet)
                 return
+        if self._elsewhere(facet, flow):
+            self.dead.append(facet)
+            return
         out = xlate(XlateIn(facet.bridge, flow, frozen=frozen, now=self.now))
         out.slow |= facet.slow & SLOW_MATCH
         if not facet.group.mask.covers(out.wc) and not self._moved(facet, out.wc):
@@ -122,6 +125,20 @@ class _Revalidation:
         self.changed.append((facet, out))
         if len(self.ops) >= BATCH:
             self._flush()
+
+    def _elsewhere(self, facet: Facet, flow: Flow) -> bool:
+        """Whether packets of `facet` come in by another port than they did: theirs went, and its number
+        in the datapath is another's now."""
+        installer = self.installer
+        for subfacet in facet.subfacets:
+            if subfacet.prefix:  # a VLAN splinter's device stands for the port
+                continue
+            port = installer.odp_to_ofport.get(subfacet.odp_port)
+            if port is None:
+                port = installer.dp.tunnels.find(flow, subfacet.odp_port)
+            if port is None or port.ofp_port != flow.in_port:
+                return True
+        return False
 
     def _moved(self, facet: Facet, wc: Flow) -> bool:
         """Give `facet` the mask of its one datapath flow, which tells tags apart where the translation did
