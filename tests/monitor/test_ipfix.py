@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from tests.monitor.exporting import captured, capturing, collect, listening, send, set_up
 from tests.oracle.real import RealSwitch
-from tests.stack import OURS
 from vswitch.monitor.ipfix import MAX_MESSAGE, Ipfix, IpfixSettings
 from vswitch.monitor.ipfix_record import IpfixInterface, IpfixPacket, IpfixTunnel
 from vswitch.packet.compose import compose
@@ -185,19 +184,6 @@ EXPECTED = [
 ]
 """What Open vSwitch 3.1.0 exports of the packets; the test runs it as well."""
 ELEMENTS = (0, 61, 10, 14, 4, 7, 11, 2, 1, 352, 133, 354, 357, 355, 19, 356, 358, 218, 219)
-
-
-@pytest.fixture(params=["real", "ours"])
-def switch(
-    request: pytest.FixtureRequest, tmp_path: Path, require: Callable[..., None]
-) -> Iterator[RealSwitch]:
-    require("command:ovs-vswitchd", "command:ovsdb-server")
-    started = RealSwitch(tmp_path, OURS if request.param == "ours" else ("ovs-vswitchd",))
-    try:
-        started.start()
-        yield started
-    finally:
-        started.close()
 
 
 def numbers(record: Record, elements: tuple[int, ...]) -> tuple[int, ...]:

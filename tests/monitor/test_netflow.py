@@ -8,13 +8,13 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.oracle.real import RealSwitch
-from tests.stack import OURS, until
+from tests.stack import until
 from vswitch.monitor.netflow import FlowKey, NetFlow, NetFlowSettings
 from vswitch.ofproto_dpif.protocols.collectors import parse_target
 from vswitch.packet.compose import compose
@@ -103,19 +103,6 @@ PACKETS = [
 ]  # fmt: skip
 FLOWS = ["in_port=1,actions=output:2", "in_port=2,actions=drop", "in_port=3,actions=output:1,output:2",
          "priority=40000,in_port=3,udp,actions=normal"]  # fmt: skip
-
-
-@pytest.fixture(params=["real", "ours"])
-def switch(
-    request: pytest.FixtureRequest, tmp_path: Path, require: Callable[..., None]
-) -> Iterator[RealSwitch]:
-    require("command:ovs-vswitchd", "command:ovsdb-server")
-    started = RealSwitch(tmp_path, OURS if request.param == "ours" else ("ovs-vswitchd",))
-    try:
-        started.start()
-        yield started
-    finally:
-        started.close()
 
 
 def set_up(switch: RealSwitch, target: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from tests.monitor.exporting import captured, capturing, collect, listening, send, set_up
 from tests.oracle.real import RealSwitch
-from tests.stack import OURS
 from vswitch import Switch
 from vswitch.bridge.agent_address import agent_address
 from vswitch.monitor.sflow import MAX_DATAGRAM, SampledPacket, SFlow, SFlowSettings, TunnelEnd
@@ -136,19 +135,6 @@ EXPECTED = [
     (1002, 1003, (0, 0, 9, 0), 18, (0x64740,)),
 ]
 """What Open vSwitch 3.1.0 says of the packets; the test runs it as well."""
-
-
-@pytest.fixture(params=["real", "ours"])
-def switch(
-    request: pytest.FixtureRequest, tmp_path: Path, require: Callable[..., None]
-) -> Iterator[RealSwitch]:
-    require("command:ovs-vswitchd", "command:ovsdb-server")
-    started = RealSwitch(tmp_path, OURS if request.param == "ours" else ("ovs-vswitchd",))
-    try:
-        started.start()
-        yield started
-    finally:
-        started.close()
 
 
 def configuration(target: str, polling: int, header: int = 32) -> list[str]:

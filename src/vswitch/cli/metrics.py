@@ -7,6 +7,7 @@ event, which are fixed sets; nothing is labelled with a flow, an address or a pa
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -76,10 +77,8 @@ class SwitchCollector(Collector):
         sample = Sample(0)
         read_show(sample, ask("dpif/show"))
         read_counters(sample, ask("dpctl/show", "-s"))
-        try:
+        with contextlib.suppress(CommandError):  # the real switch has no such command
             read_channels(sample, ask("dpif/show-channels"))
-        except CommandError:
-            pass  # A switch without channels.
         lookups = CounterMetricFamily(
             "vswitch_datapath_lookups", "Packets by what the datapaths' flow tables said.", labels=["result"]
         )
@@ -150,10 +149,9 @@ class SwitchCollector(Collector):
             ("dpctl/ct-get-nconns", "vswitch_conntrack_connections", "Connections tracked."),
             ("dpctl/ct-get-maxconns", "vswitch_conntrack_connections_limit", "Connections that may be."),
         ):
-            try:
+            # An error without a datapath, with several, and from one that doesn't count: no series then.
+            with contextlib.suppress(CommandError, ValueError):
                 found.append(GaugeMetricFamily(name, what, value=float(ask(command))))
-            except (CommandError, ValueError):
-                pass  # No datapath yet, several, or one that doesn't tell.
         return found
 
     def _connections(self) -> Iterable[Metric]:

@@ -111,8 +111,9 @@ class Backer:
         self.need_revalidate: int = 0
         """`RevReason` of the next full revalidation, 0 for none."""
         self.revalidate_set: TagSet = TagSet()
-        self.port_changes: int = 0
         """Tags of the facets that the next revalidation must look at."""
+        self.port_changes: int = 0
+        """How often a port of the datapath came, went or changed."""
         self.restoring: bool = False
         """Whether flows of an earlier life go on forwarding until the flow tables are filled again:
         nothing is received, flushed or expired until then (`other_config:flow-restore-wait`)."""

@@ -81,7 +81,7 @@ class Ctx:
         self.last_output: int = 0
         """The datapath port of the last output."""
         self.sflow_at: int = -1
-        """Where sFlow's action stands among `odp`, -1 for nowhere."""
+        """The index of sFlow's action in `odp`; -1 without one."""
         self.n_sized: i64 = 0
         """Of the datapath actions, those that `odp_size` counts in bytes."""
         self.odp_size: i64 = 0
