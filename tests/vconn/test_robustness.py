@@ -80,7 +80,7 @@ def test_ten_thousand_connects_in_a_row(switch: Running) -> None:
     come_and_go(9000)
     switch.until(settled)
     assert vconn_open.total == came + 10_000
-    assert descriptors() == fds
+    assert descriptors() <= fds, "earlier tests of this process may have left some to close"
     assert resident_kb() - kb < 4000
     assert Peer.unix(switch.mgmt).hello().echo(b"still here")[8:] == b"still here"
 
