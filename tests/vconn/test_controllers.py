@@ -509,4 +509,4 @@ def test_closing_leaves_no_connection(tmp_path: Path, controller: Controller) ->
     assert client.recv() is None
     for p in (peer, client, spy):
         p.close()
-    assert len(os.listdir("/proc/self/fd")) <= before, "other tests of this process may have left some to close"
+    assert len(os.listdir("/proc/self/fd")) <= before, "earlier tests may have left some to close"
