@@ -8,7 +8,7 @@ from pathlib import Path
 from vswitch.dpif import odp_step as op
 
 STEPS = {name: number for name, number in vars(op).items() if name.startswith("STEP_")}
-SOURCE = Path(__file__).parents[2] / "src/vswitch/dpif/userspace/execute.py"
+SOURCE = Path(__file__).parents[2] / "src/vswitch/dpif/userspace/core.py"
 BY_NAME = set(re.findall(r"number == op\.(STEP_\w+)", SOURCE.read_text()))
 """Steps that have a branch of their own."""
 

@@ -13,7 +13,8 @@ from vswitch.dpif.actions import Output
 from vswitch.dpif.logged import LoggedDpif
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError, FlowPut
-from vswitch.dpif.userspace.provider import UserspaceDpif, enumerate_names
+from vswitch.dpif.userspace.datapath import enumerate_names
+from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.flow.flow import Flow
 from vswitch.netdev import registry
 from vswitch.ofproto.tables import N_TABLES, TBL_INTERNAL

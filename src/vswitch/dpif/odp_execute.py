@@ -3,7 +3,7 @@
 `Executor` has the parser and the editor, which hold one packet at a time; a `Packet` knows which
 of them hold it. It is immutable bytes plus offload state, and is opened for editing only by steps
 that change bytes. Who runs steps decides what becomes of outputs and the like: the userspace
-datapath (`userspace/execute.py`), or `execute_with_help.py` in front of a datapath that can't.
+datapath (`userspace/core.py`), or `execute_with_help.py` in front of a datapath that can't.
 """
 
 from __future__ import annotations

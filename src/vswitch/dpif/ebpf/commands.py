@@ -38,7 +38,7 @@ def _handler(run: Callable[[Clock, list[str]], str], clock: Clock) -> Callable[[
 def _each(clock: Clock) -> Iterator[list]:  # type: ignore[type-arg]
     """The datapaths of the type, open. CommandError: there is none."""
     from vswitch.dpif.ebpf.provider import EbpfDpif
-    from vswitch.dpif.userspace.provider import enumerate_names
+    from vswitch.dpif.userspace.datapath import enumerate_names
 
     names = enumerate_names(TYPE)
     if not names:

@@ -10,7 +10,7 @@ from vswitch.dpif.ebpf.provider import TYPE, EbpfDpif
 from vswitch.dpif.ebpf.usable import why_not
 from vswitch.dpif.provider import Dpif, DpifClass
 from vswitch.dpif.types import DpifError
-from vswitch.dpif.userspace.provider import enumerate_names, port_open_type
+from vswitch.dpif.userspace.datapath import enumerate_names, port_open_type
 
 
 class EbpfClass(DpifClass):

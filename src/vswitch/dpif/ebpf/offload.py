@@ -1,6 +1,6 @@
 """`Offload`: what the kernel has of one userspace datapath, kept in step with it.
 
-It hears of ports (`userspace.provider.Accelerator`) and flows, puts those flows that fit into `Tables`, has
+It hears of ports (`userspace.datapath.Accelerator`) and flows, puts those flows that fit into `Tables`, has
 programs made when masks change, takes packets from the ring into the datapath's core, and brings counters up.
 """
 
@@ -29,10 +29,10 @@ from vswitch.dpif.odp_compile import compile_actions
 from vswitch.dpif.odp_execute import Packet
 from vswitch.dpif.odp_step import Step
 from vswitch.dpif.types import DpifError, MeterConfig
-from vswitch.dpif.userspace.execute import new_flow
+from vswitch.dpif.userspace.core import new_flow
+from vswitch.dpif.userspace.datapath import Datapath
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.ports import Port
-from vswitch.dpif.userspace.provider import Datapath
 from vswitch.flow import layout as at
 from vswitch.flow.extract import high32
 from vswitch.netdev.frame import Frame

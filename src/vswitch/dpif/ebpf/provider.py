@@ -21,7 +21,8 @@ from vswitch.dpif.types import (
     Policing,
     PutFlags,
 )
-from vswitch.dpif.userspace.provider import Datapath, UserspaceDpif, port_open_type, ufid_of
+from vswitch.dpif.userspace.datapath import Datapath, port_open_type
+from vswitch.dpif.userspace.provider import UserspaceDpif, ufid_of
 from vswitch.netdev.provider import Netdev
 from vswitch.netdev.registry import DEFAULT_TYPE, open_type
 

@@ -7,7 +7,8 @@ from typing import Final
 from vswitch.base.clock import Clock
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.provider import Dpif, DpifClass
-from vswitch.dpif.userspace.provider import UserspaceDpif, enumerate_names, port_open_type
+from vswitch.dpif.userspace.datapath import enumerate_names, port_open_type
+from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.netdev import registry, tap
 
 log = Vlog("dpif")
