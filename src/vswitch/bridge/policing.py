@@ -9,14 +9,12 @@ from typing import final
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig
 from vswitch.bridge.tc_police import police
+from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import Policing
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
 
 log = Vlog("bridge")
-
-BY_KERNEL = "system"
-"""The datapath type whose devices the kernel polices; elsewhere packets are taken before it would."""
 
 
 @final
@@ -40,7 +38,7 @@ class IngressPolicing:
             return
         self._set[config.name] = (port, wanted)
         try:
-            if self._ofproto.type == BY_KERNEL:
+            if dpif_class(self._ofproto.type).kernel_polices:
                 police(socket.if_nametoindex(config.name), wanted)
             else:
                 self._ofproto.backer.dpif.set_policing(port.odp_port, wanted)

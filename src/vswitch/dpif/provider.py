@@ -71,6 +71,9 @@ class DpifClass(ABC):
 
     pushes_tunnels: bool = False
     """Whether its datapaths put outer headers on and take them off (`TnlPush`, `TnlPop`)."""
+    kernel_polices: bool = False
+    """Whether its ports' devices give packets to the kernel's own policers (tc-police(8)) first. Other
+    datapaths take packets before those would see them, and police by `Dpif.set_policing`."""
 
     @abstractmethod
     def open(self, name: str, clock: Clock, create: bool) -> Dpif:

@@ -29,6 +29,7 @@ class KernelClass(DpifClass):
     datapath_version = "<unknown>"
     ends_with_process = False
     counts_masks = True
+    kernel_polices = True
 
     def open(self, name: str, clock: Clock, create: bool) -> Dpif:
         return DpifKernel(name, clock, create)

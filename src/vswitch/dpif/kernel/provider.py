@@ -155,15 +155,11 @@ class DpifKernel(Dpif):
         return []
 
     def stats(self) -> DpifStats:
-        info = self._call(
-            "get stats", datapath.get, self._sock, self._families.datapath, None, self.dp_ifindex
-        )
-        self._keep_features(info)
-        return info.stats
+        return self._info("get stats").stats
 
-    def _info(self) -> datapath.DatapathInfo:
+    def _info(self, operation: str = "get datapath") -> datapath.DatapathInfo:
         return self._call(
-            "get datapath", datapath.get, self._sock, self._families.datapath, None, self.dp_ifindex
+            operation, datapath.get, self._sock, self._families.datapath, None, self.dp_ifindex
         )
 
     def cache_sizes(self) -> dict[str, int]:
@@ -181,8 +177,8 @@ class DpifKernel(Dpif):
         """While upcalls come here, keep the datapath at per-vport dispatch.
 
         `ovs-dpctl` from 2.16 on turns per-CPU dispatch on in every datapath that it opens, which
-        bypasses the channels and loses all upcalls. The kernel tells of it in multicast group
-        ovs_datapath; whoever reads the statistics finds it out too.
+        bypasses the channels and loses all upcalls. The kernel notifies multicast group ovs_datapath,
+        which `port_poll` reads.
         """
         if self.channels.enabled and info.user_features & datapath.OVS_DP_F_DISPATCH_UPCALL_PER_CPU:
             features_counter.inc()
@@ -288,7 +284,7 @@ class DpifKernel(Dpif):
                 stray = stray or info.upcall_pids != (self.channels.pid_of(info.port_no),)
         if changes.lost:
             self._ports()
-            self.stats()
+            self._keep_features(self._info())
         if self.channels.enabled and (stray or changes.lost):
             self.set_upcall_pids()
         return None if changes.lost else changed
