@@ -23,7 +23,8 @@ from vswitch.base.unixctl import CommandError, Commands
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.netdev import dummy
-from vswitch.netdev.registry import Scope, enable_dummy, kind
+from vswitch.netdev.registry import enable_dummy, kind
+from vswitch.netdev.scope import Scope
 from vswitch.ofproto.handlers_flow import apply_flow_mod
 from vswitch.ofproto.handlers_group import apply_group_mod, apply_meter_mod
 from vswitch.ofproto.handlers_port import apply_port_mod, check_port_mod
@@ -81,12 +82,11 @@ class Switch:
         self.clock.warp(10_000)  # at 0 ms, "used" would mean "never"
         self._scope: Scope = Scope()
         self._commands: Commands = Commands()
-        with self._scope:
-            enable_dummy("override")
-            self._ofprotos: Ofprotos = Ofprotos(self.clock, self._commands)
-            dummy.register_commands(self._commands, self._compose)
-            self.ofproto: OfprotoDpif = self._ofprotos.create(name, "netdev")
-            self._run()
+        enable_dummy("override", self._scope)
+        self._ofprotos: Ofprotos = Ofprotos(self.clock, self._commands, self._scope)
+        dummy.register_commands(self._commands, self._compose, self._scope)
+        self.ofproto: OfprotoDpif = self._ofprotos.create(name, "netdev")
+        self._run()
         for port in ports:
             self.add_port(port)
         self.add_flows(flows)
@@ -103,56 +103,51 @@ class Switch:
         the port of that name. `bridge` is the bridge that gets it, made by `add_bridge`.
         OSError: the name or number is taken, or a setting is invalid.
         """
-        with self._scope:
-            ofproto = self._bridge(bridge)
-            options = {"peer": peer} if peer else {}
-            port = ofproto.port_add(name, "patch" if peer else "dummy", number, options)
-            ofproto.bundle_set(name, BundleSettings(
-                name, (name,), vlan_mode, tag, None if trunks is None else frozenset(trunks), **settings
-            ))
-            self._run()
-            return port.ofp_port
+        ofproto = self._bridge(bridge)
+        options = {"peer": peer} if peer else {}
+        port = ofproto.port_add(name, "patch" if peer else "dummy", number, options)
+        ofproto.bundle_set(name, BundleSettings(
+            name, (name,), vlan_mode, tag, None if trunks is None else frozenset(trunks), **settings
+        ))
+        self._run()
+        return port.ofp_port
 
     def set_port(self, name: str, *, up: bool | None = None, carrier: bool | None = None,
                  flood: bool | None = None, tag: int | None = None, trunks: Iterable[int] | None = None,
                  vlan_mode: str | None = None, bridge: str = "") -> None:
         """Change a port: its device's state, whether it floods, its VLANs (all three at once)."""
-        with self._scope:
-            ofproto = self._bridge(bridge)
-            if up is not None:
-                dummy.find(name).set_up(up)
-            if carrier is not None:
-                dummy.find(name).set_carrier(carrier)
-            if flood is not None:
-                number = ofproto.ports_by_name[name].ofp_port
-                address = next(port.hw_addr for port in ofproto.ofp_ports() if port.port_no == number)
-                mod = PortMod(number, address, 0 if flood else OFPPC_NO_FLOOD, OFPPC_NO_FLOOD)
-                apply_port_mod(ofproto, mod, check_port_mod(ofproto, mod), OFP10)
-            if tag is not None or trunks is not None or vlan_mode is not None:
-                allowed = None if trunks is None else frozenset(trunks)
-                ofproto.bundle_set(name, BundleSettings(name, (name,), vlan_mode or "", tag, allowed))
-            self._run()
+        ofproto = self._bridge(bridge)
+        if up is not None:
+            dummy.find(name, self._scope).set_up(up)
+        if carrier is not None:
+            dummy.find(name, self._scope).set_carrier(carrier)
+        if flood is not None:
+            number = ofproto.ports_by_name[name].ofp_port
+            address = next(port.hw_addr for port in ofproto.ofp_ports() if port.port_no == number)
+            mod = PortMod(number, address, 0 if flood else OFPPC_NO_FLOOD, OFPPC_NO_FLOOD)
+            apply_port_mod(ofproto, mod, check_port_mod(ofproto, mod), OFP10)
+        if tag is not None or trunks is not None or vlan_mode is not None:
+            allowed = None if trunks is None else frozenset(trunks)
+            ofproto.bundle_set(name, BundleSettings(name, (name,), vlan_mode or "", tag, allowed))
+        self._run()
 
     def del_port(self, name: str, bridge: str = "") -> None:
         """Remove a port. OSError(ENODEV): there is none of that name."""
-        with self._scope:
-            self._bridge(bridge).port_del(name)
-            self._run()
+        self._bridge(bridge).port_del(name)
+        self._run()
 
     def add_bridge(self, name: str) -> None:
         """A second bridge on the same datapath, for patch ports to lead to."""
-        with self._scope:
-            self._ofprotos.create(name, "netdev")
-            self._run()
+        self._ofprotos.create(name, "netdev")
+        self._run()
 
     def add_mirror(self, name: str, out: str, *, srcs: Iterable[str] = (), dsts: Iterable[str] = (),
                    vlans: Iterable[int] | None = None, select_all: bool = False) -> None:
         """Copy packets to port `out`: those that come in at `srcs`, go out at `dsts`, or all."""
-        with self._scope:
-            self.ofproto.mirror_set(name, MirrorSettings(
-                name, tuple(srcs), tuple(dsts), select_all, None if vlans is None else frozenset(vlans), out
-            ))
-            self._run()
+        self.ofproto.mirror_set(name, MirrorSettings(
+            name, tuple(srcs), tuple(dsts), select_all, None if vlans is None else frozenset(vlans), out
+        ))
+        self._run()
 
     @property
     def ports(self) -> dict[str, int]:
@@ -181,18 +176,16 @@ class Switch:
         instead. FlowSyntaxError points at a bad word; OfpError is OpenFlow's refusal.
         """
         names, _ = self._names(bridge)
-        with self._scope:
-            apply_group_mod(self._bridge(bridge), parse_group(text, ports=names), self.clock.now())
-            self._settle()
+        apply_group_mod(self._bridge(bridge), parse_group(text, ports=names), self.clock.now())
+        self._settle()
 
     def add_meter(self, text: str, bridge: str = "") -> None:
         """Add a meter, in ovs-ofctl's syntax: "meter=1,kbps,bands=type=drop,rate=1000".
 
         FlowSyntaxError points at a bad word; OfpError is OpenFlow's refusal.
         """
-        with self._scope:
-            apply_meter_mod(self._bridge(bridge), parse_meter(text), self.clock.now())
-            self._settle()
+        apply_meter_mod(self._bridge(bridge), parse_meter(text), self.clock.now())
+        self._settle()
 
     def mod_flows(self, text: str, strict: bool = False, bridge: str = "") -> None:
         """Change the actions of flows, all narrower ones or (`strict`) just the one."""
@@ -208,10 +201,9 @@ class Switch:
         """The flows at least as narrow as `text`, their counters up to date: by table, then by
         falling priority."""
         fm = self._parse(text, FlowModCommand.DELETE, bridge)
-        with self._scope:
-            self._settle()
-            tables = self._bridge(bridge).tables
-            found = tables.select(fm, strict=False)
+        self._settle()
+        tables = self._bridge(bridge).tables
+        found = tables.select(fm, strict=False)
         return sorted(found, key=lambda r: (r.table_id, -r.priority, str(r.match)))
 
     def n_packets(self, text: str = "", bridge: str = "") -> int:
@@ -244,27 +236,24 @@ class Switch:
         "tcp,dl_src=00:00:00:00:00:01,tp_dst=80".
         """
         frames = [self._packet(packet) for packet in packets]
-        with self._scope:
-            device = dummy.find(port)
-            for frame in frames:
-                device.inject(frame)
-            self._run()
+        device = dummy.find(port, self._scope)
+        for frame in frames:
+            device.inject(frame)
+        self._run()
 
     def received(self, port: str) -> list[bytes]:
         """Take what came out of `port` since the last call."""
-        with self._scope:
-            return dummy.find(port).transmitted()
+        return dummy.find(port, self._scope).transmitted()
 
     def received_all(self) -> dict[str, list[bytes]]:
         """Take what came out of every port; ports without packets are left out."""
         taken: dict[str, list[bytes]] = {}
-        with self._scope:
-            for bridge in self._ofprotos.all_ofproto_dpifs.values():
-                for port in bridge.ports.values():
-                    with contextlib.suppress(OSError):
-                        packets = dummy.find(port.name).transmitted()
-                        if packets:
-                            taken[port.name] = packets
+        for bridge in self._ofprotos.all_ofproto_dpifs.values():
+            for port in bridge.ports.values():
+                with contextlib.suppress(OSError):
+                    packets = dummy.find(port.name, self._scope).transmitted()
+                    if packets:
+                        taken[port.name] = packets
         return taken
 
     def packet_ins(self) -> list[QueuedPacketIn]:
@@ -287,12 +276,11 @@ class Switch:
     def advance(self, seconds: float) -> None:
         """Time passes, and with it timeouts: at most a second at once, as in a running switch."""
         left = round(seconds * 1000)
-        with self._scope:
-            while left > 0:
-                step = min(left, 1000)
-                self.clock.warp(step)
-                left -= step
-                self._run()
+        while left > 0:
+            step = min(left, 1000)
+            self.clock.warp(step)
+            left -= step
+            self._run()
 
     def command(self, name: str, *args: str) -> str:
         """A runtime command, as `ovs-appctl NAME ARGS...`; the bridge's name may be left out of
@@ -300,11 +288,10 @@ class Switch:
         if not args and " " in name:
             name, *rest = shlex.split(name)
             args = tuple(rest)
-        with self._scope:
-            ok, text = self._commands.run(name, args)
-            if not ok and not args:
-                ok, text = self._commands.run(name, [self.name])
-            self._run()
+        ok, text = self._commands.run(name, args)
+        if not ok and not args:
+            ok, text = self._commands.run(name, [self.name])
+        self._run()
         if not ok:
             raise CommandError(text)
         return text
@@ -317,22 +304,20 @@ class Switch:
 
     def stats(self, port: str) -> dict[str, int]:
         """rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped... of a port."""
-        with self._scope:
-            self._settle()
-            ofport = next(
-                (b.ports_by_name[port] for b in self._ofprotos.all_ofproto_dpifs.values()
-                 if port in b.ports_by_name), None)
-            if ofport is None:
-                raise KeyError(port)
-            if not kind(ofport.type).in_datapath:
-                return {name: getattr(ofport, name)
-                        for name in ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")}
-            return self.ofproto.backer.dpif.port_stats(ofport.odp_port)
+        self._settle()
+        ofport = next(
+            (b.ports_by_name[port] for b in self._ofprotos.all_ofproto_dpifs.values()
+             if port in b.ports_by_name), None)
+        if ofport is None:
+            raise KeyError(port)
+        if not kind(ofport.type).in_datapath:
+            return {name: getattr(ofport, name)
+                    for name in ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes")}
+        return self.ofproto.backer.dpif.port_stats(ofport.odp_port)
 
     def close(self) -> None:
         """Give everything back. Idempotent."""
-        with self._scope:
-            self._ofprotos.close()
+        self._ofprotos.close()
 
     def __enter__(self) -> Switch:
         return self
@@ -366,10 +351,9 @@ class Switch:
         return as_openflow10(fm)
 
     def _flow_mods(self, mods: Iterable[FlowMod], bridge: str) -> list[FlowModResult]:
-        with self._scope:
-            ofproto = self._bridge(bridge)
-            results = [apply_flow_mod(ofproto, fm, OFP10, Form.EXTENSION) for fm in mods]
-            self._run()
+        ofproto = self._bridge(bridge)
+        results = [apply_flow_mod(ofproto, fm, OFP10, Form.EXTENSION) for fm in mods]
+        self._run()
         return results
 
     def _compose(self, text: str) -> bytes:

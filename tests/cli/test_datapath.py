@@ -13,7 +13,7 @@ from vswitch.dpif.ebpf import dpif_class as ebpf_class
 from vswitch.dpif.kernel import dpif_class
 from vswitch.dpif.open import dpif_create_and_open
 from vswitch.netdev import tap
-from vswitch.netdev.registry import Scope
+from vswitch.netdev.scope import Scope
 
 
 @pytest.fixture
@@ -49,11 +49,10 @@ def test_without_a_tun_device_internal_ports_stay_inside(monkeypatch: pytest.Mon
     said = io.StringIO()
     vlog.init("test", lambda: 0.0, said)
     try:
-        with Scope():
-            dpif = dpif_create_and_open("ovs-test", "netdev", Clock())
-            assert [(p.name, p.port_no) for p in dpif.port_dump()] == [("ovs-test", 0)]
-            dpif.destroy()
-            dpif.close()
+        dpif = dpif_create_and_open("ovs-test", "netdev", Clock(), Scope())
+        assert [(p.name, p.port_no) for p in dpif.port_dump()] == [("ovs-test", 0)]
+        dpif.destroy()
+        dpif.close()
     finally:
         vlog._restore(state)
     assert "can't open /nosuch/tun: internal ports are inside the switch only" in said.getvalue()

@@ -126,21 +126,22 @@ class OurTracker:
 
     def flows(self, text: str) -> None:
         switch = self.switch
-        with switch.scope:
-            ofproto = switch.ofprotos.all_ofproto_dpifs["br0"]
-            ofproto.flow_mod(parse_flow("", FlowModCommand.DELETE))
-            for line in text.splitlines():
-                if line:
-                    ofproto.flow_mod(parse_flow(line))
+        ofproto = switch.ofprotos.all_ofproto_dpifs["br0"]
+        ofproto.flow_mod(parse_flow("", FlowModCommand.DELETE))
+        for line in text.splitlines():
+            if line:
+                ofproto.flow_mod(parse_flow(line))
         self.command("dpctl/flush-conntrack")
         switch._run()
 
     def send(self, port: int, packet: bytes) -> list[tuple[int, bytes]]:
         switch = self.switch
-        with switch.scope:
-            find(PORTS[port - 1]).inject(packet)
-            switch._run()
-            found = [(n, data) for n, name in enumerate(PORTS, 1) for data in find(name).transmitted()]
+        find(PORTS[port - 1], switch.scope).inject(packet)
+        switch._run()
+        found = [
+            (n, data) for n, name in enumerate(PORTS, 1)
+            for data in find(name, switch.scope).transmitted()
+        ]  # fmt: skip
         self.last = dict(found)
         return found
 
@@ -157,8 +158,7 @@ class OurTracker:
     def counters(self) -> list[str]:
         """What the flows of each table have counted, sorted."""
         ofproto = self.switch.ofprotos.all_ofproto_dpifs["br0"]
-        with self.switch.scope:
-            ofproto.push_stats()
+        ofproto.push_stats()
         rules = [rule for table in ofproto.tables for rule in table if not rule.hidden]
         return sorted(f"table={rule.table_id} {rule.n_packets} {rule.n_bytes}" for rule in rules)
 

@@ -19,7 +19,7 @@ from vswitch.dpif.logged import LoggedDpif, log_operation
 from vswitch.dpif.open import dpif_create_and_open, dpif_open
 from vswitch.dpif.types import DpifError, Execute, FlowDel, FlowPut, PutFlags
 from vswitch.dpif.userspace.provider import UserspaceDpif
-from vswitch.netdev.registry import Scope
+from vswitch.netdev.scope import Scope
 
 
 @pytest.fixture
@@ -36,12 +36,11 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 @pytest.fixture
 def dpif() -> Iterator[LoggedDpif]:
-    with Scope():
-        clock = Clock(virtual=True)
-        dpif = LoggedDpif(UserspaceDpif("dp", clock, dummy=True), clock)
-        yield dpif
-        dpif.destroy()
-        dpif.close()
+    clock = Clock(virtual=True)
+    dpif = LoggedDpif(UserspaceDpif("dp", clock, dummy=True, scope=Scope()), clock)
+    yield dpif
+    dpif.destroy()
+    dpif.close()
 
 
 def lines(log: io.StringIO) -> list[str]:
@@ -112,9 +111,8 @@ def test_warnings_are_rate_limited(dpif: LoggedDpif, log: io.StringIO) -> None:
 
 
 def test_a_datapath_is_made_only_when_asked_to() -> None:
-    with Scope():
-        with pytest.raises(DpifError, match="netdev@nosuch") as refused:
-            dpif_open("nosuch", "netdev", Clock())
-        assert refused.value.errno == errno.ENODEV
-        with pytest.raises(DpifError, match="no datapaths of type bogus, only ebpf, netdev, system"):
-            dpif_create_and_open("dp", "bogus", Clock())
+    with pytest.raises(DpifError, match="netdev@nosuch") as refused:
+        dpif_open("nosuch", "netdev", Clock(), Scope())
+    assert refused.value.errno == errno.ENODEV
+    with pytest.raises(DpifError, match="no datapaths of type bogus, only ebpf, netdev, system"):
+        dpif_create_and_open("dp", "bogus", Clock(), Scope())

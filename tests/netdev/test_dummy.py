@@ -16,6 +16,7 @@ from vswitch.netdev.memory import RX_QUEUE
 from vswitch.netdev.patch import PatchNetdev
 from vswitch.netdev.provider import NetdevError
 from vswitch.netdev.registry import netdev_close, netdev_open
+from vswitch.netdev.scope import PROCESS, Scope
 
 PACKET = bytes.fromhex("02000000000b02000000000a88b5") + bytes(50)
 
@@ -51,11 +52,12 @@ def test_every_type_is_known_by_name() -> None:
 
 
 def test_a_dummy_stands_in_for_devices_only() -> None:
-    with registry.Scope() as world:
-        registry.enable_dummy("override")
-        assert world.dummy_instead == {"system", "tap"}
-        assert registry.open_type("") == "dummy"
-        assert registry.open_type("patch") == "patch"
+    world = Scope()
+    registry.enable_dummy("override", world)
+    assert world.dummy_instead == {"system", "tap"}
+    assert registry.open_type("", world) == "dummy"
+    assert registry.open_type("patch", world) == "patch"
+    assert registry.open_type("", Scope()) == "system"
 
 
 def test_an_unknown_type_is_refused() -> None:
@@ -68,7 +70,7 @@ def test_a_device_opened_twice_is_one_device_until_the_last_close(dummy: DummyNe
     again = netdev_open("d0", "dummy")
     assert again is dummy
     netdev_close(again)
-    assert registry.netdev_from_name("d0") is dummy
+    assert PROCESS.find("d0") is dummy
     with pytest.raises(NetdevError) as e:
         netdev_open("d0", "patch")
     assert e.value.errno == errno.EEXIST

@@ -11,6 +11,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.unixctl import Commands
 from vswitch.flow.match_text import parse_match
 from vswitch.netdev import dummy, registry
+from vswitch.netdev.scope import PROCESS
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.facets.facet import Facet
@@ -98,7 +99,7 @@ class Lab:
 
     def received(self) -> dict[str, int]:
         """How many packets came out of each port since the last call; ports without are left out."""
-        counts = {netdev.name: len(dummy.find(netdev.name).transmitted()) for netdev in registry.opened()}
+        counts = {netdev.name: len(dummy.find(netdev.name).transmitted()) for netdev in PROCESS.devices()}
         return {name: n for name, n in counts.items() if n}
 
     def packets(self, port: str) -> list[bytes]:

@@ -97,7 +97,7 @@ def test_dpctl_show(two: Lab) -> None:
 def test_dpctl_show_tells_of_the_kernels_masks(two: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dpctl_ports, "dpif_class", lambda _type: CLASS)
     monkeypatch.setattr(two.backer.dpif, "stats", lambda: DpifStats(6, 2, 1, 5, 20, 3, 4))
-    assert dpctl_ports.show(two.backer.dpif, False).splitlines()[1:5] == [
+    assert dpctl_ports.show(two.backer.dpif, two.backer.scope, False).splitlines()[1:5] == [
         "  lookups: hit:6 missed:2 lost:1",
         "  flows: 5",
         "  masks: hit:20 total:3 hit/pkt:2.50",

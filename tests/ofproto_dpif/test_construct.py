@@ -17,6 +17,7 @@ from vswitch.dpif.userspace.datapath import enumerate_names
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.flow.flow import Flow
 from vswitch.netdev import registry
+from vswitch.netdev.scope import PROCESS
 from vswitch.ofproto.tables import N_TABLES, TBL_INTERNAL
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
@@ -106,7 +107,7 @@ def test_a_step_that_fails_closes_what_was_open_and_names_the_datapath(
     assert ofprotos.backers == {}
     assert ofprotos.all_ofproto_dpifs == {}
     assert ofprotos.fds() == []
-    assert "ovs-broken" not in [netdev.name for netdev in registry.opened()]
+    assert "ovs-broken" not in [netdev.name for netdev in PROCESS.devices()]
     monkeypatch.undo()
     ofprotos.create("br0", "netdev")
     ofprotos.close()
@@ -128,7 +129,7 @@ def test_a_bridge_that_fails_after_its_datapath_takes_it_along(
     with pytest.raises(MemoryError):
         ofprotos.create("br0", "netdev")
     assert ofprotos.backers == {}
-    assert "ovs-broken" not in [netdev.name for netdev in registry.opened()]
+    assert "ovs-broken" not in [netdev.name for netdev in PROCESS.devices()]
     registry.enable_dummy("")
 
 
@@ -162,11 +163,11 @@ def test_the_last_bridge_takes_the_datapath_along(lab: MakeLab) -> None:
     made = lab(2, "actions=normal")
     name = made.backer.name
     made.send("p1", udp())
-    assert name in enumerate_names()
+    assert name in enumerate_names(PROCESS)
     made.ofprotos.destroy("br0")
-    assert name not in enumerate_names()
+    assert name not in enumerate_names(PROCESS)
     assert made.ofprotos.backers == {}
-    assert registry.opened() == []
+    assert PROCESS.devices() == []
 
 
 def test_commands_are_registered_once() -> None:

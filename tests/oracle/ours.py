@@ -8,7 +8,8 @@ from tests.oracle.wired import Wire
 from vswitch.base.clock import Clock
 from vswitch.base.unixctl import Commands
 from vswitch.netdev import dummy
-from vswitch.netdev.registry import Scope, enable_dummy
+from vswitch.netdev.registry import enable_dummy
+from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
 from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.constants import (
@@ -45,28 +46,25 @@ class OurSwitch:
         self.clock.warp(10_000)
         self.commands = Commands()
         self.scope = Scope()
-        with self.scope:
-            enable_dummy("override")
-            enable_debug_actions()
-            dummy.register_commands(self.commands, lambda text: b"")
-            self.ofprotos = Ofprotos(self.clock, self.commands)
+        enable_dummy("override", self.scope)
+        enable_debug_actions()
+        dummy.register_commands(self.commands, lambda text: b"", self.scope)
+        self.ofprotos = Ofprotos(self.clock, self.commands, self.scope)
 
     def close(self) -> None:
         """Take all bridges away."""
         enable_debug_actions(False)
-        with self.scope:
-            self.ofprotos.close()
+        self.ofprotos.close()
 
     def configure(self, setup: Setup) -> None:
         """Make the bridges of `setup` the only ones, with their ports, flows and addresses."""
-        with self.scope:
-            for name in list(self.ofprotos.all_ofproto_dpifs):
-                self.ofprotos.destroy(name)
-            for bridge in setup.bridges:
-                self.ofprotos.create(bridge.name, "netdev")
-            for bridge in setup.bridges:
-                self._configure(bridge)
-            self._run()
+        for name in list(self.ofprotos.all_ofproto_dpifs):
+            self.ofprotos.destroy(name)
+        for bridge in setup.bridges:
+            self.ofprotos.create(bridge.name, "netdev")
+        for bridge in setup.bridges:
+            self._configure(bridge)
+        self._run()
         for query in setup.learn:
             self.learn(query)
 
@@ -112,14 +110,12 @@ class OurSwitch:
         wire.close()
 
     def _run(self) -> None:
-        with self.scope:
-            while self.ofprotos.run(self.clock.now()):
-                pass
+        while self.ofprotos.run(self.clock.now()):
+            pass
 
     def appctl(self, command: str, *args: str) -> str:
         """A runtime command; OracleError with its error text if it fails."""
-        with self.scope:
-            ok, text = self.commands.run(command, list(args))
+        ok, text = self.commands.run(command, list(args))
         if not ok:
             raise OracleError(text.strip())
         return text

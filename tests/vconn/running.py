@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vswitch.base.clock import Clock
-from vswitch.netdev.registry import Scope, enable_dummy
+from vswitch.netdev.registry import enable_dummy
+from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
 
@@ -26,18 +27,17 @@ class Running:
     def __init__(self, directory: Path, ports: tuple[str, ...] = (), clock: Clock | None = None) -> None:
         self.directory = directory
         self.clock = clock or Clock()
-        self._scope = Scope()
+        scope = Scope()
         self._lock = threading.Lock()
         self._ending = False
         self._bell = os.eventfd(0, os.EFD_NONBLOCK)
         self.errors: list[BaseException] = []
         self.turns = 0
-        with self._scope:
-            enable_dummy("override")
-            self.ofprotos = Ofprotos(self.clock)
-            self.bridge: OfprotoDpif = self.ofprotos.create("br0", "netdev")
-            for number, name in enumerate(ports, 1):
-                self.bridge.port_add(name, "dummy", number)
+        enable_dummy("override", scope)
+        self.ofprotos = Ofprotos(self.clock, scope=scope)
+        self.bridge: OfprotoDpif = self.ofprotos.create("br0", "netdev")
+        for number, name in enumerate(ports, 1):
+            self.bridge.port_add(name, "dummy", number)
         self.mgmt = str(directory / "br0.mgmt")
         self.snoop = str(directory / "br0.snoop")
         self.bridge.controllers.set_mgmt(self.mgmt)
@@ -46,26 +46,25 @@ class Running:
         self._thread.start()
 
     def _loop(self) -> None:
-        with self._scope:
-            while not self._ending:
-                with self._lock:
-                    now = self.clock.now()
-                    try:
-                        more = self.ofprotos.run(now)
-                    except BaseException as e:
-                        self.errors.append(e)
-                        return
-                    self.turns += 1
-                    fds = [*self.ofprotos.fds(), self._bell]
-                    when = self.ofprotos.wakeup(now)
-                if not more:
-                    ready = select.select(fds, [], [], min(max(when - now, 0) / 1000, 0.2))[0]
-                    if self._bell in ready:
-                        os.eventfd_read(self._bell)
+        while not self._ending:
+            with self._lock:
+                now = self.clock.now()
+                try:
+                    more = self.ofprotos.run(now)
+                except BaseException as e:
+                    self.errors.append(e)
+                    return
+                self.turns += 1
+                fds = [*self.ofprotos.fds(), self._bell]
+                when = self.ofprotos.wakeup(now)
+            if not more:
+                ready = select.select(fds, [], [], min(max(when - now, 0) / 1000, 0.2))[0]
+                if self._bell in ready:
+                    os.eventfd_read(self._bell)
 
     def do(self, function: Callable[[], T]) -> T:
         """Call `function` between two turns."""
-        with self._lock, self._scope:
+        with self._lock:
             result = function()
         os.eventfd_write(self._bell, 1)
         return result
@@ -99,7 +98,6 @@ class Running:
         self._ending = True
         os.eventfd_write(self._bell, 1)
         self._thread.join(10)
-        with self._scope:
-            self.ofprotos.close()
+        self.ofprotos.close()
         os.close(self._bell)
         assert not self.errors, self.errors

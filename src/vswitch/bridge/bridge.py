@@ -72,6 +72,7 @@ class Bridge:
         self.row = row
         self.name: str = row.name
         self.ofproto = ofproto
+        self.scope = ofproto.backer.scope
         self.type = type
         self.why = why
         self.wanted: dict[str, PortConfig] = {}
@@ -145,7 +146,7 @@ class Bridge:
         known.error = ""
         if config.name == self.name:
             log.info("bridge %s: added interface %s on port %d", self.name, config.name, OFPP_LOCAL)
-            set_device(config, local=True)
+            set_device(self.scope, config, local=True)
             return
         if config.name in {f"ovs-{type}" for type in dpif_types()}:
             known.reserved = True
@@ -164,7 +165,7 @@ class Bridge:
         old = known.config
         known.config = config
         if config.name == self.name:
-            set_device(config, local=True)
+            set_device(self.scope, config, local=True)
             return
         try:
             reconfigure_interface(self.ofproto, config, old)
@@ -217,7 +218,7 @@ class Bridge:
         """(interface, its type, row of QoS, MTU) for those of the interfaces that are there and have one."""
         there = self.ofproto.ports_by_name
         return [
-            (config.name, config.type, port.qos, device_info(config.name, config.type).mtu)
+            (config.name, config.type, port.qos, device_info(self.scope, config.name, config.type).mtu)
             for port in self.wanted.values()
             if port.qos is not None
             for config in port.interfaces
@@ -242,7 +243,7 @@ class Bridge:
         mac = self._pick_mac(other)
         if mac != self._mac:
             self._mac = mac
-            set_mac(self.name, mac)
+            set_mac(self.scope, self.name, mac)
         dpid = _parse_dpid(other.get("datapath-id", "")) or mac
         if dpid != self.ofproto.datapath_id:
             self.ofproto.datapath_id = dpid
@@ -290,7 +291,7 @@ class Bridge:
     def update_mtu(self) -> None:
         """Internal ports whose rows ask for no MTU have the smallest of the others, unless somebody else
         says otherwise: hosts behind them must not send what would not fit."""
-        mtus = {name: device_info(name, "").mtu for name, i in self.interfaces.items()
+        mtus = {name: device_info(self.scope, name, "").mtu for name, i in self.interfaces.items()
                 if name in self.ofproto.ports_by_name and kind(i.config.type).has_device}  # fmt: skip
         outside = [
             mtu
@@ -303,7 +304,7 @@ class Bridge:
             config = self.interfaces[name].config
             if self._is_internal(name) and config.mtu_request is None:
                 if mtu > smallest or (mtu == before and mtu != smallest):
-                    set_mtu(name, smallest)
+                    set_mtu(self.scope, name, smallest)
 
     def _bundle(self, settings: BundleSettings) -> None:
         if self._bundles.get(settings.name) == settings and settings.name in self.ofproto.bundle_settings:

@@ -17,7 +17,8 @@ from uuid import UUID
 from vswitch.bridge.interfaces import format_mac
 from vswitch.netdev import ethtool, links
 from vswitch.netdev.provider import NetdevStats
-from vswitch.netdev.registry import kind, netdev_from_name
+from vswitch.netdev.registry import kind
+from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 ETHTOOL_GDRVINFO: Final = 3
@@ -69,7 +70,7 @@ def link_modes(current: int) -> tuple[int | None, str | None]:
     return None, None
 
 
-def tunnel_status(port: XPort) -> dict[str, str]:
+def tunnel_status(port: XPort, scope: Scope) -> dict[str, str]:
     """By which device a tunnel's packets leave, and whether that has a link; {} of any other port."""
     config = port.tunnel
     if config is None or not config.remote_ip:
@@ -78,7 +79,7 @@ def tunnel_status(port: XPort) -> dict[str, str]:
     route = routes.lookup(config.remote_ip, config.egress_pkt_mark or 0, config.local_ip)
     if route is None:
         return {}
-    netdev = netdev_from_name(route.dev)
+    netdev = scope.find(route.dev)
     try:
         if netdev is not None:
             carrier = netdev.carrier()
@@ -93,8 +94,9 @@ def tunnel_status(port: XPort) -> dict[str, str]:
 class InterfaceStatus:
     """The status of one interface of a bridge, remembering what must not be forgotten between two looks."""
 
-    def __init__(self, name: str, uuid: UUID) -> None:
+    def __init__(self, name: str, uuid: UUID, scope: Scope) -> None:
         self.name = name
+        self.scope = scope
         self.uuid = uuid
         """Of the row that this is for."""
         self._patch_mac = format_mac(random.getrandbits(48) & ~(1 << 40) | 1 << 41)
@@ -109,9 +111,9 @@ class InterfaceStatus:
             return {
                 "admin_state": "up", "duplex": None, "ifindex": 0, "link_resets": 0, "link_speed": None,
                 "link_state": "up", "mac_in_use": self._patch_mac, "mtu": None,
-                "status": tunnel_status(port),
+                "status": tunnel_status(port, self.scope),
             }  # fmt: skip
-        netdev = netdev_from_name(self.name)
+        netdev = self.scope.find(self.name)
         try:
             if netdev is not None and not netdev.gone:
                 ifindex = netdev.ifindex()
@@ -155,7 +157,7 @@ class InterfaceStatus:
                 "rx_bytes": port.rx_bytes, "rx_packets": port.rx_packets,
                 "tx_bytes": port.tx_bytes, "tx_packets": port.tx_packets,
             }  # fmt: skip
-        netdev = netdev_from_name(self.name)
+        netdev = self.scope.find(self.name)
         try:
             if netdev is not None:
                 stats = netdev.stats()

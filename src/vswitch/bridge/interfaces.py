@@ -14,6 +14,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig
 from vswitch.netdev import links, registry
 from vswitch.netdev.provider import NetdevError
+from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 log = Vlog("bridge")
@@ -45,7 +46,8 @@ def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
     kind = registry.kind(config.type)
     if config.type not in registry.types():
         raise Refused(_cannot_open(config.name, errno.EAFNOSUPPORT))
-    if registry.kind(registry.open_type(config.type)).comes_and_goes and _is_loopback(config.name):
+    opened_as = registry.kind(registry.open_type(config.type, ofproto.backer.scope))
+    if opened_as.comes_and_goes and _is_loopback(config.name):
         # What is sent there comes back.
         raise Refused(_cannot_add(config.name, errno.EINVAL))
     try:
@@ -55,7 +57,7 @@ def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
         if code in CANNOT_OPEN or (kind.made_here and code == errno.EINVAL):
             raise Refused(_cannot_open(config.name, code)) from e
         raise Refused(_cannot_add(config.name, code)) from e
-    set_device(config)
+    set_device(ofproto.backer.scope, config)
     return port.ofp_port
 
 
@@ -80,21 +82,21 @@ def reconfigure_interface(ofproto: OfprotoDpif, config: InterfaceConfig, old: In
     if config.options != old.options:
         check_options(config)
         ofproto.port_set_options(config.name, dict(config.options))
-        netdev = registry.netdev_from_name(config.name)
+        netdev = ofproto.backer.scope.find(config.name)
         if netdev is not None:
             try:
                 netdev.set_config(dict(config.options))
             except OSError as e:
                 raise Refused(e.strerror or str(e)) from e
-    set_device(config)
+    set_device(ofproto.backer.scope, config)
 
 
-def set_device(config: InterfaceConfig, local: bool = False) -> None:
+def set_device(scope: Scope, config: InterfaceConfig, local: bool = False) -> None:
     """Set the device's MTU and, of an internal port, address, as far as asked for. The address of the
     `local` port is the bridge's to choose."""
     kind = registry.kind(config.type)
     if config.mtu_request is not None and kind.has_device:
-        set_mtu(config.name, config.mtu_request)
+        set_mtu(scope, config.name, config.mtu_request)
     if config.mac is not None and kind.takes_mac:
         mac = parse_mac(config.mac)
         if mac is None or not mac:
@@ -104,12 +106,12 @@ def set_device(config: InterfaceConfig, local: bool = False) -> None:
         elif mac & 1 << 40:
             log.err("interface %s: cannot set MAC to multicast address", config.name)
         else:
-            set_mac(config.name, mac)
+            set_mac(scope, config.name, mac)
 
 
-def set_mtu(name: str, mtu: int) -> None:
+def set_mtu(scope: Scope, name: str, mtu: int) -> None:
     """Set the MTU of device `name`; what goes wrong is logged."""
-    netdev = registry.netdev_from_name(name)
+    netdev = scope.find(name)
     try:
         if netdev is None:
             links.set_mtu(name, mtu)
@@ -119,9 +121,9 @@ def set_mtu(name: str, mtu: int) -> None:
         log.warn("failed to set MTU for network device %s: %s", name, e.strerror or e)
 
 
-def set_mac(name: str, mac: int) -> None:
+def set_mac(scope: Scope, name: str, mac: int) -> None:
     """Set the address of device `name`; what goes wrong is logged."""
-    netdev = registry.netdev_from_name(name)
+    netdev = scope.find(name)
     try:
         if netdev is None:
             links.set_mac(name, mac)

@@ -208,7 +208,7 @@ class Status:
                 continue
             status = self._interfaces.get(name)
             if status is None or status.uuid != row.uuid:
-                status = self._interfaces[name] = InterfaceStatus(name, row.uuid)
+                status = self._interfaces[name] = InterfaceStatus(name, row.uuid, ofproto.backer.scope)
                 counters = status.statistics(port)
                 if counters is not None:
                     report.put(row, statistics=counters)

@@ -18,6 +18,7 @@ from vswitch.base.unixctl import CommandError
 from vswitch.dpif.open import dpif_open, dpif_types, enumerate_datapaths
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError
+from vswitch.netdev.scope import Scope
 
 PROGRAM: Final = "ovs-vswitchd"
 """What error messages begin with, whoever serves: tools compare them."""
@@ -81,8 +82,9 @@ def take_options(args: Sequence[str]) -> tuple[Options, list[str]]:
 class Datapaths:
     """Finds and opens datapaths by the names that commands have for them."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, scope: Scope) -> None:
         self.clock = clock
+        self.scope = scope
 
     def split(self, name: str) -> tuple[str, str]:
         """(type, name) of "TYPE@NAME". A name alone is that of the one datapath which has it, else of
@@ -99,14 +101,14 @@ class Datapaths:
         for type in dpif_types():
             # A machine without a kind of datapath has none of them.
             with suppress(DpifError):
-                found += [(type, name) for name in enumerate_datapaths(type)]
+                found += [(type, name) for name in enumerate_datapaths(type, self.scope)]
         return found
 
     def open(self, name: str, what: str = "opening datapath") -> Dpif:
         """Open "[TYPE@]NAME". CommandError says that `what` failed."""
         type, short = self.split(name)
         try:
-            return dpif_open(short, type, self.clock)
+            return dpif_open(short, type, self.clock, self.scope)
         except DpifError as e:
             raise failed(what, e.errno or 0) from e
 

@@ -8,6 +8,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.unixctl import ANY, CommandError, Commands
 from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ipf, dpctl_ports
 from vswitch.dpif.dpctl import Datapaths, Entry, take_options
+from vswitch.netdev.scope import PROCESS, Scope
 
 
 def _listing(entries: Sequence[Entry]) -> str:
@@ -15,9 +16,9 @@ def _listing(entries: Sequence[Entry]) -> str:
     return "The available commands are:\n" + "".join(lines)
 
 
-def register(commands: Commands, clock: Clock) -> None:
-    """Register all of `dpctl/...`."""
-    datapaths = Datapaths(clock)
+def register(commands: Commands, clock: Clock, scope: Scope = PROCESS) -> None:
+    """Register all of `dpctl/...` for the datapaths in `scope`, and those outside this process."""
+    datapaths = Datapaths(clock, scope)
     entries = [
         *dpctl_ports.ENTRIES,
         *dpctl_flows.ENTRIES,

@@ -12,7 +12,7 @@ from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.netdev.provider import Netdev
 from vswitch.netdev.registry import DEFAULT_TYPE as DEFAULT_DEVICE
-from vswitch.netdev.registry import netdev_from_name
+from vswitch.netdev.scope import Scope
 
 
 def _add_dp(datapaths: Datapaths, options: Options, args: list[str]) -> str:
@@ -22,7 +22,7 @@ def _add_dp(datapaths: Datapaths, options: Options, args: list[str]) -> str:
     try:
         if (type, name) in datapaths.all():
             raise DpifError(errno.EEXIST, "create", args[0])
-        dpif = dpif_create_and_open(name, type, datapaths.clock)
+        dpif = dpif_create_and_open(name, type, datapaths.clock, datapaths.scope)
     except DpifError as e:
         raise failed("add_dp", e.errno or 0) from e
     dpif.close()
@@ -109,7 +109,7 @@ def _set_if(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
         number = found.pop("port_no", None)
         if number is not None and _number(number) != port.port_no:
             raise failed(f"{name}: can't change port number from {port.port_no} to {_number(number)}")
-        netdev = netdev_from_name(name)
+        netdev = datapaths.scope.find(name)
         if netdev is None:
             raise failed(f"{name}: failed to open network device", errno.ENODEV)
         config = {**netdev.config(), **found}
@@ -163,7 +163,7 @@ def _show(datapaths: Datapaths, options: Options, args: list[str]) -> str:
             wrong.append(str(e))
             continue
         try:
-            shown.append(show(dpif, options.statistics))
+            shown.append(show(dpif, datapaths.scope, options.statistics))
         except DpifError as e:
             wrong.append(str(failed(f"{name}: can't show", e.errno or 0)))
         finally:
@@ -173,7 +173,7 @@ def _show(datapaths: Datapaths, options: Options, args: list[str]) -> str:
     return "".join(shown)
 
 
-def show(dpif: Dpif, statistics: bool) -> str:
+def show(dpif: Dpif, scope: Scope, statistics: bool) -> str:
     """What `dpctl/show` prints of one datapath: lookups, flows, ports by number, and with `statistics`
     their counters."""
     stats = dpif.stats()
@@ -193,7 +193,7 @@ def show(dpif: Dpif, statistics: bool) -> str:
         lines.append("  paths: " + ", ".join(f"{name}:{n}" for name, n in paths.items()))
     lines += _caches(dpif)
     for port in dpif.port_dump():
-        netdev = netdev_from_name(port.name)
+        netdev = scope.find(port.name)
         lines.append(f"  port {port.port_no}: {port.name}{_describe(port, netdev)}")
         if statistics:
             lines += _port_stats(dpif, port.port_no, netdev)

@@ -10,6 +10,7 @@ from vswitch.base.clock import Clock
 from vswitch.dpif.logged import LoggedDpif
 from vswitch.dpif.provider import Dpif, DpifClass
 from vswitch.dpif.types import DpifError
+from vswitch.netdev.scope import PROCESS, Scope
 
 PROVIDERS: Final = {
     "system": "vswitch.dpif.kernel.dpif_class",
@@ -69,25 +70,25 @@ def disable(type: str) -> None:
     _disabled.add(type)
 
 
-def enumerate_datapaths(type: str) -> list[str]:
+def enumerate_datapaths(type: str, scope: Scope = PROCESS) -> list[str]:
     """The names of the datapaths of `type` that there are, whoever made them. DpifError."""
-    return dpif_class(type).enumerate()
+    return dpif_class(type).enumerate(scope)
 
 
-def dpif_open(name: str, type: str, clock: Clock) -> Dpif:
+def dpif_open(name: str, type: str, clock: Clock, scope: Scope = PROCESS) -> Dpif:
     """Open the datapath `name` of `type`, which must be there. DpifError: ENODEV; EAFNOSUPPORT
     for an unknown type; EOPNOTSUPP where this machine can't do that type, saying what can."""
-    return _open(name, type, clock, False)
+    return _open(name, type, clock, False, scope)
 
 
-def dpif_create_and_open(name: str, type: str, clock: Clock) -> Dpif:
+def dpif_create_and_open(name: str, type: str, clock: Clock, scope: Scope = PROCESS) -> Dpif:
     """Open the datapath `name` of `type`, made if it is absent. DpifError, as `dpif_open`."""
-    return _open(name, type, clock, True)
+    return _open(name, type, clock, True, scope)
 
 
-def _open(name: str, type: str, clock: Clock, create: bool) -> Dpif:
+def _open(name: str, type: str, clock: Clock, create: bool, scope: Scope) -> Dpif:
     try:
         found = dpif_class(type)
     except DpifError as e:
         raise DpifError(errno.EAFNOSUPPORT, "open", f"{type}@{name}", e.detail) from e
-    return LoggedDpif(found.open(name, clock, create), clock)
+    return LoggedDpif(found.open(name, clock, create, scope), clock)

@@ -42,6 +42,7 @@ from vswitch.dpif.types import (
     Policing,
     Upcall,
 )
+from vswitch.netdev.scope import Scope
 
 MAX_OPS = 50
 """The most operations that one Netlink batch carries (OVS: `MAX_OPS` of lib/dpif-netlink.c)."""
@@ -76,13 +77,15 @@ class DpifClass(ABC):
     datapaths take packets before those would see them, and police by `Dpif.set_policing`."""
 
     @abstractmethod
-    def open(self, name: str, clock: Clock, create: bool) -> Dpif:
-        """Open datapath `name`, made if it is absent and `create`. DpifError: ENODEV if it is absent;
-        EOPNOTSUPP where this machine can't have such datapaths, saying why."""
+    def open(self, name: str, clock: Clock, create: bool, scope: Scope) -> Dpif:
+        """Open datapath `name`, made if it is absent and `create`; what of it is this process's, in `scope`.
+        DpifError: ENODEV if it is absent; EOPNOTSUPP where this machine can't have such datapaths, saying
+        why."""
 
     @abstractmethod
-    def enumerate(self) -> list[str]:
-        """The names of the datapaths that there are, whoever made them. DpifError."""
+    def enumerate(self, scope: Scope) -> list[str]:
+        """The names of the datapaths that there are, whoever made them; of this process's, those in `scope`.
+        DpifError."""
 
     def port_open_type(self, type: str) -> str:
         """The type of the device that a port of `type` is."""

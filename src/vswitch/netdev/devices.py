@@ -15,17 +15,20 @@ from vswitch.netdev.tunnel import KINDS as TUNNEL_KINDS
 KINDS: Final[dict[str, PortKind]] = {
     kind.type: kind
     for kind in (
-        PortKind("system", LinuxNetdev, comes_and_goes=True),
+        PortKind("system", lambda name, _: LinuxNetdev(name), comes_and_goes=True),
         PortKind("internal", made_here=True, lends_mac=False, takes_mac=True),
-        PortKind("tap", TapNetdev, made_here=True),
+        PortKind("tap", lambda name, _: TapNetdev(name), made_here=True),
         PortKind(
             "patch", PatchNetdev, in_datapath=False, has_device=False, peered=True, has_queues=False,
             lends_mac=False, dummy_may_replace=False, options=frozenset(("peer",)),
             check_options=patch.check_options,
         ),
-        PortKind("dummy", DummyNetdev, has_queues=False, dummy_may_replace=False, options=None),
         PortKind(
-            "dummy-internal", lambda name: DummyNetdev(name, "dummy-internal"), dummy_may_replace=False,
+            "dummy", lambda name, _: DummyNetdev(name), has_queues=False, dummy_may_replace=False,
+            options=None,
+        ),
+        PortKind(
+            "dummy-internal", lambda name, _: DummyNetdev(name, "dummy-internal"), dummy_may_replace=False,
             options=None,
         ),
         *TUNNEL_KINDS,

@@ -20,7 +20,7 @@ from vswitch.netdev.dummy_stream import DummyStream
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.memory import MemoryNetdev
 from vswitch.netdev.provider import NetdevError
-from vswitch.netdev.scope import netdev_from_name, opened
+from vswitch.netdev.scope import PROCESS, Scope
 
 if TYPE_CHECKING:
     from vswitch.base.unixctl import Commands
@@ -145,21 +145,23 @@ class DummyNetdev(MemoryNetdev):
         }  # fmt: skip
 
 
-def find(name: str) -> DummyNetdev:
-    """The open dummy `name`; NetdevError(ENODEV)."""
-    netdev = netdev_from_name(name)
+def find(name: str, scope: Scope = PROCESS) -> DummyNetdev:
+    """The open dummy `name` of `scope`; NetdevError(ENODEV)."""
+    netdev = scope.find(name)
     if not isinstance(netdev, DummyNetdev):
         raise NetdevError(errno.ENODEV, f"{name}: no such dummy netdev")
     return netdev
 
 
-def register_commands(commands: Commands, compose: Callable[[str], bytes] | None = None) -> None:
-    """Register `netdev-dummy/...`; `compose` makes a packet of flow text (ValueError if it is bad)."""
+def register_commands(commands: Commands, compose: Callable[[str], bytes] | None = None,
+                      scope: Scope = PROCESS) -> None:
+    """Register `netdev-dummy/...` for the dummies of `scope`; `compose` makes a packet of flow text
+    (ValueError if it is bad)."""
     from vswitch.base.unixctl import CommandError
 
     def dummy(name: str) -> DummyNetdev:
         try:
-            return find(name)
+            return find(name, scope)
         except NetdevError:
             raise CommandError("no such dummy netdev") from None
 
@@ -178,7 +180,7 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
             raise CommandError(str(e)) from None
 
     def dummies() -> list[DummyNetdev]:
-        return [netdev for netdev in opened() if isinstance(netdev, DummyNetdev)]
+        return [netdev for netdev in scope.devices() if isinstance(netdev, DummyNetdev)]
 
     def receive(args: list[str]) -> str:
         netdev = dummy(args[0])
@@ -219,7 +221,7 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
 
     def known(name: str) -> DummyNetdev:
         try:
-            return find(name)
+            return find(name, scope)
         except NetdevError:
             raise CommandError("Unknown Dummy Interface") from None
 

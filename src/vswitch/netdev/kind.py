@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vswitch.netdev.provider import Netdev
+from vswitch.netdev.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,8 @@ class PortKind:
     """A port type. The defaults are those of an ordinary device that somebody else made."""
 
     type: str
-    open: Callable[[str], Netdev] | None = None
-    """Opens the device of a name, NetdevError; None where a datapath makes ports of this type itself."""
+    open: Callable[[str, Scope], Netdev] | None = None
+    """Opens the device of a name in a scope, NetdevError; None where a datapath makes such ports itself."""
     in_datapath: bool = True
     """Whether the datapath has a port for it. Others exist in translation only."""
     has_device: bool = True

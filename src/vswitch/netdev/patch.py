@@ -9,7 +9,7 @@ from itertools import count
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.memory import MemoryNetdev
 from vswitch.netdev.provider import NetdevError
-from vswitch.netdev.scope import scope
+from vswitch.netdev.scope import Scope
 
 _next_mac = count(0xAA55AA660000)
 
@@ -31,9 +31,9 @@ def check_options(name: str, options: Mapping[str, str]) -> None:
 class PatchNetdev(MemoryNetdev):
     """A patch port. The switch above normally short-cuts pairs; frames pass here where it does not."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, scope: Scope) -> None:
         super().__init__(name, "patch", next(_next_mac))
-        self._scope = scope()
+        self._scope = scope
 
     def set_config(self, options: dict[str, str]) -> None:
         """`peer`, required: the other end's name. EINVAL, as `check_options`."""
@@ -44,7 +44,7 @@ class PatchNetdev(MemoryNetdev):
 
     def peer(self) -> PatchNetdev | None:
         """The other end, if it is open and points back here."""
-        other, _ = self._scope.open.get(self._options.get("peer", ""), (None, 0))
+        other = self._scope.find(self._options.get("peer", ""))
         if isinstance(other, PatchNetdev) and other._options.get("peer") == self.name:
             return other
         return None

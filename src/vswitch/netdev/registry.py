@@ -1,4 +1,4 @@
-"""Opening devices by name and type; one open device a name, shared by all who opened it."""
+"""Opening devices by name and type; one open device a name and scope, shared by all who opened it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ import errno
 from vswitch.netdev.devices import KINDS
 from vswitch.netdev.kind import PortKind
 from vswitch.netdev.provider import Netdev, NetdevError
-from vswitch.netdev.scope import Scope, netdev_from_name, opened, scope
-
-__all__ = [
-    "DEFAULT_TYPE", "Scope", "enable_dummy", "kind", "netdev_close", "netdev_from_name", "netdev_open",
-    "open_type", "opened", "scope", "types",
-]  # fmt: skip
+from vswitch.netdev.scope import PROCESS, Scope
 
 DEFAULT_TYPE = "system"
 """What an empty Interface.type means."""
@@ -28,12 +23,13 @@ def types() -> list[str]:
     return sorted(KINDS)
 
 
-def enable_dummy(override: str = "") -> None:
-    """Have dummies stand in: "" for no type, "system" for existing interfaces, "override" for all.
+def enable_dummy(override: str = "", scope: Scope = PROCESS) -> None:
+    """Have dummies stand in in `scope`: "" for no type, "system" for existing interfaces, "override"
+    for all.
 
     As `ovs-vswitchd --enable-dummy[=system|override]`.
     """
-    instead = scope().dummy_instead
+    instead = scope.dummy_instead
     instead.clear()
     if override == "system":
         instead.add("system")
@@ -41,20 +37,20 @@ def enable_dummy(override: str = "") -> None:
         instead.update(kind.type for kind in KINDS.values() if kind.open and kind.dummy_may_replace)
 
 
-def open_type(type: str) -> str:
-    """The type that opens what the database calls `type`."""
+def open_type(type: str, scope: Scope) -> str:
+    """The type that opens in `scope` what the database calls `type`."""
     type = type or DEFAULT_TYPE
-    return "dummy" if type in scope().dummy_instead else type
+    return "dummy" if type in scope.dummy_instead else type
 
 
-def netdev_open(name: str, type: str = DEFAULT_TYPE) -> Netdev:
+def netdev_open(name: str, type: str = DEFAULT_TYPE, scope: Scope = PROCESS) -> Netdev:
     """Open device `name`, or share it if it is open already.
 
     NetdevError: EAFNOSUPPORT for an unknown type, EEXIST if it is open as another type, else
     what the provider says (ENODEV, EPERM...). Every success wants one `netdev_close`.
     """
-    devices = scope().open
-    type = open_type(type)
+    devices = scope.open
+    type = open_type(type, scope)
     found = devices.get(name)
     if found is not None and not found[0].gone:
         netdev, refs = found
@@ -65,14 +61,14 @@ def netdev_open(name: str, type: str = DEFAULT_TYPE) -> Netdev:
     opener = kind(type).open
     if opener is None:
         raise NetdevError(errno.EAFNOSUPPORT, f"{name}: could not create netdev of unknown type {type}")
-    netdev = opener(name)
+    netdev = opener(name, scope)
     devices[name] = (netdev, 1)
     return netdev
 
 
-def netdev_close(netdev: Netdev) -> None:
-    """Give back one opening; the last one closes the device."""
-    devices = scope().open
+def netdev_close(netdev: Netdev, scope: Scope = PROCESS) -> None:
+    """Give back one opening in `scope`; the last one closes the device."""
+    devices = scope.open
     found = devices.get(netdev.name)
     if found is None or found[0] is not netdev:
         netdev.close()

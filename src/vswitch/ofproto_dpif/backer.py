@@ -23,6 +23,7 @@ from vswitch.dpif.provider import RECV_BATCH, Dpif
 from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
+from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.ct_timeouts import CtTimeouts
 from vswitch.ofproto_dpif.facets.expiration import EXPIRATION_MS, Expiration
 from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
@@ -74,13 +75,15 @@ class Backer:
     `Backer.open` makes one. What translation sees of it is `dp`.
     """
 
-    def __init__(self, type: str, dpif: Dpif, clock: Clock) -> None:
+    def __init__(self, type: str, dpif: Dpif, clock: Clock, scope: Scope) -> None:
         self.type: str = type
         """"system" or "netdev"."""
         self.name: str = dpif.name
         """The datapath's name: "ovs-system", "ovs-netdev"."""
         self.dpif: Dpif = dpif
         self.clock: Clock = clock
+        self.scope: Scope = scope
+        """Where the devices of its ports are open, if they are this process's."""
         self.dp: XDatapath = XDatapath(dpif)
         """What translation sees of it: what it can do, recirculation ids, upcall pids."""
         self.ct_timeouts: CtTimeouts = CtTimeouts(dpif, self.dp)
@@ -127,18 +130,20 @@ class Backer:
         self._parser: Parser = Parser()
 
     @classmethod
-    def open(cls, type: str, clock: Clock, name: str = "", restoring: bool = False) -> Backer:
-        """Open datapath `name` ("ovs-TYPE" if not given), made if absent, emptied of an earlier
+    def open(
+        cls, type: str, clock: Clock, scope: Scope, name: str = "", restoring: bool = False
+    ) -> Backer:
+        """Open datapath `name` in `scope` ("ovs-TYPE" if not given), made if absent, emptied of an earlier
         life's flows and upcalls, and with upcalls on. DpifError names the datapath; nothing stays
         open then."""
         name = name or f"ovs-{type}"
         try:
-            dpif = dpif_create_and_open(name, type, clock)
+            dpif = dpif_create_and_open(name, type, clock, scope)
         except DpifError as error:
             log.err("failed to open datapath %s: %s", name, error)
             raise
         try:
-            backer = cls(type, dpif, clock)
+            backer = cls(type, dpif, clock, scope)
             backer.max_ports = min(dpif.get_max_ports(), OFPP_MAX)
             backer.initial_ports = {port.name: port for port in dpif.port_dump() if port.name != dpif.name}
             backer.restoring = restoring

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vswitch.dpif.types import DpifError
-from vswitch.netdev.registry import netdev_from_name
+from vswitch.netdev.scope import Scope
 from vswitch.openflow.messages.port import RFC2819, UNKNOWN, CustomStat, PortStats
 from vswitch.openflow.messages.queue import QueueConfig, QueueStats
 
@@ -31,10 +31,22 @@ PortQueues = Callable[[str], dict[int, tuple[int, int, int, int]]]
 """Device -> its queues: number -> (packets, bytes, errors, ms since it was made)."""
 
 
+class CountedDatapath(Protocol):
+    """What is asked of a datapath here."""
+
+    @property
+    def scope(self) -> Scope:
+        """Where the devices of its ports are open."""
+
+
 class CountedBridge(Protocol):
     """What is asked of a bridge here."""
 
     ports: dict[int, XPort]
+
+    @property
+    def backer(self) -> CountedDatapath:
+        """Its datapath."""
 
     @property
     def port_queues(self) -> PortQueues | None:
@@ -57,7 +69,7 @@ def port_stats(ofproto: CountedBridge, number: int) -> PortStats | None:
     except DpifError:
         return None
     seconds, rest = divmod(max(ofproto.now() - port.up.created, 0), 1000)
-    netdev = netdev_from_name(port.name)
+    netdev = ofproto.backer.scope.find(port.name)
     counted = netdev.counted if netdev is not None else None
     known: dict[str, Any] = {
         told: counters.get(name, UNKNOWN) if counted is None or name in counted else UNKNOWN
@@ -77,7 +89,7 @@ def queues(ofproto: CountedBridge, number: int) -> list[QueueConfig]:
     port = ofproto.ports.get(number)
     if port is None:
         return []
-    netdev = netdev_from_name(port.name)
+    netdev = ofproto.backer.scope.find(port.name)
     if netdev is not None and netdev.queues:
         return [QueueConfig(number, queue) for queue in range(netdev.queues)]
     port_queues = ofproto.port_queues

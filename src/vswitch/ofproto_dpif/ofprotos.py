@@ -10,6 +10,7 @@ from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import DpifError
+from vswitch.netdev.scope import PROCESS, Scope
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.commands.commands import ofproto_dpif_unixctl_init
 from vswitch.ofproto_dpif.completions import Clog
@@ -32,8 +33,10 @@ class Ofprotos:
     The main loop waits on `fds()` and until `wakeup(now)`, then calls `run(now)`.
     """
 
-    def __init__(self, clock: Clock, commands: Commands | None = None) -> None:
+    def __init__(self, clock: Clock, commands: Commands | None = None, scope: Scope = PROCESS) -> None:
         self.clock: Clock = clock
+        self.scope: Scope = scope
+        """Where devices and datapaths are opened."""
         self.all_ofproto_dpifs: dict[str, OfprotoDpif] = {}
         self.backers: dict[str, Backer] = {}
         """Datapath type -> the datapath that its bridges share."""
@@ -46,7 +49,7 @@ class Ofprotos:
         """What waits for the OpenFlow connections of all bridges."""
         self.port_queues: PortQueues | None = None
         """Set by who configures quality of service."""
-        self.underlay: Underlay = Underlay()
+        self.underlay: Underlay = Underlay(scope)
         """Routes, neighbours and listeners of tunnels."""
         self.tls: Tls = Tls(clock)
         """Keys and certificates of those that are TLS."""
@@ -58,7 +61,7 @@ class Ofprotos:
         backer = self.backers.get(type)
         if backer is None:
             backer = self.backers[type] = Backer.open(
-                type, self.clock, self.datapath_names.get(type, ""), self.flow_restore_wait
+                type, self.clock, self.scope, self.datapath_names.get(type, ""), self.flow_restore_wait
             )
             backer.dp.underlay = self.underlay
             backer.dpif.set_tunnel_source_ports(*self.underlay.source_ports)

@@ -18,6 +18,7 @@ from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.l2.mcast_snooping import McastSnooping
+from vswitch.netdev.scope import Scope
 from vswitch.netdev.tunnel_options import TunnelConfig
 from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.ports import PortNumbers
@@ -93,6 +94,8 @@ class DatapathRole(Protocol):
     """The datapath that bridges share."""
 
     dpif: Dpif
+    scope: Scope
+    """Where the devices of its ports are open, if they are this process's."""
     dp: XDatapath
     installer: Installer
     odp_to_ofport: dict[int, XPort]

@@ -15,35 +15,38 @@ from vswitch.base.unixctl import CommandError, Commands
 from vswitch.dpif.dpctl import port_names, port_numbers
 from vswitch.dpif.odp_text import OdpSyntaxError, format_dpif_flow, format_key, parse_key, parse_ufid
 from vswitch.dpif.types import DpifFlow
+from vswitch.netdev.scope import PROCESS, Scope
 
 TYPE: Final = "ebpf"
 NONE: Final = "there is no datapath of type ebpf"
 
 
-def register(commands: Commands, clock: Clock) -> None:
+def register(commands: Commands, clock: Clock, scope: Scope = PROCESS) -> None:
     """Register them; modules that need BPF are imported when they are called."""
     for name, usage, least, most, run in (
         ("show", "", 0, 0, _show),
         ("dump", "[classify|again|actions]", 0, 1, _dump),
         ("why", "flow|ufid", 1, 1, _why),
     ):
-        commands.register(f"ebpf/{name}", usage, least, most, _handler(run, clock))
+        commands.register(f"ebpf/{name}", usage, least, most, _handler(run, clock, scope))
 
 
-def _handler(run: Callable[[Clock, list[str]], str], clock: Clock) -> Callable[[list[str]], str]:
-    return lambda args: run(clock, args)
+def _handler(
+    run: Callable[[Clock, Scope, list[str]], str], clock: Clock, scope: Scope
+) -> Callable[[list[str]], str]:
+    return lambda args: run(clock, scope, args)
 
 
 @contextmanager
-def _each(clock: Clock) -> Iterator[list]:  # type: ignore[type-arg]
+def _each(clock: Clock, scope: Scope) -> Iterator[list]:  # type: ignore[type-arg]
     """The datapaths of the type, open. CommandError: there is none."""
     from vswitch.dpif.ebpf.provider import EbpfDpif
     from vswitch.dpif.userspace.datapath import enumerate_names
 
-    names = enumerate_names(TYPE)
+    names = enumerate_names(scope, TYPE)
     if not names:
         raise CommandError(NONE)
-    found = [EbpfDpif(name, clock, create=False) for name in names]
+    found = [EbpfDpif(name, clock, create=False, scope=scope) for name in names]
     try:
         yield found
     finally:
@@ -51,9 +54,9 @@ def _each(clock: Clock) -> Iterator[list]:  # type: ignore[type-arg]
             dpif.close()
 
 
-def _show(clock: Clock, _args: list[str]) -> str:
+def _show(clock: Clock, scope: Scope, _args: list[str]) -> str:
     lines: list[str] = []
-    with _each(clock) as datapaths:
+    with _each(clock, scope) as datapaths:
         for dpif in datapaths:
             offload = dpif.offload
             offload.sync_all()
@@ -82,7 +85,7 @@ def _show(clock: Clock, _args: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _dump(clock: Clock, args: list[str]) -> str:
+def _dump(clock: Clock, scope: Scope, args: list[str]) -> str:
     from vswitch.dpif.ebpf.interpret import interpreter
     from vswitch.dpif.ebpf.programs import classifier
 
@@ -90,7 +93,7 @@ def _dump(clock: Clock, args: list[str]) -> str:
     if wanted not in ("classify", "again", "actions"):
         raise CommandError(f"{wanted}: the programs are classify, again and actions")
     out = ""
-    with _each(clock) as datapaths:
+    with _each(clock, scope) as datapaths:
         for dpif in datapaths:
             t, up = dpif.offload.tables, dpif.offload.up
             if wanted == "actions":
@@ -103,9 +106,9 @@ def _dump(clock: Clock, args: list[str]) -> str:
     return out
 
 
-def _why(clock: Clock, args: list[str]) -> str:
+def _why(clock: Clock, scope: Scope, args: list[str]) -> str:
     out: list[str] = []
-    with _each(clock) as datapaths:
+    with _each(clock, scope) as datapaths:
         for dpif in datapaths:
             names = port_names(dpif)
             for flow in dpif.flow_dump():

@@ -26,7 +26,7 @@ from vswitch.netdev.packet_socket import (
 )
 from vswitch.netdev.provider import Netdev, NetdevError, NetdevStats
 from vswitch.netdev.registry import DEFAULT_TYPE
-from vswitch.netdev.scope import scope
+from vswitch.netdev.scope import Scope
 from vswitch.netdev.tap import TapNetdev
 
 _VNET_HDR = struct.Struct("=BBHHHH")
@@ -123,10 +123,10 @@ class EbpfTap(TapNetdev):
         return stats
 
 
-def open_device(name: str, internal: bool) -> Netdev:
-    """Open interface `name`, or make it as a tap, in the current scope. NetdevError: ENODEV; EEXIST if
+def open_device(name: str, scope: Scope, internal: bool) -> Netdev:
+    """Open interface `name`, or make it as a tap, in `scope`. NetdevError: ENODEV; EEXIST if
     somebody has it open."""
-    devices = scope().open
+    devices = scope.open
     if name in devices and not devices[name][0].gone:
         raise NetdevError(errno.EEXIST, f"{name}: is open already, and its packets go elsewhere")
     netdev = EbpfTap(name) if internal else EbpfNetdev(name)

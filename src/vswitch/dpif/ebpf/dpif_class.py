@@ -11,6 +11,7 @@ from vswitch.dpif.ebpf.usable import why_not
 from vswitch.dpif.provider import Dpif, DpifClass
 from vswitch.dpif.types import DpifError
 from vswitch.dpif.userspace.datapath import enumerate_names, port_open_type
+from vswitch.netdev.scope import Scope
 
 
 class EbpfClass(DpifClass):
@@ -23,14 +24,14 @@ class EbpfClass(DpifClass):
     def __init__(self) -> None:
         self._lacking: str | None = None
 
-    def open(self, name: str, clock: Clock, create: bool) -> Dpif:
+    def open(self, name: str, clock: Clock, create: bool, scope: Scope) -> Dpif:
         lacking = self.lacking() if create else ""
         if lacking:
             raise DpifError(errno.EOPNOTSUPP, "open", f"{TYPE}@{name}", lacking)
-        return EbpfDpif(name, clock, create)
+        return EbpfDpif(name, clock, create, scope)
 
-    def enumerate(self) -> list[str]:
-        return enumerate_names(self.type)
+    def enumerate(self, scope: Scope) -> list[str]:
+        return enumerate_names(scope, self.type)
 
     def port_open_type(self, type: str) -> str:
         return port_open_type(type, False)

@@ -25,6 +25,7 @@ from vswitch.dpif.userspace.datapath import Datapath, port_open_type
 from vswitch.dpif.userspace.provider import UserspaceDpif, ufid_of
 from vswitch.netdev.provider import Netdev
 from vswitch.netdev.registry import DEFAULT_TYPE, open_type
+from vswitch.netdev.scope import PROCESS, Scope
 
 TYPE = "ebpf"
 
@@ -32,12 +33,12 @@ TYPE = "ebpf"
 class EbpfDpif(UserspaceDpif):
     """An open datapath whose busy flows are in the kernel."""
 
-    def __init__(self, name: str, clock: Clock, create: bool = True) -> None:
+    def __init__(self, name: str, clock: Clock, create: bool = True, scope: Scope = PROCESS) -> None:
         """DpifError as `UserspaceDpif`, and where the kernel refuses maps or programs."""
-        super().__init__(name, clock, create, type=TYPE)
+        super().__init__(name, clock, create, type=TYPE, scope=scope)
 
-    def _make(self, name: str, type: str, clock: Clock, dummy: bool) -> Datapath:
-        dp = super()._make(name, type, clock, dummy)
+    def _make(self, name: str, type: str, clock: Clock, dummy: bool, scope: Scope) -> Datapath:
+        dp = super()._make(name, type, clock, dummy, scope)
         try:
             dp.accelerator = open_offload(dp)
         except OSError:
@@ -46,10 +47,10 @@ class EbpfDpif(UserspaceDpif):
         return dp
 
     def _open_device(self, name: str, type: str) -> Netdev:
-        opened_as = open_type(port_open_type(type, False))
+        opened_as = open_type(port_open_type(type, False), self._dp.scope)
         if opened_as not in (DEFAULT_TYPE, "tap"):
             return super()._open_device(name, type)
-        return open_device(name, internal=opened_as == "tap")
+        return open_device(name, self._dp.scope, internal=opened_as == "tap")
 
     @property
     def offload(self) -> Offload:

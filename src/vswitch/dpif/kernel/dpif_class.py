@@ -14,6 +14,7 @@ from vswitch.dpif.kernel.family import lookup_families
 from vswitch.dpif.kernel.provider import DpifKernel
 from vswitch.dpif.provider import Dpif, DpifClass
 from vswitch.dpif.types import DpifError
+from vswitch.netdev.scope import Scope
 from vswitch.netlink.errors import NlError
 from vswitch.netlink.genl import lookup_family
 from vswitch.netlink.socket import NETLINK_GENERIC, NlSocket
@@ -31,10 +32,10 @@ class KernelClass(DpifClass):
     counts_masks = True
     kernel_polices = True
 
-    def open(self, name: str, clock: Clock, create: bool) -> Dpif:
+    def open(self, name: str, clock: Clock, create: bool, scope: Scope) -> Dpif:
         return DpifKernel(name, clock, create)
 
-    def enumerate(self) -> list[str]:
+    def enumerate(self, scope: Scope) -> list[str]:
         """All datapaths in this network namespace."""
         families = lookup_families(self.type)
         try:

@@ -20,7 +20,8 @@ from vswitch.dpif.userspace.upcalls import UpcallQueues
 from vswitch.netdev.host_stack import HostStack
 from vswitch.netdev.links import LinkWatch, watch
 from vswitch.netdev.provider import Netdev
-from vswitch.netdev.registry import DEFAULT_TYPE, netdev_close, scope
+from vswitch.netdev.registry import DEFAULT_TYPE, netdev_close
+from vswitch.netdev.scope import Scope
 from vswitch.netdev.tunnel import TunnelNetdev
 from vswitch.packet.tunnel.kinds import SRV6
 
@@ -55,14 +56,14 @@ class Accelerator(Protocol):
 class Datapath:
     """The state that outlives its openings: ports, flows, meters, queues."""
 
-    def __init__(self, name: str, type: str, clock: Clock, dummy: bool) -> None:
+    def __init__(self, name: str, type: str, clock: Clock, dummy: bool, scope: Scope) -> None:
         self.name = name
         self.type = type
         self.clock = clock
         self.dummy = dummy
         self.number_by_name = False
-        self.scope = scope()
-        """Where its devices are open, whatever the current scope may be later."""
+        self.scope = scope
+        """Where its devices are open."""
         self.queues = UpcallQueues()
         self.core = Core(self.queues)
         self.ports: dict[int, Port] = {}
@@ -140,8 +141,7 @@ class Datapath:
         if self.accelerator is not None:
             self.accelerator.port_detached(port)
         port.netdev.on_change = None
-        with self.scope:
-            netdev_close(port.netdev)
+        netdev_close(port.netdev, self.scope)
         self.queues.forget(number)
 
     def note_error(self, port: Port) -> None:
@@ -200,11 +200,6 @@ def _watch() -> LinkWatch | None:
         return None
 
 
-def datapaths() -> dict[str, Datapath]:
-    """The datapaths of this scope, by name."""
-    return scope().datapaths
-
-
-def enumerate_names(type: str = "netdev") -> list[str]:
-    """The datapaths of this process that are of `type`."""
-    return sorted(name for name, dp in datapaths().items() if dp.type == type)
+def enumerate_names(scope: Scope, type: str = "netdev") -> list[str]:
+    """The datapaths in `scope` that are of `type`."""
+    return sorted(name for name, dp in scope.datapaths.items() if dp.type == type)

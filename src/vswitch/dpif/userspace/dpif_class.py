@@ -10,6 +10,7 @@ from vswitch.dpif.provider import Dpif, DpifClass
 from vswitch.dpif.userspace.datapath import enumerate_names, port_open_type
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.netdev import registry, tap
+from vswitch.netdev.scope import Scope
 
 log = Vlog("dpif")
 
@@ -23,15 +24,15 @@ class UserspaceClass(DpifClass):
     pushes_tunnels = True
     dump_title = DUMP_TITLE
 
-    def open(self, name: str, clock: Clock, create: bool) -> Dpif:
-        no_taps = registry.open_type("tap") == "tap" and not tap.usable()
+    def open(self, name: str, clock: Clock, create: bool, scope: Scope) -> Dpif:
+        no_taps = registry.open_type("tap", scope) == "tap" and not tap.usable()
         if no_taps:
             device = tap.TUN_DEVICE
             log.warn("netdev@%s: can't open %s: internal ports are inside the switch only", name, device)
-        return UserspaceDpif(name, clock, create, dummy=no_taps)
+        return UserspaceDpif(name, clock, create, dummy=no_taps, scope=scope)
 
-    def enumerate(self) -> list[str]:
-        return enumerate_names(self.type)
+    def enumerate(self, scope: Scope) -> list[str]:
+        return enumerate_names(scope, self.type)
 
     def port_open_type(self, type: str) -> str:
         return port_open_type(type, False)
@@ -46,11 +47,13 @@ class DummyClass(DpifClass):
     def __init__(self, type: str) -> None:
         self.type = type
 
-    def open(self, name: str, clock: Clock, create: bool) -> Dpif:
-        return UserspaceDpif(name, clock, create, dummy=True, type=self.type, number_by_name=True)
+    def open(self, name: str, clock: Clock, create: bool, scope: Scope) -> Dpif:
+        return UserspaceDpif(
+            name, clock, create, dummy=True, type=self.type, number_by_name=True, scope=scope
+        )
 
-    def enumerate(self) -> list[str]:
-        return enumerate_names(self.type)
+    def enumerate(self, scope: Scope) -> list[str]:
+        return enumerate_names(scope, self.type)
 
     def port_open_type(self, type: str) -> str:
         return port_open_type(type, True)

@@ -39,7 +39,7 @@ from vswitch.dpif.types import (
 )
 from vswitch.dpif.userspace import meter
 from vswitch.dpif.userspace.ct import CtDpif
-from vswitch.dpif.userspace.datapath import LOCAL_PORT, Datapath, datapaths, port_open_type
+from vswitch.dpif.userspace.datapath import LOCAL_PORT, Datapath, port_open_type
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
 from vswitch.dpif.userspace.policer import Policer
@@ -49,6 +49,7 @@ from vswitch.flow.flow import Flow
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.provider import Netdev, NetdevError
 from vswitch.netdev.registry import DEFAULT_TYPE, netdev_close, netdev_open
+from vswitch.netdev.scope import PROCESS, Scope
 
 BATCH = 32
 """Frames taken from a device at a time."""
@@ -66,17 +67,17 @@ CREATE, MODIFY, ZERO_STATS = int(PutFlags.CREATE), int(PutFlags.MODIFY), int(Put
 class UserspaceDpif(CtDpif):
     """An open userspace datapath."""
 
-    def _make(self, name: str, type: str, clock: Clock, dummy: bool) -> Datapath:
+    def _make(self, name: str, type: str, clock: Clock, dummy: bool, scope: Scope) -> Datapath:
         """The state of a new datapath."""
-        return Datapath(name, type, clock, dummy)
+        return Datapath(name, type, clock, dummy, scope)
 
     def _open_device(self, name: str, type: str) -> Netdev:
         """The device `name` of a port of `type`. NetdevError."""
-        return netdev_open(name, port_open_type(type, self._dp.dummy))
+        return netdev_open(name, port_open_type(type, self._dp.dummy), self._dp.scope)
 
     def __init__(
         self, name: str, clock: Clock, create: bool = True, dummy: bool = False, type: str = "netdev",
-        number_by_name: bool = False,
+        number_by_name: bool = False, scope: Scope = PROCESS,
     ) -> None:
         """Open datapath `name`, making it with its local port if it is absent and `create`.
 
@@ -87,13 +88,13 @@ class UserspaceDpif(CtDpif):
         """
         self.name = name
         self.type: str = type
-        found = datapaths().get(name)
+        found: Datapath | None = scope.datapaths.get(name)
         if found is not None and found.type != type:
             raise DpifError(errno.EEXIST if create else errno.ENODEV, "open", f"{type}@{name}")
         if found is None:
             if not create:
                 raise DpifError(errno.ENODEV, "open", f"{self.type}@{name}")
-            found = self._make(name, type, clock, dummy)
+            found = self._make(name, type, clock, dummy, scope)
             found.number_by_name = number_by_name
             self._dp = found
             try:
@@ -101,7 +102,7 @@ class UserspaceDpif(CtDpif):
             except DpifError:
                 found.close()
                 raise
-            datapaths()[name] = found
+            scope.datapaths[name] = found
         self._dp = found
         self._core = found.core
         self.tracker = found.core.tracker
@@ -213,8 +214,7 @@ class UserspaceDpif(CtDpif):
             if number < 0:
                 raise self._error(errno.EFBIG, "port add", name)
         try:
-            with dp.scope:
-                netdev = self._open_device(name, type)
+            netdev = self._open_device(name, type)
         except NetdevError as e:
             raise self._error(e.errno or errno.EIO, "port add", name, e.strerror or "") from e
         try:
@@ -222,8 +222,7 @@ class UserspaceDpif(CtDpif):
                 netdev.set_config(options)
             dp.attach(number, name, type or DEFAULT_TYPE, netdev)
         except OSError as e:
-            with dp.scope:
-                netdev_close(netdev)
+            netdev_close(netdev, dp.scope)
             raise self._error(e.errno or errno.EIO, "port add", name, e.strerror or "") from e
         return number
 

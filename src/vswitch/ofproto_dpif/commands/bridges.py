@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from vswitch.base.clock import Clock
+from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.completions import Clog
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
@@ -15,6 +16,7 @@ class Bridges(Protocol):
     """All bridges of the process (`Ofprotos` has them)."""
 
     clock: Clock
+    scope: Scope
     clog: Clog
     underlay: Underlay
     all_ofproto_dpifs: dict[str, OfprotoDpif]

@@ -60,8 +60,8 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     mdb_commands.register(ofprotos, commands)
     bond_commands.register(ofprotos, commands)
     tunnel_commands.register(ofprotos, commands)
-    dpctl_commands.register(commands, ofprotos.clock)
-    ebpf_commands.register(commands, ofprotos.clock)
+    dpctl_commands.register(commands, ofprotos.clock, ofprotos.scope)
+    ebpf_commands.register(commands, ofprotos.clock, ofprotos.scope)
 
 
 @final

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from vswitch.dpif.odp_text import format_actions, format_dpif_flow
 from vswitch.dpif.types import DpifFlow
 from vswitch.flow.match import Match
-from vswitch.netdev.registry import kind, netdev_from_name
+from vswitch.netdev.registry import kind
+from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.facets.facet import PATH_NAMES
 from vswitch.ofproto_dpif.ports.ports import peer_name
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
@@ -40,10 +41,10 @@ def backer(b: Backer) -> str:
 
 def _port(ofproto: BridgeRole, port: XPort) -> str:
     odp = "none" if port.odp_port == ODPP_NONE else str(port.odp_port)
-    text = f"{port.name} {port.ofp_port}/{odp}: ({_device_type(port.name, port.type)}"
+    text = f"{port.name} {port.ofp_port}/{odp}: ({_device_type(ofproto.backer.scope, port)}"
     if kind(port.type).peered:
         return f"{text}: peer={peer_name(ofproto, port)})"
-    netdev = netdev_from_name(port.name)
+    netdev = ofproto.backer.scope.find(port.name)
     config = netdev.config() if netdev is not None else {}
     if port.tunnel is not None:
         config = dict(port.tunnel.shown)
@@ -52,9 +53,9 @@ def _port(ofproto: BridgeRole, port: XPort) -> str:
     return f"{text})"
 
 
-def _device_type(name: str, type: str) -> str:
-    netdev = netdev_from_name(name)
-    return netdev.type if netdev is not None else type
+def _device_type(scope: Scope, port: XPort) -> str:
+    netdev = scope.find(port.name)
+    return netdev.type if netdev is not None else port.type
 
 
 # Datapath flows.

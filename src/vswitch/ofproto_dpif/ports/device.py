@@ -1,6 +1,6 @@
 """What a port's device says of itself: address, MTU, flags, link.
 
-The userspace datapath has the device open, and it is asked. The kernel datapath's devices are
+The userspace datapath has the device open in a scope, and it is asked. The kernel datapath's devices are
 the kernel's; rtnetlink(7) tells of them. A port without a device (a patch port) is always up.
 """
 
@@ -10,7 +10,8 @@ import socket
 from dataclasses import dataclass
 
 from vswitch.netdev import ethtool, links
-from vswitch.netdev.registry import kind, netdev_from_name
+from vswitch.netdev.registry import kind
+from vswitch.netdev.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,12 @@ class DeviceInfo:
     carrier: bool = True
 
 
-def device_info(name: str, type: str) -> DeviceInfo:
-    """The state of device `name`; the defaults for a port without one, or one that is gone."""
+def device_info(scope: Scope, name: str, type: str) -> DeviceInfo:
+    """The state of device `name`, open in `scope` or the kernel's; the defaults for a port without one, or
+    one that is gone."""
     if not kind(type).has_device:
         return DeviceInfo()
-    netdev = netdev_from_name(name)
+    netdev = scope.find(name)
     try:
         if netdev is not None:
             return DeviceInfo(netdev.mac(), netdev.mtu(), netdev.up(), netdev.carrier())
@@ -37,20 +39,20 @@ def device_info(name: str, type: str) -> DeviceInfo:
     return DeviceInfo(link.mac, link.mtu, link.up, link.carrier)
 
 
-def set_up(name: str, up: bool) -> None:
+def set_up(scope: Scope, name: str, up: bool) -> None:
     """Bring device `name` administratively up or down. OSError if it can't be (gone, no right)."""
-    netdev = netdev_from_name(name)
+    netdev = scope.find(name)
     if netdev is not None:
         netdev.set_up(up)
     else:
         links.set_up(name, up)
 
 
-def ifindex(name: str, type: str) -> int:
+def ifindex(scope: Scope, name: str, type: str) -> int:
     """The interface index of device `name`, 0 if it has none."""
     if not kind(type).has_device:
         return 0
-    netdev = netdev_from_name(name)
+    netdev = scope.find(name)
     if netdev is not None:
         return netdev.ifindex()
     try:
@@ -59,11 +61,11 @@ def ifindex(name: str, type: str) -> int:
         return 0
 
 
-def current_features(name: str, type: str) -> int:
+def current_features(scope: Scope, name: str, type: str) -> int:
     """The OFPPF_* bits of the link as it is, 0 if unknown."""
     if not kind(type).has_device:
         return 0
-    netdev = netdev_from_name(name)
+    netdev = scope.find(name)
     try:
         return (netdev.features() if netdev is not None else ethtool.features(name))["current"]
     except OSError:

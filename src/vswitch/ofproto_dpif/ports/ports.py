@@ -62,9 +62,9 @@ def port_add(ofproto: BridgeRole, name: str, type: str = "system", ofp_port: int
     spec = PortSpec(name, type or "system", number, options)
     port = XPort(ofproto.xbridge, name, number, ODPP_NONE, spec.type, OfPort(number, name))
     try:
-        if tunnels.is_tunnel(spec.type):
+        if tunnels.is_tunnel(spec.type, ofproto.backer.scope):
             tunnels.attach(ofproto, port, options)
-        elif kind(open_type(spec.type)).in_datapath:
+        elif kind(open_type(spec.type, ofproto.backer.scope)).in_datapath:
             port.odp_port = _attach(ofproto, name, spec.type, options)
     except OSError:
         ofproto.port_numbers.take_back(number)
@@ -187,7 +187,7 @@ def set_config(ofproto: BridgeRole, port: XPort, config: int) -> None:
     if not changed:
         return
     if changed & OFPPC_PORT_DOWN and kind(port.type).has_device:
-        set_up(port.name, not config & OFPPC_PORT_DOWN)
+        set_up(ofproto.backer.scope, port.name, not config & OFPPC_PORT_DOWN)
     port.config = config
     if port.up is not None:
         port.up.config = config
@@ -204,7 +204,7 @@ def refresh(ofproto: BridgeRole, port: XPort) -> bool:
 
 
 def _update(ofproto: BridgeRole, port: XPort) -> bool:
-    info = device_info(port.name, port.type)
+    info = device_info(ofproto.backer.scope, port.name, port.type)
     up = port.up
     changed = False
     if up is not None and (up.mac, up.mtu) != (info.mac, info.mtu):
@@ -294,7 +294,7 @@ def ports_polled(ofproto: BridgeRole, names: set[str] | None) -> None:
         return
     present: dict[str, DpifPort] = {port.name: port for port in ofproto.backer.dpif.port_dump()}
     for name, spec in list(wanted.items()):
-        if not kind(open_type(spec.type)).in_datapath:
+        if not kind(open_type(spec.type, ofproto.backer.scope)).in_datapath:
             continue
         port = ofproto.ports_by_name.get(name)
         there = present.get(name)

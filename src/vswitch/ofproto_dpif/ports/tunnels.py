@@ -12,6 +12,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.netdev.registry import kind, open_type
+from vswitch.netdev.scope import Scope
 from vswitch.netdev.tunnel_options import TunnelConfig, parse_tunnel
 from vswitch.ofproto_dpif.tunnel.listeners import listening_of
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 log: Final = Vlog("tunnel")
 
 
-def is_tunnel(type: str) -> bool:
+def is_tunnel(type: str, scope: Scope) -> bool:
     """Whether ports of `type` are tunnels here (a dummy may stand in for them)."""
-    return kind(open_type(type)).tunnel
+    return kind(open_type(type, scope)).tunnel
 
 
 @final

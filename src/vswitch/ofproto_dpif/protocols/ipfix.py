@@ -154,7 +154,8 @@ class IpfixExport:
             port = next((p for p in self._ofproto.ports.values() if p.odp_port == odp_port), None)
             if port is None:
                 return NOWHERE
-            found = self._interfaces[odp_port] = IpfixInterface(ifindex(port.name, port.type), port.name)
+            number = ifindex(self._ofproto.backer.scope, port.name, port.type)
+            found = self._interfaces[odp_port] = IpfixInterface(number, port.name)
         return found
 
     def _tunnel(self, upcall: Upcall, egress: bool) -> IpfixTunnel | None:

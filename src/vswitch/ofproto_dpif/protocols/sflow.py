@@ -16,7 +16,6 @@ from vswitch.flow.layout import S_TUN_TOS, S_TUN_TP_DST, S_TUN_TP_SRC, W_TUN_FLA
 from vswitch.flow.mpls import MAX_MPLS_LABELS, MPLS_BOS, is_mpls, lse
 from vswitch.monitor import sflow as wire
 from vswitch.monitor.sflow import IfCounters, SampledPacket, SFlow, SFlowSettings, TunnelEnd
-from vswitch.netdev.registry import netdev_from_name
 from vswitch.netdev.tunnel_options import is_v4
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports.device import current_features, device_info, ifindex
@@ -83,7 +82,7 @@ class SFlowExport:
         found = {}
         for port in self._ofproto.ports.values():
             if port.odp_port != ODPP_NONE and port.tunnel is None:
-                number = ifindex(port.name, port.type)
+                number = ifindex(self._ofproto.backer.scope, port.name, port.type)
                 if number:
                     found[port.odp_port] = number
         changed = found != self.sflow.ifindexes
@@ -170,9 +169,10 @@ class SFlowExport:
         except OSError:
             sflow_port_gone.inc()
             return
-        device = device_info(port.name, port.type)
-        speed, direction = _speed(current_features(port.name, port.type))
-        netdev = netdev_from_name(port.name)
+        scope = ofproto.backer.scope
+        device = device_info(scope, port.name, port.type)
+        speed, direction = _speed(current_features(scope, port.name, port.type))
+        netdev = scope.find(port.name)
         counted = netdev.counted if netdev is not None else None
 
         def told(name: str) -> int:

@@ -12,7 +12,7 @@ from typing import final
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.netdev.dummy import DummyNetdev
-from vswitch.netdev.registry import netdev_from_name
+from vswitch.netdev.scope import Scope
 from vswitch.netdev.tunnel_options import V4_MAPPED, is_v4
 from vswitch.ofproto_dpif.tunnel.kernel_routes import KernelRoutes
 from vswitch.ofproto_dpif.tunnel.listeners import Listeners, Listening
@@ -54,7 +54,8 @@ def solicitation(mac: int, address: int, source: int) -> bytes:
 class Underlay:
     """`follow_kernel` starts following the host; a switch in memory has only what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: Scope) -> None:
+        self.scope: Scope = scope
         self.routes: RouteTable = RouteTable(self.addresses)
         self.neighbours: NeighbourTable = NeighbourTable()
         self.listeners: Listeners = Listeners()
@@ -89,7 +90,7 @@ class Underlay:
 
     def addresses(self, device: str) -> Sequence[tuple[int, int]]:
         """The IP addresses of a device, each with its prefix length (of 128 bits)."""
-        netdev = netdev_from_name(device)
+        netdev = self.scope.find(device)
         if isinstance(netdev, DummyNetdev):
             return [
                 (int(a.ip) | V4_MAPPED, a.network.prefixlen + 96) if a.version == 4
@@ -156,7 +157,7 @@ class Underlay:
         """Bring the listeners up to date. Only devices of this process's bridges can have any."""
         devices: list[tuple[int, int]] = []
         for name in self.routes.devices():
-            netdev = netdev_from_name(name)
+            netdev = self.scope.find(name)
             if netdev is not None:
                 mac = netdev.mac()
                 devices += [(mac, address) for address, _ in self.addresses(name)]

@@ -24,6 +24,7 @@ from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.monitor.ipfix import IpfixSampling
 from vswitch.monitor.netflow import NetFlow
 from vswitch.monitor.sflow import SFlow
+from vswitch.netdev.scope import Scope
 from vswitch.ofproto.groups import Groups
 from vswitch.ofproto.meters import Meters
 from vswitch.ofproto.rule import Rule
@@ -248,7 +249,7 @@ class XDatapath:
         """Zones of connection tracking that have a timeout policy -> the datapath's names for it."""
         self.tunnels: TunnelMatcher = TunnelMatcher()
         """The tunnel ports of its bridges, and which of them a packet came in at."""
-        self.underlay: Underlay = Underlay()
+        self.underlay: Underlay = Underlay(Scope())
         """What carries them: the process has one for all its datapaths."""
         self._pids: dict[int, int] = {}
 
