@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cli.sandbox import VSWITCH
+from tests.cli.place import FRAME, Place
 from vswitch.cli import processes
 from vswitch.cli.exporter import parse_listen
-
-FRAME = "ffffffffffff0a0000000001" + "88b5" + "00" * 46
 
 
 class Metrics:
@@ -38,50 +32,6 @@ class Metrics:
 
     def named(self, name: str) -> list[tuple[tuple[str, str], ...]]:
         return [labels for found, labels in self.samples if found == name]
-
-
-class Place:
-    """A switch with dummy devices, and exporters of it."""
-
-    def __init__(self) -> None:
-        self.exporters: list[subprocess.Popen[str]] = []
-
-    def run(self, *args: str) -> str:
-        ran = subprocess.run([*VSWITCH, *args], capture_output=True, text=True, timeout=60)
-        assert ran.returncode == 0, f"{args}: {ran.stdout}{ran.stderr}"
-        return ran.stdout
-
-    def export(self, *args: str) -> str:
-        """Start an exporter: its address."""
-        started = subprocess.Popen(
-            [*VSWITCH, "exporter", "--listen", "127.0.0.1:0", *args], stdout=subprocess.PIPE, text=True
-        )
-        self.exporters.append(started)
-        assert started.stdout is not None
-        line = started.stdout.readline()
-        assert line.startswith("serving http://127.0.0.1:"), line
-        return line.split()[1]
-
-    def close(self) -> None:
-        for exporter in self.exporters:
-            exporter.kill()
-            exporter.wait()
-            if exporter.stdout is not None:
-                exporter.stdout.close()
-        self.run("down", "--wipe")
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Any) -> Iterator[Place]:
-    require("root")
-    for name in ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR"):
-        monkeypatch.setenv(name, str(tmp_path))
-    made = Place()
-    made.run("up", "--switch-option=--enable-dummy=override")
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.mark.system

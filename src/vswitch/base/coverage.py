@@ -87,6 +87,11 @@ def _magnitude_hash(hit: list[Counter]) -> int:
     return x
 
 
+def totals() -> dict[str, int]:
+    """Every event's name and how often it happened, those that never did included."""
+    return {name: _counters[name].total for name in sorted(_counters)}
+
+
 def show() -> str:
     """All events that happened, in the layout of `ovs-appctl coverage/show`."""
     hit = sorted((c for c in _counters.values() if c.total), key=lambda c: c.name)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 ANY: Final = 1 << 30
 """`max_args` of a command that takes any number of arguments."""
 
 Handler: TypeAlias = Callable[[list[str]], str]
+Json: TypeAlias = Any
+"""What `json` writes: dict with str keys, list, str, int, float, bool or None."""
+JsonHandler: TypeAlias = Callable[[list[str]], Json]
 
 
 class CommandError(Exception):
@@ -22,13 +25,15 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """One command: `usage` describes its arguments; None keeps it out of `list-commands`."""
+    """One command: `usage` describes its arguments; None keeps it out of `list-commands`. `json_fn`
+    gives what `fn` says as a JSON value; a command without one has its text wrapped."""
 
     name: str
     usage: str | None
     min_args: int
     max_args: int
     fn: Handler
+    json_fn: JsonHandler | None = None
 
 
 @final
@@ -37,14 +42,22 @@ class Commands:
 
     def __init__(self) -> None:
         self._by_name: dict[str, Command] = {}
-        self.register("list-commands", "", 0, 0, lambda _args: self.listing())
+        self.register("list-commands", "", 0, 0, lambda _args: self.listing(), lambda _args: self._usages())
 
-    def register(self, name: str, usage: str | None, min_args: int, max_args: int, fn: Handler) -> None:
-        """Add a command; ValueError if `name` is taken. `fn(args)` returns the reply's text. Without
-        `usage` (None) it works, but is not listed."""
+    def register(
+        self,
+        name: str,
+        usage: str | None,
+        min_args: int,
+        max_args: int,
+        fn: Handler,
+        json_fn: JsonHandler | None = None,
+    ) -> None:
+        """Add a command; ValueError if `name` is taken. `fn(args)` returns the reply's text, `json_fn`
+        the same as a JSON value. Without `usage` (None) it works, but is not listed."""
         if name in self._by_name:
             raise ValueError(f"command {name} is registered already")
-        self._by_name[name] = Command(name, usage, min_args, max_args, fn)
+        self._by_name[name] = Command(name, usage, min_args, max_args, fn, json_fn)
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -57,11 +70,23 @@ class Commands:
         lines = [f"  {c.name:<23} {c.usage}\n" for c in self if c.usage is not None]
         return "The available commands are:\n" + "".join(lines)
 
+    def _usages(self) -> Json:
+        return {c.name: c.usage for c in self if c.usage is not None}
+
     def run(self, name: str, args: Sequence[str]) -> tuple[bool, str]:
         """Carry out a command: (True, reply) or (False, what was wrong).
 
         Only `CommandError` becomes an error reply; any other exception is the caller's.
         """
+        ok, reply = self._run(name, args, as_json=False)
+        return ok, str(reply)
+
+    def run_json(self, name: str, args: Sequence[str]) -> tuple[bool, Json]:
+        """As `run`, with the reply as a JSON value. A command that has only a text gives
+        {"reply": TEXT, "reply-format": "plain"} (ovs-appctl(8) of Open vSwitch 3.4, --format)."""
+        return self._run(name, args, as_json=True)
+
+    def _run(self, name: str, args: Sequence[str], as_json: bool) -> tuple[bool, Json]:
         command = self._by_name.get(name)
         if command is None:
             return False, (
@@ -72,6 +97,9 @@ class Commands:
         if len(args) > command.max_args:
             return False, f'"{name}" command takes at most {command.max_args} arguments'
         try:
-            return True, command.fn(list(args))
+            if as_json and command.json_fn is not None:
+                return True, command.json_fn(list(args))
+            text = command.fn(list(args))
+            return True, {"reply": text, "reply-format": "plain"} if as_json else text
         except CommandError as e:
             return False, str(e)

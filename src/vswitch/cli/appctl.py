@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vswitch.base.json_framing import FramingError, JsonFramer
-from vswitch.base.unixctl import CommandError
+from vswitch.base.unixctl import CommandError, Json
 from vswitch.cli.long_options import OptionError, Takes, parse
 from vswitch.daemon.process import rundir
 
@@ -21,9 +21,9 @@ PROGRAM: Final = "vswitch appctl"
 
 LONG: Final = {
     "target": Takes.REQUIRED, "timeout": Takes.REQUIRED, "help": Takes.NOTHING, "version": Takes.NOTHING,
-    "verbose": Takes.OPTIONAL, "log-file": Takes.OPTIONAL,
+    "verbose": Takes.OPTIONAL, "log-file": Takes.OPTIONAL, "format": Takes.REQUIRED, "pretty": Takes.NOTHING,
 }  # fmt: skip
-SHORT: Final = {"t": "target", "T": "timeout", "h": "help", "V": "version", "v": "verbose"}
+SHORT: Final = {"t": "target", "T": "timeout", "h": "help", "V": "version", "v": "verbose", "f": "format"}
 
 
 class TargetError(Exception):
@@ -35,20 +35,39 @@ def ask(path: str, command: str, *args: str, timeout: float | None = TIMEOUT_S) 
 
     CommandError is its error reply; OSError: nobody answers there.
     """
+    return str(_last_reply(path, [(command, args)], timeout))
+
+
+def ask_json(path: str, command: str, *args: str, timeout: float | None = TIMEOUT_S) -> Json:
+    """As `ask`, with the reply as a JSON value; of a command that has only a text it is
+    {"reply": TEXT, "reply-format": "plain"}. A switch older than this option answers with an error."""
+    return _last_reply(path, [("set-options", ("--format", "json")), (command, args)], timeout)
+
+
+def _last_reply(path: str, requests: Sequence[tuple[str, Sequence[str]]], timeout: float | None) -> Json:
+    """The reply to the last of `requests`, made one after the other on one connection."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout)
         sock.connect(path)
-        sock.sendall(json.dumps({"method": command, "params": list(args), "id": 0}).encode())
-        framer = JsonFramer(MAX_REPLY)
-        while data := sock.recv(1 << 20):
-            try:
-                replies = framer.feed(data)
-            except FramingError as error:
-                raise ConnectionError(f"{path}: {error}") from error
-            for reply in replies:
-                if reply["error"] is not None:
-                    raise CommandError(str(reply["error"]).rstrip("\n"))
-                return str(reply["result"])
+        result: Json = None
+        for command, args in requests:
+            sock.sendall(json.dumps({"method": command, "params": list(args), "id": 0}).encode())
+            reply = _reply(sock, path)
+            if reply["error"] is not None:
+                raise CommandError(str(reply["error"]).rstrip("\n"))
+            result = reply["result"]
+    return result
+
+
+def _reply(sock: socket.socket, path: str) -> Json:
+    framer = JsonFramer(MAX_REPLY)
+    while data := sock.recv(1 << 20):
+        try:
+            replies = framer.feed(data)
+        except FramingError as error:
+            raise ConnectionError(f"{path}: {error}") from error
+        for reply in replies:
+            return reply
     raise ConnectionError(f"{path}: the connection ended without a reply")
 
 
@@ -71,15 +90,16 @@ def _carry_out(argv: Sequence[str]) -> int:
     # Options end at the command's name: what follows is the command's.
     at = 0
     while at < len(words) and words[at].startswith("-") and words[at] not in ("-", "--"):
-        at += 2 if words[at] in ("-t", "-T", "--target", "--timeout") else 1
+        at += 2 if words[at] in ("-t", "-T", "-f", "--target", "--timeout", "--format") else 1
     parsed = parse(words[:at], LONG, SHORT)
     rest = words[at + 1 :] if words[at : at + 1] == ["--"] else words[at:]
     options = dict(parsed.options)
     if "help" in options:
         print(
             f"{PROGRAM}, for querying and controlling a running switch\n"
-            f"usage: {PROGRAM} [-t TARGET] [-T SECS] COMMAND [ARG...]\n"
+            f"usage: {PROGRAM} [-t TARGET] [-T SECS] [-f FORMAT [--pretty]] COMMAND [ARG...]\n"
             "TARGET: a program's name (default: ovs-vswitchd) or the path of its control socket\n"
+            "FORMAT: text, or json with --pretty for one that people read\n"
             "COMMAND: list-commands prints those that TARGET has"
         )
         return 0
@@ -93,10 +113,20 @@ def _carry_out(argv: Sequence[str]) -> int:
     seconds = options.get("timeout")
     if seconds is not None and not (seconds.isdigit() and int(seconds)):
         raise OptionError(f"value {seconds} on -T or --timeout is invalid")
+    format = options.get("format") or "text"
+    if format not in ("text", "json"):
+        raise OptionError(f"unsupported output format: {format} (text, json)")
+    if "pretty" in options and format != "json":
+        raise OptionError("--pretty is supported with --format json only")
     target = options.get("target") or "ovs-vswitchd"
     path = control_socket(target)
     try:
-        reply = ask(path, *rest, timeout=None if seconds is None else int(seconds))
+        wait = None if seconds is None else int(seconds)
+        if format == "json":
+            indent = 2 if "pretty" in options else None
+            reply = json.dumps(ask_json(path, *rest, timeout=wait), indent=indent, sort_keys=True)
+        else:
+            reply = ask(path, *rest, timeout=wait)
     except CommandError as error:
         print(error, file=sys.stderr)
         print(f"{PROGRAM}: {target}: server returned an error", file=sys.stderr)

@@ -68,9 +68,11 @@ def register(
 
     commands.register("version", "", 0, 0, lambda _args: version)
     commands.register("exit", "[--cleanup]", 0, 1, run_exit)
-    commands.register("coverage/show", "", 0, 0, lambda _args: coverage.show())
+    commands.register(
+        "coverage/show", "", 0, 0, lambda _args: coverage.show(), lambda _args: coverage.totals()
+    )
     commands.register("coverage/read-counter", "COUNTER", 1, 1, read_counter)
-    commands.register("memory/show", "", 0, 0, lambda _args: memory.show())
+    commands.register("memory/show", "", 0, 0, lambda _args: memory.show(), lambda _args: memory.usage())
     commands.register("time/stop", "", 0, 0, time_stop)
     commands.register("time/warp", "[large_msecs] msecs", 1, 2, time_warp)
     vlog_commands.register(commands)

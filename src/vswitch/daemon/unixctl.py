@@ -11,11 +11,12 @@ import json
 import os
 import socket
 import traceback
+from collections.abc import Sequence
 from typing import Any, Final, cast, final
 
 from vswitch.base import coverage
 from vswitch.base.json_framing import FramingError, JsonFramer
-from vswitch.base.unixctl import Commands
+from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.base.vlog import Vlog
 
 log: Final = Vlog("unixctl")
@@ -24,7 +25,26 @@ replied: Final = coverage.counter("unixctl_replied")
 command_errors: Final = coverage.counter("unixctl_command_exception")
 
 
-def answer(commands: Commands, message: Any) -> dict[str, Any]:
+@final
+class Options:
+    """What one client asked for with `set-options`, which ovs-appctl sends before its command."""
+
+    def __init__(self) -> None:
+        self.as_json = False
+
+    def set(self, args: Sequence[str]) -> None:
+        """Take the options "--format json|text"; CommandError names what is none."""
+        words = iter(args)
+        for word in words:
+            if word != "--format":
+                raise CommandError(f"set-options: unknown option {word}")
+            value = next(words, None)
+            if value not in ("json", "text"):
+                raise CommandError(f"set-options: --format is json or text, not {value or 'nothing'}")
+            self.as_json = value == "json"
+
+
+def answer(commands: Commands, message: Any, options: Options) -> dict[str, Any]:
     """The JSON-RPC reply to one request; ValueError if `message` is none.
 
     A command that breaks (any exception but `CommandError`) gives an error reply and a
@@ -38,23 +58,33 @@ def answer(commands: Commands, message: Any) -> dict[str, Any]:
     received.inc()
     log.dbg("received request %s%s, id=%s", method, params, request_id)
     if not all(isinstance(p, str) for p in params):
-        ok, text = False, f'"{method}" command has non-string argument'
+        ok, reply = False, f'"{method}" command has non-string argument'
     else:
         try:
-            ok, text = commands.run(method, params)
+            ok, reply = _carry_out(commands, method, params, options)
         except Exception as e:
             command_errors.inc()
             log.err("%s %s: %s\n%s", method, params, e, traceback.format_exc())
-            ok, text = False, f"{method}: internal error ({type(e).__name__}: {e}); the log has more"
-    if text and not text.endswith("\n"):
-        text += "\n"
+            ok, reply = False, f"{method}: internal error ({type(e).__name__}: {e}); the log has more"
+    if isinstance(reply, str) and reply and not reply.endswith("\n"):
+        reply += "\n"
     replied.inc()
-    log.dbg("replying with %s, id=%s: %s", "success" if ok else "error", request_id, text)
+    log.dbg("replying with %s, id=%s: %s", "success" if ok else "error", request_id, reply)
     return {
         "id": request_id,
-        "result": text if ok else None,
-        "error": None if ok else text,
+        "result": reply if ok else None,
+        "error": None if ok else reply,
     }
+
+
+def _carry_out(commands: Commands, method: str, params: Sequence[str], options: Options) -> tuple[bool, Json]:
+    if method == "set-options":
+        try:
+            options.set(params)
+        except CommandError as e:
+            return False, str(e)
+        return True, ""
+    return commands.run_json(method, params) if options.as_json else commands.run(method, params)
 
 
 @final
@@ -63,6 +93,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, commands: Commands, connections: set[_Connection]) -> None:
         self._commands = commands
+        self._options = Options()
         self._connections = connections
         self._framer = JsonFramer()
         self._pending: list[Any] = []
@@ -106,7 +137,7 @@ class _Connection(asyncio.Protocol):
         while self._pending and self._writable and self._transport is not None:
             message = self._pending.pop(0)
             try:
-                reply = answer(self._commands, message)
+                reply = answer(self._commands, message, self._options)
             except ValueError as e:
                 self._drop(f"{e}: {str(message)[:100]}")
                 return

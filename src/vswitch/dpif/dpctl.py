@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from vswitch.base.clock import Clock
-from vswitch.base.unixctl import CommandError
+from vswitch.base.unixctl import CommandError, Json
 from vswitch.dpif.open import dpif_open, dpif_types, enumerate_datapaths
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError
@@ -135,6 +135,7 @@ class Datapaths:
 
 
 Run: TypeAlias = Callable[[Datapaths, Options, list[str]], str]
+RunJson: TypeAlias = Callable[[Datapaths, Options, list[str]], Json]
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class Entry:
     least: int
     most: int
     run: Run
+    run_json: RunJson | None = None
 
 
 def port_numbers(dpif: Dpif) -> dict[str, int]:

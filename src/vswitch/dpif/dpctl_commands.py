@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from vswitch.base.clock import Clock
 from vswitch.base.unixctl import ANY, CommandError, Commands
 from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ipf, dpctl_ports
-from vswitch.dpif.dpctl import Datapaths, Entry, take_options
+from vswitch.dpif.dpctl import Datapaths, Entry, Options, take_options
 from vswitch.netdev.scope import PROCESS, Scope
+
+_T = TypeVar("_T")
 
 
 def _listing(entries: Sequence[Entry]) -> str:
@@ -28,16 +31,25 @@ def register(commands: Commands, clock: Clock, scope: Scope = PROCESS) -> None:
         *dpctl_flows.TEXT_ENTRIES,
     ]
     for entry in entries:
-        commands.register(f"dpctl/{entry.name}", entry.usage, 0, ANY, _handler(entry, datapaths))
+        commands.register(
+            f"dpctl/{entry.name}",
+            entry.usage,
+            0,
+            ANY,
+            _handler(entry, entry.run, datapaths),
+            _handler(entry, entry.run_json, datapaths) if entry.run_json is not None else None,
+        )
 
 
-def _handler(entry: Entry, datapaths: Datapaths) -> Callable[[list[str]], str]:
-    def handle(args: list[str]) -> str:
+def _handler(
+    entry: Entry, run: Callable[[Datapaths, Options, list[str]], _T], datapaths: Datapaths
+) -> Callable[[list[str]], _T]:
+    def handle(args: list[str]) -> _T:
         options, rest = take_options(args)
         if len(rest) < entry.least:
             raise CommandError(f'"dpctl/{entry.name}" command requires at least {entry.least} arguments')
         if len(rest) > entry.most:
             raise CommandError(f'"dpctl/{entry.name}" command takes at most {entry.most} arguments')
-        return entry.run(datapaths, options, rest)
+        return run(datapaths, options, rest)
 
     return handle

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
-from vswitch.base.unixctl import ANY, CommandError
+from vswitch.base.unixctl import ANY, CommandError, Json
 from vswitch.dpif.dpctl import DEFAULT_TYPE, Datapaths, Entry, Options, failed
 from vswitch.dpif.open import dpif_class, dpif_create_and_open
 from vswitch.dpif.provider import Dpif
@@ -13,6 +14,8 @@ from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.netdev.provider import Netdev
 from vswitch.netdev.registry import DEFAULT_TYPE as DEFAULT_DEVICE
 from vswitch.netdev.scope import Scope
+
+_T = TypeVar("_T")
 
 
 def _add_dp(datapaths: Datapaths, options: Options, args: list[str]) -> str:
@@ -154,7 +157,24 @@ def _dump_dps(datapaths: Datapaths, _options: Options, _args: list[str]) -> str:
 
 
 def _show(datapaths: Datapaths, options: Options, args: list[str]) -> str:
-    shown: list[str] = []
+    shown, wrong = _of_each(datapaths, args, lambda dpif: show(dpif, datapaths.scope, options.statistics))
+    if wrong:
+        raise CommandError("".join(shown) + "\n".join(wrong))
+    return "".join(shown)
+
+
+def _show_json(datapaths: Datapaths, options: Options, args: list[str]) -> Json:
+    shown, wrong = _of_each(
+        datapaths, args, lambda dpif: (dpif.name, _values(dpif, datapaths.scope, options.statistics))
+    )
+    if wrong:
+        raise CommandError("\n".join(wrong))
+    return dict(shown)
+
+
+def _of_each(datapaths: Datapaths, args: list[str], fn: Callable[[Dpif], _T]) -> tuple[list[_T], list[str]]:
+    """What `fn` says of the datapaths named, or of all; and what went wrong."""
+    shown: list[_T] = []
     wrong: list[str] = []
     for name in args or ["@".join(dp) for dp in datapaths.all()]:
         try:
@@ -163,14 +183,42 @@ def _show(datapaths: Datapaths, options: Options, args: list[str]) -> str:
             wrong.append(str(e))
             continue
         try:
-            shown.append(show(dpif, datapaths.scope, options.statistics))
+            shown.append(fn(dpif))
         except DpifError as e:
             wrong.append(str(failed(f"{name}: can't show", e.errno or 0)))
         finally:
             dpif.close()
-    if wrong:
-        raise CommandError("".join(shown) + "\n".join(wrong))
-    return "".join(shown)
+    return shown, wrong
+
+
+def _values(dpif: Dpif, scope: Scope, statistics: bool) -> Json:
+    """`show` as a value: "masks", "cache" and ports' "statistics" only where there are such."""
+    stats = dpif.stats()
+    value: dict[str, Json] = {
+        "flows": stats.n_flows,
+        "lookups": {"hits": stats.n_hit, "missed": stats.n_missed, "lost": stats.n_lost},
+        "ports": {
+            port.name: _port_values(dpif, port, scope.find(port.name), statistics)
+            for port in dpif.port_dump()
+        },
+    }
+    if dpif_class(dpif.type).counts_masks:
+        value["masks"] = {"hits": stats.n_mask_hit, "total": stats.n_masks}
+        value["cache"] = {"statistics": {"hits": stats.n_cache_hit}, "config": dpif.cache_sizes()}
+    paths = dpif.paths()
+    return {**value, "paths": paths} if paths else value
+
+
+def _port_values(dpif: Dpif, port: DpifPort, netdev: Netdev | None, statistics: bool) -> Json:
+    value: dict[str, Json] = {"port-number": port.port_no, "type": port.type}
+    if netdev is not None and netdev.config():
+        value["config"] = netdev.config()
+    if statistics:
+        try:
+            value["statistics"] = dpif.port_stats(port.port_no)
+        except DpifError as e:
+            value["statistics"] = {"error": e.strerror}
+    return value
 
 
 def show(dpif: Dpif, scope: Scope, statistics: bool) -> str:
@@ -286,7 +334,7 @@ ENTRIES: Final = (
     Entry("del-if", "dp iface...", 2, ANY, _del_if),
     Entry("set-if", "dp iface...", 2, ANY, _set_if),
     Entry("dump-dps", "", 0, 0, _dump_dps),
-    Entry("show", "[-s] [dp...]", 0, ANY, _show),
+    Entry("show", "[-s] [dp...]", 0, ANY, _show, _show_json),
 )
 CACHE_ENTRIES: Final = (
     Entry("cache-get-size", "[dp]", 0, 1, _cache_get_size),

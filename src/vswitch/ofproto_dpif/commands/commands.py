@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from vswitch.base.unixctl import CommandError, Commands
+from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.dpif import dpctl_commands
 from vswitch.dpif.ebpf import commands as ebpf_commands
 from vswitch.dpif.types import DpifError, DpifFlow
@@ -41,11 +41,9 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
         ("ofproto/clog", "", 0, 0, c.ofproto_clog),
         ("ofproto/unclog", "", 0, 0, c.ofproto_unclog),
         ("dpif/dump-dps", "", 0, 0, c.dpif_dump_dps),
-        ("dpif/show", "", 0, 0, c.dpif_show),
         ("dpif/show-channels", "[dp]", 0, 1, c.dpif_show_channels),
         ("dpif/show-facets", "bridge", 1, 1, c.dpif_show_facets),
         ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 3, c.dpif_dump_flows),
-        ("upcall/show", "", 0, 0, c.upcall_show),
         ("upcall/set-flow-limit", "flow-limit-number", 1, 1, c.upcall_set_flow_limit),
         ("revalidator/wait", "", 0, 0, c.revalidator_wait),
         ("revalidator/purge", "", 0, 0, c.revalidator_purge),
@@ -53,6 +51,8 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
         ("revalidator/resume", None, 0, 0, c.revalidator_resume),
     ):
         commands.register(name, usage, least, most, fn)
+    commands.register("dpif/show", "", 0, 0, c.dpif_show, c.dpif_show_json)
+    commands.register("upcall/show", "", 0, 0, c.upcall_show, c.upcall_show_json)
     fdb_commands.register(ofprotos, commands)
     feature_commands.register(ofprotos, commands)
     monitor_commands.register(ofprotos, commands)
@@ -126,6 +126,9 @@ class _Commands:
     def dpif_show(self, _args: list[str]) -> str:
         return "".join(show.backer(backer) for backer in self._backers())
 
+    def dpif_show_json(self, _args: list[str]) -> Json:
+        return {show.dp_name(b): show.backer_json(b) for b in self._backers()}
+
     def dpif_show_channels(self, args: list[str]) -> str:
         backers = [self._backer(args)] if args else self._backers()
         return "".join(show.channels(backer) for backer in backers)
@@ -156,6 +159,9 @@ class _Commands:
 
     def upcall_show(self, _args: list[str]) -> str:
         return "\n".join(show.upcalls(backer) for backer in self._backers())
+
+    def upcall_show_json(self, _args: list[str]) -> Json:
+        return {show.dp_name(b): show.upcalls_json(b) for b in self._backers()}
 
     def upcall_set_flow_limit(self, args: list[str]) -> str:
         limit = int(args[0]) if args[0].isdigit() else 0

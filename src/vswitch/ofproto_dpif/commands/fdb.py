@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from vswitch.base.unixctl import CommandError, Commands
-from vswitch.flow.values import parse_mac
+from vswitch.base.unixctl import CommandError, Commands, Json
+from vswitch.flow.values import format_mac, parse_mac
 from vswitch.openflow.constants import OFPP_LOCAL
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
         ("fdb/add", "bridge port vlan mac", 4, 4, fdb.add),
         ("fdb/del", "bridge vlan mac", 3, 3, fdb.delete),
         ("fdb/flush", "[bridge]", 0, 1, fdb.flush),
-        ("fdb/show", "bridge", 1, 1, fdb.show),
         ("fdb/stats-clear", "[bridge]", 0, 1, fdb.stats_clear),
-        ("fdb/stats-show", "bridge", 1, 1, fdb.stats_show),
     ):
         commands.register(name, usage, least, most, fn)
+    commands.register("fdb/show", "bridge", 1, 1, fdb.show, fdb.show_json)
+    commands.register("fdb/stats-show", "bridge", 1, 1, fdb.stats_show, fdb.stats_json)
 
 
 def _vlan(text: str) -> int:
@@ -111,10 +111,41 @@ class _Fdb:
         now = self.ofprotos.clock.now()
         lines = [" port  VLAN  MAC                Age\n"]
         for entry in ofproto.mac_learning.entries():
-            mac = ":".join(f"{entry.mac >> shift & 0xFF:02x}" for shift in range(40, -1, -8))
             age = "static" if entry.static else f"{ofproto.mac_learning.age(entry, now):3d}"
-            lines.append(f"{_port_number(entry):>5}  {entry.vlan:4d}  {mac}  {age}\n")
+            lines.append(f"{_port_number(entry):>5}  {entry.vlan:4d}  {format_mac(entry.mac)}  {age}\n")
         return "".join(lines)
+
+    def show_json(self, args: list[str]) -> Json:
+        """{bridge: [{"port", "vlan", "mac", and "age" (s) or "static"}]}, in the text's order."""
+        ofproto = self._bridge(args[0])
+        table, now = ofproto.mac_learning, self.ofprotos.clock.now()
+        return {
+            ofproto.name: [
+                {
+                    "port": entry.port.ports[0].ofp_port if entry.port.ports else 0,
+                    "vlan": entry.vlan,
+                    "mac": format_mac(entry.mac),
+                    **({"static": True} if entry.static else {"age": table.age(entry, now)}),
+                }
+                for entry in table.entries()
+            ]
+        }
+
+    def stats_json(self, args: list[str]) -> Json:
+        """{bridge: {"entries": numbers now, "events": counters}}."""
+        ofproto = self._bridge(args[0])
+        ml = ofproto.mac_learning
+        return {
+            ofproto.name: {
+                "entries": {"current": len(ml), "maximum": ml.max_entries, "static": ml.n_static},
+                "events": {
+                    "learned": ml.total_learned,
+                    "expired": ml.total_expired,
+                    "evicted": ml.total_evicted,
+                    "moved": ml.total_moved,
+                },
+            }
+        }
 
     def stats_show(self, args: list[str]) -> str:
         ofproto = self._bridge(args[0])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, final
 
-from vswitch.base.unixctl import CommandError, Commands
+from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.openflow.constants import OFPP_LOCAL
 
 if TYPE_CHECKING:
+    from vswitch.l2.mcast_snooping import Group, McastSnooping
     from vswitch.ofproto_dpif.commands.bridges import Bridges
     from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
     from vswitch.ofproto_dpif.xlate.bridge import XBundle
@@ -18,7 +19,7 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     c = _Mdb(ofprotos)
     commands.register("mdb/flush", "[bridge]", 0, 1, c.flush)
-    commands.register("mdb/show", "bridge", 1, 1, c.show)
+    commands.register("mdb/show", "bridge", 1, 1, c.show, c.show_json)
 
 
 @final
@@ -44,16 +45,42 @@ class _Mdb:
             ofproto.flush_multicast()
         return "table successfully flushed"
 
-    def show(self, args: list[str]) -> str:
-        ofproto = self._bridge(args[0])
-        table = ofproto.mcast_snooping
+    def _table(self, args: list[str]) -> McastSnooping:
+        table = self._bridge(args[0]).mcast_snooping
         if table is None:
             raise CommandError("multicast snooping is disabled")
+        return table
+
+    def show_json(self, args: list[str]) -> Json:
+        """{bridge: {"groups": [...], "routers": [...]}}: ports by OpenFlow number, ages in s."""
+        table = self._table(args)
+        second = self._ofprotos.clock.now() // 1000
+        return {
+            args[0]: {
+                "groups": [
+                    {
+                        "port": _number(port),
+                        "vlan": group.vlan,
+                        "protocol": group.protocol,
+                        "group": _address(group),
+                        "age": second - used // 1000,
+                    }
+                    for group in table.groups()
+                    for port, used in group.ports.items()
+                ],
+                "routers": [
+                    {"port": _number(port), "vlan": vlan, "age": second - used // 1000}
+                    for vlan, port, used in table.all_routers()
+                ],
+            }
+        }
+
+    def show(self, args: list[str]) -> str:
+        table = self._table(args)
         second = self._ofprotos.clock.now() // 1000
         text = " port  VLAN  protocol  GROUP                Age\n"
         for group in table.groups():
-            address = str(ipaddress.IPv6Address(group.address) if group.ipv6
-                          else ipaddress.IPv4Address(group.address))  # fmt: skip
+            address = _address(group)
             for port, used in group.ports.items():
                 age = second - used // 1000
                 text += (
@@ -62,6 +89,11 @@ class _Mdb:
         for vlan, port, used in table.all_routers():
             text += f"{_number(port):>5}  {vlan:4}            querier             {second - used // 1000:3}\n"
         return text
+
+
+def _address(group: Group) -> str:
+    version = ipaddress.IPv6Address if group.ipv6 else ipaddress.IPv4Address
+    return str(version(group.address))
 
 
 def _number(bundle: XBundle) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vswitch.base.unixctl import Json
 from vswitch.dpif.odp_text import format_actions, format_dpif_flow
 from vswitch.dpif.types import DpifFlow
 from vswitch.flow.match import Match
@@ -39,18 +40,45 @@ def backer(b: Backer) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def backer_json(b: Backer) -> Json:
+    """`dpif/show` as a value: {"stats": ..., "bridges": {name: {"ports": {name: ...}}}}."""
+    stats = b.dpif.stats()
+    return {
+        "stats": {"n_hit": stats.n_hit, "n_missed": stats.n_missed},
+        "bridges": {
+            name: {"ports": {port: _port_json(ofproto, it) for port, it in ofproto.ports_by_name.items()}}
+            for name, ofproto in b.ofprotos.items()
+        },
+    }
+
+
+def _port_json(ofproto: BridgeRole, port: XPort) -> Json:
+    value = {
+        "ofport": port.ofp_port,
+        "port_no": None if port.odp_port == ODPP_NONE else port.odp_port,
+        "type": _device_type(ofproto.backer.scope, port),
+    }
+    config = _config(ofproto, port)
+    return {**value, "config": config} if config else value
+
+
 def _port(ofproto: BridgeRole, port: XPort) -> str:
     odp = "none" if port.odp_port == ODPP_NONE else str(port.odp_port)
     text = f"{port.name} {port.ofp_port}/{odp}: ({_device_type(ofproto.backer.scope, port)}"
-    if kind(port.type).peered:
-        return f"{text}: peer={peer_name(ofproto, port)})"
-    netdev = ofproto.backer.scope.find(port.name)
-    config = netdev.config() if netdev is not None else {}
-    if port.tunnel is not None:
-        config = dict(port.tunnel.shown)
+    config = _config(ofproto, port)
     if config:
         return f"{text}: " + ", ".join(f"{key}={config[key]}" for key in sorted(config)) + ")"
     return f"{text})"
+
+
+def _config(ofproto: BridgeRole, port: XPort) -> dict[str, str]:
+    """The options that the port has: a patch port's peer, a tunnel's, or its device's."""
+    if kind(port.type).peered:
+        return {"peer": peer_name(ofproto, port)}
+    if port.tunnel is not None:
+        return dict(port.tunnel.shown)
+    netdev = ofproto.backer.scope.find(port.name)
+    return netdev.config() if netdev is not None else {}
 
 
 def _device_type(scope: Scope, port: XPort) -> str:
@@ -121,3 +149,19 @@ def upcalls(b: Backer) -> str:
         f"\n"
         f"  0: (keys {len(b.subfacets)})\n"
     )
+
+
+def upcalls_json(b: Backer) -> Json:
+    """`upcall/show` as a value."""
+    e = b.expiration
+    return {
+        "flows": {
+            "current": len(b.subfacets),
+            "average": round(e.avg_flows),
+            "maximum": e.max_flows,
+            "limit": b.flow_eviction_threshold,
+        },
+        "dump-duration-ms": e.dump_duration,
+        "ufid-enabled": b.support.ufid,
+        "revalidators": {"0": {"keys": len(b.subfacets)}},
+    }

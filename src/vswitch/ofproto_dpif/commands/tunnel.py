@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from vswitch.base.unixctl import CommandError, Commands
+from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.flow.values import parse_mac
 from vswitch.netdev.tunnel_options import format_address, parse_address
 from vswitch.ofproto_dpif.tunnel.neighbours import MAX_AGING
@@ -20,13 +20,13 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
     for name, usage, least, most, fn in (
         ("ovs/route/add", "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark]", 2, 5,
          c.route_add),
-        ("ovs/route/show", "", 0, 0, c.route_show),
         ("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", 1, 2, c.route_del),
         ("ovs/route/lookup", "ip_addr [pkt_mark=mark]", 1, 2, c.route_lookup),
         ("tnl/ports/show", "-v", 0, 1, c.ports_show),
         ("tnl/egress_port_range", "min max", 0, 2, c.egress_port_range),
     ):
         commands.register(name, usage, least, most, fn)
+    commands.register("ovs/route/show", "", 0, 0, c.route_show, c.route_show_json)
     for family in ("arp", "neigh"):
         commands.register(f"tnl/{family}/show", "", 0, 0, c.neigh_show)
         commands.register(f"tnl/{family}/set", "BRIDGE IP MAC", 3, 3, c.neigh_set)
@@ -87,6 +87,10 @@ class _Commands:
 
     def route_show(self, args: list[str]) -> str:
         return "Route Table:\n" + "".join(f"{route.show()}\n" for route in self.underlay.routes.all())
+
+    def route_show_json(self, args: list[str]) -> Json:
+        """The routes with the keys of `ip -json route`, each with one next hop."""
+        return [route.to_json() for route in self.underlay.routes.all()]
 
     def route_del(self, args: list[str]) -> str:
         prefix = parse_prefix(args[0])

@@ -40,10 +40,28 @@ class Route:
         """Whether `address` lies in the prefix, for packets of `mark`."""
         return self.mark == mark and masked(address, self.plen) == self.prefix
 
+    @property
+    def shown_plen(self) -> int:
+        """The prefix length of the address's own family."""
+        return self.plen - 96 if is_v4(self.prefix) and self.plen >= 96 else self.plen
+
+    def to_json(self) -> dict[str, object]:
+        """The route as `ovs/route/show` gives it in JSON."""
+        hop = {"dev": self.dev, **({"gateway": format_address(self.gw)} if self.gw else {})}
+        return {
+            "dst": format_address(self.prefix),
+            "prefix": self.shown_plen,
+            "prefsrc": format_address(self.src),
+            "nexthops": [hop],
+            "priority": self.priority,
+            "local": self.local,
+            "user": self.user,
+            **({"mark": self.mark} if self.mark else {}),
+        }
+
     def show(self) -> str:
         """A line of `ovs/route/show`."""
-        plen = self.plen - 96 if is_v4(self.prefix) and self.plen >= 96 else self.plen
-        text = f"{'User' if self.user else 'Cached'}: {format_address(self.prefix)}/{plen}"
+        text = f"{'User' if self.user else 'Cached'}: {format_address(self.prefix)}/{self.shown_plen}"
         if self.mark:
             text += f" MARK {self.mark}"
         text += f" dev {self.dev}"
