@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final, final
-from uuid import UUID
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig, PortConfig
@@ -31,6 +30,7 @@ from vswitch.bridge.mirrors import Mirrors, output_ports
 from vswitch.bridge.monitors import MonitorConfig, auto_attach_of
 from vswitch.bridge.policing import IngressPolicing
 from vswitch.bridge.ports import bundle_settings
+from vswitch.bridge.qos import QosPort
 from vswitch.bridge.settings import configure_bridge, configure_multicast
 from vswitch.bridge.spanning_tree import configure_trees
 from vswitch.bridge.unsupported import Unsupported
@@ -214,11 +214,12 @@ class Bridge:
                 continue
             self._bundle(bundle_settings(port, names, self._mac))
 
-    def qos_wanted(self) -> list[tuple[str, str, UUID | None, int]]:
-        """(interface, its type, row of QoS, MTU) for those of the interfaces that are there and have one."""
+    def qos_wanted(self) -> list[QosPort]:
+        """Those of the interfaces that are there whose port has a row of QoS."""
         there = self.ofproto.ports_by_name
+        dpif = self.ofproto.backer.dpif
         return [
-            (config.name, config.type, port.qos, device_info(self.scope, config.name, config.type).mtu)
+            QosPort(config.name, config.type, port.qos, dpif, there[config.name], self.scope)
             for port in self.wanted.values()
             if port.qos is not None
             for config in port.interfaces

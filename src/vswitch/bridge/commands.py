@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from vswitch.base.unixctl import CommandError, Commands
+from vswitch.netdev.registry import kind
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.openflow.action_text import format_actions
@@ -64,14 +65,19 @@ class _Commands:
                 bridge.ofproto.controllers.reconnect()
         return ""
 
-    def _interface(self, name: str) -> None:
-        if not any(name in bridge.interfaces for bridge in self._bridges.bridges.values()):
-            raise CommandError("no such interface")
+    def _owner(self, name: str) -> OfprotoDpif:
+        """The bridge that has the interface."""
+        for bridge in self._bridges.bridges.values():
+            if name in bridge.interfaces:
+                return bridge.ofproto
+        raise CommandError("no such interface")
 
     def qos_show(self, args: list[str]) -> str:
-        self._interface(args[0])
+        self._owner(args[0])
         return self._bridges.qos.show(args[0])
 
     def qos_show_types(self, args: list[str]) -> str:
-        self._interface(args[0])
-        return self._bridges.qos.show_types(args[0])
+        owner = self._owner(args[0])
+        port = owner.ports_by_name.get(args[0])
+        policers = port is not None and kind(port.type).has_device and owner.backer.dpif.polices_egress()
+        return self._bridges.qos.show_types(args[0], policers)

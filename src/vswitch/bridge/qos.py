@@ -2,11 +2,13 @@
 
 One class a queue under a root class of the port's whole rate, numbered as the datapath numbers
 priorities: queue n is class 1:(n+1) (tc-htb(8); ovs-vswitchd.conf.db(5), tables QoS and Queue). What
-comes without a queue is in queue 0. Types without classes have keys of their own (`CLASSLESS`).
+comes without a queue is in queue 0. Types without classes have keys of their own (`CLASSLESS`). The datapath
+itself polices what leaves by a port of a type in `POLICERS` (`qos_policer.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterable, Mapping
@@ -19,15 +21,21 @@ from vswitch.base.vlog import Vlog
 from vswitch.bridge import tc
 from vswitch.bridge.columns import integer
 from vswitch.bridge.idl import Idl, Row
+from vswitch.bridge.qos_policer import POLICERS, BadPolicer, egress_policing, shown
 from vswitch.bridge.unsupported import Unsupported
+from vswitch.dpif.provider import Dpif
+from vswitch.dpif.types import EgressPolicing
 from vswitch.netdev.registry import kind
+from vswitch.netdev.scope import Scope
+from vswitch.ofproto_dpif.ports.device import device_info, link_rate
+from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 log = Vlog("bridge")
 
 LEFT_ALONE: Final = ("", "linux-noop")
 """Types with which the port's queues are somebody else's business."""
 DEFAULT_RATE: Final = 10_000_000_000
-"""bit/s of a port for which nothing else is said."""
+"""bit/s of a port for which nothing else is said, neither by its device."""
 MIN_RATE: Final = 1500 * 8
 HEADERS: Final = 64
 """Bytes more than the MTU that a burst has at least."""
@@ -63,15 +71,15 @@ CLASSLESS: Final[Mapping[str, Keys]] = {
     "linux-fq_codel": (
         ("limit", 10240), ("quantum", 0), ("flows", 1024), ("interval", 1_000_000), ("target", 5000)
     ),
-    "linux-netem": (("limit", 1000), ("loss", 0), ("latency", 0)),
+    "linux-netem": (("limit", 1000), ("loss", 0), ("latency", 0), ("jitter", 0)),
 }  # fmt: skip
 """The types without queues, with the defaults that Open vSwitch 3.1 has; times in microseconds, but for
 `perturb` (seconds)."""
 ETHERNET_HEADER: Final = 14
 
 
-def qos_settings(row: Row, mtu: int) -> QosSettings:
-    """What a row of QoS asks for, on a device with that MTU."""
+def qos_settings(row: Row, mtu: int, link: int) -> QosSettings:
+    """What a row of QoS asks for, on a device with that MTU and link rate in bit/s."""
     if row.type in CLASSLESS:
         details = []
         for key, default in CLASSLESS[row.type]:
@@ -80,7 +88,7 @@ def qos_settings(row: Row, mtu: int) -> QosSettings:
             high = 100 if key == "loss" else tc.MAX_RATE32
             details.append((key, integer(row.other_config, key, default, 0, high) or default))
         return QosSettings(row.type, details=tuple(details))
-    whole = integer(row.other_config, "max-rate", DEFAULT_RATE, 1)
+    whole = integer(row.other_config, "max-rate", link, 1)
     queues: dict[int, QueueSettings] = {}
     for number, queue in {0: None, **row.queues}.items():
         other = queue.other_config if queue is not None else {}
@@ -118,43 +126,93 @@ def _add(ifindex: int, settings: QosSettings) -> None:
             value["target"], value["limit"], value["interval"], value["flows"], value["quantum"]
         ))  # fmt: skip
     else:
-        options = tc.netem_options(value["latency"], value["limit"], value["loss"])
+        options = tc.netem_options(value["latency"], value["limit"], value["loss"], value["jitter"])
         tc.add_root(ifindex, "netem", options)
+
+
+@dataclass(frozen=True)
+class QosPort:
+    """An interface whose port has a row of QoS. `type` is Interface.type; `dpif` is where it is `port`, and
+    `scope` is where its device is open."""
+
+    name: str
+    type: str
+    row: UUID
+    dpif: Dpif
+    port: XPort
+    scope: Scope
 
 
 @final
 class Qos:
-    """The disciplines of all interfaces, as they were last set."""
+    """The disciplines and policers of all interfaces, as they were last set."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._set: dict[str, QosSettings] = {}
+        self._policed: dict[str, tuple[QosPort, str, EgressPolicing]] = {}
+        self._refused: dict[str, str] = {}
+        """Interface -> why its policer can't be: said once."""
         self._since: dict[str, int] = {}
         """Clock ms at which an interface's queues were made."""
 
-    def configure(
-        self, idl: Idl, wanted: Iterable[tuple[str, str, UUID | None, int]], unsupported: Unsupported
-    ) -> None:
-        """`wanted`: (interface, its type, row of QoS, MTU) for every interface of every bridge."""
-        seen: set[str] = set()
-        for name, type, uuid, mtu in wanted:
-            row = idl.row("QoS", uuid) if uuid is not None else None
+    def configure(self, idl: Idl, wanted: Iterable[QosPort], unsupported: Unsupported) -> None:
+        """`wanted`: every interface of every bridge whose port has a row of QoS."""
+        queued: dict[str, QosSettings] = {}
+        policed: set[str] = set()
+        for port in wanted:
+            name, row = port.name, idl.row("QoS", port.row)
             if row is None or row.type in LEFT_ALONE:
                 continue
             unsupported.look_at(f"QoS of interface {name}", "QoS", row)
-            if row.type not in CLASSFUL and row.type not in CLASSLESS:
-                continue
-            if not kind(type).has_queues:
-                unsupported.warn(f"interface {name}", "qos:type", row.type, f"{type} devices have no queues")
-                continue
             for number, queue in row.queues.items():
                 unsupported.look_at(f"queue {number} of interface {name}", "Queue", queue)
-            seen.add(name)
-            settings = qos_settings(row, mtu)
+            if row.type in POLICERS:
+                if self._police(port, row, unsupported):
+                    policed.add(name)
+            elif row.type in CLASSFUL or row.type in CLASSLESS:
+                if not kind(port.type).has_queues:
+                    why = f"{port.type} devices have no queues"
+                    unsupported.warn(f"interface {name}", "qos:type", row.type, why)
+                    continue
+                mtu = device_info(port.scope, name, port.type).mtu
+                queued[name] = qos_settings(row, mtu, link_rate(port.scope, name, port.type) or DEFAULT_RATE)
+        for name in self._policed.keys() - policed:
+            self._let_out(name)
+        for name in self._set.keys() - queued.keys():
+            self._remove(name)
+        for name, settings in queued.items():
             if self._set.get(name) != settings:
                 self._apply(name, settings)
-        for name in self._set.keys() - seen:
-            self._remove(name)
+
+    def _police(self, port: QosPort, row: Row, unsupported: Unsupported) -> bool:
+        """Have the datapath police what leaves by `port` as `row` asks; whether it does."""
+        if not kind(port.type).has_device or not port.dpif.polices_egress():
+            unsupported.warn(f"interface {port.name}", "qos:type", row.type,
+                             "only the userspace datapath polices what leaves")  # fmt: skip
+            return False
+        try:
+            asked = (port, row.type, egress_policing(row))
+            if self._policed.get(port.name) != asked:
+                port.dpif.set_egress_policing(port.port.odp_port, asked[2])
+                self._policed[port.name] = asked
+                self._since[port.name] = self._clock.now()
+        except (BadPolicer, OSError) as e:
+            why = str(e) if isinstance(e, BadPolicer) else os.strerror(e.errno or 0)
+            if self._refused.get(port.name) != why:
+                log.warn("interface %s: could not set %s QoS (%s)", port.name, row.type, why)
+            self._refused[port.name] = why
+            return False
+        self._refused.pop(port.name, None)
+        return True
+
+    def _let_out(self, name: str) -> None:
+        port = self._policed.pop(name)[0]
+        try:
+            port.dpif.set_egress_policing(port.port.odp_port, None)
+        except OSError:
+            # The port has gone, and its policer with it.
+            return
 
     def _apply(self, name: str, settings: QosSettings) -> None:
         try:
@@ -171,6 +229,13 @@ class Qos:
 
     def queues(self, name: str) -> dict[int, tuple[int, int, int, int]]:
         """The queues of an interface: number -> (packets, bytes, drops, ms since it was made)."""
+        if name in self._policed:
+            port = self._policed[name][0]
+            age = max(self._clock.now() - self._since[name], 0)
+            return {
+                number: (queue.packets, queue.bytes, queue.dropped, age)
+                for number, queue in sorted(port.dpif.egress_queues(port.port.odp_port).items())
+            }
         settings = self._set.get(name)
         if settings is None:
             return {}
@@ -191,6 +256,10 @@ class Qos:
 
     def show(self, name: str) -> str:
         """The text of `qos/show`."""
+        if name in self._policed:
+            port, type, policing = self._policed[name]
+            told = shown(type, policing, port.dpif.egress_queues(port.port.odp_port))
+            return f"QoS: {name} {type}\n{told}"
         settings = self._set.get(name)
         if settings is None:
             return f"QoS not configured on {name}\n"
@@ -199,7 +268,10 @@ class Qos:
         except OSError:
             counters = {}
         if settings.details:
-            words = (f"{key}: {value}\n" for key, value in settings.details)
+            # A delay that does not vary is shown as before there was such a key.
+            words = (
+                f"{key}: {value}\n" for key, value in settings.details if (key, value) != ("jitter", 0)
+            )
             return f"QoS: {name} {settings.type}\n" + "".join(words)
         text = f"QoS: {name} {settings.type}\nmax-rate: {settings.max_rate}\n"
         for number in sorted(settings.queues):
@@ -215,10 +287,14 @@ class Qos:
             text += "\n" + "".join(f"{line}\n" for line in lines)
         return text
 
-    def show_types(self, name: str) -> str:
-        """The text of `qos/show-types`."""
-        try:
+    def show_types(self, name: str, policers: bool) -> str:
+        """The text of `qos/show-types`. `policers`: the interface's datapath has them."""
+        types: list[str] = []
+        with contextlib.suppress(OSError):
             socket.if_nametoindex(name)
-        except OSError:
+            types += TYPES
+        if policers:
+            types += POLICERS
+        if not types:
             return f"No QoS types supported for interface: {name}\n"
-        return "".join(f"QoS type: {type}\n" for type in TYPES)
+        return "".join(f"QoS type: {type}\n" for type in types)

@@ -130,10 +130,10 @@ def _codel(target: int, limit: int, interval: int) -> Builder:
     return options
 
 
-def netem_options(latency: int, limit: int, loss: int) -> bytes:
-    """struct tc_netem_qopt: microseconds, packets, percent."""
-    ticks = min(latency * TICKS_A_SECOND // 1_000_000, MAX_RATE32)
-    return struct.pack("=IIIIII", ticks, limit, loss * MAX_RATE32 // 100, 0, 0, 0)
+def netem_options(latency: int, limit: int, loss: int, jitter: int) -> bytes:
+    """struct tc_netem_qopt: microseconds, packets, percent; `latency` is that plus or minus `jitter`."""
+    delay, varies = (min(us * TICKS_A_SECOND // 1_000_000, MAX_RATE32) for us in (latency, jitter))
+    return struct.pack("=IIIIII", delay, limit, loss * MAX_RATE32 // 100, 0, 0, varies)
 
 
 def add_class(ifindex: int, queue: int, min_rate: int, max_rate: int, burst: int, priority: int) -> None:

@@ -79,9 +79,13 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
         "QoS": """
             queues type other_config:flows other_config:interval other_config:latency other_config:limit
             other_config:loss other_config:max-rate other_config:perturb other_config:quantum
-            other_config:target
+            other_config:target other_config:jitter
+            other_config:cir other_config:cbs other_config:eir other_config:ebs
         """,
-        "Queue": "dscp other_config:burst other_config:max-rate other_config:min-rate other_config:priority",
+        "Queue": """
+            dscp other_config:burst other_config:max-rate other_config:min-rate other_config:priority
+            other_config:cir other_config:cbs other_config:eir other_config:ebs
+        """,
         "Mirror": """
             name output_port output_vlan select_all select_dst_port select_src_port select_vlan snaplen
         """,
@@ -131,12 +135,9 @@ GAPS: Final = (
     # Bonds.
     Gap("Port", "bond_fake_iface"),
     Gap("Port", "other_config:lb-output-action"),
-    # Policing and classes.
     Gap("QoS", "type", done=frozenset(
-        f"linux-{name}" for name in ("htb", "hfsc", "sfq", "codel", "fq_codel", "netem", "noop"))),
-    *(Gap("QoS", f"other_config:{key}") for key in (
-        "cir", "cbs", "eir", "ebs",
-    )),
+        ("egress-policer", "trtcm-policer",
+         *(f"linux-{name}" for name in ("htb", "hfsc", "sfq", "codel", "fq_codel", "netem", "noop"))))),
     # Controllers.
     Gap("Controller", "local_ip"),
     Gap("Controller", "local_netmask"),

@@ -26,6 +26,7 @@ from vswitch.dpif.types import (
     DpifFlow,
     DpifPort,
     DpifStats,
+    EgressPolicing,
     Execute,
     FlowDel,
     FlowGet,
@@ -37,6 +38,7 @@ from vswitch.dpif.types import (
     Op,
     Policing,
     PutFlags,
+    QueueCounters,
     Upcall,
 )
 
@@ -230,6 +232,16 @@ class LoggedDpif(Dpif):
 
     def set_policing(self, port_no: int, policing: Policing) -> None:
         self._do(f"set_policing({port_no})", self.provider.set_policing, port_no, policing)
+
+    def polices_egress(self) -> bool:
+        return self.provider.polices_egress()
+
+    def set_egress_policing(self, port_no: int, policing: EgressPolicing | None) -> None:
+        what = f"set_egress_policing({port_no})"
+        self._do(what, self.provider.set_egress_policing, port_no, policing)
+
+    def egress_queues(self, port_no: int) -> dict[int, QueueCounters]:
+        return self.provider.egress_queues(port_no)
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         self.provider.set_tunnel_source_ports(low, high)

@@ -34,12 +34,14 @@ from vswitch.dpif.types import (
     DpifFlow,
     DpifPort,
     DpifStats,
+    EgressPolicing,
     IpfStatus,
     MeterConfig,
     MeterFeatures,
     MeterStats,
     Op,
     Policing,
+    QueueCounters,
     Upcall,
 )
 from vswitch.netdev.scope import Scope
@@ -229,6 +231,19 @@ class Dpif(ABC):
         """Drop what comes in at a port in excess of `policing`. DpifError: EOPNOTSUPP where the datapath has
         no policers."""
         raise self.lacks("set policing", str(port_no))
+
+    def polices_egress(self) -> bool:
+        """Whether `set_egress_policing` does something."""
+        return False
+
+    def set_egress_policing(self, port_no: int, policing: EgressPolicing | None) -> None:
+        """Drop what leaves by a port in excess of `policing`; None: let all of it out. DpifError: EOPNOTSUPP
+        where the datapath has no policers, ENODEV."""
+        raise self.lacks("set egress policing", str(port_no))
+
+    def egress_queues(self, port_no: int) -> dict[int, QueueCounters]:
+        """What left by the policed queues of a port; {} if it has none."""
+        return {}
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         """The range of UDP source ports of outer packets, where the datapath chooses them."""

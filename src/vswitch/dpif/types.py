@@ -91,6 +91,34 @@ KPKTS_BURST = 16
 """Bursts where none is given (ovs-vswitchd.conf.db(5), table Interface)."""
 
 
+@dataclass(frozen=True, slots=True)
+class PolicerRates:
+    """What a policer lets out: committed and excess rates in bytes a second, and their bursts in bytes, all
+    of IP packets."""
+
+    cir: int
+    cbs: int
+    eir: int = 0
+    ebs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EgressPolicing:
+    """What may leave by a port, and by each of its queues: if it has any, then a queue 0 as well."""
+
+    port: PolicerRates
+    queues: Mapping[int, PolicerRates] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounters:
+    """What left by a queue, and how many packets did not."""
+
+    packets: int = 0
+    bytes: int = 0
+    dropped: int = 0
+
+
 class UpcallType(enum.IntEnum):
     """Why a packet came up: `OVS_PACKET_CMD_MISS` or `OVS_PACKET_CMD_ACTION`."""
 

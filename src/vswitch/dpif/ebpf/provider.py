@@ -11,6 +11,7 @@ from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import (
     DpifFlow,
     DpifStats,
+    EgressPolicing,
     Execute,
     FlowDel,
     FlowGet,
@@ -67,6 +68,14 @@ class EbpfDpif(UserspaceDpif):
         """The kernel forwards past the policers here: there are none."""
         if policing.kbits or policing.kpkts:
             raise self.lacks("set policing", str(port_no))
+
+    def polices_egress(self) -> bool:
+        """Not here: the kernel forwards past what would police."""
+        return False
+
+    def set_egress_policing(self, port_no: int, policing: EgressPolicing | None) -> None:
+        if policing is not None:
+            raise self.lacks("set egress policing", str(port_no))
 
     # Flows.
 

@@ -26,6 +26,7 @@ from vswitch.dpif.types import Upcall, UpcallType
 from vswitch.dpif.userspace import tunnel_host
 from vswitch.dpif.userspace.conntrack.tracker import Tracker
 from vswitch.dpif.userspace.dpcls import Dpcls
+from vswitch.dpif.userspace.egress_policer import EgressPolicer
 from vswitch.dpif.userspace.emc import KEY_WORDS, ExactMatchCache, packet_key
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import DROP, PASS, Meter, raise_precedence
@@ -54,6 +55,7 @@ DROP_NSH: Final = "datapath_drop_nsh_decap_error"
 DROP_TUNNEL_PUSH: Final = "datapath_drop_tunnel_push_error"
 DROP_TUNNEL_POP: Final = "datapath_drop_tunnel_pop_error"
 DROP_POLICER: Final = "datapath_drop_ingress_policer"
+DROP_EGRESS: Final = "datapath_drop_egress_policer"
 DROP_TX: Final = "datapath_drop_device_refused"
 
 
@@ -169,10 +171,26 @@ class Core:
         port = self.port(port_no)
         if port is None:
             self.drop(DROP_PORT)
-            return
-        if not port.tx:
-            self.pending.append(port)
-        port.tx.append(frame)
+        elif port.egress is not None:
+            self.output_policed(port, port.egress, frame, 0)
+        else:
+            if not port.tx:
+                self.pending.append(port)
+            port.tx.append(frame)
+
+    def output_policed(self, port: Port, policer: EgressPolicer, frame: Frame, queue: i64) -> None:
+        """The same for a port with a policer, for a frame in `queue`. What stands for several frames is cut
+        into them: no bucket has room for it in one piece."""
+        parts = [frame]
+        if frame.gso_type != GSO_NONE:
+            parts = [Frame(segment) for segment in gso.segments(frame)]
+        for part in parts:
+            if not policer.passes(queue, len(part.data), self.now):
+                self.drop(DROP_EGRESS)
+                continue
+            if not port.tx:
+                self.pending.append(port)
+            port.tx.append(part)
 
     def flush(self) -> None:
         """Hand every port's batch to its device."""
@@ -210,6 +228,9 @@ class Core:
                 port = self.port(step.args[0])
                 if port is not None and port.host is not None:
                     self.send_by_host(port, packet)
+                elif port is not None and port.egress is not None:
+                    queue: i64 = (packet.flow.words[at.W_SKB_PRIORITY] >> at.S_SKB_PRIORITY) & 0xFFFFFFFF
+                    self.output_policed(port, port.egress, self.executor.take_truncated(packet), queue)
                 else:
                     self.output(step.args[0], self.executor.take_truncated(packet))
             elif number < op.STEP_PUSH_VLAN:

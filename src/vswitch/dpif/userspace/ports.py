@@ -6,6 +6,7 @@ from typing import final
 
 from mypy_extensions import i64
 
+from vswitch.dpif.userspace.egress_policer import EgressPolicer
 from vswitch.dpif.userspace.policer import Policer
 from vswitch.dpif.userspace.tunnel import TunnelEnd
 from vswitch.netdev.frame import Frame
@@ -28,6 +29,8 @@ class Port:
         self.fd_errors: i64 = 0
         self.policer: Policer | None = None
         """What limits the frames that come in."""
+        self.egress: EgressPolicer | None = None
+        """What limits the frames that go out."""
         self.tunnel: TunnelEnd | None = None
         """What the port is as a tunnel."""
         self.host: HostStack | None = None

@@ -24,6 +24,7 @@ from vswitch.dpif.types import (
     DpifFlow,
     DpifPort,
     DpifStats,
+    EgressPolicing,
     Execute,
     FlowDel,
     FlowGet,
@@ -35,11 +36,13 @@ from vswitch.dpif.types import (
     Op,
     Policing,
     PutFlags,
+    QueueCounters,
     Upcall,
 )
 from vswitch.dpif.userspace import meter
 from vswitch.dpif.userspace.ct import CtDpif
 from vswitch.dpif.userspace.datapath import LOCAL_PORT, Datapath, port_open_type
+from vswitch.dpif.userspace.egress_policer import EgressPolicer
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import Meter
 from vswitch.dpif.userspace.policer import Policer
@@ -426,6 +429,19 @@ class UserspaceDpif(CtDpif):
             raise self._error(errno.ENODEV, "set policing", str(port_no))
         limits = policing.kbits or policing.kpkts
         port.policer = Policer(policing, self.clock.now()) if limits else None
+
+    def polices_egress(self) -> bool:
+        return True
+
+    def set_egress_policing(self, port_no: int, policing: EgressPolicing | None) -> None:
+        port = self._core.port(port_no)
+        if port is None:
+            raise self._error(errno.ENODEV, "set egress policing", str(port_no))
+        port.egress = None if policing is None else EgressPolicer(policing, self.clock.now())
+
+    def egress_queues(self, port_no: int) -> dict[int, QueueCounters]:
+        port = self._core.port(port_no)
+        return {} if port is None or port.egress is None else port.egress.counters()
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         self._core.tunnel_port_min = low

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from typing import Final
 
 from vswitch.netdev import ethtool, links
 from vswitch.netdev.registry import kind
@@ -59,6 +60,16 @@ def ifindex(scope: Scope, name: str, type: str) -> int:
         return socket.if_nametoindex(name)
     except OSError:
         return 0
+
+
+SPEEDS: Final = (10, 10, 100, 100, 1000, 1000, 10000, 40000, 100000, 1000000)
+"""Mbit/s of each bit of OFPPF_* that is a speed."""
+
+
+def link_rate(scope: Scope, name: str, type: str) -> int:
+    """bit/s of the device's link, 0 if unknown."""
+    bits = current_features(scope, name, type)
+    return max((speed for i, speed in enumerate(SPEEDS) if bits >> i & 1), default=0) * 1_000_000
 
 
 def current_features(scope: Scope, name: str, type: str) -> int:

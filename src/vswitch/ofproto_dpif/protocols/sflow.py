@@ -18,10 +18,9 @@ from vswitch.monitor import sflow as wire
 from vswitch.monitor.sflow import IfCounters, SampledPacket, SFlow, SFlowSettings, TunnelEnd
 from vswitch.netdev.tunnel_options import is_v4
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
-from vswitch.ofproto_dpif.ports.device import current_features, device_info, ifindex
+from vswitch.ofproto_dpif.ports.device import SPEEDS, current_features, device_info, ifindex
 from vswitch.ofproto_dpif.ports.ports import port_stats
 from vswitch.ofproto_dpif.protocols.collectors import Collectors
-from vswitch.ofproto_dpif.protocols.spanning_tree import SPEEDS
 from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
 from vswitch.ofproto_dpif.xlate.tunnel_match import outer_destination, outer_source
 from vswitch.packet.numbers import ETH_TYPE_IP

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from vswitch.base import coverage
 from vswitch.l2.bpdu import Bpdu, from_frame
 from vswitch.ofproto_dpif.ports.configure import forget_learned, tree_changed
+from vswitch.ofproto_dpif.ports.device import SPEEDS
 from vswitch.ofproto_dpif.ports.ports import tell
 from vswitch.ofproto_dpif.xlate.types import SLOW_STP
 from vswitch.openflow.messages.port import OFPPR_MODIFY
@@ -91,7 +92,3 @@ def mbps(port: XPort) -> int:
     """The speed of the port's link; 10 Gbit/s where that is not known, as in Open vSwitch."""
     bits = port.up.features.get("current", 0) if port.up is not None else 0
     return max((speed for i, speed in enumerate(SPEEDS) if bits >> i & 1), default=10_000)
-
-
-SPEEDS: Final = (10, 10, 100, 100, 1000, 1000, 10000, 40000, 100000, 1000000)
-"""Mbit/s of each bit of OFPPF_* that is a speed."""
