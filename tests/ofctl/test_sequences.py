@@ -114,7 +114,7 @@ def trace(switch: RealSwitch, flow: str) -> str:
     try:
         said = switch.appctl("ofproto/trace", "br0", flow)
         # Numbers that a switch chooses.
-        return re.sub(r"(pid=|recirc_id=|recirc_id\(|recirc\(|meter\()(?!0,eth)(0x)?[0-9a-f]+", r"\1N", said)
+        return re.sub(r"(recirc_id=|recirc_id\(|recirc\(|meter\()(?!0,eth)(0x)?[0-9a-f]+", r"\1N", said)
     except OracleError as error:
         return f"error: {error}"
 

@@ -70,7 +70,8 @@ def test_verbose_dumps_name_the_flow_and_its_ports(two: Lab) -> None:
     ufid = r"ufid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     rest = r"skb_priority\(0/0\),.*in_port\(p1\),.* flags:S,.* actions:br0,br1\n"
     assert re.fullmatch(f"{ufid} {rest}", shown(two, "dpif/dump-flows -m br0"))
-    assert re.fullmatch(f"flow-dump from the main thread:\n{ufid}, {rest}", shown(two, "dpctl/dump-flows -m"))
+    extra = rest.replace(r"\n", r", dp-extra-info:miniflow_bits\(5,1\)\n")
+    assert re.fullmatch(f"flow-dump from the main thread:\n{ufid}, {extra}", shown(two, "dpctl/dump-flows -m"))
     assert "in_port(2)" in shown(two, "dpif/dump-flows -m --no-names br0")
 
 

@@ -2,8 +2,7 @@
 
 What differs:
 - the datapath's port numbers: here port names take their place;
-- the ids of recirculations and continuations, which count up over a process's life, and the
-  Netlink pids of upcalls;
+- the ids of recirculations and continuations, which count up over a process's life;
 - the order of flooding: the real switch goes by the addresses and hashes of its records. Outputs
   of a trace that floods are compared sorted, each with the VLAN tags that it is sent with;
 - the mask of an exact ipv6_label, which the real switch keeps in 32 bits or in 20 depending on
@@ -24,7 +23,6 @@ _ACTIONS = re.compile(r"^(Datapath actions: )(.*)$", re.MULTILINE)
 _OUTPUT = re.compile(r"(^|,|\bclone\(|\bactions\(|\ble\(|\bgt\()(\d+)(?=,|\)|$)")
 _LABEL = re.compile(r"\b(ipv6_label=0x[0-9a-f]+)/0xfffff\b")
 _FLOODS = re.compile(r"flooding|^ *(FLOOD|ALL)$", re.MULTILINE)
-_PID = re.compile(r"\bpid=\d+")
 _TAG = re.compile(r"dl_vlan=(\d+),dl_vlan_pcp=(\d+)")
 _RECIRC = re.compile(r"\brecirc(_id=|\()(0x[0-9a-f]+|[1-9][0-9]*)")
 
@@ -44,7 +42,7 @@ def normalized(text: str, ports: Mapping[str, str]) -> str:
         return match[1] + ports.get(match[2], match[2])
 
     def actions(match: re.Match[str]) -> str:
-        named = _PID.sub("pid=N", _OUTPUT.sub(output, match[2]))
+        named = _OUTPUT.sub(output, match[2])
         return match[1] + (sorted_outputs(named, tags) if _FLOODS.search(text) else named)
 
     tag = _TAG.search(text.split("\n", 1)[0])

@@ -41,7 +41,6 @@ PACKETS: Final = {
 and without."""
 
 FREE: Final = (
-    (re.compile(r"\bpid=\d+"), "pid=N"),
     (re.compile(r"\bused:[0-9.]+s"), "used:T"),
     (re.compile(r"\bufid:[0-9a-f-]+, ?"), ""),
     (re.compile(r"\brecirc(_id=|\()(0x[0-9a-f]+|[1-9][0-9]*)"), r"recirc\1N"),
@@ -49,7 +48,9 @@ FREE: Final = (
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"^bridge\(.*\n|^Bridge: .*\n", re.MULTILINE), ""),
 )  # fmt: skip
-UNORDERED: Final = ("dump-flows", "dump-groups", "dump-group-stats", "dump-meters", "dpctl/dump-flows")
+UNORDERED: Final = (
+    "dump-flows", "dump-groups", "dump-group-stats", "dump-meters", "dpctl/dump-flows", "dpif/dump-flows",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

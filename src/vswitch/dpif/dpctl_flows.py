@@ -47,11 +47,7 @@ def _dump_flows(datapaths: Datapaths, options: Options, args: list[str]) -> str:
         wanted = dump_filter.parse(ports, words.get("filter", ""), words.get("type"), words.get("pmd", ""))
         names = port_names(dpif) if options.by_name else None
         now = datapaths.clock.now()
-        lines = [
-            format_dpif_flow(flow, now, verbose=options.more, port_names=names)
-            for flow in dpif.flow_dump()
-            if wanted.fits(flow)
-        ]
+        lines = [_line(flow, dpif, options, names, now) for flow in dpif.flow_dump() if wanted.fits(flow)]
     except DpifError as e:
         raise failed("Failed to dump flows from datapath", e.errno or 0) from e
     finally:
@@ -151,14 +147,15 @@ def _get_flow(datapaths: Datapaths, options: Options, args: list[str]) -> str:
         _operate(dpif, op, "getting flow")
         if op.flow is None:
             raise failed("getting flow", errno.ENOENT)
-        return _line(op.flow, dpif, options, datapaths.clock.now())
+        names = port_names(dpif) if options.by_name else None
+        return f"{_line(op.flow, dpif, options, names, datapaths.clock.now())}\n"
     finally:
         dpif.close()
 
 
-def _line(flow: DpifFlow, dpif: Dpif, options: Options, now: int) -> str:
-    names = port_names(dpif) if options.by_name else None
-    return f"{format_dpif_flow(flow, now, verbose=options.more, port_names=names)}\n"
+def _line(flow: DpifFlow, dpif: Dpif, options: Options, names: dict[int, str] | None, now: int) -> str:
+    extra = dpif_class(dpif.type).extra_info(flow.mask) if options.more else ""
+    return format_dpif_flow(flow, now, verbose=options.more, port_names=names, extra=extra)
 
 
 def _del_flows(datapaths: Datapaths, options: Options, args: list[str]) -> str:

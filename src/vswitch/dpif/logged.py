@@ -246,6 +246,9 @@ class LoggedDpif(Dpif):
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         self.provider.set_tunnel_source_ports(low, high)
 
+    def set_vlan_limit(self, limit: int) -> None:
+        self.provider.set_vlan_limit(limit)
+
     def cache_sizes(self) -> dict[str, int]:
         return self._do("cache_get_size", self.provider.cache_sizes)
 

@@ -16,7 +16,7 @@ from mypy_extensions import i64
 from vswitch.dpif import odp_step as op
 from vswitch.dpif.odp_step import Step
 from vswitch.flow import layout as at
-from vswitch.flow.extract import from_parser, high32
+from vswitch.flow.extract import from_parser, high32, limit_vlans
 from vswitch.flow.flow import Flow
 from vswitch.flow.hash_fields import hash_symmetric_l3l4
 from vswitch.netdev import gso
@@ -55,6 +55,8 @@ class Executor:
 
     def __init__(self) -> None:
         self.parser: Parser = Parser()
+        self.vlan_limit: i64 = 2
+        """How many VLAN tags of a packet its flow has. Actions change it by what it really has."""
         self.editor: Editor = Editor()
         self.hashed: Flow = Flow()
         """The headers of the packet that was hashed last."""
@@ -77,6 +79,8 @@ class Executor:
             return
         self.parse(packet)
         from_parser(self.parser, packet.flow.words)
+        if self.vlan_limit < 2:
+            limit_vlans(packet.flow, self.vlan_limit)
         packet.extracted = True
 
     def edit(self, packet: Packet) -> Editor:

@@ -67,9 +67,11 @@ def format_packet_flags(tcp_flags: int) -> str:
 
 
 def format_dpif_flow(
-    flow: DpifFlow, now: int, *, verbose: bool = False, port_names: PortNames = None, dpctl: bool = True
+    flow: DpifFlow, now: int, *, verbose: bool = False, port_names: PortNames = None, dpctl: bool = True,
+    extra: str = "",
 ) -> str:
-    """One flow as `dpctl/dump-flows` prints it (without `dpctl`: `dpif/dump-flows`); `verbose` is -m."""
+    """One flow as `dpctl/dump-flows` prints it (without `dpctl`: `dpif/dump-flows`); `verbose` is -m, `extra`
+    what the datapath adds then (`DpifClass.extra_info`)."""
     ufid = f"{format_ufid(flow.ufid)}, " if verbose and flow.ufid else ""
     key = format_key(flow.key, flow.mask, verbose=verbose, port_names=port_names)
     text = f"{ufid}{key}, {format_stats(flow.stats, now)}"
@@ -77,7 +79,8 @@ def format_dpif_flow(
         if flow.offloaded:
             text += f", offloaded:{flow.offloaded}"
         text += f", dp:{flow.dp_layer}"
-    return f"{text}, actions:{_actions(flow.actions, port_names)}"
+    text += f", actions:{_actions(flow.actions, port_names)}"
+    return f"{text}, dp-extra-info:{extra}" if verbose and dpctl and extra else text
 
 
 def _actions(actions: Actions, port_names: PortNames) -> str:

@@ -93,6 +93,10 @@ class DpifClass(ABC):
         """The type of the device that a port of `type` is."""
         return type
 
+    def extra_info(self, mask: Flow) -> str:
+        """What such a datapath has to say of a flow of `mask` beside the flow itself; "" is nothing."""
+        return ""
+
     def lacking(self) -> str:
         """Why this machine can't have such datapaths; "" if it can. May load what helps."""
         return ""
@@ -177,7 +181,8 @@ class Dpif(ABC):
 
     @abstractmethod
     def port_get_pid(self, port_no: int) -> int:
-        """The Netlink pid that `Userspace` actions for `port_no` carry; 0 while receiving is off."""
+        """The Netlink pid that `Userspace` actions for `port_no` carry; 0 while receiving is off, and always
+        where upcalls go another way."""
 
     @abstractmethod
     def port_stats(self, port_no: int) -> dict[str, int]:
@@ -247,6 +252,10 @@ class Dpif(ABC):
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         """The range of UDP source ports of outer packets, where the datapath chooses them."""
+        return None
+
+    def set_vlan_limit(self, limit: int) -> None:
+        """How many VLAN tags of a packet are part of its key, 1 or 2, where the datapath leaves the choice."""
         return None
 
     def cache_sizes(self) -> dict[str, int]:

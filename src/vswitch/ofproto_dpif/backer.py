@@ -151,6 +151,7 @@ class Backer:
                 backer._begin()
             backer.dp.support = probe(dpif)
             backer.dp.support.tnl_push_pop = dpif_class(type).pushes_tunnels
+            dpif.set_vlan_limit(backer.vlan_limit)
             dpif.recv_purge()
         except BaseException:
             _abandon(dpif)
@@ -243,6 +244,7 @@ class Backer:
         limit = MAX_VLAN_HEADERS if limit == 0 else min(limit, MAX_VLAN_HEADERS)
         if limit != self.vlan_limit:
             self.vlan_limit = limit
+            self.dpif.set_vlan_limit(limit)
             for ofproto in self.ofprotos.values():
                 self.installer.flush(ofproto.facets, self.clock.now())
 

@@ -11,6 +11,8 @@ from vswitch.dpif.ebpf.usable import why_not
 from vswitch.dpif.provider import Dpif, DpifClass
 from vswitch.dpif.types import DpifError
 from vswitch.dpif.userspace.datapath import enumerate_names, port_open_type
+from vswitch.dpif.userspace.miniflow import miniflow_bits
+from vswitch.flow.flow import Flow
 from vswitch.netdev.scope import Scope
 
 
@@ -32,6 +34,9 @@ class EbpfClass(DpifClass):
 
     def enumerate(self, scope: Scope) -> list[str]:
         return enumerate_names(scope, self.type)
+
+    def extra_info(self, mask: Flow) -> str:
+        return miniflow_bits(mask)
 
     def port_open_type(self, type: str) -> str:
         return port_open_type(type, False)

@@ -34,7 +34,7 @@ from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.tunnel import PORT_MAX, PORT_MIN, Popper, push, source_port
 from vswitch.dpif.userspace.upcalls import UpcallQueues
 from vswitch.flow import layout as at
-from vswitch.flow.extract import from_parser, high32
+from vswitch.flow.extract import from_parser, high32, limit_vlans
 from vswitch.flow.flow import Flow
 from vswitch.netdev import gso
 from vswitch.netdev.frame import GSO_NONE, Frame
@@ -153,6 +153,8 @@ class Core:
         parser.parse(data)
         flow = self.scratch
         from_parser(parser, flow.words)
+        if parser.n_vlans > 1:
+            limit_vlans(flow, self.executor.vlan_limit)
         flow.words[at.W_IN_PORT] = in_port
         entry = self.dpcls.lookup(flow.words)
         if entry is None:

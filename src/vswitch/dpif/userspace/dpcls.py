@@ -76,13 +76,13 @@ class Subtable:
             slot = (slot + 1) & mask
 
     def matches(self, key: vec[i64], words: vec[i64]) -> bool:
-        """Whether `words` under the mask are `key`."""
+        """Whether `words` and `key` agree under the mask."""
         index = self.index
         bits = self.bits
         i: i64 = len(index) - 1
         while i >= 0:
             w = index[i]
-            if words[w] & bits[i] != key[w]:
+            if (words[w] ^ key[w]) & bits[i] != 0:
                 return False
             i -= 1
         return True
@@ -149,6 +149,14 @@ class Dpcls:
                 return entry
         return None
 
+    def find(self, words: vec[i64]) -> FlowEntry | None:
+        """As `lookup`, for somebody who isn't a packet: nothing is counted."""
+        for subtable in self.subtables:
+            entry = subtable.lookup(words)
+            if entry is not None:
+                return entry
+        return None
+
     def find_subtable(self, mask: Flow) -> Subtable | None:
         """The subtable of exactly `mask`, or None."""
         for subtable in self.subtables:
@@ -157,7 +165,7 @@ class Dpcls:
         return None
 
     def add(self, key: Flow, mask: Flow, ufid: bytes) -> FlowEntry | None:
-        """A new flow of the masked `key`; None if there is one of this key and mask already."""
+        """A new flow of `key`; None if there is one of this mask and a key that agrees in it already."""
         subtable = self.find_subtable(mask)
         if subtable is None:
             subtable = Subtable(mask.copy())

@@ -8,7 +8,9 @@ from vswitch.base.clock import Clock
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.provider import Dpif, DpifClass
 from vswitch.dpif.userspace.datapath import enumerate_names, port_open_type
+from vswitch.dpif.userspace.miniflow import miniflow_bits
 from vswitch.dpif.userspace.provider import UserspaceDpif
+from vswitch.flow.flow import Flow
 from vswitch.netdev import registry, tap
 from vswitch.netdev.scope import Scope
 
@@ -34,6 +36,9 @@ class UserspaceClass(DpifClass):
     def enumerate(self, scope: Scope) -> list[str]:
         return enumerate_names(scope, self.type)
 
+    def extra_info(self, mask: Flow) -> str:
+        return miniflow_bits(mask)
+
     def port_open_type(self, type: str) -> str:
         return port_open_type(type, False)
 
@@ -54,6 +59,9 @@ class DummyClass(DpifClass):
 
     def enumerate(self, scope: Scope) -> list[str]:
         return enumerate_names(scope, self.type)
+
+    def extra_info(self, mask: Flow) -> str:
+        return miniflow_bits(mask)
 
     def port_open_type(self, type: str) -> str:
         return port_open_type(type, True)

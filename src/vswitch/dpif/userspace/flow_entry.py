@@ -13,7 +13,8 @@ from vswitch.flow.flow import Flow
 
 @final
 class FlowEntry:
-    """A flow of the datapath. `key` has only the bits of `mask`.
+    """A flow of the datapath. `key` is what it was put with, bits that `mask` leaves out and all, for whoever
+    reads it; it is shared with who put it, and nobody changes it.
 
     `out_port` is the port if the only action is output to it, else -1. A `dead` entry was
     deleted; caches that still point at it skip it. `used` is ms, 0 for never.

@@ -285,8 +285,8 @@ class UserspaceDpif(CtDpif):
         return MAX_PORTS
 
     def port_get_pid(self, port_no: int) -> int:
-        """Queues go by port, so any number but 0 will do: the port's plus one."""
-        return port_no + 1 if self._dp.queues.fd >= 0 else 0
+        """There is no Netlink here: a packet joins the queue of the port where it came in."""
+        return 0
 
     def port_stats(self, port_no: int) -> dict[str, int]:
         stats = self._port(port_no, "port stats").netdev.stats()
@@ -336,7 +336,7 @@ class UserspaceDpif(CtDpif):
         dp = self._dp
         mask = op.mask if op.mask.vlan_tci else expressible(op.mask, op.key)
         ufid = op.ufid or ufid_of(op.key)
-        entry = dp.flows.get(ufid)
+        entry = dp.flows.get(ufid) if op.ufid else self._core.dpcls.find(op.key.words)
         flags = int(op.flags)
         if entry is None and not flags & CREATE:
             op.error = errno.ENOENT
@@ -353,13 +353,12 @@ class UserspaceDpif(CtDpif):
             if len(dp.flows) >= MAX_FLOWS:
                 op.error = errno.EFBIG
                 return
-            key = op.key.masked(mask)
-            entry = self._core.dpcls.add(key, mask, ufid)
+            entry = self._core.dpcls.add(op.key, mask, ufid)
             if entry is None:
                 op.error, op.detail = errno.EEXIST, "a flow of this key and mask has another ufid"
                 return
             dp.flows[ufid] = entry
-        elif mask != entry.mask or op.key.masked(mask) != entry.key:
+        elif op.ufid and (mask != entry.mask or not op.key.equal_in(entry.key, mask)):
             op.error, op.detail = errno.EINVAL, "the flow of this ufid has another key or mask"
             return
         entry.program = program
@@ -446,6 +445,9 @@ class UserspaceDpif(CtDpif):
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         self._core.tunnel_port_min = low
         self._core.tunnel_port_max = high
+
+    def set_vlan_limit(self, limit: int) -> None:
+        self._core.executor.vlan_limit = limit
 
     # Meters.
 
