@@ -49,7 +49,7 @@ FREE: Final = (
     (re.compile(r"^bridge\(.*\n|^Bridge: .*\n", re.MULTILINE), ""),
 )  # fmt: skip
 UNORDERED: Final = (
-    "dump-flows", "dump-groups", "dump-group-stats", "dump-meters", "dpctl/dump-flows", "dpif/dump-flows",
+    "dump-groups", "dump-group-stats", "dump-meters", "dpctl/dump-flows", "dpif/dump-flows",
 )  # fmt: skip
 
 

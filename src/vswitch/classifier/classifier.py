@@ -19,7 +19,7 @@ from mypy_extensions import i64
 
 from vswitch.classifier.prefix import TrieCtx
 from vswitch.classifier.rule import ClsRule
-from vswitch.classifier.subtable import Subtable
+from vswitch.classifier.subtable import Subtable, place_of
 from vswitch.flow import fields
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_WORDS, STAGE_ENDS
@@ -261,6 +261,10 @@ class Classifier:
         elif subtable.max_priority != before:
             self._sort()
 
+    def move_last(self, rule: ClsRule) -> None:
+        """Have `rule`, which is here, come last among the rules of its mask in `rules`."""
+        self.subtables[rule.mask.key()].move_last(rule)
+
     def set_prefix_fields(self, prefix_fields: Sequence[str]) -> bool:
         """Track the prefixes of these fields instead; whether that changes anything.
 
@@ -299,7 +303,8 @@ class Classifier:
         return rule if rule is not None and rule.cls_rank == rank else None
 
     def find_loosely(self, match: Match) -> list[ClsRule]:
-        """The rules whose match is `match` or more specific, as flow mods that aren't strict mean."""
+        """The rules whose match is `match` or more specific, as flow mods that aren't strict mean, in the
+        order of `rules`."""
         found: list[ClsRule] = []
         mask = match.mask
         flow = match.flow
@@ -310,13 +315,16 @@ class Classifier:
         for subtable in self.order:
             if not subtable.mask.covers(mask):
                 continue
-            if subtable.mask == mask:
-                head = subtable.find(flow.words)
-                while head is not None:
-                    found.append(head)
-                    head = head.cls_next
+            if subtable.mask != mask:
+                found.extend(subtable.agreeing(flow.words, mask.words))
                 continue
-            subtable.agreeing(flow.words, mask.words, found)
+            same: list[ClsRule] = []
+            head = subtable.find(flow.words)
+            while head is not None:
+                same.append(head)
+                head = head.cls_next
+            same.sort(key=place_of)
+            found.extend(same)
         return found
 
     def find_overlap(self, match: Match, priority: int) -> ClsRule | None:
@@ -350,7 +358,8 @@ class Classifier:
         return None
 
     def rules(self) -> list[ClsRule]:
-        """All rules, subtable by subtable, by descending priority of the subtables."""
+        """All rules, subtable by subtable, by descending priority of the subtables; within each in the order
+        in which they came."""
         found: list[ClsRule] = []
         for subtable in self.order:
             found.extend(subtable.rules())

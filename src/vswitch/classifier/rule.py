@@ -30,6 +30,8 @@ class ClsRule:
         self.priority: int = priority
         self.cls_next: ClsRule | None = None
         self.cls_rank: i64 = priority
+        self.cls_at: i64 = 0
+        """Its place among the rules of its mask, in the order in which they came."""
         self.conj: Conjunctions | None = None
 
     @property

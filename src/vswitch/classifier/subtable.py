@@ -26,6 +26,11 @@ from vswitch.flow.layout import STAGE_ENDS, W_TP_SRC
 BASIS: Final = 0x3C6EF372
 
 
+def place_of(rule: ClsRule) -> int:
+    """Sorting key: the rule that came first comes first."""
+    return rule.cls_at
+
+
 @final
 class Subtable:
     """All rules of a classifier whose mask is `mask`."""
@@ -73,6 +78,8 @@ class Subtable:
         self.heads: list[ClsRule | None] = [None] * 8
         self.slot_mask: i64 = 7
         self.used: i64 = 0
+        self.listed: list[ClsRule | None] = []
+        """The rules in the order in which they came; None where one was that left."""
         self.n_heads: i64 = 0
         self.n_rules: i64 = 0
         self.max_priority: i64 = 0
@@ -220,6 +227,7 @@ class Subtable:
             if self.ports_plen > 0:
                 self.ports_trie.insert(self._ports(flow), 0, self.ports_plen)
             self._count_priority(priority)
+            self._list(rule)
             return None, True
         above: ClsRule | None = None
         at = self.heads[slot]
@@ -239,6 +247,9 @@ class Subtable:
             above.cls_next = rule
         if replaced is None:
             self._count_priority(priority)
+        else:
+            self.listed[replaced.cls_at] = None
+        self._list(rule)
         return replaced, False
 
     def remove(self, rule: ClsRule, match_flow: Flow) -> bool:
@@ -269,21 +280,41 @@ class Subtable:
                 self.ports_trie.remove(self._ports(flow), 0, self.ports_plen)
         rule.cls_next = None
         self._discount_priority(rule.cls_rank)
+        self.listed[rule.cls_at] = None
+        self._close_gaps()
         return last
 
-    def rules(self) -> list[ClsRule]:
-        """All rules."""
-        found: list[ClsRule] = []
-        for head in self.heads:
-            rule = head
-            while rule is not None:
-                found.append(rule)
-                rule = rule.cls_next
-        return found
+    def move_last(self, rule: ClsRule) -> None:
+        """Have a rule that is here take its place in `rules` as if it came only now."""
+        self.listed[rule.cls_at] = None
+        self._list(rule)
 
-    def agreeing(self, flow: vec[i64], mask: vec[i64], found: list[ClsRule]) -> None:
-        """Add to `found` the rules that agree with `flow` in the bits of `mask`, which are some of this
-        mask's."""
+    def _list(self, rule: ClsRule) -> None:
+        rule.cls_at = len(self.listed)
+        self.listed.append(rule)
+        self._close_gaps()
+
+    def _close_gaps(self) -> None:
+        """Make the list of rules short again if most of it is gaps."""
+        if len(self.listed) <= 2 * self.n_rules + 16:
+            return
+        kept: list[ClsRule | None] = []
+        at: i64 = 0
+        for rule in self.listed:
+            if rule is not None:
+                rule.cls_at = at
+                kept.append(rule)
+                at += 1
+        self.listed = kept
+
+    def rules(self) -> list[ClsRule]:
+        """All rules, in the order in which they came."""
+        return [rule for rule in self.listed if rule is not None]
+
+    def agreeing(self, flow: vec[i64], mask: vec[i64]) -> list[ClsRule]:
+        """The rules that agree with `flow` in the bits of `mask`, which are some of this mask's, in the order
+        in which they came."""
+        found: list[ClsRule] = []
         n = self.n
         words = self.words
         values = self.values
@@ -303,6 +334,8 @@ class Subtable:
                         found.append(rule)
                         rule = rule.cls_next
             slot += 1
+        found.sort(key=place_of)
+        return found
 
     def _ports(self, flow: vec[i64]) -> i64:
         """The masked transport ports, left-aligned."""

@@ -44,6 +44,7 @@ from vswitch.dpif.types import (
     QueueCounters,
     Upcall,
 )
+from vswitch.flow.flow import Flow
 from vswitch.netdev.scope import Scope
 
 MAX_OPS = 50
@@ -255,7 +256,7 @@ class Dpif(ABC):
         return None
 
     def set_vlan_limit(self, limit: int) -> None:
-        """How many VLAN tags of a packet are part of its key, 1 or 2, where the datapath leaves the choice."""
+        """How many VLAN tags of a packet are part of its key, 1 or 2, where the datapath can choose."""
         return None
 
     def cache_sizes(self) -> dict[str, int]:

@@ -321,6 +321,7 @@ class Tables:
                 self.cookie_changed = rule.cookie != fm.new_cookie
                 rule.cookie = fm.new_cookie
             rule.modified = now
+            self[rule.table_id].cls.move_last(rule)
             if fm.flags & OFPFF_RESET_COUNTS:
                 rule.n_packets = 0
                 rule.n_bytes = 0

@@ -1,8 +1,8 @@
-"""How much a datapath flow's mask makes lookups look at, counted as Open vSwitch's userspace datapath counts it.
+"""How much a datapath flow's mask makes lookups look at, counted as Open vSwitch's own datapath counts it.
 
 Its `struct flow` (include/openvswitch/flow.h of 3.1) is read in 64-bit words, in two units of 64: tunnel,
-metadata, Ethernet, VLAN and MPLS are the first, IP and what it carries the second. `dpctl/dump-flows -m` shows
-how many words of each the mask has bits in; `in_port` does not count, as each port has a table of its own.
+metadata, Ethernet, VLAN and MPLS are the first, IP and what it carries the second. `dpctl/dump-flows -m`
+shows how many words of each the mask has bits in; `in_port` does not count: each port has a table of its own.
 """
 
 from __future__ import annotations

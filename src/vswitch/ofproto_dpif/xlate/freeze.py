@@ -97,9 +97,9 @@ def unroll(ctx: Ctx, rest: Actions) -> None:
 
 
 def frozen_state(
-    ctx: Ctx, actions: tuple[object, ...], action_set: tuple[object, ...], userdata: bytes
+    ctx: Ctx, actions: tuple[object, ...], action_set: tuple[object, ...], userdata: bytes, told: bool = False
 ) -> FrozenState:
-    """The packet's state at this place, with `actions` and `action_set` still to run."""
+    """The packet's state at this place, with `actions` and `action_set` still to run, or to be `told`."""
     return FrozenState(
         bridge=ctx.bridge.name,
         table_id=int(ctx.table_id),
@@ -112,6 +112,7 @@ def frozen_state(
         action_set=action_set,  # type: ignore[arg-type]
         userdata=userdata,
         rule_cookie=ctx.rule_cookie,
+        told=told,
     )
 
 

@@ -4,8 +4,8 @@ A translation that needs to see the packet again (a header that a pop uncovered,
 connection tracking) or that sends it to a controller freezes itself: everything that the rest
 of the pipeline depends on becomes a `FrozenState`, and the datapath carries only its id.
 Equal states share one id, so that revalidation finds the id that the datapath flow already
-uses. Ids are counted references; one whose last reference goes is not given out again until
-`GRACE_MS` have passed, for packets with it may still be queued.
+uses. Ids are counted references. One whose last reference goes is given to no state any more, not even to an
+equal one, but its own can be found for another `GRACE_MS`, for packets with it may still be queued.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class FrozenState:
     metadata and in_port (`freeze.freeze_metadata`). `stack`: (value, n_bits) pairs, the top last.
     `actions` are still to run, `action_set` is the set so far; `table_id` is where a `Resubmit`
     without a table looks, `rule_cookie` belongs to the rule whose actions they are. `mirrors`:
-    already sent to. `userdata` comes with a controller's pause or packet-in.
+    already sent to. `userdata` comes with a controller's pause or packet-in. `told`: nothing goes on from
+    here, a controller is told of it; such a state has an id of its own, whatever else it is equal to.
     """
 
     bridge: str
@@ -43,6 +44,7 @@ class FrozenState:
     action_set: Actions = ()
     userdata: bytes = b""
     rule_cookie: int = 0
+    told: bool = False
 
 
 class RecircIds:
@@ -78,7 +80,7 @@ class RecircIds:
         return self._by_id.get(recirc_id)
 
     def ref(self, recirc_id: int) -> None:
-        """One more reference to `recirc_id`, which must be known."""
+        """One more reference to `recirc_id`, which must have one."""
         self._refs[recirc_id] += 1
 
     def unref(self, recirc_id: int, now: int) -> None:
@@ -88,6 +90,7 @@ class RecircIds:
             return
         self._refs[recirc_id] = left
         if left == 0:
+            del self._by_state[self._by_id[recirc_id]]
             self._dying.append((now + GRACE_MS, recirc_id))
 
     def run(self, now: int) -> None:
@@ -95,14 +98,14 @@ class RecircIds:
         dying = self._dying
         while dying and dying[0][0] <= now:
             _, recirc_id = dying.popleft()
-            if self._refs.get(recirc_id) == 0:
-                del self._refs[recirc_id]
-                del self._by_state[self._by_id.pop(recirc_id)]
+            if self._refs.pop(recirc_id, None) is not None:
+                del self._by_id[recirc_id]
 
     def flush(self, bridge: str) -> None:
         """Forget the states of `bridge`, which is going away."""
         for recirc_id, state in list(self._by_id.items()):
             if state.bridge == bridge:
                 del self._by_id[recirc_id]
-                del self._by_state[state]
                 del self._refs[recirc_id]
+                if self._by_state.get(state) == recirc_id:
+                    del self._by_state[state]

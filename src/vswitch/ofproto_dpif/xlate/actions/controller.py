@@ -30,7 +30,7 @@ def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, u
     rule = ctx.rule
     if reason == OFPR_ACTION and rule is not None and rule.is_table_miss():
         reason = OFPR_EXPLICIT_MISS
-    recirc_id = ctx.bridge.dp.recirc_ids.alloc(frozen_state(ctx, (), (), userdata))
+    recirc_id = ctx.bridge.dp.recirc_ids.alloc(frozen_state(ctx, (), (), userdata, told=True))
     ctx.out.recircs.append(recirc_id)
     cookie = ControllerCookie(
         max_len=max_len,
