@@ -3,7 +3,8 @@
 No root, no devices, no threads, and a clock that stands still until `advance` moves it. Below
 it is everything that a daemon runs: bridge, translation, facets, expiration, the userspace
 datapath; only the devices are dummies. Flow, group, meter and port mods are checked and carried out
-by the functions that messages of OpenFlow connections end in.
+by the functions that messages of OpenFlow connections end in; table mods, packet-outs, bundles and
+whatever else `request` is given are such messages.
 
     sw = Switch("br0", ports=["p1", "p2"])
     sw.add_flow("in_port=p1,tcp,tp_dst=80,actions=output:p2")
@@ -22,25 +23,31 @@ from vswitch.base.clock import Clock
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_exact_flow
+from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.flow.values import parse_port
 from vswitch.netdev import dummy
 from vswitch.netdev.registry import enable_dummy, kind
 from vswitch.netdev.scope import Scope
 from vswitch.ofproto.handlers_flow import apply_flow_mod
 from vswitch.ofproto.handlers_group import apply_group_mod, apply_meter_mod
 from vswitch.ofproto.handlers_port import apply_port_mod, check_port_mod
+from vswitch.ofproto.request import bundle as carry_out_bundle
+from vswitch.ofproto.request import request
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
 from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings
-from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD
+from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD, OFPTT_ALL
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file
 from vswitch.openflow.group_text import parse_group, parse_meter
 from vswitch.openflow.messages.port import PortMod
+from vswitch.openflow.packet_out_text import packet_out, parse_bundle_line
+from vswitch.openflow.table_text import parse_table_mod
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP10
+from vswitch.openflow.wire.version import OFP10, OFP14
 
 MAX_TURNS: Final = 1000
 """Turns of the main loop after which a switch that does not come to rest is an error."""
@@ -187,6 +194,31 @@ class Switch:
         apply_meter_mod(self._bridge(bridge), parse_meter(text), self.clock.now())
         self._settle()
 
+    def bundle(self, text: str, bridge: str = "") -> None:
+        """Carry out the lines of a file for `ovs-ofctl bundle`, all or none: "flow add ...", "group ...",
+        "packet-out ...", one a line; "#" begins a comment.
+
+        FlowSyntaxError points at a bad word; OfpError is OpenFlow's refusal of one line.
+        """
+        names, _ = self._names(bridge)
+        lines = (line.partition("#")[0].strip() for line in text.splitlines())
+        bodies = [parse_bundle_line(line, names) for line in lines if line]
+        carry_out_bundle(self._bridge(bridge), bodies, OFP14, self.clock.now())
+        self._run()
+
+    def mod_table(self, table: int | None, setting: str, bridge: str = "") -> None:
+        """Configure a table (None: all), in the words of ovs-ofctl's mod-table: "continue", "drop",
+        "controller", "evict", "noevict", "vacancy:20,80", "novacancy". FlowSyntaxError, OfpError."""
+        body, versions = parse_table_mod(OFPTT_ALL if table is None else table, setting)
+        self.request(body, versions[0], bridge)
+
+    def request(self, body: Any, version: int = OFP14, bridge: str = "") -> list[Any]:
+        """What an OpenFlow connection of `version` gets for a message (`vswitch.openflow.messages`): the
+        bodies of the replies. OfpError is OpenFlow's refusal."""
+        replies = request(self._bridge(bridge), [body], version, self.clock.now())
+        self._run()
+        return replies
+
     def mod_flows(self, text: str, strict: bool = False, bridge: str = "") -> None:
         """Change the actions of flows, all narrower ones or (`strict`) just the one."""
         command = FlowModCommand.MODIFY_STRICT if strict else FlowModCommand.MODIFY
@@ -202,8 +234,9 @@ class Switch:
         falling priority."""
         fm = self._parse(text, FlowModCommand.DELETE, bridge)
         self._settle()
-        tables = self._bridge(bridge).tables
-        found = tables.select(fm, strict=False)
+        found = self._bridge(bridge).tables.collect(
+            fm.match, fm.table_id, fm.cookie, fm.cookie_mask, fm.out_port, fm.out_group
+        )
         return sorted(found, key=lambda r: (r.table_id, -r.priority, str(r.match)))
 
     def n_packets(self, text: str = "", bridge: str = "") -> int:
@@ -240,6 +273,16 @@ class Switch:
         for frame in frames:
             device.inject(frame)
         self._run()
+
+    def packet_out(self, packet: Packet, actions: str, in_port: str | int = "controller",
+                   bridge: str = "") -> None:
+        """A controller sends a packet (as for `send`), which the switch gives `actions` as if it had come from
+        `in_port`. FlowSyntaxError, OfpError."""
+        names, _ = self._names(bridge)
+        number = parse_port(str(in_port), names)
+        if number is None:
+            raise FlowSyntaxError(f"{in_port} is not a valid OpenFlow port", str(in_port))
+        self.request(packet_out(self._packet(packet), actions, number, names), OFP10, bridge)
 
     def received(self, port: str) -> list[bytes]:
         """Take what came out of `port` since the last call."""

@@ -16,8 +16,9 @@ from tests.oracle.ours import OurSwitch
 from tests.oracle.real import OracleError, RealSwitch
 from tests.oracle.setup import Bridge, Port, Setup
 from vswitch.netdev.dummy import find
-from vswitch.openflow.flow_mod import FlowModCommand
-from vswitch.openflow.flow_text import parse_flow
+from vswitch.ofproto.request import request
+from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
+from vswitch.openflow.wire.version import OFP10
 
 PORTS = ("p1", "p2", "p3")
 PCAP_HEADER, PCAP_RECORD = 24, 16
@@ -127,10 +128,8 @@ class OurTracker:
     def flows(self, text: str) -> None:
         switch = self.switch
         ofproto = switch.ofprotos.all_ofproto_dpifs["br0"]
-        ofproto.flow_mod(parse_flow("", FlowModCommand.DELETE))
-        for line in text.splitlines():
-            if line:
-                ofproto.flow_mod(parse_flow(line))
+        request(ofproto, [FlowMod(command=FlowModCommand.DELETE)], OFP10, switch.clock.now())
+        switch.set_flows("br0", [line for line in text.splitlines() if line], "OpenFlow10")
         self.command("dpctl/flush-conntrack")
         switch._run()
 

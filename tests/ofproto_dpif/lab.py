@@ -12,6 +12,7 @@ from vswitch.base.unixctl import Commands
 from vswitch.flow.match_text import parse_match
 from vswitch.netdev import dummy, registry
 from vswitch.netdev.scope import PROCESS
+from vswitch.ofproto.handlers_flow import apply_flow_mod
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.facets.facet import Facet
@@ -20,6 +21,8 @@ from vswitch.ofproto_dpif.ofprotos import Ofprotos
 from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import parse_flow
+from vswitch.openflow.wire.messages_base import Form
+from vswitch.openflow.wire.version import OFP10
 
 __all__ = ["Counted", "Lab", "from_host", "tcp", "udp"]
 
@@ -67,13 +70,13 @@ class Lab:
         bridge.bundle_set(name, BundleSettings(name, (name,), vlan=vlan))
 
     def flow(self, text: str, bridge: OfprotoDpif | None = None) -> None:
-        (bridge or self.bridge).flow_mod(parse_flow(text))
+        apply_flow_mod(bridge or self.bridge, parse_flow(text), OFP10, Form.EXTENSION)
 
     def del_flows(self, match: str = "", table_id: int = 0, out_port: int | None = None) -> None:
         flow_mod = FlowMod(parse_match(match), table_id=table_id, command=FlowModCommand.DELETE)
         if out_port is not None:
             flow_mod.out_port = out_port
-        self.bridge.flow_mod(flow_mod)
+        apply_flow_mod(self.bridge, flow_mod, OFP10, Form.EXTENSION)
 
     def run(self, limit: int = 50) -> None:
         for _ in range(limit):

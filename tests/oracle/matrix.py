@@ -148,6 +148,9 @@ def _own(match: str, number: int) -> tuple[str, str]:
     source = "dl_src=" + (0x02 << 40 | number).to_bytes(6, "big").hex(":")
     text = f"{match},{source}" if match else source
     parts = [p for p in match.split(",") if p and not p.startswith(("in_port", "conj_id"))]
+    if match == "dl_type=0x894f":
+        # Of another type's metadata the real switch writes over what it doesn't know.
+        parts.append("nsh_mdtype=1")
     return text, ",".join(["in_port=1", *parts, source])
 
 

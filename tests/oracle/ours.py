@@ -10,6 +10,7 @@ from vswitch.base.unixctl import Commands
 from vswitch.netdev import dummy
 from vswitch.netdev.registry import enable_dummy
 from vswitch.netdev.scope import Scope
+from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
 from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.constants import (
@@ -21,6 +22,7 @@ from vswitch.openflow.constants import (
 )
 from vswitch.openflow.flow_text import parse_flow
 from vswitch.openflow.group_text import parse_group
+from vswitch.openflow.messages.port import PortMod
 from vswitch.openflow.wire.actions import enable_debug_actions
 
 CONFIG_BITS = {
@@ -77,12 +79,18 @@ class OurSwitch:
                 ofproto.port_add(port.name, "patch", number, {"peer": peer})
             else:
                 ofproto.port_add(port.name, "dummy", number)
+            ofproto.bundle_set(port.name, self._bundle(port))
             config = sum(bit for name, bit in CONFIG_BITS.items() if name in port.settings)
             if config:
-                ofproto.port_set_config(port.name, config)
-            ofproto.bundle_set(port.name, self._bundle(port))
+                self._mod_port(ofproto, port.name, config)
         ofproto.bundle_set(bridge.name, BundleSettings(bridge.name, (bridge.name,)))
         self.set_flows(bridge.name, bridge.flows, bridge.dialect, bridge.groups)
+
+    def _mod_port(self, ofproto: OfprotoDpif, name: str, config: int) -> None:
+        port = next(port for port in ofproto.ofp_ports() if port.name == name)
+        wire = Wire(ofproto, "OpenFlow10")
+        wire.send(PortMod(port.port_no, port.hw_addr, config, config))
+        wire.close()
 
     @staticmethod
     def _bundle(port: Port) -> BundleSettings:

@@ -20,6 +20,7 @@ from vswitch.daemon.process import rundir
 from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import DpifError
 from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.ofproto.handlers_flow import apply_flow_mod
 from vswitch.ofproto_dpif.commands.usage import usage
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
@@ -27,6 +28,8 @@ from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.openflow.constants import OFPP_LOCAL
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
+from vswitch.openflow.wire.messages_base import Form
+from vswitch.openflow.wire.version import OFP10
 from vswitch.vconn.address import AddressError, parse_active, parse_passive
 from vswitch.vconn.settings import ControllerSettings
 from vswitch.vconn.tls import TlsSettings
@@ -164,7 +167,7 @@ class Run:
 
     def _add_flow(self, bridge: OfprotoDpif, where: str, text: str, names: Mapping[str, int]) -> None:
         try:
-            bridge.flow_mod(parse_flow(text, ports=dict(names)))
+            apply_flow_mod(bridge, parse_flow(text, ports=dict(names)), OFP10, Form.EXTENSION)
         except FlowSyntaxError as e:
             raise CliError(f"{where}: {e.pointed()}") from e
         except OfpError as e:

@@ -41,6 +41,14 @@ def set_lse(flow: Flow, i: i64, value: i64) -> None:
         words[w] = (words[w] & 0xFFFFFFFF) | (((bits ^ 0x80000000) - 0x80000000) << 32)
 
 
+def clear_lses(flow: Flow) -> None:
+    """Leave no label stack."""
+    i: i64 = 0
+    while i < MAX_MPLS_LABELS:
+        set_lse(flow, i, 0)
+        i += 1
+
+
 def or_lse(wc: Flow, i: i64, bits: i64) -> None:
     """In a mask, add `bits` of entry `i`."""
     set_lse(wc, i, lse(wc, i) | bits)

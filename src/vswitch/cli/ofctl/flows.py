@@ -10,7 +10,6 @@ from typing import Any, Final, TypeAlias
 from rich.progress import track
 
 from vswitch.cli.ofctl.formats import OPENFLOW10, allowed, check_usable, form_of
-from vswitch.cli.ofctl.packets import packet_out_from
 from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError, find_target
 from vswitch.flow.fields import by_name
 from vswitch.flow.syntax import FlowSyntaxError
@@ -23,6 +22,7 @@ from vswitch.openflow.group_text import parse_group
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages.flow import AggregateStatsRequest, FlowStats, FlowStatsRequest
 from vswitch.openflow.messages.nicira import FlowAge
+from vswitch.openflow.packet_out_text import parse_bundle_line
 from vswitch.openflow.print import format_bytes
 from vswitch.openflow.print_flow import format_flow_line
 from vswitch.openflow.wire.codec import decode
@@ -242,20 +242,8 @@ def bundle(switch: Switch, args: Args) -> None:
     """`bundle SWITCH FILE`"""
     bodies: list[tuple[Any, Form]] = []
     for where, line in read_lines(args[0]):
-        kind, _, rest = line.partition(" ")
         try:
-            if kind == "flow":
-                mod = parse_flow_line(
-                    rest.strip(), FlowModCommand.ADD, switch.port_names, switch.table_names
-                )
-                bodies.append((mod, Form.OPENFLOW))
-            elif kind == "group":
-                bodies.append((parse_group(rest.strip(), ports=switch.port_names), Form.OPENFLOW))
-            elif kind == "packet-out":
-                bodies.append((packet_out_from(rest.strip(), switch.port_names), Form.OPENFLOW))
-            else:
-                word = line.partition(",")[0].partition(" ")[0]
-                raise OfctlError(f"{where}: Unsupported bundle message type: {word}")
+            bodies.append((parse_bundle_line(line, switch.port_names, switch.table_names), Form.OPENFLOW))
         except FlowSyntaxError as error:
             raise OfctlError(f"{where}: {said(error)}") from error
     run_bundle(switch, bodies)

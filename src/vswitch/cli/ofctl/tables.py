@@ -5,22 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from vswitch.cli.ofctl.switch import OfctlError, Switch
+from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow import constants as c
 from vswitch.openflow.action_words import table_number
 from vswitch.openflow.messages import table as t
 from vswitch.openflow.print import format_message
+from vswitch.openflow.table_text import parse_table_mod
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP11, OFP12, OFP13, OFP14, OFP15, VERSION_NAMES
+from vswitch.openflow.wire.version import OFP13, OFP14, OFP15, VERSION_NAMES
 
 Args: TypeAlias = Sequence[str]
-
-MISS: Final = {
-    "controller": t.OFPTC_TABLE_MISS_CONTROLLER, "continue": t.OFPTC_TABLE_MISS_CONTINUE,
-    "drop": t.OFPTC_TABLE_MISS_DROP,
-}  # fmt: skip
 
 
 def dump_tables(switch: Switch, args: Args) -> None:
@@ -55,31 +52,12 @@ def mod_table(switch: Switch, args: Args) -> None:
         _require_versions(switch, mod, (OFP13, OFP14, OFP15))
         _set_name(switch, table, rest)
         return
-    if mod in MISS:
-        wanted, config = (OFP11, OFP12), t.TableConfig(table, MISS[mod])
-    elif mod in ("evict", "noevict"):
-        wanted = (OFP14, OFP14 + 1)
-        config = t.TableConfig(table, t.OFPTC_EVICTION if mod == "evict" else 0)
-    elif word in ("vacancy", "novacancy"):
-        wanted = (OFP14, OFP14 + 1)
-        low, _, high = rest.partition(",")
-        vacancy = None
-        if word == "vacancy":
-            for what, value in (("down", low), ("up", high)):
-                if not value:
-                    raise OfctlError(f"Vacancy {what} value missing")
-                if not value.isdigit() or int(value) > 100:
-                    raise OfctlError(f'Invalid vacancy {what} value "{value}"')
-            if int(high) < int(low):
-                raise OfctlError(
-                    "Invalid vacancy range, vacancy up should be greater than vacancy down (OFPBPC_BAD_VALUE)"
-                )
-            vacancy = t.Vacancy(int(low), int(high))
-        config = t.TableConfig(table, t.OFPTC_VACANCY_EVENTS if vacancy else 0, vacancy=vacancy)
-    else:
-        raise OfctlError(f"invalid table_mod setting {mod}")
+    try:
+        body, wanted = parse_table_mod(table, mod)
+    except FlowSyntaxError as error:
+        raise OfctlError(error.message) from error
     _require_versions(switch, mod, wanted)
-    switch.do([(t.TableMod(config), Form.OPENFLOW)])
+    switch.do([(body, Form.OPENFLOW)])
 
 
 def _require_versions(switch: Switch, mod: str, wanted: Sequence[int]) -> None:

@@ -55,7 +55,7 @@ from vswitch.flow.layout import (
     W_VLAN_TCI,
     W_VLAN_TPID,
 )
-from vswitch.flow.mpls import MPLS_BOS, is_mpls, lse, n_mpls_labels, set_lse
+from vswitch.flow.mpls import MPLS_BOS, clear_lses, is_mpls, lse, n_mpls_labels, set_lse
 from vswitch.flow.prereq import is_ip_any
 from vswitch.flow.vlan import n_vlans, qtag, set_qtag
 from vswitch.ofproto_dpif.xlate.commit_encap import commit_nsh, pop_header, push_header
@@ -474,11 +474,17 @@ def _push_lse(flow: Flow, n: i64, entry: i64) -> None:
 
 def push_mpls(ctx: Ctx, ethertype: i64, around: bool = False) -> bool:
     """Push an entry: a copy of the outermost, or for the first label 0 (IPv6: 2) with the IP's
-    DSCP and TTL. False: the stack is full. `around`: encap, for which all of the packet is payload."""
+    DSCP and TTL. False: the stack is full. `around`: encap, for which all of the packet is payload, so that
+    labels behind an Ethernet header are of another stack."""
     flow = ctx.flow
     wc = ctx.wc
-    n = n_mpls_labels(flow, wc)
     words = flow.words
+    n: i64 = 0
+    if not around or words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+        n = n_mpls_labels(flow, wc)
+    else:
+        clear_lses(flow)
+        clear_lses(ctx.base)
     if n == 0:
         if not around:
             commit(ctx)

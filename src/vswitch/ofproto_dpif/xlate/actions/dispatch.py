@@ -287,7 +287,12 @@ def _exit(ctx: Ctx, a: of.Exit, last: bool) -> None:
 
 
 def _nothing(ctx: Ctx, a: object, last: bool) -> None:
-    """A note for whoever reads the flow, or what the classifier has seen to."""
+    """A note for whoever reads the flow."""
+
+
+def _conjunction(ctx: Ctx, a: object, last: bool) -> None:
+    """The classifier has seen to those of flows; nobody else's mean anything."""
+    report_error(ctx, "executing no-op conjunction action")
 
 
 def _debug_recirc(ctx: Ctx, a: of.DebugRecirc, last: bool) -> None:
@@ -373,7 +378,7 @@ HANDLERS: Final[dict[type, Callable[[Ctx, Any, bool], None]]] = {
     of.Meter: meter,
     of.Exit: _exit,
     of.Note: _nothing,
-    of.Conjunction: _nothing,
+    of.Conjunction: _conjunction,
     of.DebugRecirc: _debug_recirc,
     of.DebugSlow: _debug_slow,
     of.Encap: xlate_encap.encap,

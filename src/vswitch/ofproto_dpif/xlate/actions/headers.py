@@ -216,14 +216,13 @@ def set_mpls_ttl(ctx: Ctx, a: of.SetMplsTtl, last: bool) -> None:
 
 
 def dec_mpls_ttl(ctx: Ctx, a: of.DecMplsTtl, last: bool) -> bool:
-    if not is_mpls(_dl_type(ctx)):
-        return False
-    ttl = lse(ctx.flow, 0) & 0xFF
-    or_lse(ctx.wc, 0, 0xFF)
-    if ttl > 1:
-        set_lse(ctx.flow, 0, lse(ctx.flow, 0) - 1)
-        return False
-    controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, 0, b"")
+    if is_mpls(_dl_type(ctx)):
+        ttl = lse(ctx.flow, 0) & 0xFF
+        or_lse(ctx.wc, 0, 0xFF)
+        if ttl > 1:
+            set_lse(ctx.flow, 0, lse(ctx.flow, 0) - 1)
+            return False
+        controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, 0, b"")
     if ctx.trace is not None:
         report(ctx, OFT_WARN, "MPLS decrement TTL exception")
     return True

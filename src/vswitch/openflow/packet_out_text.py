@@ -1,0 +1,82 @@
+"""Packet-outs and the lines of a bundle as text, as in ovs-ofctl's packet-out and bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from vswitch.flow.fields import by_name
+from vswitch.flow.match import Match
+from vswitch.flow.match_text import parse_match_word
+from vswitch.flow.syntax import FlowSyntaxError, split_words
+from vswitch.flow.values import parse_port
+from vswitch.openflow.action_text import parse_plain_actions
+from vswitch.openflow.constants import OFPP_CONTROLLER
+from vswitch.openflow.flow_mod import FlowModCommand
+from vswitch.openflow.flow_text import parse_flow_line
+from vswitch.openflow.group_text import parse_group
+from vswitch.openflow.messages.packet import PacketOut
+
+ETHERNET_BYTES: Final = 14
+_IN_PORT: Final = by_name("in_port")
+
+
+def packet_bytes(text: str) -> bytes:
+    """A packet from hexadecimal digits. FlowSyntaxError in ovs-ofctl's words."""
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        raise FlowSyntaxError("Trailing garbage in packet data") from None
+    if len(data) < ETHERNET_BYTES:
+        raise FlowSyntaxError("Packet data too short for Ethernet")
+    return data
+
+
+def parse_packet_out(text: str, ports: Mapping[str, int] | None = None) -> PacketOut:
+    """`in_port=PORT packet=HEX actions=...`; `ports` maps names to numbers. FlowSyntaxError."""
+    head, _, actions = text.partition("actions=")
+    metadata = Match()
+    packet: bytes | None = None
+    in_port = OFPP_CONTROLLER
+    for word in split_words(head):
+        if word.key == "packet":
+            try:
+                packet = packet_bytes(word.value)
+            except FlowSyntaxError as error:
+                raise FlowSyntaxError(f"packet: {error.message}") from error
+        elif word.key == "in_port":
+            number = parse_port(word.value, ports)
+            if number is None:
+                raise FlowSyntaxError(f"{word.value} is not a valid OpenFlow port")
+            in_port = number
+        elif not parse_match_word(metadata, word, ports):
+            raise FlowSyntaxError(f"unknown keyword {word.key}")
+    if packet is None:
+        raise FlowSyntaxError("must specify packet")
+    return packet_out(packet, actions, in_port, ports, metadata)
+
+
+def packet_out(packet: bytes, actions: str, in_port: int, ports: Mapping[str, int] | None = None,
+               metadata: Match | None = None) -> PacketOut:
+    """The packet-out of `packet` that comes from `in_port`. FlowSyntaxError."""
+    metadata = metadata or Match()
+    metadata.set(_IN_PORT, in_port)
+    return PacketOut(packet, parse_plain_actions(actions, ports), metadata)
+
+
+def parse_bundle_line(line: str, ports: Mapping[str, int] | None = None,
+                      tables: Mapping[str, int] | None = None) -> Any:
+    """The FlowMod, GroupMod or PacketOut of a line of a bundle: "flow add ...", "group ...", "packet-out ...".
+
+    FlowSyntaxError.
+    """
+    kind, _, rest = line.partition(" ")
+    rest = rest.strip()
+    if kind == "flow":
+        return parse_flow_line(rest, FlowModCommand.ADD, ports, tables)
+    if kind == "group":
+        return parse_group(rest, ports=ports)
+    if kind == "packet-out":
+        return parse_packet_out(rest, ports)
+    word = line.partition(",")[0].partition(" ")[0]
+    raise FlowSyntaxError(f"Unsupported bundle message type: {word}")
