@@ -276,8 +276,8 @@ class Switch:
 
     def packet_out(self, packet: Packet, actions: str, in_port: str | int = "controller",
                    bridge: str = "") -> None:
-        """A controller sends a packet (as for `send`), which the switch gives `actions` as if it had come from
-        `in_port`. FlowSyntaxError, OfpError."""
+        """A controller sends a packet (as for `send`), which the switch gives `actions` as if it had
+        come from `in_port`. FlowSyntaxError, OfpError."""
         names, _ = self._names(bridge)
         number = parse_port(str(in_port), names)
         if number is None:

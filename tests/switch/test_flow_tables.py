@@ -52,6 +52,24 @@ def test_the_packet_arrives_as_it_was_sent(switch: Make) -> None:
     assert sw.received("p2") == []
 
 
+def test_encap_mpls_puts_a_stack_of_its_own_around_a_frame_with_labels(switch: Make) -> None:
+    sw = switch("""
+        in_port=p1,actions=encap(mpls),set_mpls_label:77,encap(ethernet),output:p2
+        in_port=p3,mpls,actions=decap(),decap(packet_type(ns=0,type=0)),output:p2
+    """)
+    frame = bytes.fromhex("0200000000020200000000018847" "00005140") + bytes(50)
+    sw.send("p1", frame)
+    (around,) = sw.received("p2")
+    assert around == bytes(12) + bytes.fromhex("8847" "0004d140") + frame
+    sw.send("p3", around)
+    assert sw.received("p2") == [frame]
+
+
+def test_dec_mpls_ttl_ends_the_table_for_what_is_not_mpls(switch: Make) -> None:
+    assert outputs(switch("actions=dec_mpls_ttl,output:p2"), "p1", "tcp") == []
+    assert outputs(switch("actions=dec_mpls_ttl,output:p2"), "p1", "mpls,mpls_label=5,mpls_ttl=9") == ["p2"]
+
+
 def test_a_scapy_packet_will_do(switch: Make) -> None:
     sw = switch("actions=output:p2")
     packet = Ether(src=A, dst=B) / b"hello"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from vswitch.ofproto.connmgr import connmgr_of
 from vswitch.ofproto.ofconn import ConnKind
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import bundle as b
@@ -47,7 +48,8 @@ def request(ofproto: Ofproto, bodies: Iterable[Any], version: int, now: int) -> 
     OfpError: one is refused, and those after it are not looked at, or the version has no words for it.
     """
     peer = _Peer(version)
-    conn = ofproto.connmgr.attach(peer, ConnKind.SERVICE, now)
+    connmgr = connmgr_of(ofproto)
+    conn = connmgr.attach(peer, ConnKind.SERVICE, now)
     replies: list[Any] = []
     try:
         for body in bodies:
@@ -59,13 +61,13 @@ def request(ofproto: Ofproto, bodies: Iterable[Any], version: int, now: int) -> 
                 if message.xid == _XID:
                     replies.append(message.body)
     finally:
-        ofproto.connmgr.detach(conn, now)
+        connmgr.detach(conn, now)
     return replies
 
 
 def bundle(ofproto: Ofproto, bodies: Iterable[Any], version: int, now: int) -> None:
-    """Carry out `bodies` as an ordered, atomic bundle (OpenFlow 1.4, 6.8). OfpError: one is refused, and nothing
-    has changed."""
+    """Carry out `bodies` as an ordered, atomic bundle (OpenFlow 1.4, 6.8). OfpError: one is
+    refused, and nothing has changed."""
     flags = b.OFPBF_ATOMIC | b.OFPBF_ORDERED
     request(ofproto, [
         b.BundleControl(_BUNDLE_ID, b.OFPBCT_OPEN_REQUEST, flags),

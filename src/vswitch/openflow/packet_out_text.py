@@ -66,10 +66,8 @@ def packet_out(packet: bytes, actions: str, in_port: int, ports: Mapping[str, in
 
 def parse_bundle_line(line: str, ports: Mapping[str, int] | None = None,
                       tables: Mapping[str, int] | None = None) -> Any:
-    """The FlowMod, GroupMod or PacketOut of a line of a bundle: "flow add ...", "group ...", "packet-out ...".
-
-    FlowSyntaxError.
-    """
+    """The FlowMod, GroupMod or PacketOut of a line of a bundle ("flow add ...", "group ...",
+    "packet-out ..."). FlowSyntaxError."""
     kind, _, rest = line.partition(" ")
     rest = rest.strip()
     if kind == "flow":

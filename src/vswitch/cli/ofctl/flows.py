@@ -18,7 +18,6 @@ from vswitch.openflow.action_text import format_actions
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import FLAGS, parse_flow, parse_flow_line
-from vswitch.openflow.group_text import parse_group
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages.flow import AggregateStatsRequest, FlowStats, FlowStatsRequest
 from vswitch.openflow.messages.nicira import FlowAge
