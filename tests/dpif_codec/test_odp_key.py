@@ -26,6 +26,7 @@ from vswitch.flow import layout
 from vswitch.flow.fields import PART_BY_NAME, by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.match_text import parse_exact_flow
+from vswitch.flow.port_numbers import OFPP_NONE
 from vswitch.flow.text import format_flow, packet_mask
 from vswitch.netlink.attrs import Builder, attributes, parse
 
@@ -134,11 +135,11 @@ def test_the_kernels_bytes_of_an_ipv4_struct() -> None:
 
 def test_a_flow_without_port_has_no_in_port_attribute() -> None:
     flow = flow_of("tcp")
-    assert flow.in_port == layout.PORT_NONE
+    assert flow.in_port == OFPP_NONE
     assert key.IN_PORT not in parse(encode_key(flow))
     back = Flow()
     decode_key(encode_key(flow), back)
-    assert back.in_port == layout.PORT_NONE
+    assert back.in_port == OFPP_NONE
 
 
 def test_an_802_2_frame_has_an_ethernet_type_only_in_its_mask() -> None:

@@ -12,8 +12,7 @@ from vswitch.base.clock import Clock
 from vswitch.dpif.kernel.channels import N_CHANNELS, Channels, channel_of
 from vswitch.dpif.kernel.packet import UpcallParser
 from vswitch.dpif.open import dpif_create_and_open
-from vswitch.dpif.provider import PORT_NONE
-from vswitch.dpif.types import DpifError
+from vswitch.dpif.types import ODPP_NONE, DpifError
 from vswitch.netlink.errors import NlError
 from vswitch.netlink.socket import NlSocket
 
@@ -28,7 +27,7 @@ def make() -> Channels:
 
 
 def test_ports_spread_over_channels_1_to_16() -> None:
-    assert channel_of(PORT_NONE) == 0
+    assert channel_of(ODPP_NONE) == 0
     assert [channel_of(port) for port in range(17)] == [*range(1, 17), 1]
     assert {channel_of(port) for port in range(65535)} == set(range(1, 17))
 
@@ -43,7 +42,7 @@ def test_opening_and_closing_twice_is_once() -> None:
     channels.open()
     assert n_fds() == before + N_CHANNELS + 1
     assert len(set(channels.pids())) == N_CHANNELS
-    assert channels.pid_of(PORT_NONE) == channels.pids()[0]
+    assert channels.pid_of(ODPP_NONE) == channels.pids()[0]
     assert channels.pid_of(16) == channels.pids()[1]
     assert channels.recv(50) == []
     assert channels.purge() == 0

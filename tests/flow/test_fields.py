@@ -11,6 +11,7 @@ from vswitch.flow import layout
 from vswitch.flow.field import Field
 from vswitch.flow.fields import FIELDS, N_WORDS, PART_BY_NAME, PARTS, STAGE_ENDS, by_name
 from vswitch.flow.flow import Flow
+from vswitch.flow.port_numbers import OFPP_LOCAL
 
 OPTIONS = [
     by_name("tun_metadata0").at_cells((3,)),
@@ -131,7 +132,7 @@ def test_stages_follow_each_other_to_the_end() -> None:
 def test_oxm_ports_are_the_16_bit_ports_in_32_bits() -> None:
     flow = Flow()
     flow.set(by_name("in_port_oxm"), 0xFFFFFFFE)
-    assert flow.in_port == layout.PORT_LOCAL
+    assert flow.in_port == OFPP_LOCAL
     assert flow.get(by_name("in_port_oxm")) == 0xFFFFFFFE
     flow.in_port = 7
     assert flow.get(by_name("in_port_oxm")) == 7

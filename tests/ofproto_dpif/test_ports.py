@@ -9,13 +9,13 @@ import pytest
 
 from tests.ofproto_dpif.lab import Counted, Lab, udp
 from vswitch.base.clock import Clock
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.netdev import dummy, registry
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
 from vswitch.ofproto_dpif.ports import splinters
 from vswitch.ofproto_dpif.ports.ports import PortError
 from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings, SettingsError
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 
 MakeLab = Callable[..., Lab]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vswitch.base.tags import TagSet
 from vswitch.dpif.odp_text import format_actions
 from vswitch.dpif.probe import Support
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.text import format_megaflow
 from vswitch.ofproto.group_refs import ActionRefs
@@ -15,7 +16,7 @@ from vswitch.ofproto.tables import Tables
 from vswitch.ofproto.tlv import TlvTable
 from vswitch.ofproto_dpif.commands.trace import TraceRequest, run, shown_mask
 from vswitch.ofproto_dpif.ports import mirror as mirror_ops
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XBridge, XBundle, XDatapath, XMirror, XPort
+from vswitch.ofproto_dpif.xlate.bridge import XBridge, XBundle, XDatapath, XMirror, XPort
 from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import XlateIn, XlateOut

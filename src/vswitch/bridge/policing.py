@@ -10,9 +10,9 @@ from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig
 from vswitch.bridge.tc_police import police
 from vswitch.dpif.open import dpif_class
-from vswitch.dpif.types import Policing
+from vswitch.dpif.types import ODPP_NONE, Policing
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
+from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 log = Vlog("bridge")
 

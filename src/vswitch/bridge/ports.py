@@ -8,10 +8,11 @@ from vswitch.bridge.columns import boolean
 from vswitch.bridge.config import PortConfig
 from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.ofproto_dpif.xlate.bridge import PRIORITY_TAGS
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
 
 log = Vlog("bridge")
 
-QINQ_ETHTYPES = {"802.1q": 0x8100, "802.1ad": 0x88A8}
+QINQ_ETHTYPES = {"802.1q": ETH_TYPE_VLAN_8021Q, "802.1ad": ETH_TYPE_VLAN_8021AD}
 
 
 def bundle_settings(port: PortConfig, names: tuple[str, ...], mac: int) -> BundleSettings:
@@ -32,7 +33,7 @@ def bundle_settings(port: PortConfig, names: tuple[str, ...], mac: int) -> Bundl
         vlan=vlan,
         trunks=port.trunks or None,
         cvlans=port.cvlans or None,
-        qinq_ethtype=QINQ_ETHTYPES.get(other.get("qinq-ethtype", ""), 0x88A8),
+        qinq_ethtype=QINQ_ETHTYPES.get(other.get("qinq-ethtype", ""), ETH_TYPE_VLAN_8021AD),
         priority_tags=tags if tags in PRIORITY_TAGS else "never",
         protected=port.protected,
         mcast_flood=boolean(other, "mcast-snooping-flood"),

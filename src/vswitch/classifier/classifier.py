@@ -24,12 +24,13 @@ from vswitch.flow import fields
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_WORDS, STAGE_ENDS
 from vswitch.flow.match import Match
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 
 DEFAULT_PREFIX_FIELDS: Final = ("ip_dst", "ip_src")
 """Open vSwitch 3.1's default (Flow_Table's `prefixes`)."""
 PREFIX_FIELDS: Final = {
     "tun_id": 0, "tun_src": 0, "tun_dst": 0, "tun_ipv6_src": 0, "tun_ipv6_dst": 0,
-    "ip_src": 0x0800, "ip_dst": 0x0800, "ipv6_src": 0x86DD, "ipv6_dst": 0x86DD,
+    "ip_src": ETH_TYPE_IP, "ip_dst": ETH_TYPE_IP, "ipv6_src": ETH_TYPE_IPV6, "ipv6_dst": ETH_TYPE_IPV6,
 }  # fmt: skip
 """Fields that can be tracked -> the Ethernet type that they need, 0 for any."""
 MAX_TRIES: Final = 3

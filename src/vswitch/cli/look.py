@@ -25,6 +25,7 @@ from vswitch.cli.errors import CliError
 from vswitch.cli.processes import DATABASE, SWITCH
 from vswitch.cli.sample import Rates, Sample, human
 from vswitch.daemon.process import rundir
+from vswitch.openflow.constants import OFPP_LOCAL
 
 SHOWN_FLOWS: Final = 10
 NOT_UP: Final = 3
@@ -142,7 +143,7 @@ def _print_status(told: dict[str, Any]) -> None:
     )
     for bridge, ports in told["bridges"].items():
         for p in ports:
-            number = "LOCAL" if p["number"] == 65534 else str(p["number"])
+            number = "LOCAL" if p["number"] == OFPP_LOCAL else str(p["number"])
             table.add_row(
                 bridge, p["name"], number, p["type"], f"{p['rx_packets']:,}", f"{p['tx_packets']:,}",
                 f"{p['rx_dropped'] + p['tx_dropped']:,}",
@@ -243,7 +244,7 @@ def _picture(console: Console, before: Sample, after: Sample) -> Group:
     )  # fmt: skip
     for name, port in after.ports.items():
         rx, rx_bits, tx, tx_bits = now.ports[name]
-        number = "LOCAL" if port.number == 65534 else str(port.number)
+        number = "LOCAL" if port.number == OFPP_LOCAL else str(port.number)
         ports.add_row(
             port.bridge, name, number, human(rx), human(rx_bits), human(tx), human(tx_bits),
             f"{port.rx_dropped + port.tx_dropped:,}",

@@ -15,6 +15,7 @@ from mypy_extensions import i64
 
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
+from vswitch.packet.numbers import ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST
 
 TCI: Final = 0xFFFF << at.S_VLAN_TCI
 TAG: Final = (at.VLAN_CFI | at.VLAN_VID_MASK) << at.S_VLAN_TCI
@@ -35,7 +36,7 @@ def is_plain(key: Flow) -> bool:
 def is_mpls(words: vec[i64]) -> bool:
     """Whether a key of `words` has MPLS labels."""
     dl_type = words[at.W_ETH_TYPE] & 0xFFFF
-    return dl_type == 0x8847 or dl_type == 0x8848
+    return dl_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST)
 
 
 def expressible(mask: Flow, key: Flow) -> Flow:

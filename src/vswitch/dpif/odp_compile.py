@@ -19,7 +19,12 @@ from vswitch.dpif.odp_step import Step
 from vswitch.flow import key_attr as attr
 from vswitch.flow.field import Field
 from vswitch.flow.flow import Flow
-from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
+from vswitch.packet.numbers import (
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_VLAN_8021AD,
+    ETH_TYPE_VLAN_8021Q,
+)
 from vswitch.packet.tunnel.outer import Encap
 
 MAX_DEPTH = 16
@@ -192,7 +197,7 @@ _NAT_KINDS = {"": 0, "src": op.CT_NAT_SRC, "dst": op.CT_NAT_DST}
 
 
 def _mpls_type(ethertype: int) -> int:
-    if ethertype not in (0x8847, 0x8848):
+    if ethertype not in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
         raise ActionError(errno.EINVAL, f"{ethertype:#x} is not an MPLS Ethernet type")
     return ethertype
 

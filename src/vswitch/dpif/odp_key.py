@@ -25,8 +25,21 @@ from vswitch.dpif.types import Fitness
 from vswitch.flow import key_attr as key
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
+from vswitch.flow.port_numbers import OFPP_NONE
 from vswitch.netlink.attrs import AttrIndex, be16_at, be32_at, u32_at
-from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
+from vswitch.packet.numbers import (
+    DL_TYPE_NONE,
+    ETH_TYPE_ARP,
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    ETH_TYPE_MIN,
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_NSH,
+    ETH_TYPE_RARP,
+    ETH_TYPE_VLAN_8021AD,
+    ETH_TYPE_VLAN_8021Q,
+)
 
 KEY_ALL: Final = 0
 """Flags for encoding: every attribute that a datapath may know, apart from userspace's own."""
@@ -44,8 +57,6 @@ KEY_CT_IF_SET: Final = 32
 """CT_STATE, CT_ZONE, CT_MARK and CT_LABELS only where key or mask isn't 0: a kernel refuses what it was
 built without, and takes an attribute's absence for 0; but a mask only where there is a key."""
 
-NO_DL_TYPE: Final = 0x05FF
-"""`dl_type` of an 802.2 frame, which has none."""
 _LITTLE: Final = sys.byteorder == "little"
 
 _ERROR: Final = -1
@@ -76,7 +87,7 @@ _LEVELS: Final = _Levels()
 def decode_key(data: bytes, flow: Flow) -> Fitness:
     """Read a flow key's attributes into `flow`, replacing its whole value.
 
-    ERROR leaves `flow` undefined. Without IN_PORT, `flow.in_port` is `layout.PORT_NONE`.
+    ERROR leaves `flow` undefined. Without IN_PORT, `flow.in_port` is `port_numbers.OFPP_NONE`.
     """
     flow.clear()
     return _decode(data, flow.words, flow.words, False)
@@ -125,13 +136,13 @@ def _decode(data: bytes, words: vec[i64], flow: vec[i64], is_mask: bool) -> Fitn
         if is_mask:
             port = 0xFFFF if port else 0
         elif port == 0xFFFFFFFF:
-            port = at.PORT_NONE
+            port = OFPP_NONE
         elif port >= 0xFFFF:
             return Fitness.ERROR
         words[at.W_IN_PORT] = (words[at.W_IN_PORT] & ~0xFFFFFFFF) | port
         expected |= i64(1) << key.IN_PORT
     elif not is_mask:
-        words[at.W_IN_PORT] |= at.PORT_NONE
+        words[at.W_IN_PORT] |= OFPP_NONE
     if (present >> key.TUNNEL) & 1:
         start = index.offsets[key.TUNNEL]
         inside = get_tunnel(data, start, start + index.lengths[key.TUNNEL], words, is_mask)
@@ -160,12 +171,12 @@ def _decode_l2(
     all_expected = expected
     depth: i64 = 0
     while True:
-        dl_type: i64 = NO_DL_TYPE
+        dl_type: i64 = DL_TYPE_NONE
         if (present >> key.ETHERTYPE) & 1:
             if index.lengths[key.ETHERTYPE] != 2:
                 return Fitness.ERROR
             dl_type = be16_at(data, index.offsets[key.ETHERTYPE])
-            if not is_mask and dl_type < 0x600:
+            if not is_mask and dl_type < ETH_TYPE_MIN:
                 return Fitness.ERROR
             all_expected |= i64(1) << key.ETHERTYPE
         elif is_mask:
@@ -255,11 +266,11 @@ def _decode_network(data: bytes, index: AttrIndex, words: vec[i64], flow: vec[i6
             # Which extension headers there are; no match field depends on it.
             expected |= _BIT_EXTHDRS
         return _decode_transport(data, index, words, flow, is_mask, expected, True)
-    if dl_type == 0x0806 or dl_type == 0x8035:
+    if dl_type in (ETH_TYPE_ARP, ETH_TYPE_RARP):
         return i64(1) << key.ARP if _get(index, key.ARP, data, words, is_mask) else _ERROR
-    if dl_type == 0x8847 or dl_type == 0x8848:
+    if dl_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
         return _decode_mpls(data, index, words, is_mask)
-    if dl_type == 0x894F:
+    if dl_type == ETH_TYPE_NSH:
         if index.has(key.NSH):
             start = index.offsets[key.NSH]
             if get_nsh(data, start, start + index.lengths[key.NSH], words) < 0:
@@ -443,7 +454,7 @@ def _encode_metadata(
     if is_mask:
         put_header(out, key.IN_PORT, 4)
         put_u32(out, 0xFFFFFFFF if port else 0)
-    elif port != at.PORT_NONE:
+    elif port != OFPP_NONE:
         put_header(out, key.IN_PORT, 4)
         put_u32(out, port)
     if flags & KEY_USERSPACE:
@@ -452,7 +463,7 @@ def _encode_metadata(
 
 def _encode_network(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask: bool, flags: i64) -> None:
     dl_type = _effective_type(flow)
-    if dl_type < 0x600:
+    if dl_type < ETH_TYPE_MIN:
         if is_mask and words[at.W_ETH_TYPE] & 0xFFFF:
             put_be16_attr(out, key.ETHERTYPE, 0xFFFF)
         return
@@ -463,11 +474,11 @@ def _encode_network(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask: 
     elif dl_type == ETH_TYPE_IPV6:
         _put(out, key.IPV6, words, is_mask)
         _encode_transport(out, words, flow, is_mask, flags, True)
-    elif dl_type == 0x0806 or dl_type == 0x8035:
+    elif dl_type in (ETH_TYPE_ARP, ETH_TYPE_RARP):
         _put(out, key.ARP, words, is_mask)
-    elif dl_type == 0x8847 or dl_type == 0x8848:
+    elif dl_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
         _encode_mpls(out, words, flow)
-    elif dl_type == 0x894F:
+    elif dl_type == ETH_TYPE_NSH:
         position: i64 = len(out)
         put_header(out, key.NSH, 0)
         put_nsh(out, words, flow)

@@ -15,7 +15,7 @@ from vswitch.dpif.odp_format_key import format_geneve_options
 from vswitch.dpif.odp_parse import bad, number, parse_geneve_options
 from vswitch.flow.syntax import Word, split_words
 from vswitch.flow.values import c_hex, format_ipv4, format_ipv6, format_mac, parse_ipv4, parse_ipv6, parse_mac
-from vswitch.packet.numbers import ETH_TYPE_IP
+from vswitch.packet.numbers import ETH_TYPE_IP, IPPROTO_IPIP
 from vswitch.packet.tunnel import headers, kinds
 
 _MAX: Final = 512
@@ -258,7 +258,7 @@ def _parse_srv6(word: Word) -> bytes:
         if address is None:
             raise bad(text, "invalid address")
         segments.append(address.to_bytes(16, "big"))
-    data = headers.segment_routing(list(reversed(segments)), kinds.IPPROTO_IPIP)
+    data = headers.segment_routing(list(reversed(segments)), IPPROTO_IPIP)
     return data[:3] + bytes((number(fields["segments_left"], 1),)) + data[4:]
 
 

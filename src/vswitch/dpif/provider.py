@@ -53,8 +53,6 @@ MAX_OPS = 50
 RECV_BATCH = 50
 """The most messages one `recv` takes before it gives way (the seed's `read_tries > 50`)."""
 
-PORT_NONE = 0xFFFFFFFF
-"""No datapath port."""
 
 
 class DpifClass(ABC):

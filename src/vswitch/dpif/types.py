@@ -10,9 +10,13 @@ import enum
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from vswitch.dpif.actions import Actions
 from vswitch.flow.flow import Flow
+
+ODPP_NONE: Final = 0xFFFFFFFF
+"""No datapath port: the number of a port that the datapath does not know, such as a patch port."""
 
 
 class DpifError(OSError):

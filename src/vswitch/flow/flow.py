@@ -4,7 +4,7 @@ A mask is a Flow whose set bits are the bits that matter. Words are signed; `get
 properties give unsigned integers. Compiled by mypyc; `layout.py` has the places.
 
 `in_port` is 16 bits: an OpenFlow port number above the dpif interface, a datapath port number
-at it and below. "No port" is `layout.PORT_NONE` (0xffff) in both.
+at it and below. "No port" is `port_numbers.OFPP_NONE` (0xffff) in both.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from vswitch.flow import layout as at
 from vswitch.flow.field import Field
 from vswitch.flow.fields import FIELDS, PARTS
 from vswitch.flow.layout import N_WORDS
+from vswitch.flow.port_numbers import OFPP11_MAX, OFPP11_OFFSET, OFPP_MAX
 
 _ZERO: Final = vec[i64]([0] * N_WORDS)
 
@@ -38,14 +39,14 @@ def unsigned64(word: i64) -> int:
 
 def ports_to_oxm(port: i64) -> i64:
     """A 16-bit OpenFlow port number as OpenFlow 1.1+ writes it, in 32 bits."""
-    return port | 0xFFFF0000 if port >= 0xFF00 else port
+    return port | OFPP11_OFFSET if port >= OFPP_MAX else port
 
 
 def port_from_oxm(port: i64) -> i64:
     """The 16-bit form of a 32-bit OpenFlow 1.1+ port number, -1 if it has none."""
-    if port < 0xFF00:
+    if port < OFPP_MAX:
         return port
-    if port >= 0xFFFFFF00:
+    if port >= OFPP11_MAX:
         return port & 0xFFFF
     return -1
 
@@ -350,7 +351,7 @@ class Flow:
 
     @property
     def actset_output(self) -> int:
-        """A 16-bit OpenFlow port number; `layout.PORT_UNSET` if there is no output."""
+        """A 16-bit OpenFlow port number; `port_numbers.OFPP_UNSET` if there is no output."""
         return self.words[at.W_ACTSET_OUTPUT] & 0xFFFF
 
     @actset_output.setter

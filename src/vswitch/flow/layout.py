@@ -206,7 +206,3 @@ CS_TRACKED: Final = 0x20
 CS_SRC_NAT: Final = 0x40
 CS_DST_NAT: Final = 0x80
 
-PORT_UNSET: Final = 0xFFF7
-PORT_LOCAL: Final = 0xFFFE
-PORT_NONE: Final = 0xFFFF
-"""`in_port` when there is none, in OpenFlow and datapath numbers alike."""

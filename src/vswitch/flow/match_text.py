@@ -15,6 +15,7 @@ from vswitch.flow.field import Field
 from vswitch.flow.fields import BY_OXM_NAME, by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
+from vswitch.flow.port_numbers import OFPP_NONE
 from vswitch.flow.prereq import (
     effective_dl_type,
     prereqs_ok,
@@ -203,7 +204,7 @@ def parse_exact_flow(
     """One packet's flow, as `ofproto/trace` reads it: no masks, prerequisites before dependents.
 
     `options` are the tunnel options that the switch knows; others are ignored, as in Open vSwitch.
-    Without in_port it is `layout.PORT_NONE`. FlowSyntaxError points at the bad word; its message
+    Without in_port it is `port_numbers.OFPP_NONE`. FlowSyntaxError points at the bad word; its message
     is what Open vSwitch puts after the text.
     """
     flow = Flow()
@@ -221,7 +222,7 @@ def parse_exact_flow(
             continue
         _set_exact(flow, word, text, ports, options)
     if flow.in_port == 0:
-        flow.in_port = at.PORT_NONE
+        flow.in_port = OFPP_NONE
     if flow.vlan_tci and not flow.vlan_tpid:
         flow.vlan_tpid = ETH_TYPE_VLAN_8021Q
     return flow

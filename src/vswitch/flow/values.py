@@ -21,13 +21,27 @@ from vswitch.flow.flags import (
     parse_flags,
 )
 from vswitch.flow.flow import ports_to_oxm
+from vswitch.flow.port_numbers import (
+    OFPP11_MAX,
+    OFPP_ALL,
+    OFPP_ANY,
+    OFPP_CONTROLLER,
+    OFPP_FLOOD,
+    OFPP_IN_PORT,
+    OFPP_LOCAL,
+    OFPP_NONE,
+    OFPP_NORMAL,
+    OFPP_TABLE,
+    OFPP_UNSET,
+)
 from vswitch.flow.syntax import FlowSyntaxError
 
 PORT_NAMES: Final[dict[str, int]] = {
-    "UNSET": 0xFFF7, "IN_PORT": 0xFFF8, "TABLE": 0xFFF9, "NORMAL": 0xFFFA, "FLOOD": 0xFFFB,
-    "ALL": 0xFFFC, "CONTROLLER": 0xFFFD, "LOCAL": 0xFFFE, "ANY": 0xFFFF, "NONE": 0xFFFF,
+    "UNSET": OFPP_UNSET, "IN_PORT": OFPP_IN_PORT, "TABLE": OFPP_TABLE, "NORMAL": OFPP_NORMAL,
+    "FLOOD": OFPP_FLOOD, "ALL": OFPP_ALL, "CONTROLLER": OFPP_CONTROLLER, "LOCAL": OFPP_LOCAL,
+    "ANY": OFPP_ANY, "NONE": OFPP_NONE,
 }  # fmt: skip
-"""Reserved OpenFlow ports, 16 bits (OpenFlow 1.3.5 section A.2.1)."""
+"""Reserved OpenFlow ports, 16 bits, by the names that text has for them."""
 _NAME_OF_PORT: Final[dict[int, str]] = {n: name for name, n in PORT_NAMES.items() if name != "NONE"}
 
 FRAG_NAMES: Final[dict[str, tuple[int, int]]] = {
@@ -174,7 +188,7 @@ def parse_port(text: str, ports: Mapping[str, int] | None = None) -> int | None:
         value = int(text[:12])
         if value <= 0xFFFF:
             return value
-        return value & 0xFFFF if 0xFFFFFF00 <= value <= 0xFFFFFFFF else None
+        return value & 0xFFFF if OFPP11_MAX <= value <= 0xFFFFFFFF else None
     if text.upper() in PORT_NAMES:
         return PORT_NAMES[text.upper()]
     if ports is not None:

@@ -21,6 +21,7 @@ from vswitch.monitor.ipfix_record import (
     template_id,
     template_sets,
 )
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 
 IPFIX_VERSION: Final = 10
 PORT_DEFAULT: Final = 4739
@@ -39,7 +40,6 @@ _IP: Final = struct.Struct("!10Q")
 _TCP: Final = struct.Struct("!6Q")
 BROADCAST: Final = 0xFFFFFFFFFFFF
 MULTICAST: Final = 1 << 40
-ETH_TYPE_IP, ETH_TYPE_IPV6 = 0x0800, 0x86DD
 MASK64: Final = 0xFFFFFFFFFFFFFFFF
 
 ipfix_records = coverage.counter("ipfix_records")

@@ -15,10 +15,9 @@ from mypy_extensions import i64
 from vswitch.netdev.frame import GSO_TCPV4, GSO_TCPV6, VNET_NEEDS_CSUM, Frame
 from vswitch.netdev.gso import put16
 from vswitch.packet.checksum import fold, partial_sum
-from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_TCP
 
 L3: Final = 14
-IPPROTO_TCP: Final = 6
 TCP_CSUM: Final = 16
 ACK: Final = 0x10
 PSH: Final = 0x08

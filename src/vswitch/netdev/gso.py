@@ -14,9 +14,16 @@ from mypy_extensions import i64
 
 from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, Frame
 from vswitch.packet.checksum import complete, crc32c, csum, fold, partial_sum
+from vswitch.packet.numbers import (
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_VLAN_8021AD,
+    ETH_TYPE_VLAN_8021Q,
+    ETH_TYPE_VLAN_9100,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+)
 
-IPPROTO_TCP: Final = 6
-IPPROTO_UDP: Final = 17
 TCP_FIN_PSH: Final = 0x09
 TCP_CWR: Final = 0x80
 SCTP_CSUM_OFFSET: Final = 8
@@ -69,13 +76,16 @@ def l3_offset(data: bytes, l4: i64) -> i64:
     if size < 14:
         return -1
     at: i64 = 12
-    while at + 4 <= size and (i64(read_i16_be(data, at)) & 0xFFFF) in (0x8100, 0x88A8, 0x9100):
+    while at + 4 <= size:
+        tpid: i64 = i64(read_i16_be(data, at)) & 0xFFFF
+        if tpid != ETH_TYPE_VLAN_8021Q and tpid != ETH_TYPE_VLAN_8021AD and tpid != ETH_TYPE_VLAN_9100:
+            break
         at += 4
     if at + 2 > size:
         return -1
     eth_type: i64 = i64(read_i16_be(data, at)) & 0xFFFF
     at += 2
-    if eth_type in (0x8847, 0x8848):
+    if eth_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
         while at + 4 <= size:
             bottom = data[at + 2] & 1
             at += 4

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.netdev.tunnel_options import V4_MAPPED, is_v4
+from vswitch.packet.numbers import IPPROTO_GRE
 from vswitch.packet.tunnel import kinds
 
 UDP_SEGMENT: Final = 103
@@ -79,7 +80,7 @@ class HostStack:
             if self.over_udp:
                 sock = socket.socket(family, socket.SOCK_DGRAM | flags)
             else:
-                sock = socket.socket(family, socket.SOCK_RAW | flags, kinds.IPPROTO_GRE)
+                sock = socket.socket(family, socket.SOCK_RAW | flags, IPPROTO_GRE)
         except OSError as e:
             if e.errno == errno.EAFNOSUPPORT and not v4:
                 return

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from vswitch.netdev.provider import NetdevError
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_MIN, ETH_TYPE_MPLS
 from vswitch.packet.tunnel import kinds
 
 V4_MAPPED: Final = 0xFFFF << 32
@@ -32,7 +33,7 @@ _LAYERS: Final = frozenset(("gre", "ip6gre", "vxlan", "geneve"))
 """Kinds that carry frames or packets, as `packet_type` says."""
 _IPSEC: Final = frozenset(("psk", "remote_cert", "remote_name", "certificate", "private_key", "use_ssl_cert"))
 """Options for ovs-monitor-ipsec, which reads them itself."""
-_PAYLOADS: Final = {"ip": 0x0800, "mpls": 0x8847}
+_PAYLOADS: Final = {"ip": ETH_TYPE_IP, "mpls": ETH_TYPE_MPLS}
 _DP_NAMES: Final = {
     "gre": "gre_sys", "ip6gre": "ip6gre_sys", "erspan": "erspan_sys", "ip6erspan": "ip6erspan_sys",
     "vxlan": "vxlan_sys", "geneve": "genev_sys", "gtpu": "gtpu_sys", "bareudp": "bareudp_sys",
@@ -256,7 +257,7 @@ def parse_tunnel(
     if type == "bareudp":
         text = r.take("payload_type") or ""
         payload = _PAYLOADS.get(text) or _number(text) or 0
-        if not 0x600 <= payload <= 0xFFFF:
+        if not ETH_TYPE_MIN <= payload <= 0xFFFF:
             raise r.refuse(f"bareudp type requires valid 'payload_type' argument, not '{text}'")
     version: int | None = 0
     index: int | None = 0

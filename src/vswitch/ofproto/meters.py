@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from vswitch.ofproto.group_refs import ActionRefs, remove_rules
-from vswitch.openflow.constants import OFPRR_METER_DELETE
+from vswitch.openflow.constants import OFPM_MAX, OFPRR_METER_DELETE
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import meter as m
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from vswitch.ofproto.tables import Tables
 
-OFPM_MAX: Final = 0xFFFF0000
 """The highest number of a meter that is not virtual."""
 CAPABILITIES: Final = m.OFPMF_KBPS | m.OFPMF_PKTPS | m.OFPMF_BURST | m.OFPMF_STATS
 

@@ -17,7 +17,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.tags import TagSet, tag_random
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import DpifError
-from vswitch.l2.mac_learning import MacLearning
+from vswitch.l2.mac_learning import MAC_ENTRY_DEFAULT_IDLE_TIME, MacLearning
 from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.ofproto import Ofproto
@@ -84,7 +84,6 @@ if TYPE_CHECKING:
 
 log = Vlog("ofproto_dpif")
 
-MAC_ENTRY_DEFAULT_IDLE_TIME: Final = 300
 """Seconds until an unused MAC address is forgotten."""
 PUSH_PAUSE: Final = 4
 """Statistics are pulled from the datapath on demand at most a fifth of the time."""

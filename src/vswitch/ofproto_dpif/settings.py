@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from vswitch.l2.bond import BondSettings
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD
 
 
 class SettingsError(OSError):
@@ -40,7 +41,7 @@ class BundleSettings:
     vlan: int | None = None
     trunks: frozenset[int] | None = None
     cvlans: frozenset[int] | None = None
-    qinq_ethtype: int = 0x88A8
+    qinq_ethtype: int = ETH_TYPE_VLAN_8021AD
     priority_tags: str = "never"
     protected: bool = False
     mcast_flood: bool = False

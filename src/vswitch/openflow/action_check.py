@@ -21,6 +21,7 @@ from vswitch.flow.prereq import effective_dl_type, prereqs_ok
 from vswitch.openflow import actions as a
 from vswitch.openflow.constants import (
     OFPG_MAX,
+    OFPM_MAX,
     OFPP_ALL,
     OFPP_CONTROLLER,
     OFPP_FLOOD,
@@ -33,18 +34,22 @@ from vswitch.openflow.constants import (
     OFPTT_ALL,
 )
 from vswitch.openflow.errors import OfpError
-from vswitch.packet.numbers import ETH_TYPE_IP
+from vswitch.packet.numbers import (
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_NSH,
+)
 
 OUTPUT_PORTS: Final = frozenset((
     OFPP_IN_PORT, OFPP_TABLE, OFPP_NORMAL, OFPP_FLOOD, OFPP_ALL, OFPP_CONTROLLER, OFPP_LOCAL,
 ))
 """Reserved ports that packets can be output to."""
-OFPM_MAX: Final = 0xFFFF0000
-MPLS: Final = (0x8847, 0x8848)
-IP: Final = (0x0800, 0x86DD)
-NSH: Final = 0x894F
-PT_NSH: Final = 0x10000 | NSH
-NAT_TYPES: Final = {4: 0x0800, 6: 0x86DD}
+MPLS: Final = (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST)
+IP: Final = (ETH_TYPE_IP, ETH_TYPE_IPV6)
+PT_NSH: Final = 0x10000 | ETH_TYPE_NSH
+NAT_TYPES: Final = {4: ETH_TYPE_IP, 6: ETH_TYPE_IPV6}
 TCP: Final = 6
 TRANSPORTS: Final = (TCP, 17, 132)
 VLAN_CFI: Final = 0x1000
@@ -203,7 +208,7 @@ class _Check:
                     flow.packet_type = PT_UNKNOWN
                     flow.dl_type = 0xFFFF
             case a.DecNshTtl():
-                self._soft(flow.packet_type == PT_NSH or flow.dl_type == NSH, action)
+                self._soft(flow.packet_type == PT_NSH or flow.dl_type == ETH_TYPE_NSH, action)
             case _:
                 self._headers(action)
 

@@ -28,11 +28,18 @@ from vswitch.openflow.action_words import (
 )
 from vswitch.openflow.constants import (
     OFPP_CONTROLLER,
+    OFPP_IN_PORT,
+    OFPTT_ALL,
     PACKET_IN_REASONS,
 )
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.subfield import parse_subfield, parse_subfield_at
-from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD, ETH_TYPE_VLAN_8021Q
+from vswitch.packet.numbers import (
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_VLAN_8021AD,
+    ETH_TYPE_VLAN_8021Q,
+)
 
 MAX_DEPTH: Final = 100
 """How deep actions may be nested."""
@@ -296,7 +303,7 @@ def _push_vlan(word: ActionWord, _scope: Scope) -> a.Action:
 
 def _push_mpls(word: ActionWord, _scope: Scope) -> a.Action:
     ethertype = bounded(word.value, 16, "push_mpls")
-    if ethertype not in (0x8847, 0x8848):
+    if ethertype not in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
         raise FlowSyntaxError(f"{word.value}: not a valid MPLS ethertype", word.value)
     return a.PushMpls(ethertype)
 
@@ -416,8 +423,8 @@ def _resubmit(word: ActionWord, scope: Scope) -> a.Action:
         return a.Resubmit(in_port)
     parts = [p.strip() for p in word.value.split(",")]
     port_text, table_text, ct_text = [*parts, "", "", ""][:3]
-    port = 0xFFF8
-    table = 0xFF
+    port = OFPP_IN_PORT
+    table = OFPTT_ALL
     if port_text:
         named = scope.port(port_text)
         if named is None:
@@ -430,7 +437,7 @@ def _resubmit(word: ActionWord, scope: Scope) -> a.Action:
         table = number
     if ct_text and ct_text != "ct":
         raise FlowSyntaxError(f"{ct_text}: unknown parameter", ct_text)
-    if port == 0xFFF8 and table == 0xFF:
+    if port == OFPP_IN_PORT and table == OFPTT_ALL:
         raise FlowSyntaxError('at least one "in_port" or "table" must be specified on resubmit')
     return a.Resubmit(port, table, bool(ct_text))
 

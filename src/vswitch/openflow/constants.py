@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-# Reserved ports (OpenFlow 1.0 numbers, that Open vSwitch uses inside for every version).
-OFPP_MAX: Final = 0xFF00
-"""Ports below this number are ordinary ones."""
-OFPP_UNSET: Final = 0xFFF7
-"""`actset_output` of a packet whose action set has no output."""
-OFPP_IN_PORT: Final = 0xFFF8
-OFPP_TABLE: Final = 0xFFF9
-OFPP_NORMAL: Final = 0xFFFA
-OFPP_FLOOD: Final = 0xFFFB
-OFPP_ALL: Final = 0xFFFC
-OFPP_CONTROLLER: Final = 0xFFFD
-OFPP_LOCAL: Final = 0xFFFE
-OFPP_NONE: Final = 0xFFFF
-OFPP_ANY: Final = OFPP_NONE
+from vswitch.flow.port_numbers import OFPP_ALL as OFPP_ALL
+from vswitch.flow.port_numbers import OFPP_ANY as OFPP_ANY
+from vswitch.flow.port_numbers import OFPP_CONTROLLER as OFPP_CONTROLLER
+from vswitch.flow.port_numbers import OFPP_FLOOD as OFPP_FLOOD
+from vswitch.flow.port_numbers import OFPP_IN_PORT as OFPP_IN_PORT
+from vswitch.flow.port_numbers import OFPP_LOCAL as OFPP_LOCAL
 
+# The reserved ports, which text about flows knows already.
+from vswitch.flow.port_numbers import OFPP_MAX as OFPP_MAX
+from vswitch.flow.port_numbers import OFPP_NONE as OFPP_NONE
+from vswitch.flow.port_numbers import OFPP_NORMAL as OFPP_NORMAL
+from vswitch.flow.port_numbers import OFPP_TABLE as OFPP_TABLE
+from vswitch.flow.port_numbers import OFPP_UNSET as OFPP_UNSET
 
 # Port configuration and state (ofp_port_config, ofp_port_state of OpenFlow 1.0 and 1.1+).
 OFPPC_PORT_DOWN: Final = 1 << 0
@@ -36,6 +34,7 @@ OFPG_MAX: Final = 0xFFFFFF00
 OFPG_ALL: Final = 0xFFFFFFFC
 """Every group, in a deletion."""
 OFPG_ANY: Final = 0xFFFFFFFF
+OFPM_MAX: Final = 0xFFFF0000
 OFPTT_ALL: Final = 0xFF
 """Every table, in a flow mod that deletes, and "any table" in text."""
 OFP_DEFAULT_PRIORITY: Final = 32768

@@ -16,7 +16,7 @@ from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
 from vswitch.flow.values import parse_port, parse_value
 from vswitch.openflow.action_text import parse_plain_actions
 from vswitch.openflow.action_words import bounded, u32, u64
-from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY
+from vswitch.openflow.constants import OFPG_ANY, OFPG_MAX, OFPM_MAX, OFPP_ANY
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.group_check import check_group, check_selection
 from vswitch.openflow.messages import group as g
@@ -176,7 +176,7 @@ def _group_id(text: str | None, command: int, whole: str) -> int:
     if text == "all":
         return g.OFPG_ALL
     group_id = u32(text)
-    if group_id > 0xFFFFFF00 and group_id != g.OFPG_ALL:
+    if group_id > OFPG_MAX and group_id != g.OFPG_ALL:
         raise FlowSyntaxError(f"invalid group id {group_id}", text).within(whole, 0)
     return group_id
 
@@ -260,7 +260,7 @@ def parse_meter(text: str, command: int = m.OFPMC_ADD) -> m.MeterMod:
     for word in split_words(head):
         if word.key == "meter" and word.delimiter:
             meter_id = _METERS[word.value] if word.value in _METERS else u32(word.value)
-            if not meter_id or (meter_id > m.OFPM_MAX and word.value not in _METERS):
+            if not meter_id or (meter_id > OFPM_MAX and word.value not in _METERS):
                 raise FlowSyntaxError("invalid value for meter", word.value, text, word.value_at)
         elif word.key in _METER_FLAGS and not word.delimiter and not deletes:
             flags |= _METER_FLAGS[word.key]

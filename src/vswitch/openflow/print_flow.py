@@ -16,6 +16,7 @@ from vswitch.openflow.messages import flow as f
 from vswitch.openflow.messages import packet as p
 from vswitch.openflow.print_base import Ports, duration, port_text
 from vswitch.openflow.wire.version import OFP12
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.parse import Parser
 
 _COMMANDS: Final = ("ADD", "MOD", "MOD_STRICT", "DEL", "DEL_STRICT")
@@ -177,7 +178,8 @@ def format_packet(data: bytes) -> str:
     at = parser.l4_ofs
     checksums = {6: ("tcp_csum", 16, 20), 17: ("udp_csum", 6, 8), 132: ("sctp_csum", 8, 12)}
     name, offset, least = checksums.get(flow.nw_proto, ("", 0, 0))
-    if flow.dl_type in (0x0800, 0x86DD) and name and 0 < at <= len(data) - least and not flow.nw_frag & 2:
+    is_ip = flow.dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6)
+    if is_ip and name and 0 < at <= len(data) - least and not flow.nw_frag & 2:
         size = 4 if name[0] == "s" else 2
         text += f" {name}:{int.from_bytes(data[at + offset : at + offset + size], 'big'):x}"
     return text + "\n"

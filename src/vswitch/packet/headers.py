@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from vswitch.packet.numbers import ETH_TYPE_IP
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_VLAN_8021Q
 
 
 class PacketError(ValueError):
@@ -82,7 +82,7 @@ class Vlan:
 
     tci: int
     type: int = 0
-    tpid: int = 0x8100
+    tpid: int = ETH_TYPE_VLAN_8021Q
 
     def pack(self) -> bytes:
         return struct.pack("!HH", self.tci, self.type)

@@ -19,8 +19,8 @@ from vswitch.dpif.kernel import datapath, vport
 from vswitch.dpif.kernel.channels import N_CHANNELS, N_SKETCHES, channel_of
 from vswitch.dpif.kernel.provider import DpifKernel
 from vswitch.dpif.logged import LoggedDpif
-from vswitch.dpif.provider import PORT_NONE, RECV_BATCH
-from vswitch.dpif.types import DpifError
+from vswitch.dpif.provider import RECV_BATCH
+from vswitch.dpif.types import ODPP_NONE, DpifError
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_every_port_has_the_pid_of_its_channel(lab: KernelLab, kernel: DpifKerne
     kernel.recv_set(True)
     by_channel = kernel.channels.pids()
     assert pids(kernel) == {n: (by_channel[1 + n % 16],) for n in (0, 1, 2, 15, 16, 17, 33)}
-    assert kernel.port_get_pid(PORT_NONE) == by_channel[0]
-    assert channel_of(PORT_NONE) == 0
+    assert kernel.port_get_pid(ODPP_NONE) == by_channel[0]
+    assert channel_of(ODPP_NONE) == 0
 
 
 def test_a_port_added_while_receiving_has_its_pid_at_once(lab: KernelLab, kernel: DpifKernel) -> None:

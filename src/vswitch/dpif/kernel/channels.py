@@ -25,8 +25,8 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.kernel.packet import UpcallParser
 from vswitch.dpif.kernel.sketch import SpaceSaving
-from vswitch.dpif.provider import PORT_NONE, RECV_BATCH
-from vswitch.dpif.types import DpifError, Upcall
+from vswitch.dpif.provider import RECV_BATCH
+from vswitch.dpif.types import ODPP_NONE, DpifError, Upcall
 from vswitch.netlink.errors import NlError, NlOverrun
 from vswitch.netlink.socket import NETLINK_GENERIC, NlSocket
 
@@ -48,8 +48,8 @@ NameOfPort = Callable[[int], str]
 
 
 def channel_of(port_no: int) -> int:
-    """The index of the channel that port `port_no` sends to: 0 for PORT_NONE, else 1 to 16."""
-    return 0 if port_no == PORT_NONE else 1 + port_no % (N_CHANNELS - 1)
+    """The index of the channel that port `port_no` sends to: 0 for ODPP_NONE, else 1 to 16."""
+    return 0 if port_no == ODPP_NONE else 1 + port_no % (N_CHANNELS - 1)
 
 
 class Channel:

@@ -18,8 +18,8 @@ from mypy_extensions import mypyc_attr
 from vswitch.base.clock import Clock
 from vswitch.dpif.key_mask import expressible
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
-from vswitch.dpif.provider import PORT_NONE
 from vswitch.dpif.types import (
+    ODPP_NONE,
     DpifError,
     DpifFlow,
     DpifPort,
@@ -206,7 +206,7 @@ class UserspaceDpif(CtDpif):
         dp = self._dp
         if name in dp.by_name:
             raise self._error(errno.EEXIST, "port add", name)
-        if port_no is not None and port_no != PORT_NONE:
+        if port_no is not None and port_no != ODPP_NONE:
             if port_no in dp.ports:
                 raise self._error(errno.EBUSY, "port add", name, f"port {port_no} is taken")
             if not 0 <= port_no < MAX_PORTS:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from vswitch.base.unixctl import Json
 from vswitch.dpif.odp_text import format_actions, format_dpif_flow
-from vswitch.dpif.types import DpifFlow
+from vswitch.dpif.types import ODPP_NONE, DpifFlow
 from vswitch.flow.match import Match
 from vswitch.netdev.registry import kind
 from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.facets.facet import PATH_NAMES
 from vswitch.ofproto_dpif.ports.ports import peer_name
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
+from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.backer import Backer

@@ -16,7 +16,7 @@ from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.flow.extract import extract
 from vswitch.flow.fields import N_WORDS
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import PORT_UNSET, VLAN_CFI
+from vswitch.flow.layout import VLAN_CFI
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
@@ -30,6 +30,7 @@ from vswitch.ofproto_dpif.xlate.types import SLOW_EXPLANATIONS, XLATE_ERRORS, Xl
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.action_text import parse_actions
+from vswitch.openflow.constants import OFPP_UNSET
 from vswitch.openflow.errors import OfpError
 from vswitch.packet.parse import Parser
 
@@ -257,7 +258,7 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
         for effect in out.packet_effects:
             effect.apply(packet, now)
     before = flow.copy()
-    before.actset_output = PORT_UNSET
+    before.actset_output = OFPP_UNSET
     options = xin.bridge.tlv.options
     final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names, options)
     odp_actions = format_actions(out.actions, odp_names) if out.actions else "drop"

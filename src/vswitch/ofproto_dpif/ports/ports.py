@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
-from vswitch.dpif.types import DpifError, DpifPort
+from vswitch.dpif.types import ODPP_NONE, DpifError, DpifPort
 from vswitch.netdev.registry import kind, open_type
 from vswitch.ofproto.ports import OfPort, describe
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
@@ -19,7 +19,7 @@ from vswitch.ofproto_dpif.ports import splinters, tunnels
 from vswitch.ofproto_dpif.ports.configure import port_added, port_config_changed, port_removed
 from vswitch.ofproto_dpif.ports.device import device_info, set_up
 from vswitch.ofproto_dpif.settings import PortSpec
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
+from vswitch.ofproto_dpif.xlate.bridge import XPort
 from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
 from vswitch.openflow.messages.port import OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY
 

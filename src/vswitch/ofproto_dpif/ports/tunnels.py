@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import DpifError, DpifPort
+from vswitch.dpif.types import ODPP_NONE, DpifError, DpifPort
 from vswitch.netdev.registry import kind, open_type
 from vswitch.netdev.scope import Scope
 from vswitch.netdev.tunnel_options import TunnelConfig, parse_tunnel
 from vswitch.ofproto_dpif.tunnel.listeners import listening_of
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.roles import BridgeRole

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
 from vswitch.dpif.cookie import DIRECTIONS, FlowSampleCookie, IpfixCookie
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import S_TUN_TP_DST, S_TUN_TP_SRC, W_TUN_FLAGS
 from vswitch.monitor.ipfix import PORT_DEFAULT, Ipfix, IpfixSampling, IpfixSettings
@@ -15,9 +16,9 @@ from vswitch.netdev.tunnel_options import is_v4
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports.device import ifindex
 from vswitch.ofproto_dpif.protocols.collectors import Collectors
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.tunnel_match import outer_destination, outer_source
 from vswitch.openflow.messages.nicira import IpfixStats
+from vswitch.packet.numbers import IPPROTO_GRE, IPPROTO_UDP
 from vswitch.packet.parse import Parser
 from vswitch.packet.tunnel import kinds
 
@@ -172,7 +173,7 @@ class IpfixExport:
         rest = flow.words[W_TUN_FLAGS]
         return IpfixTunnel(
             outer_source(flow) & 0xFFFFFFFF, destination & 0xFFFFFFFF,
-            kinds.IPPROTO_UDP if kind in kinds.OVER_UDP else kinds.IPPROTO_GRE,
+            IPPROTO_UDP if kind in kinds.OVER_UDP else IPPROTO_GRE,
             rest >> S_TUN_TP_SRC & 0xFFFF, rest >> S_TUN_TP_DST & 0xFFFF, number,
             (flow.tun_id & (1 << 8 * size) - 1).to_bytes(size, "big"),
         )  # fmt: skip

@@ -10,6 +10,7 @@ from vswitch.base import coverage
 from vswitch.dpif.actions import Actions, Output, PopMpls, PushMpls, Set, TnlPush
 from vswitch.dpif.cookie import SflowCookie
 from vswitch.dpif.odp_nested import tunnel_into
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow import key_attr
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import S_TUN_TOS, S_TUN_TP_DST, S_TUN_TP_SRC, W_TUN_FLAGS
@@ -21,9 +22,9 @@ from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports.device import SPEEDS, current_features, device_info, ifindex
 from vswitch.ofproto_dpif.ports.ports import port_stats
 from vswitch.ofproto_dpif.protocols.collectors import Collectors
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
+from vswitch.ofproto_dpif.xlate.bridge import XPort
 from vswitch.ofproto_dpif.xlate.tunnel_match import outer_destination, outer_source
-from vswitch.packet.numbers import ETH_TYPE_IP
+from vswitch.packet.numbers import ETH_TYPE_IP, IPPROTO_GRE, IPPROTO_UDP
 from vswitch.packet.tunnel import kinds
 
 if TYPE_CHECKING:
@@ -227,9 +228,9 @@ def _end_of(flow: Flow, kind: int) -> TunnelEnd:
     """The IPv4 tunnel that `flow` has come out of, or is to go into."""
     proto = 0
     if kind in kinds.OVER_GRE:
-        proto = kinds.IPPROTO_GRE
+        proto = IPPROTO_GRE
     elif kind in kinds.OVER_UDP:
-        proto = kinds.IPPROTO_UDP
+        proto = IPPROTO_UDP
     rest = flow.words[W_TUN_FLAGS]
     has_key = kind in (kinds.VXLAN, kinds.GENEVE, kinds.GRE)
     return TunnelEnd(
@@ -282,11 +283,11 @@ def _end_in(push: TnlPush) -> TunnelEnd | None:
     src, dst = struct.unpack_from("!II", header, 26)
     src_port = dst_port = 0
     vni = -1
-    if proto == kinds.IPPROTO_UDP and len(header) >= 42 + _VXLAN_HEADER:
+    if proto == IPPROTO_UDP and len(header) >= 42 + _VXLAN_HEADER:
         src_port, dst_port = struct.unpack_from("!HH", header, 34)
         if push.kind in (kinds.VXLAN, kinds.GENEVE):
             vni = int.from_bytes(header[46:49], "big")
-    elif proto == kinds.IPPROTO_GRE and len(header) >= 42 and header[34] & 0x20:
+    elif proto == IPPROTO_GRE and len(header) >= 42 and header[34] & 0x20:
         # The key follows the checksum, if there is one (RFC 2890 section 2).
         offset = 42 if header[34] & 0x80 else 38
         vni = int.from_bytes(header[offset : offset + 4], "big")

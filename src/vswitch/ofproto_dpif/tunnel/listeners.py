@@ -17,8 +17,14 @@ from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.flow.values import format_ipv4, format_ipv6, format_mac
 from vswitch.netdev.tunnel_options import is_v4
-from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
-from vswitch.packet.tunnel import kinds
+from vswitch.packet.numbers import (
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    IPPROTO_GRE,
+    IPPROTO_IPIP,
+    IPPROTO_IPV6,
+    IPPROTO_UDP,
+)
 
 _FIELDS: Final = {
     name: by_name(name)
@@ -61,10 +67,10 @@ class TunnelRule(ClsRule):
 def listening_of(type: str, name: str, odp_port: int, udp_port: int) -> list[Listening]:
     """What a tunnel port of `type` listens for."""
     if type in ("gre", "ip6gre", "erspan", "ip6erspan"):
-        return [Listening(name, odp_port, kinds.IPPROTO_GRE, 0)]
+        return [Listening(name, odp_port, IPPROTO_GRE, 0)]
     if type == "srv6":
-        return [Listening(name, odp_port, p, 0) for p in (kinds.IPPROTO_IPIP, kinds.IPPROTO_IPV6)]
-    return [Listening(name, odp_port, kinds.IPPROTO_UDP, udp_port)]
+        return [Listening(name, odp_port, p, 0) for p in (IPPROTO_IPIP, IPPROTO_IPV6)]
+    return [Listening(name, odp_port, IPPROTO_UDP, udp_port)]
 
 
 def _match(mac: int, address: int, it: Listening) -> Match:

@@ -42,7 +42,15 @@ from vswitch.flow.layout import (
     W_TUN_SRC,
 )
 from vswitch.netdev.tunnel_options import TunnelConfig, is_v4
-from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
+from vswitch.packet.numbers import (
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    IPPROTO_GRE,
+    IPPROTO_IPIP,
+    IPPROTO_IPV6,
+    IPPROTO_ROUTING,
+    IPPROTO_UDP,
+)
 from vswitch.packet.tunnel import headers, kinds
 
 ECN: Final = 3
@@ -132,12 +140,12 @@ def outer_header(
     v4 = is_v4(dst)
     inner = _tunnel_header(config, flow, options, flags, csum)
     udp_port = int(rest >> S_TUN_TP_DST & 0xFFFF)
-    proto = kinds.IPPROTO_GRE
+    proto = IPPROTO_GRE
     if config.kind in kinds.OVER_UDP:
-        proto = kinds.IPPROTO_UDP
+        proto = IPPROTO_UDP
         inner = headers.udp(udp_port, csum or not v4) + inner
     elif config.kind == kinds.SRV6:
-        proto = kinds.IPPROTO_ROUTING
+        proto = IPPROTO_ROUTING
     tos, ttl = int(rest >> S_TUN_TOS & 0xFF), int(rest >> S_TUN_TTL & 0xFF)
     if v4:
         ip = headers.ipv4(src & 0xFFFFFFFF, dst & 0xFFFFFFFF, proto, tos, ttl, flags & TUN_F_DF != 0)
@@ -176,7 +184,7 @@ def _tunnel_header(config: TunnelConfig, flow: Flow, options: bytes, flags: int,
         message = int(ext >> S_TUN_GTPU_MSGTYPE & 0xFF)
         return headers.gtpu(key, message or kinds.GTPU_G_PDU)
     if kind == kinds.SRV6:
-        inner = {kinds.PACKET_TYPE_IPV4: kinds.IPPROTO_IPIP, kinds.PACKET_TYPE_IPV6: kinds.IPPROTO_IPV6}
+        inner = {kinds.PACKET_TYPE_IPV4: IPPROTO_IPIP, kinds.PACKET_TYPE_IPV6: IPPROTO_IPV6}
         if packet_type not in inner:
             raise headers.HeaderError(f"SRv6 carries no packets of type {packet_type:#x}")
         segments = [segment.to_bytes(16, "big") for segment in config.segments]

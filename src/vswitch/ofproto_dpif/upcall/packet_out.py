@@ -17,7 +17,6 @@ from vswitch.flow.extract import extract, limit_vlans
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     CT_PORTS,
-    PORT_NONE,
     W_CT_ADDRESSES,
     W_CT_ADDRESSES_END,
     W_CT_TP_SRC,
@@ -164,7 +163,7 @@ def _execute(ofproto: BridgeRole, packet: bytes, flow: Flow, out: XlateOut, now:
         key = flow.copy()
         options_to_datapath(ofproto.tlv, key)
         port = ofproto.ports.get(flow.in_port) if flow.in_port != OFPP_NONE else None
-        key.in_port = port.odp_port if port is not None else PORT_NONE
+        key.in_port = port.odp_port if port is not None else OFPP_NONE
         ops = [Execute(packet, key, out.actions)]
         if out.slow & SLOW_ACTION:
             ops = execute_with_help(ops[0])

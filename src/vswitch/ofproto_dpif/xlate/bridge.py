@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 from vswitch.base.tags import TagSet, tag_deterministic, tag_random
 from vswitch.dpif.probe import Support
-from vswitch.dpif.types import CtTimeoutNames
+from vswitch.dpif.types import ODPP_NONE, CtTimeoutNames
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.l2.bond import Bond
@@ -34,6 +34,7 @@ from vswitch.ofproto_dpif.tunnel.underlay import Underlay
 from vswitch.ofproto_dpif.xlate.recirc import RecircIds
 from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 from vswitch.ofproto_dpif.xlate.tunnel_match import TunnelMatcher
+from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD
 
 if TYPE_CHECKING:
     from vswitch.netdev.tunnel_options import TunnelConfig
@@ -72,8 +73,6 @@ PRIORITY_TAGS: Final = {
 
 MAX_MIRRORS: Final = 32
 """The most mirrors that one bridge has."""
-ODPP_NONE: Final = 0xFFFFFFFF
-"""The datapath port number of a port that the datapath does not know (patch ports)."""
 
 
 @final
@@ -95,7 +94,7 @@ class XBundle:
         self.vlan: int = -1
         self.trunks: frozenset[int] | None = None
         self.cvlans: frozenset[int] | None = None
-        self.qinq_ethtype: int = 0x88A8
+        self.qinq_ethtype: int = ETH_TYPE_VLAN_8021AD
         self.priority_tags: int = PRIORITY_TAGS_NEVER
         self.protected: bool = False
         self.floodable: bool = True

@@ -16,9 +16,8 @@ from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL
 from vswitch.openflow.constants import OFPP_LOCAL
-from vswitch.packet.numbers import ETH_TYPE_IP
+from vswitch.packet.numbers import ETH_TYPE_IP, IPPROTO_UDP
 
-IPPROTO_UDP: Final = 17
 DHCP_SERVER_PORT: Final = 67
 DHCP_CLIENT_PORT: Final = 68
 NW_PROTO_BITS: Final = 0xFF << S_NW_PROTO

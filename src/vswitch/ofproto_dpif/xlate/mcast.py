@@ -21,11 +21,9 @@ from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
 from vswitch.ofproto_dpif.xlate.vlan import Xvlan
 from vswitch.packet.checksum import csum
-from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_ICMPV6, IPPROTO_IGMP
 from vswitch.packet.parse import Parser
 
-IPPROTO_IGMP: Final = 2
-IPPROTO_ICMPV6: Final = 58
 BROADCAST: Final = 0xFFFFFFFFFFFF
 LINK_LOCAL: Final = 0xE0000000
 """224.0.0.0/24, which is flooded (RFC 4541, 2.1.2)."""

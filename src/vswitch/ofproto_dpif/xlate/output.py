@@ -7,6 +7,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Hash, Output, Recirc, TnlPop, Trunc
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     CT_PORTS,
@@ -34,13 +35,14 @@ from vswitch.ofproto_dpif.xlate import tables as xlate_tables
 from vswitch.ofproto_dpif.xlate import tunnel as xlate_tunnel
 from vswitch.ofproto_dpif.xlate.actions import dispatch as xlate_actions
 from vswitch.ofproto_dpif.xlate.actions.action_set import ordered_action_set
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XBundle, XPort
+from vswitch.ofproto_dpif.xlate.bridge import XBundle, XPort
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.effects import CreditPort
 from vswitch.ofproto_dpif.xlate.trace import OFT_BRIDGE, OFT_DETAIL, OFT_TABLE, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import NF_OUT_DROP, NF_OUT_FLOOD, NF_OUT_MULTI, SLOW_ACTION, XLATE_OK
 from vswitch.openflow.constants import (
+    OFPP_UNSET,
     OFPPC_NO_FLOOD,
     OFPPC_NO_FWD,
     OFPPC_NO_RECV,
@@ -49,7 +51,6 @@ from vswitch.openflow.constants import (
 
 HASH_L4: Final = 0
 """The datapath's own hash of addresses and ports."""
-PORT_UNSET: Final = 0xFFF7
 
 
 def may_receive(ctx: Ctx, port: XPort) -> bool:
@@ -245,7 +246,7 @@ def go_on_in(ctx: Ctx, peer: XPort, last: bool) -> None:
         words[i] = 0
         i += 1
     clear_conntrack(ctx, ctx.flow)
-    words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | (PORT_UNSET << S_ACTSET_OUTPUT)
+    words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | (OFPP_UNSET << S_ACTSET_OUTPUT)
     in_port: i64 = peer.ofp_port
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFFFFFF) | in_port
     if (peer.listens == 0 or not special.claim(ctx, peer)) and may_receive(ctx, peer):

@@ -8,9 +8,9 @@ from typing import Final
 from vswitch.dpif.actions import Action as OdpAction
 from vswitch.dpif.actions import Clone, Sample, Userspace
 from vswitch.dpif.cookie import FlowSampleCookie, IpfixCookie, SflowCookie, decode
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.layout import W_IN_PORT
 from vswitch.monitor.sflow import OUT_DROPPED, OUT_MULTIPLE
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx
 from vswitch.ofproto_dpif.xlate.meter import to_slow_path

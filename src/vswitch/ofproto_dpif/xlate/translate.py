@@ -74,6 +74,7 @@ from vswitch.ofproto_dpif.xlate.types import (
     XlateIn,
     XlateOut,
 )
+from vswitch.openflow.constants import OFPP_UNSET
 from vswitch.packet.numbers import (
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
@@ -81,7 +82,6 @@ from vswitch.packet.numbers import (
 
 MAX_OUTPUTS: Final = 4096
 """More outputs than this and the flow's packets are forwarded here, one action at a time."""
-PORT_UNSET: Final = 0xFFF7
 TUNNEL_FLAGS: Final = (TUN_F_DF | TUN_F_CSUM | TUN_F_KEY) << S_TUN_FLAGS
 """The flags of a tunnel that every megaflow of packets out of it matches on."""
 ICMP_BITS: Final = 0x00FF00FFFFFFFFFF
@@ -104,7 +104,7 @@ def xlate(xin: XlateIn) -> XlateOut:
     if netflow is not None:
         xlate_netflow.look_at_flow(ctx)
     words = out.flow.words
-    words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | PORT_UNSET
+    words[W_ACTSET_OUTPUT] = (words[W_ACTSET_OUTPUT] & ~0xFFFF) | OFPP_UNSET
     frozen = xin.frozen
     ctx.conntracked = out.flow.ct_state & CS_TRACKED != 0
     if frozen is not None:

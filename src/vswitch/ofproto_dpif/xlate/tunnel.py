@@ -15,6 +15,7 @@ from mypy_extensions import i64
 from vswitch.dpif.actions import Action as OdpAction
 from vswitch.dpif.actions import Clone, Output, Set, TnlPush
 from vswitch.dpif.odp_nested import option_bytes, tunnel_bytes
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow import key_attr
 from vswitch.flow.extract import high32, high48
 from vswitch.flow.flow import Flow
@@ -48,7 +49,7 @@ from vswitch.ofproto.geneve import options_to_datapath
 from vswitch.ofproto_dpif.tunnel.send import outer_header, tunnel_fields
 from vswitch.ofproto_dpif.xlate import output as xlate_output
 from vswitch.ofproto_dpif.xlate import sampling as xlate_sampling
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE, XPort
+from vswitch.ofproto_dpif.xlate.bridge import XPort
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
 from vswitch.ofproto_dpif.xlate.effects import CreditPort
@@ -60,7 +61,10 @@ from vswitch.packet.numbers import (
     ETH_TYPE_ARP,
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,
+    IPPROTO_GRE,
     IPPROTO_ICMPV6,
+    IPPROTO_ROUTING,
+    IPPROTO_UDP,
 )
 from vswitch.packet.tunnel import kinds
 from vswitch.packet.tunnel.headers import HeaderError
@@ -228,9 +232,9 @@ def _outer_flow(
     mark: i64 = flow.words[W_PKT_MARK]
     words[W_PKT_MARK] = mark
     rest = flow.words[W_TUN_FLAGS]
-    proto: i64 = kinds.IPPROTO_UDP if config.kind in kinds.OVER_UDP else kinds.IPPROTO_GRE
+    proto: i64 = IPPROTO_UDP if config.kind in kinds.OVER_UDP else IPPROTO_GRE
     if config.kind == kinds.SRV6:
-        proto = kinds.IPPROTO_ROUTING
+        proto = IPPROTO_ROUTING
     src: i64 = src_mac
     dst: i64 = dst_mac
     if is_v4(destination):

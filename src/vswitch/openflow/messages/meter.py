@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OFPM_MAX = 0xFFFF0000
 OFPM_SLOWPATH = 0xFFFFFFFD
 OFPM_CONTROLLER = 0xFFFFFFFE
 OFPM_ALL = 0xFFFFFFFF

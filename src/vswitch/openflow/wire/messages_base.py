@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from vswitch.flow.port_numbers import OFPP11_MAX, OFPP11_OFFSET
 from vswitch.openflow.constants import OFPP_MAX
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
@@ -100,14 +101,14 @@ def plain(
 
 def port_to_32(port: int) -> int:
     """An OpenFlow 1.0 port number as 1.1 and later write it."""
-    return port if port < OFPP_MAX else port | 0xFFFF0000
+    return port if port < OFPP_MAX else port | OFPP11_OFFSET
 
 
 def port_from_32(port: int) -> int:
     """And back. OfpError OFPBAC_BAD_OUT_PORT: a number between ordinary and reserved ports."""
     if port < OFPP_MAX:
         return port
-    if port >= 0xFFFF0000 | OFPP_MAX:
+    if port >= OFPP11_MAX:
         return port & 0xFFFF
     raise OfpError("OFPBAC_BAD_OUT_PORT", f"port {port}")
 

@@ -26,6 +26,12 @@ from vswitch.openflow.wire.set_field import (
     put_vlan_vid,
 )
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP15
+from vswitch.packet.numbers import (
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_VLAN_8021AD,
+    ETH_TYPE_VLAN_8021Q,
+)
 
 SIZES10: Final = (8, 8, 8, 8, 16, 16, 8, 8, 8, 8, 8, 16)
 """OpenFlow 1.0 action type -> its length."""
@@ -44,7 +50,6 @@ The setters that 1.2 replaced by set_field are still read, as Open vSwitch does.
 """
 
 PUSH_VLAN: Final = 17
-VLAN_8021Q: Final = 0x8100
 NX_MPLS: Final = {"push": 23, "pop": 24, "ttl": 25, "dec": 26, "label": 30, "tc": 31}
 NXAST_DEC_TTL: Final = 18
 NXAST_GROUP: Final = 40
@@ -129,7 +134,7 @@ def put_set_l4_dst(w: Writer, action: a.SetL4DstPort, ctx: Put) -> None:
 def _push_tag(w: Writer, push: bool, ctx: Put) -> None:
     """From 1.1 on a tag that an action adds where there is none must be pushed first."""
     if push and not ctx.has_vlan and ctx.version >= OFP11:
-        put_plain(w, PUSH_VLAN, VLAN_8021Q, 2)
+        put_plain(w, PUSH_VLAN, ETH_TYPE_VLAN_8021Q, 2)
     ctx.has_vlan = True
 
 
@@ -298,7 +303,7 @@ def get11(r: Reader, type_: int, version: int) -> a.Action:
         return get_mpls_setter(r, type_, 4)
     if type_ == PUSH_VLAN:
         ethertype: int = r.u16()
-        if ethertype not in (VLAN_8021Q, 0x88A8):
+        if ethertype not in (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD):
             raise OfpError("OFPBAC_BAD_ARGUMENT", f"push_vlan {ethertype:#x}")
         return a.PushVlan(ethertype)
     if type_ == 18:
@@ -323,7 +328,7 @@ def get11(r: Reader, type_: int, version: int) -> a.Action:
 def get_push_mpls(r: Reader) -> a.Action:
     """push_mpls."""
     ethertype: int = r.u16()
-    if ethertype not in (0x8847, 0x8848):
+    if ethertype not in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"push_mpls {ethertype:#x}")
     return a.PushMpls(ethertype)
 

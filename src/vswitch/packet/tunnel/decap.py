@@ -14,7 +14,7 @@ from librt.strings import read_i16_be, read_i32_be
 from mypy_extensions import i64
 
 from vswitch.packet.checksum import partial_sum
-from vswitch.packet.numbers import ETH_TYPE_TEB
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_MIN, ETH_TYPE_TEB
 from vswitch.packet.tunnel.kinds import (
     BAREUDP,
     ERSPAN,
@@ -186,7 +186,7 @@ class Decap:
         """The Ethernet type that a tunnel header says of what it carries."""
         if eth_type == ETH_TYPE_TEB:
             self.packet_type = PACKET_TYPE_ETH
-        elif eth_type < 0x600:
+        elif eth_type < ETH_TYPE_MIN:
             return self._refuse("of an unknown protocol")
         else:
             self.packet_type = PACKET_TYPE_L3 | eth_type
@@ -298,7 +298,7 @@ class Decap:
 
     def _bareudp(self, data: bytes, start: i64, end: i64, payload_type: i64) -> bool:
         """Nothing between UDP and the packet (Linux's Documentation/networking/bareudp.rst)."""
-        if payload_type in (0x0800, 0x86DD):
+        if payload_type in (ETH_TYPE_IP, ETH_TYPE_IPV6):
             return self._ip(data, start, end)
         if end - start < 4:
             return self._refuse("cut off")

@@ -13,6 +13,7 @@ from vswitch.flow.layout import (
     W_NW_PROTO,
     W_VLAN_TCI,
 )
+from vswitch.flow.port_numbers import OFPP11_MAX
 from vswitch.flow.prereq import prereqs_ok
 from vswitch.flow.values import c_hex, format_value
 from vswitch.ofproto.tlv import bind_set_field
@@ -44,7 +45,7 @@ def write_subfield(flow: Flow, sf: of.MfSubfield, value: int) -> None:
 def write_field(flow: Flow, field: Any, value: int) -> None:
     """Set `field` to `value`. What becomes a VLAN tag by that is one of 802.1Q; a 32-bit port number that
     is none is OFPP_NONE."""
-    if field.special == PORT32 and OFPP_MAX <= value < 0xFFFFFF00:
+    if field.special == PORT32 and OFPP_MAX <= value < OFPP11_MAX:
         value = OFPP_NONE
     flow.set(field, value)
     if field.option >= 0:

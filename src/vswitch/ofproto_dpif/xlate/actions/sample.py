@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vswitch.dpif.cookie import DIRECTIONS, FlowSampleCookie
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
 from vswitch.ofproto_dpif.xlate.sampling import sampled
