@@ -443,9 +443,11 @@ def _encode_metadata(
         if always or labelled | words[at.W_CT_LABEL + 1] | other[at.W_CT_LABEL + 1]:
             _put(out, key.CT_LABELS, words, is_mask)
         if not flags & KEY_NO_CT_TUPLE and (flow[at.W_CT_NW_PROTO] >> at.S_CT_NW_PROTO) & 0xFF:
-            if flow[at.W_CT_NW_SRC] != 0:
+            # The addresses don't tell which it is: a masked key may have none.
+            dl_type = _effective_type(flow)
+            if dl_type == ETH_TYPE_IP:
                 _put(out, key.CT_ORIG_TUPLE_IPV4, words, is_mask)
-            elif flow[at.W_CT_IPV6_SRC] != 0 or flow[at.W_CT_IPV6_SRC + 1] != 0:
+            elif dl_type == ETH_TYPE_IPV6:
                 _put(out, key.CT_ORIG_TUPLE_IPV6, words, is_mask)
     if not flags & KEY_NO_RECIRC:
         _put(out, key.RECIRC_ID, words, is_mask)

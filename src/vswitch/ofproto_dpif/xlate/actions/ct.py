@@ -165,12 +165,13 @@ def datapath_nat(a: of.Nat) -> OdpNat:
     if not a.kind:
         return OdpNat()
     size = 16 if a.family == 6 else 4
-    low = b"" if a.min_addr is None else a.min_addr.to_bytes(size, "big")
-    high = b"" if a.max_addr is None else a.max_addr.to_bytes(size, "big")
+    # The address 0 says that the address stays, which the datapath takes from there being none.
+    low = a.min_addr.to_bytes(size, "big") if a.min_addr else b""
+    high = a.max_addr.to_bytes(size, "big") if a.max_addr else b""
     return OdpNat(
         kind=a.kind,
         min_addr=low,
-        max_addr=high if high > low else b"",
+        max_addr=high if low and high > low else b"",
         min_port=a.min_port,
         max_port=a.max_port if a.min_port and a.max_port > a.min_port else 0,
         persistent=a.persistent,
