@@ -61,7 +61,7 @@ class Bonds(Links):
         text = [side.appctl(command, f"bond{n}") for n, side in enumerate(self.sides)]
         return [
             re.sub(r"active member mac: [0-9a-f:]+\(", "active member mac: (",
-                   re.sub(r"Recirc-ID : [1-9]\d*", "Recirc-ID : N", re.sub(r"next rebalance: \d+", "", t)))
+                   re.sub(r"(Recirc-ID |bond-id): [1-9]\d*", r"\1: N", re.sub(r"next rebalance: \d+", "", t)))
             for t in text
         ]  # fmt: skip
 
@@ -74,7 +74,7 @@ class Bonds(Links):
             for name, number in re.findall(r"^    (\S+) \S+/(\d+):", side.appctl("dpif/show"), re.MULTILINE)
         }
         head, _, actions = text.partition("Datapath actions: ")
-        actions = re.sub(r"recirc\(0x[0-9a-f]+\)", "recirc(N)", actions)
+        actions = re.sub(r"(recirc|lb_output)\((0x)?[0-9a-f]+\)", r"\1(N)", actions)
         return head + ",".join(sorted(numbers.get(a, a) for a in re.split(r",(?![^(]*\))", actions.strip())))
 
 
@@ -84,6 +84,8 @@ LACP_SETTINGS = [
     ("bond_mode=active-backup lacp=active other_config:lacp-system-priority=7",
      "bond_mode=balance-tcp lacp=active other_config:lacp-time=fast "
      "other_config:lacp-system-id=02:00:00:00:00:77"),
+    ("bond_mode=balance-tcp lacp=active other_config:lacp-time=fast other_config:lb-output-action=true",
+     "bond_mode=balance-tcp lacp=passive other_config:lacp-time=fast other_config:bond-hash-basis=9"),
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,8 @@ from vswitch.ofproto_dpif.settings import LacpSettings
 from vswitch.packet.numbers import ETH_TYPE_LACP
 
 LACP = LacpSettings(True, True, 0x020000000001, 0xFFFE, False)
+BALANCED = [(BondSettings(mode="balance-tcp"), LACP), (BondSettings(mode="balance-tcp", lb_output=True), LACP)]
+"""Packets that are looked up again once they are hashed, and such as the datapath sends at once."""
 
 
 def ethertype(packet: bytes) -> int:
@@ -82,7 +85,7 @@ def made(request: pytest.FixtureRequest) -> Iterator[Bonded]:
     bonded.switch.close()
 
 
-@pytest.mark.parametrize("made", [(BondSettings(mode="balance-tcp"), LACP)], indirect=True)
+@pytest.mark.parametrize("made", BALANCED, indirect=True)
 def test_balance_tcp_spreads_connections_and_never_splits_one(made: Bonded) -> None:
     made.advance(3)
     for _ in range(3):
@@ -94,11 +97,15 @@ def test_balance_tcp_spreads_connections_and_never_splits_one(made: Bonded) -> N
     assert not ports["m1"] & ports["m2"]
     assert min(len(ports["m1"]), len(ports["m2"])) > 16
     flows = made.switch.dump_dp_flows()
-    assert "hash(l4(0)),recirc(0x" in flows
-    assert "dp_hash(0x" in flows
+    bonds = made.switch.ofproto.bonds
+    assert bonds is not None
+    bond = bonds.bundles["bond"].bond
+    assert bond is not None
+    assert ("hash(l4(0)),recirc(0x" in flows) == ("dp_hash(0x" in flows) == (not bond.settings.lb_output)
+    assert (f"lb_output({bond.recirc_id})" in flows) == bond.settings.lb_output
 
 
-@pytest.mark.parametrize("made", [(BondSettings(mode="balance-tcp"), LACP)], indirect=True)
+@pytest.mark.parametrize("made", BALANCED, indirect=True)
 def test_a_partner_that_falls_silent_loses_its_connections_to_the_other_link(made: Bonded) -> None:
     made.advance(3)
     made.heard = {"m1"}
@@ -116,7 +123,7 @@ def test_a_partner_that_falls_silent_loses_its_connections_to_the_other_link(mad
     assert all(made.take().values())
 
 
-@pytest.mark.parametrize("made", [(BondSettings(mode="balance-tcp"), LACP)], indirect=True)
+@pytest.mark.parametrize("made", BALANCED, indirect=True)
 def test_a_link_that_goes_down_loses_no_packet_afterwards(made: Bonded) -> None:
     made.advance(3)
     for port in range(32):
@@ -127,6 +134,52 @@ def test_a_link_that_goes_down_loses_no_packet_afterwards(made: Bonded) -> None:
     for port in range(32):
         made.switch.send("p", udp(1, 1000 + port))
     assert len(made.take()["m2"]) == 32
+
+
+@pytest.mark.parametrize("made", BALANCED, indirect=True)
+def test_the_load_of_connections_moves_until_it_is_even(made: Bonded) -> None:
+    made.advance(3)
+    ports = [1000 + port for port in range(64)]
+    for port in ports:
+        made.switch.send("p", udp(1, port, 10))
+    heavy = [p[34:36] for p in made.take()["m1"]]
+    for _ in range(4):
+        for port in ports:
+            if port.to_bytes(2, "big") in heavy:
+                for _ in range(20):
+                    made.switch.send("p", udp(1, port, 1400))
+        made.take()
+        made.advance(11)
+    for port in ports:
+        made.switch.send("p", udp(1, port, 10))
+    moved = [p for p in made.take()["m2"] if p[34:36] in heavy]
+    assert len(heavy) / 4 < len(moved) < len(heavy) * 3 / 4
+    assert "kB load" in made.switch.command("bond/show", "bond")
+
+
+@pytest.mark.parametrize("made", [BALANCED[1]], indirect=True)
+def test_a_bond_in_the_datapath_is_shown_and_goes_with_the_setting(made: Bonded) -> None:
+    made.advance(3)
+    shown = made.switch.command("dpif-netdev/bond-show")
+    buckets = re.findall(r"^    bucket (\d+) - member (\d+)$", shown, re.MULTILINE)
+    assert shown.startswith("Bonds:\n  bond-id 1:\n    bucket 0 - member ")
+    assert [int(n) for n, _ in buckets] == list(range(256))
+    ports = made.switch.ofproto.ports_by_name
+    numbers = {str(ports[name].odp_port) for name in ("m1", "m2")}
+    assert {member for _, member in buckets} == numbers
+    assert "lb_output action: enabled, bond-id: 1\n" in made.switch.command("bond/show", "bond")
+    made.switch.set_port("m1", carrier=False)
+    made.switch.advance(0.01)
+    after = made.switch.command("dpif-netdev/bond-show")
+    assert set(re.findall(r"member (\d+)", after)) == {str(ports["m2"].odp_port)}
+    made.switch.set_port("m1", carrier=True)
+    plain = BundleSettings("bond", ("m1", "m2"), bond=BondSettings(mode="balance-tcp"), lacp=LACP)
+    made.switch.ofproto.bundle_set("bond", plain)
+    made.advance(1)
+    assert made.switch.command("dpif-netdev/bond-show") == ""
+    text = made.switch.command("bond/show", "bond")
+    assert "lb_output action: disabled, bond-id: -1\n" in text
+    assert "bond may use recirculation: yes, Recirc-ID : 1\n" in text
 
 
 @pytest.mark.parametrize("made", [(BondSettings(mode="balance-tcp"), None)], indirect=True)

@@ -46,6 +46,7 @@ def bond_settings(port: PortConfig) -> BondSettings | None:
         rebalance_interval=integer(other, "bond-rebalance-interval", DEFAULT_REBALANCE, 0, (1 << 31) - 1),
         primary=other.get("bond-primary", "") if one_at_a_time else "",
         all_members_active=boolean(other, "all-members-active"),
+        lb_output=boolean(other, "lb-output-action"),
         lacp_fallback_ab=fallback,
         active_mac=parse_mac(port.bond_active) or 0,
         miimon_interval=max(miimon, 100) if detect == "miimon" else 0,

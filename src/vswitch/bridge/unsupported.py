@@ -54,7 +54,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:rstp-port-auto-edge other_config:rstp-port-mcheck
             other_config:mcast-snooping-flood other_config:mcast-snooping-flood-reports
             other_config:bond-hash-basis other_config:bond-primary other_config:bond-detect-mode
-            other_config:bond-miimon-interval other_config:bond-rebalance-interval
+            other_config:lb-output-action other_config:bond-miimon-interval other_config:bond-rebalance-interval
             other_config:all-members-active other_config:lacp-system-id other_config:lacp-system-priority
             other_config:lacp-time other_config:lacp-fallback-ab
         """,
@@ -134,7 +134,6 @@ GAPS: Final = (
     *(Gap("Interface", f"other_config:{key}") for key in ("emc-enable", "pmd-rxq-affinity", "tx-steering")),
     # Bonds.
     Gap("Port", "bond_fake_iface"),
-    Gap("Port", "other_config:lb-output-action"),
     Gap("QoS", "type", done=frozenset(
         ("egress-policer", "trtcm-policer",
          *(f"linux-{name}" for name in ("htb", "hfsc", "sfq", "codel", "fq_codel", "netem", "noop"))))),

@@ -137,6 +137,13 @@ class Hash:
 
 
 @dataclass(frozen=True)
+class LbOutput:
+    """Send the packet through one of the ports of the datapath's bond `bond_id`: userspace only."""
+
+    bond_id: int
+
+
+@dataclass(frozen=True)
 class Nat:
     """The NAT part of `Ct`. `kind` is "src", "dst" or "" (only established)."""
 
@@ -248,7 +255,7 @@ class TnlPop:
 
 Action: TypeAlias = (
     Output | Userspace | Set | SetMasked | PushVlan | PopVlan | PushMpls | PopMpls
-    | PushNsh | PopNsh | PushEth | PopEth | Sample | Recirc | Hash | Ct | CtClear | Trunc
+    | PushNsh | PopNsh | PushEth | PopEth | Sample | Recirc | Hash | LbOutput | Ct | CtClear | Trunc
     | Clone | CheckPktLen | Meter | DecTtl | AddMpls | Drop | TnlPush | TnlPop
 )
 Actions: TypeAlias = tuple[Action, ...]

@@ -80,7 +80,7 @@ class _Help:
     def actions(self, actions: Actions, packet: Packet) -> None:
         """Run `actions`."""
         for i, action in enumerate(actions):
-            if isinstance(action, act.Output | act.Recirc):
+            if isinstance(action, act.Output | act.LbOutput | act.Recirc):
                 self.hand_down(packet, (action,))
             elif isinstance(action, act.Userspace):
                 self.upcall(packet, action)

@@ -255,6 +255,18 @@ class LoggedDpif(Dpif):
     def cache_set_size(self, name: str, size: int) -> None:
         self._do(f"cache_set_size({name})", self.provider.cache_set_size, name, size)
 
+    def bond_set(self, bond_id: int, members: Sequence[int]) -> None:
+        self._do(f"bond_set({bond_id})", self.provider.bond_set, bond_id, members, quiet=(errnos.EOPNOTSUPP,))
+
+    def bond_del(self, bond_id: int) -> None:
+        self._do(f"bond_del({bond_id})", self.provider.bond_del, bond_id)
+
+    def bond_stats(self, bond_id: int) -> Sequence[int]:
+        return self._do(f"bond_stats({bond_id})", self.provider.bond_stats, bond_id)
+
+    def bonds(self) -> dict[int, Sequence[int]]:
+        return self.provider.bonds()
+
     def meter_features(self) -> MeterFeatures:
         return self._do("meter_get_features", self.provider.meter_features)
 

@@ -115,6 +115,8 @@ def _step(action: act.Action, whole: act.Actions, depth: int) -> Step:
         if action.algorithm not in (0, 1):
             raise ActionError(errno.EOPNOTSUPP, f"hash algorithm {action.algorithm}")
         return _make(op.STEP_HASH, action.algorithm, action.basis)
+    if isinstance(action, act.LbOutput):
+        return _make(op.STEP_LB_OUTPUT, action.bond_id)
     if isinstance(action, act.Trunc):
         if action.max_len < 14:
             raise ActionError(errno.EINVAL, f"truncation to {action.max_len} bytes")

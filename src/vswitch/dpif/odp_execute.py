@@ -146,23 +146,28 @@ class Executor:
     def hash(self, algorithm: i64, basis: i64, packet: Packet) -> None:
         """Set dp_hash: 0 over the 5-tuple; 1 over addresses, protocol and ports, the same both ways, and
         over the Ethernet header of a packet that isn't IP (OVS_HASH_ALG_L4, OVS_HASH_ALG_SYM_L4)."""
-        self.parse(packet)
-        p = self.parser
         h: i64
         if algorithm == 1:
+            self.parse(packet)
             hashed = self.hashed
-            from_parser(p, hashed.words)
+            from_parser(self.parser, hashed.words)
             h = hash_symmetric_l3l4(hashed, basis, False)
         else:
-            a: i64 = p.nw_src ^ p.ipv6_src_hi ^ p.ipv6_src_lo
-            b: i64 = p.nw_dst ^ p.ipv6_dst_hi ^ p.ipv6_dst_lo
-            h = mix(mix(basis & 0x7FFFFFFF, a), a >> 32)
-            h = mix(mix(h, b), b >> 32)
-            h = mix(h, p.tp_src << 16 | p.tp_dst)
-            h = mix(h, p.nw_proto)
-            h = (h * 0x2C1B3C6D >> 20) & 0xFFFFFFFF
+            h = self.hash_l4(packet, basis)
         words = packet.flow.words
         words[at.W_DP_HASH] = high32(h if h else 1, words[at.W_DP_HASH] & 0xFFFFFFFF)
+
+    def hash_l4(self, packet: Packet, basis: i64) -> i64:
+        """The hash of the packet's 5-tuple, 32 bits."""
+        self.parse(packet)
+        p = self.parser
+        a: i64 = p.nw_src ^ p.ipv6_src_hi ^ p.ipv6_src_lo
+        b: i64 = p.nw_dst ^ p.ipv6_dst_hi ^ p.ipv6_dst_lo
+        h = mix(mix(basis & 0x7FFFFFFF, a), a >> 32)
+        h = mix(mix(h, b), b >> 32)
+        h = mix(h, p.tp_src << 16 | p.tp_dst)
+        h = mix(h, p.nw_proto)
+        return (h * 0x2C1B3C6D >> 20) & 0xFFFFFFFF
 
     def set_field(self, number: i64, a: vec[i64], packet: Packet) -> None:
         """One set or masked set."""

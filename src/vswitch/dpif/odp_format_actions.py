@@ -16,6 +16,7 @@ from vswitch.dpif.actions import (
     DecTtl,
     Drop,
     Hash,
+    LbOutput,
     Meter,
     Nat,
     Output,
@@ -89,6 +90,8 @@ def format_action(action: Action, ports: PortNames = None) -> str:
     if isinstance(action, Hash):
         name = {0: "l4", 1: "sym_l4"}.get(action.algorithm, f"algorithm{action.algorithm}")
         return f"hash({name}({action.basis}))"
+    if isinstance(action, LbOutput):
+        return f"lb_output({action.bond_id})"
     if isinstance(action, Ct):
         return _ct(action)
     if isinstance(action, Trunc):

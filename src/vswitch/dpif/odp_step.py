@@ -56,6 +56,7 @@ STEP_CT_CLEAR: Final = 37
 STEP_SET_TUNNEL: Final = 38  # tunnel: what the packet's becomes
 STEP_TNL_PUSH: Final = 39  # tunnel port; encap; then: what follows, for each packet that it makes
 STEP_TNL_POP: Final = 40  # tunnel port
+STEP_LB_OUTPUT: Final = 41  # bond id
 
 # Where in a STEP_CT's args things are; 128 bits are two halves, high first.
 CT_FLAGS: Final = 0

@@ -29,7 +29,7 @@ from vswitch.dpif.actions import (
     Trunc,
     Userspace,
 )
-from vswitch.dpif.provider import Dpif
+from vswitch.dpif.provider import N_BUCKETS, Dpif
 from vswitch.dpif.types import DpifError, Execute, FlowDel, FlowGet, FlowPut, PutFlags
 from vswitch.flow import key_attr
 from vswitch.flow.field import Field
@@ -140,6 +140,7 @@ def probe(dpif: Dpif) -> Support:
     s.max_hash_alg = _hash_algorithms(dpif)
     s.check_pkt_len = _acts(dpif, CheckPktLen(100, (), ()))
     s.explicit_drop_action = _acts(dpif, Drop(0))
+    s.lb_output_action = _has_bonds(dpif)
     s.add_mpls = _acts(dpif, AddMpls(_MPLS_BOS, ETH_TYPE_MPLS, 1), dl_type=ETH_TYPE_IP)
     s.dec_ttl = _acts(dpif, DecTtl(()), dl_type=ETH_TYPE_IP)
     s.ct_clear = _acts(dpif, CtClear())
@@ -285,6 +286,16 @@ def _sample_nesting(dpif: Dpif) -> int:
         if _acts(dpif, *actions):
             return n
     return 0
+
+
+def _has_bonds(dpif: Dpif) -> bool:
+    bond_id = 0xFFFFFFFF
+    try:
+        dpif.bond_set(bond_id, [_NOWHERE] * N_BUCKETS)
+        dpif.bond_del(bond_id)
+    except DpifError:
+        return False
+    return True
 
 
 def _hash_algorithms(dpif: Dpif) -> int:

@@ -54,6 +54,9 @@ RECV_BATCH = 50
 """The most messages one `recv` takes before it gives way (the seed's `read_tries > 50`)."""
 
 
+N_BUCKETS = 256
+"""The values that a bond of the datapath has a member for."""
+
 
 class DpifClass(ABC):
     """A type of datapaths (Open vSwitch: `struct dpif_class`)."""
@@ -264,6 +267,24 @@ class Dpif(ABC):
     def cache_set_size(self, name: str, size: int) -> None:
         """Make cache `name` hold `size` entries. EOPNOTSUPP: there is no such cache."""
         raise self.lacks(f"set size of cache {name}")
+
+    # Bonds, among whose members `LbOutput` chooses; the defaults are a datapath's that has none.
+
+    def bond_set(self, bond_id: int, members: Sequence[int]) -> None:
+        """Make or change a bond: the port of each of the `N_BUCKETS` values that packets hash to."""
+        raise self.lacks("bond set", str(bond_id))
+
+    def bond_del(self, bond_id: int) -> None:
+        """Delete a bond. ENOENT."""
+        raise self.lacks("bond del", str(bond_id))
+
+    def bond_stats(self, bond_id: int) -> Sequence[int]:
+        """Bytes that have left by a bond, by the value that they hashed to. ENOENT."""
+        raise self.lacks("bond stats", str(bond_id))
+
+    def bonds(self) -> dict[int, Sequence[int]]:
+        """The members of all bonds, as they were set, by bond."""
+        return {}
 
     # Meters; the defaults are a datapath's that has none.
 

@@ -105,6 +105,9 @@ class Bond:
         self.next_rebalance: int = now + max(settings.rebalance_interval, MIN_REBALANCE)
         self.recirc_id: int = 0
         """What the datapath comes back with after it has hashed a packet; 0: it doesn't."""
+        self.in_datapath: bool = False
+        """The datapath knows the members by the number `recirc_id`, and chooses among them without coming
+        back (`lb_output`)."""
         self._turn: list[BondMember] = []
         """The enabled members, the one first that is to get the next hash value."""
         self._events: set[str] = set()

@@ -24,6 +24,7 @@ from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
 from vswitch.dpif.types import Upcall, UpcallType
 from vswitch.dpif.userspace import tunnel_host
+from vswitch.dpif.userspace.bond import DatapathBond
 from vswitch.dpif.userspace.conntrack.tracker import Tracker
 from vswitch.dpif.userspace.dpcls import Dpcls
 from vswitch.dpif.userspace.egress_policer import EgressPolicer
@@ -50,6 +51,7 @@ DROP_USERSPACE: Final = "datapath_drop_userspace_action_error"
 DROP_RECIRC: Final = "datapath_drop_recirc_error"
 DROP_PORT: Final = "datapath_drop_invalid_port"
 DROP_METER: Final = "datapath_drop_meter"
+DROP_BOND: Final = "datapath_drop_invalid_bond"
 DROP_RX: Final = "datapath_drop_rx_invalid_packet"
 DROP_NSH: Final = "datapath_drop_nsh_decap_error"
 DROP_TUNNEL_PUSH: Final = "datapath_drop_tunnel_push_error"
@@ -69,6 +71,7 @@ class Core:
         self.emc: ExactMatchCache = ExactMatchCache()
         self.queues = queues
         self.meters: dict[int, Meter] = {}
+        self.bonds: dict[int, DatapathBond] = {}
         self.pending: list[Port] = []
         self.popper: Popper = Popper()
         self.tunnel_port_min: i64 = PORT_MIN
@@ -227,14 +230,7 @@ class Core:
         for step in steps:
             number = step.op
             if number == op.STEP_OUTPUT:
-                port = self.port(step.args[0])
-                if port is not None and port.host is not None:
-                    self.send_by_host(port, packet)
-                elif port is not None and port.egress is not None:
-                    queue: i64 = (packet.flow.words[at.W_SKB_PRIORITY] >> at.S_SKB_PRIORITY) & 0xFFFFFFFF
-                    self.output_policed(port, port.egress, self.executor.take_truncated(packet), queue)
-                else:
-                    self.output(step.args[0], self.executor.take_truncated(packet))
+                self.send(step.args[0], packet)
             elif number < op.STEP_PUSH_VLAN:
                 if number == op.STEP_USERSPACE:
                     self.userspace(step, packet)
@@ -295,6 +291,29 @@ class Core:
                     return
             elif number == op.STEP_CT_CLEAR:
                 self.tracker.clear(packet)
+            elif number == op.STEP_LB_OUTPUT:
+                self.balance(step.args[0], packet)
+
+    def send(self, port_no: i64, packet: Packet) -> None:
+        """Send the packet out of port `port_no`."""
+        port = self.port(port_no)
+        if port is not None and port.host is not None:
+            self.send_by_host(port, packet)
+        elif port is not None and port.egress is not None:
+            queue: i64 = (packet.flow.words[at.W_SKB_PRIORITY] >> at.S_SKB_PRIORITY) & 0xFFFFFFFF
+            self.output_policed(port, port.egress, self.executor.take_truncated(packet), queue)
+        else:
+            self.output(port_no, self.executor.take_truncated(packet))
+
+    def balance(self, bond_id: i64, packet: Packet) -> None:
+        """Send the packet through the member of a bond that its hash says."""
+        bond = self.bonds.get(bond_id)
+        if bond is None:
+            self.drop(DROP_BOND)
+            return
+        bucket: i64 = self.executor.hash_l4(packet, 0) & (len(bond.members) - 1)
+        bond.n_bytes[bucket] += len(packet.frame.data)
+        self.send(bond.members[bucket], packet)
 
     def userspace(self, step: Step, packet: Packet) -> None:
         """Queue an action upcall, a segment each if the packet stands for several."""

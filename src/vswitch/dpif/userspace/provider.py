@@ -13,11 +13,13 @@ import os
 import select
 from collections.abc import Iterator, Sequence
 
-from mypy_extensions import mypyc_attr
+from librt.vecs import vec
+from mypy_extensions import i64, mypyc_attr
 
 from vswitch.base.clock import Clock
 from vswitch.dpif.key_mask import expressible
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
+from vswitch.dpif.provider import N_BUCKETS
 from vswitch.dpif.types import (
     ODPP_NONE,
     DpifError,
@@ -40,6 +42,7 @@ from vswitch.dpif.types import (
     Upcall,
 )
 from vswitch.dpif.userspace import meter
+from vswitch.dpif.userspace.bond import DatapathBond
 from vswitch.dpif.userspace.ct import CtDpif
 from vswitch.dpif.userspace.datapath import LOCAL_PORT, Datapath, port_open_type
 from vswitch.dpif.userspace.egress_policer import EgressPolicer
@@ -448,6 +451,33 @@ class UserspaceDpif(CtDpif):
 
     def set_vlan_limit(self, limit: int) -> None:
         self._core.executor.vlan_limit = limit
+
+    # Bonds.
+
+    def bond_set(self, bond_id: int, members: Sequence[int]) -> None:
+        if len(members) != N_BUCKETS:
+            raise self._error(errno.EINVAL, "bond set", str(bond_id), f"{len(members)} members")
+        known = self._core.bonds.get(bond_id)
+        if known is None:
+            self._core.bonds[bond_id] = DatapathBond(vec[i64](members))
+        else:
+            known.members = vec[i64](members)
+
+    def _bond(self, bond_id: int, operation: str) -> DatapathBond:
+        found = self._core.bonds.get(bond_id)
+        if found is None:
+            raise self._error(errno.ENOENT, operation, str(bond_id))
+        return found
+
+    def bond_del(self, bond_id: int) -> None:
+        self._bond(bond_id, "bond del")
+        del self._core.bonds[bond_id]
+
+    def bond_stats(self, bond_id: int) -> Sequence[int]:
+        return [int(n) for n in self._bond(bond_id, "bond stats").n_bytes]
+
+    def bonds(self) -> dict[int, Sequence[int]]:
+        return {bond_id: [int(n) for n in bond.members] for bond_id, bond in self._core.bonds.items()}
 
     # Meters.
 

@@ -66,8 +66,8 @@ class _Bonds:
         bonds = [self._bond(args[0])] if args else self._all_bonds()
         now = self._ofprotos.clock.now()
         for bundle in self._bundles():
-            if bundle.bond in bonds and bundle.bond is not None and bundle.rules is not None:
-                bundle.rules.account(bundle.bond)
+            if bundle.bond in bonds and bundle.bond is not None and bundle.balance is not None:
+                bundle.balance.account(bundle.bond)
         return "".join(_show(bond, now) for bond in bonds)
 
     def migrate(self, args: list[str]) -> str:
@@ -141,12 +141,13 @@ class _Bonds:
 def _show(bond: Bond, now: int) -> str:
     settings = bond.settings
     recirc = f"yes, Recirc-ID : {bond.recirc_id}" if bond.recirc_id else "no, Recirc-ID : -1"
+    lb_output = f"enabled, bond-id: {bond.recirc_id}" if bond.in_datapath else "disabled, bond-id: -1"
     text = (
         f"---- {bond.name} ----\n"
         f"bond_mode: {settings.mode}\n"
         f"bond may use recirculation: {recirc}\n"
         f"bond-hash-basis: {settings.basis}\n"
-        "lb_output action: disabled, bond-id: -1\n"
+        f"lb_output action: {lb_output}\n"
     )
     if settings.mode == BALANCE_SLB:
         text += f"all members active: {_bool(settings.all_members_active)}\n"

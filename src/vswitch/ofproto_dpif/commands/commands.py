@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.dpif import dpctl_commands
 from vswitch.dpif.ebpf import commands as ebpf_commands
+from vswitch.dpif.userspace import commands as userspace_commands
 from vswitch.dpif.types import DpifError, DpifFlow
 from vswitch.ofproto_dpif.commands import bonds as bond_commands
 from vswitch.ofproto_dpif.commands import fdb as fdb_commands
@@ -62,6 +63,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     tunnel_commands.register(ofprotos, commands)
     dpctl_commands.register(commands, ofprotos.clock, ofprotos.scope)
     ebpf_commands.register(commands, ofprotos.clock, ofprotos.scope)
+    userspace_commands.register(commands, ofprotos.scope)
 
 
 @final

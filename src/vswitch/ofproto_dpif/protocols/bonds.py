@@ -19,6 +19,7 @@ from vswitch.l2.lacpdu import frame
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports.ports import set_aggregated
 from vswitch.ofproto_dpif.settings import LacpSettings
+from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.freeze import N_METADATA
 from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.ofproto_dpif.xlate.types import SLOW_LACP
@@ -58,12 +59,9 @@ def _has_link(port: XPort) -> bool:
 class PostRecircRules:
     """The hidden rules for the packets of one bond that come back hashed."""
 
-    def __init__(self, ofproto: BridgeRole, name: str) -> None:
+    def __init__(self, ofproto: BridgeRole, recirc_id: int) -> None:
         self._ofproto = ofproto
-        metadata = (0,) * N_METADATA + (OFPP_NONE & 0xFFFF,)
-        table = len(ofproto.tables) - 1
-        state = FrozenState(ofproto.name, table, metadata, userdata=f"bond {name}".encode())
-        self.recirc_id: int = ofproto.backer.dp.recirc_ids.alloc(state)
+        self.recirc_id = recirc_id
         self._rules: list[Rule | None] = [None] * N_HASHES
         self._ports: list[int] = [0] * N_HASHES
         self._seen: list[int] = [0] * N_HASHES
@@ -97,7 +95,6 @@ class PostRecircRules:
         """Take the rules away."""
         for value in range(N_HASHES):
             self._remove(value)
-        self._ofproto.backer.dp.recirc_ids.unref(self.recirc_id, now)
 
     def _remove(self, value: int) -> None:
         rule = self._rules[value]
@@ -108,6 +105,38 @@ class PostRecircRules:
 
 
 @final
+class DatapathBuckets:
+    """The members of one bond in a datapath that chooses among them itself."""
+
+    def __init__(self, ofproto: BridgeRole, bond_id: int) -> None:
+        self._dpif = ofproto.backer.dpif
+        self._id = bond_id
+        self._members: list[int] = []
+        self._seen: list[int] = [0] * N_HASHES
+
+    def update(self, bond: Bond, _now: int) -> None:
+        """Let the datapath have what `bond` says."""
+        found = [bond.entry_member(value) for value in range(N_HASHES)]
+        members = [ODPP_NONE if member is None else member.aux.odp_port for member in found]
+        if members != self._members:
+            self._dpif.bond_set(self._id, members)
+            self._members = members
+
+    def account(self, bond: Bond) -> None:
+        """Add what the datapath has counted since the last call to the bond's loads."""
+        if not self._members:
+            return
+        for value, n_bytes in enumerate(self._dpif.bond_stats(self._id)):
+            bond.account(value, n_bytes - self._seen[value])
+            self._seen[value] = n_bytes
+
+    def close(self, _now: int) -> None:
+        """Take the bond out of the datapath."""
+        if self._members:
+            self._dpif.bond_del(self._id)
+
+
+@final
 class Bundle:
     """A bundle that has a bond, speaks LACP, or both."""
 
@@ -115,7 +144,8 @@ class Bundle:
         self.xbundle = xbundle
         self.bond: Bond | None = None
         self.lacp: Lacp | None = None
-        self.rules: PostRecircRules | None = None
+        self.balance: PostRecircRules | DatapathBuckets | None = None
+        """Where the packets of a bond go that are balanced in the datapath."""
         self.next_miimon: int = 0
 
 
@@ -200,9 +230,7 @@ class BondBridge:
         if settings is None:
             if bond is not None:
                 bundle.bond = xbundle.bond = None
-                if bundle.rules is not None:
-                    bundle.rules.close(now)
-                    bundle.rules = None
+                self._end_balance(bundle, bond, now)
                 self.ofproto.backer.need(RevReason.BOND)
             return
         if bond is None:
@@ -280,8 +308,8 @@ class BondBridge:
             member.may_enable = lacp is None or lacp.may_enable(lacp.members[name])
         bond.run(now, OFF if lacp is None else lacp.status)
         if now >= bond.next_rebalance and bond.rebalances:
-            if bundle.rules is not None:
-                bundle.rules.account(bond)
+            if bundle.balance is not None:
+                bundle.balance.account(bond)
             if bond.rebalance(now):
                 log.info("bond %s: moved hashes between members", bond.name)
         events = bond.take_events()
@@ -294,19 +322,38 @@ class BondBridge:
 
     def _bond_changed(self, bundle: Bundle, bond: Bond, now: int) -> None:
         """Packets leave through other members: let translations and rules know."""
-        recirculates = bond.mode == BALANCE_TCP and bond.lacp_status == NEGOTIATED
-        if recirculates and self.ofproto.backer.dp.support.recirc:
-            if bundle.rules is None:
-                bundle.rules = PostRecircRules(self.ofproto, bond.name)
-            else:
-                bundle.rules.account(bond)
-            bundle.rules.update(bond, now)
-            bond.recirc_id = bundle.rules.recirc_id
-        elif bundle.rules is not None:
-            bond.recirc_id = 0
-            bundle.rules.close(now)
-            bundle.rules = None
+        balanced = bond.mode == BALANCE_TCP and bond.lacp_status == NEGOTIATED
+        if balanced and self.ofproto.backer.dp.support.recirc:
+            self._balance(bundle, bond, now)
+        else:
+            self._end_balance(bundle, bond, now)
         self.ofproto.backer.need(RevReason.BOND)
+
+    def _balance(self, bundle: Bundle, bond: Bond, now: int) -> None:
+        """Have the datapath spread the bond's packets, as the members are now."""
+        dp = self.ofproto.backer.dp
+        if not bond.recirc_id:
+            metadata = (0,) * N_METADATA + (OFPP_NONE & 0xFFFF,)
+            table = len(self.ofproto.tables) - 1
+            state = FrozenState(self.ofproto.name, table, metadata, userdata=f"bond {bond.name}".encode())
+            bond.recirc_id = dp.recirc_ids.alloc(state)
+        if bundle.balance is not None:
+            bundle.balance.account(bond)
+        bond.in_datapath = bond.settings.lb_output and dp.support.lb_output_action
+        way = DatapathBuckets if bond.in_datapath else PostRecircRules
+        if not isinstance(bundle.balance, way):
+            if bundle.balance is not None:
+                bundle.balance.close(now)
+            bundle.balance = way(self.ofproto, bond.recirc_id)
+        bundle.balance.update(bond, now)
+
+    def _end_balance(self, bundle: Bundle, bond: Bond, now: int) -> None:
+        if bundle.balance is not None:
+            bundle.balance.close(now)
+            bundle.balance = None
+            self.ofproto.backer.dp.recirc_ids.unref(bond.recirc_id, now)
+        bond.recirc_id = 0
+        bond.in_datapath = False
 
     def _send_learning_packets(self, xbundle: XBundle, bond: Bond) -> None:
         """Tell neighbours where the addresses on other ports are now."""

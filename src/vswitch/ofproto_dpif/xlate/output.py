@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from vswitch.dpif.actions import Hash, Output, Recirc, TnlPop, Trunc
+from vswitch.dpif.actions import Hash, LbOutput, Output, Recirc, TnlPop, Trunc
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
@@ -157,8 +157,11 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False, bond:
             else:
                 ctx.odp.append(Output(odp_port))
         else:
-            ctx.odp.append(Hash(HASH_L4, bond.settings.basis))
-            ctx.odp.append(Recirc(bond.recirc_id))
+            if bond.in_datapath:
+                ctx.odp.append(LbOutput(bond.recirc_id))
+            else:
+                ctx.odp.append(Hash(HASH_L4, bond.settings.basis))
+                ctx.odp.append(Recirc(bond.recirc_id))
             ctx.bridge.dp.recirc_ids.ref(bond.recirc_id)
             ctx.out.recircs.append(bond.recirc_id)
         ctx.n_outputs += 1
