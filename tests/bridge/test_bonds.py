@@ -214,3 +214,39 @@ def test_the_database_hears_of_the_active_member_and_of_lacp(ours: Side) -> None
         ours.wait(lambda: ours.get("Interface", "m1-2", "lacp_current") == "true", "lacp_current")
     finally:
         bonds.close()
+
+
+def ports_of(side: Side) -> dict[str, str]:
+    """The OpenFlow numbers of b0's ports."""
+    return dict(re.findall(r"^    (\S+) (\d+)/", side.appctl("dpif/show"), re.MULTILINE))
+
+
+def test_a_fake_interface_is_there_as_long_as_it_is_wanted_and_forwards_nothing(
+    ours: Side, real: Side
+) -> None:
+    traced: list[str] = []
+    for side in (ours, real):
+        said = side.vsctl(
+            "add-br b0 -- set bridge b0 datapath_type=dummy fail-mode=standalone -- add-bond b0 fake m1 m2 "
+            "-- set port fake bond_fake_iface=true -- set interface m1 type=dummy ofport_request=1 "
+            "-- set interface m2 type=dummy ofport_request=2"
+        )
+        assert said == ""
+        try:
+            assert ports_of(side) == {"b0": "65534", "m1": "1", "m2": "2", "fake": "3"}
+            traced.append(side.appctl("ofproto/trace", "b0", "in_port=3"))
+            assert side.try_run("ovs-vsctl", "--no-wait", "get", "interface", "fake", "ofport")[0] == 1
+            if side is ours:
+                # The real one makes it together with the members only.
+                assert side.vsctl("set port fake bond_fake_iface=false") == ""
+                assert "fake" not in ports_of(side)
+                assert side.vsctl("set port fake bond_fake_iface=true") == ""
+                assert ports_of(side)["fake"] in ("3", "4")
+            number = ports_of(side)["fake"]
+            said = side.vsctl(f"add-port b0 p -- set interface p type=dummy ofport_request={number}")
+            assert said == ""
+            assert side.vsctl("del-port b0 fake") == ""
+            assert set(ports_of(side)) == {"b0", "p"}
+        finally:
+            side.vsctl("del-br b0")
+    assert traced[0] == traced[1]

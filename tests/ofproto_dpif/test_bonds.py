@@ -19,7 +19,7 @@ from vswitch.ofproto_dpif.settings import LacpSettings
 from vswitch.packet.numbers import ETH_TYPE_LACP
 
 LACP = LacpSettings(True, True, 0x020000000001, 0xFFFE, False)
-BALANCED = [(BondSettings(mode="balance-tcp"), LACP), (BondSettings(mode="balance-tcp", lb_output=True), LACP)]
+BALANCED = [(BondSettings(mode="balance-tcp", lb_output=lb_output), LACP) for lb_output in (False, True)]
 """Packets that are looked up again once they are hashed, and such as the datapath sends at once."""
 
 

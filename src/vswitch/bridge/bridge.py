@@ -14,6 +14,7 @@ from typing import Final, final
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig, PortConfig
 from vswitch.bridge.controllers import BridgeControllers
+from vswitch.bridge.fake_interfaces import FakeInterfaces
 from vswitch.bridge.flow_export import configure_ipfix, configure_netflow, configure_sflow
 from vswitch.bridge.flow_tables import FlowTables
 from vswitch.bridge.idl import Idl, Row
@@ -79,6 +80,7 @@ class Bridge:
         """The ports that the database asks for, by name."""
         self.interfaces: dict[str, Interface] = {}
         self._bundles: dict[str, BundleSettings] = {}
+        self._fakes = FakeInterfaces(ofproto)
         self.mirrors = Mirrors(ofproto)
         self.flow_tables = FlowTables(ofproto)
         self.controllers = BridgeControllers(ofproto, rundir)
@@ -98,6 +100,7 @@ class Bridge:
             del self._bundles[name]
             ofproto.bundle_set(name, None)
         requested = {config.ofport_request for config in configs.values() if config.ofport_request}
+        self._fakes.delete(wanted.values(), set(requested))
         holders = {spec.ofp_port: name for name, spec in ofproto.port_specs.items()}
         for name, interface in list(self.interfaces.items()):
             config = configs.get(name)
@@ -138,6 +141,7 @@ class Bridge:
         missing.sort(key=lambda config: (not config.ofport_request, natural(config.name)))
         for config in missing:
             self._add(config)
+        self._fakes.add(self.wanted.values())
 
     def _add(self, config: InterfaceConfig) -> None:
         known = self.interfaces.setdefault(config.name, Interface(config))

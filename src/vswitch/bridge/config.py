@@ -53,6 +53,7 @@ class PortConfig:
     bond_mode: str = ""
     bond_updelay: int = 0
     bond_downdelay: int = 0
+    bond_fake_iface: bool = False
     bond_active: str = ""
     """The address of the member that was active when the row was read."""
     lacp: str = ""
@@ -120,6 +121,7 @@ class ConfigCache:
             bond_mode=optional(row, "bond_mode") or "",
             bond_updelay=row.bond_updelay,
             bond_downdelay=row.bond_downdelay,
+            bond_fake_iface=bool(row.bond_fake_iface),
             bond_active=optional(row, "bond_active_slave") or "",
             lacp=optional(row, "lacp") or "",
             mac=optional(row, "mac"),

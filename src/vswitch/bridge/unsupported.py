@@ -45,7 +45,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
         "CT_Zone": "timeout_policy",
         "CT_Timeout_Policy": "timeouts",
         "Port": """
-            bond_downdelay bond_mode bond_updelay cvlans fake_bridge interfaces lacp
+            bond_downdelay bond_fake_iface bond_mode bond_updelay cvlans fake_bridge interfaces lacp
             mac name protected qos tag trunks vlan_mode
             other_config:priority-tags other_config:qinq-ethtype other_config:transient
             other_config:stp-enable other_config:stp-port-num other_config:stp-port-priority
@@ -54,7 +54,8 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:rstp-port-auto-edge other_config:rstp-port-mcheck
             other_config:mcast-snooping-flood other_config:mcast-snooping-flood-reports
             other_config:bond-hash-basis other_config:bond-primary other_config:bond-detect-mode
-            other_config:lb-output-action other_config:bond-miimon-interval other_config:bond-rebalance-interval
+            other_config:bond-miimon-interval other_config:bond-rebalance-interval
+            other_config:lb-output-action
             other_config:all-members-active other_config:lacp-system-id other_config:lacp-system-priority
             other_config:lacp-time other_config:lacp-fallback-ab
         """,
@@ -132,8 +133,6 @@ GAPS: Final = (
         "userspace-tso-enable", "ipsec_skb_mark",
     )),
     *(Gap("Interface", f"other_config:{key}") for key in ("emc-enable", "pmd-rxq-affinity", "tx-steering")),
-    # Bonds.
-    Gap("Port", "bond_fake_iface"),
     Gap("QoS", "type", done=frozenset(
         ("egress-policer", "trtcm-policer",
          *(f"linux-{name}" for name in ("htb", "hfsc", "sfq", "codel", "fq_codel", "netem", "noop"))))),

@@ -125,7 +125,7 @@ class Bond:
                 entry.tx_bytes = 0
         if old != settings:
             self._events.add(CHANGED)
-        if settings.primary != old.primary:
+        if settings.primary != old.primary and self.mode == ACTIVE_BACKUP:
             self._choose_active(now)
 
     def set_member(self, name: str, aux: Any, mac: int) -> BondMember:
@@ -200,7 +200,8 @@ class Bond:
 
     def _primary_waits(self) -> bool:
         primary = self.members.get(self.settings.primary)
-        return primary is not None and primary.enabled and self.active is not primary
+        one_at_a_time = self.mode == ACTIVE_BACKUP
+        return one_at_a_time and primary is not None and primary.enabled and self.active is not primary
 
     def _choose_active(self, now: int) -> None:
         """Choose anew: the primary; the one that was active in an earlier life; any that is enabled; or

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, final
 from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.dpif import dpctl_commands
 from vswitch.dpif.ebpf import commands as ebpf_commands
-from vswitch.dpif.userspace import commands as userspace_commands
 from vswitch.dpif.types import DpifError, DpifFlow
+from vswitch.dpif.userspace import commands as userspace_commands
 from vswitch.ofproto_dpif.commands import bonds as bond_commands
 from vswitch.ofproto_dpif.commands import fdb as fdb_commands
 from vswitch.ofproto_dpif.commands import features as feature_commands

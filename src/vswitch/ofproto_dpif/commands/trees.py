@@ -74,13 +74,14 @@ def _identity(title: str, identifier: int, pad: str, hello: int, max_age: int, d
 def _show_stp(bridge: StpBridge) -> str:
     stp = bridge.stp
     text = f"---- {bridge.ofproto.name} ----\n"
+    # The times are those that this bridge would have as the root, and below those in use: Open vSwitch's way.
     text += _identity(
         "Root",
         stp.designated_root,
         "  ",
-        stp.hello_time // 1000,
-        stp.max_age // 1000,
-        stp.forward_delay // 1000,
+        stp.bridge_hello_time // 1000,
+        stp.bridge_max_age // 1000,
+        stp.bridge_forward_delay // 1000,
     )
     if stp.root_port is None:
         text += "  This bridge is the root\n"
@@ -92,9 +93,9 @@ def _show_stp(bridge: StpBridge) -> str:
         "Bridge",
         stp.bridge_id,
         "  ",
-        stp.bridge_hello_time // 1000,
-        stp.bridge_max_age // 1000,
-        stp.bridge_forward_delay // 1000,
+        stp.hello_time // 1000,
+        stp.max_age // 1000,
+        stp.forward_delay // 1000,
     )
     text += "\n  Interface  Role       State      Cost  Pri.Nbr \n"
     text += "  ---------- ---------- ---------- ----- -------\n"

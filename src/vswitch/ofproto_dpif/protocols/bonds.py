@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
 from vswitch.l2.bond import BALANCE_TCP, CHANGED, LEARN, N_HASHES, Bond, BondMember, BondSettings, hash_mac
@@ -19,7 +20,6 @@ from vswitch.l2.lacpdu import frame
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports.ports import set_aggregated
 from vswitch.ofproto_dpif.settings import LacpSettings
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.freeze import N_METADATA
 from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.ofproto_dpif.xlate.types import SLOW_LACP
