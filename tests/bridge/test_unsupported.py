@@ -79,7 +79,6 @@ def test_a_row_that_asks_for_nothing_more_is_silent() -> None:
 def test_columns_are_written_as_the_tools_write_them() -> None:
     asked = asked_in_vain("Controller", row("Controller", controller_queue_size=[7]))
     assert asked == {"controller_queue_size": "7"}
-    assert asked_in_vain("Port", row("Port", bond_fake_iface=True)) == {"bond_fake_iface": "true"}
 
 
 def test_a_key_that_nobody_knows_is_reported() -> None:
