@@ -15,6 +15,7 @@ from vswitch.netdev.frame import Frame
 from vswitch.netdev.kind import PortKind
 from vswitch.netdev.memory import MemoryNetdev
 from vswitch.netdev.provider import Netdev
+from vswitch.netdev.scope import Scope
 from vswitch.netdev.tunnel_options import parse_tunnel
 from vswitch.packet.tunnel import kinds
 
@@ -40,7 +41,7 @@ class TunnelNetdev(MemoryNetdev):
         return 0
 
 
-def _open(type: str, name: str) -> Netdev:
+def _open(type: str, name: str, _scope: Scope) -> Netdev:
     return TunnelNetdev(name, type)
 
 
