@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from vswitch.bridge.columns import STATUS_COLUMNS
-from vswitch.bridge.unsupported import ACTED_ON, GAPS, KEYED, MEANINGLESS, Unsupported, asked_in_vain
+from vswitch.bridge.unsupported import (
+    ACTED_ON,
+    GAPS,
+    KEYED,
+    MEANINGLESS,
+    Unsupported,
+    asked_in_vain,
+    unknown,
+)
 from vswitch.netdev.registry import kind, types
 from vswitch.ovsdb.vswitch_schema import VSWITCH
 
@@ -77,13 +85,17 @@ def test_a_row_that_asks_for_nothing_more_is_silent() -> None:
 
 
 def test_columns_are_written_as_the_tools_write_them() -> None:
-    asked = asked_in_vain("Controller", row("Controller", controller_queue_size=[7]))
-    assert asked == {"controller_queue_size": "7"}
+    asked = asked_in_vain("Controller", row("Controller", local_netmask=["255.0.0.0"]))
+    assert asked == {"local_netmask": "255.0.0.0"}
 
 
-def test_a_key_that_nobody_knows_is_reported() -> None:
+def test_a_key_that_nobody_knows_is_no_reason_for_a_warning() -> None:
     other = {"hwaddr": "02:00:00:00:00:01", "mac-agin-time": "5", "dp-desc": ""}
-    assert asked_in_vain("Bridge", row("Bridge", other_config=other)) == {"other_config:mac-agin-time": "5"}
+    assert asked_in_vain("Bridge", row("Bridge", other_config=other)) == {}
+    assert unknown("Bridge", row("Bridge", other_config=other)) == {"other_config:mac-agin-time": "5"}
+    known = row("Open_vSwitch", other_config={"dpdk-init": "true", "max-idle": "7"})
+    assert asked_in_vain("Open_vSwitch", known) == {"other_config:dpdk-init": "true"}
+    assert unknown("Open_vSwitch", known) == {}
 
 
 def test_a_gap_may_be_of_some_values_only() -> None:
@@ -95,12 +107,12 @@ def test_a_gap_may_be_of_some_values_only() -> None:
 
 def test_a_warning_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    log = SimpleNamespace(warn=lambda text, *args: said.append(text % args))
+    log = SimpleNamespace(warn=lambda text, *args: said.append(text % args), enabled=lambda level: False)
     monkeypatch.setattr("vswitch.bridge.unsupported.log", log)
     unsupported = Unsupported()
-    for size in (5, 5, 6):
-        unsupported.look_at("controller c1", "Controller", row("Controller", controller_queue_size=[size]))
-    assert said == [f"controller c1: controller_queue_size={size} is not supported" for size in (5, 6)]
+    for address in ("10.0.0.5", "10.0.0.5", "10.0.0.6"):
+        unsupported.look_at("controller c1", "Controller", row("Controller", local_ip=[address]))
+    assert said == [f"controller c1: local_ip=10.0.0.{n} is not supported" for n in (5, 6)]
 
 
 def test_every_port_type_says_which_options_it_has() -> None:

@@ -99,7 +99,12 @@ class Bridge:
         for name in [name for name in self._bundles if name not in wanted and name != self.name]:
             del self._bundles[name]
             ofproto.bundle_set(name, None)
-        requested = {config.ofport_request for config in configs.values() if config.ofport_request}
+        # A port that is not there yet does not move others: it takes what is free until the next change.
+        requested = {
+            config.ofport_request
+            for config in configs.values()
+            if config.ofport_request and config.name in ofproto.port_specs
+        }
         self._fakes.delete(wanted.values(), set(requested))
         holders = {spec.ofp_port: name for name, spec in ofproto.port_specs.items()}
         for name, interface in list(self.interfaces.items()):
@@ -136,12 +141,21 @@ class Bridge:
                 known = self.interfaces.get(config.name)
                 if known is None or known.error or config.name not in self.ofproto.port_specs:
                     missing.append(config)
-                elif known.config is not config:
+                    continue
+                self._bring_back(config.name)
+                if known.config is not config:
                     self._reconfigure(known, config)
         missing.sort(key=lambda config: (not config.ofport_request, natural(config.name)))
         for config in missing:
             self._add(config)
         self._fakes.add(self.wanted.values())
+
+    def _bring_back(self, name: str) -> None:
+        """A port that `dpctl/del-if` took out comes back with the next change, under its number."""
+        if self.ofproto.port_return(name):
+            number = self.ofproto.port_specs[name].ofp_port
+            log.info("bridge %s: deleted interface %s on port %d", self.name, name, number)
+            log.info("bridge %s: added interface %s on port %d", self.name, name, number)
 
     def _add(self, config: InterfaceConfig) -> None:
         known = self.interfaces.setdefault(config.name, Interface(config))

@@ -13,7 +13,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import boolean, integer, optional
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.unsupported import Unsupported
-from vswitch.ofproto.ofconn import ConnKind
+from vswitch.ofproto.ofconn import MAX_ASYNC, ConnKind
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.openflow.wire import version as wire
 from vswitch.vconn.settings import (
@@ -30,6 +30,7 @@ PROTOCOLS: Final = {
     "OpenFlow10": wire.OFP10, "OpenFlow11": wire.OFP11, "OpenFlow12": wire.OFP12,
     "OpenFlow13": wire.OFP13, "OpenFlow14": wire.OFP14, "OpenFlow15": wire.OFP15,
 }  # fmt: skip
+MAX_QUEUE_SIZE: Final = 512
 KINDS: Final = {"primary": ConnKind.PRIMARY, "service": ConnKind.SERVICE}
 
 
@@ -38,8 +39,9 @@ def default_rundir() -> str:
     return os.environ.get("OVS_RUNDIR") or "/var/run/openvswitch"
 
 
-def controller_settings(row: Row) -> ControllerSettings:
-    """What a row of Controller asks for."""
+def controller_settings(row: Row, queue_size: int) -> ControllerSettings:
+    """What a row of Controller asks for; `queue_size` is the bridge's."""
+    own_size = optional(row, "controller_queue_size")
     max_backoff = optional(row, "max_backoff")
     probe = optional(row, "inactivity_probe")
     asynchronous = optional(row, "enable_async_messages")
@@ -52,6 +54,7 @@ def controller_settings(row: Row) -> ControllerSettings:
         in_band=optional(row, "connection_mode") != "out-of-band",
         rate_limit=optional(row, "controller_rate_limit") or 0,
         burst_limit=optional(row, "controller_burst_limit") or 0,
+        queue_size=own_size if own_size is not None else queue_size,
         enable_async=True if asynchronous is None else asynchronous,
         dscp=dscp,
     )
@@ -90,17 +93,18 @@ class BridgeControllers:
         other = bridge.other_config
         wanted: dict[str, ControllerSettings] = {}
         self._rows = {}
+        queue_size = integer(other, "controller-queue-size", MAX_ASYNC, 1, MAX_QUEUE_SIZE)
         for row in sorted(idl.refs(bridge, "controller"), key=lambda row: row.target):
             unsupported.look_at(f"controller {row.target}", "Controller", row)
             if self._permitted(row.target):
-                wanted[row.target] = controller_settings(row)
+                wanted[row.target] = controller_settings(row, queue_size)
                 self._rows[row.target] = row.uuid
         controllers.set_protocols(PROTOCOLS[name] for name in bridge.protocols if name in PROTOCOLS)
         queue = integer(other, "in-band-queue", -1, 0, 0xFFFFFFFF)
         controllers.set_in_band(not boolean(other, "disable-in-band"), None if queue < 0 else queue)
         controllers.set_controllers([] if restoring else list(wanted.values()))
         controllers.set_fail_mode(optional(bridge, "fail_mode") or "standalone")
-        controllers.set_mgmt(f"{self._rundir}/{self._ofproto.name}.mgmt")
+        controllers.set_mgmt(f"{self._rundir}/{self._ofproto.name}.mgmt", queue_size)
         controllers.set_snoops([f"{self._rundir}/{self._ofproto.name}.snoop"])
 
     def _permitted(self, target: str) -> bool:

@@ -24,6 +24,7 @@ from vswitch.dpif.open import dpif_class, dpif_types
 from vswitch.netdev import registry
 from vswitch.netdev.links import LinkWatch
 from vswitch.netdev.registry import kind
+from vswitch.ofproto_dpif.ports.ports import announced
 
 if TYPE_CHECKING:
     from vswitch.bridge.follower import Follower
@@ -77,7 +78,7 @@ class Status:
                         self._trees(bridge)
         for bridge in self._bridges.bridges.values():
             self._monitors.run(bridge, now)
-        if now >= self._next_controllers:
+        if now >= self._next_controllers or now >= self._next_stats:
             self._next_controllers = now + CONTROLLER_INTERVAL
             self._controllers(now >= self._next_stats)
             if not self._controllers_told:
@@ -114,9 +115,8 @@ class Status:
         """Everything may be different: look at all of it now."""
         self._next_controllers = now
         if self._interval() != self._interval_kept:
-            # What the interval is now counts from now on, not when the old one has run out.
             self._interval_kept = self._interval()
-            self._next_stats = min(self._next_stats, now + self._interval_kept)
+            self._next_stats = now
         bridges = self._bridges.bridges
         self._monitors.forget(set(bridges))
         names = {name for bridge in bridges.values() for name in bridge.interfaces}
@@ -201,6 +201,8 @@ class Status:
                 continue
             port = ofproto.ports_by_name.get(name)
             if port is None:
+                if not interface.error and name in ofproto.port_specs and not announced(ofproto, name):
+                    continue  # It comes back with the next change of the configuration.
                 # Without an error it was there, and its device has gone.
                 gone = f"could not open network device {name} (No such device)"
                 error = None if interface.reserved else interface.error or gone

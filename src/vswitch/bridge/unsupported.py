@@ -1,17 +1,18 @@
 """What the database can ask for and the switch does not do: one table, said once each, with column and value.
 
 Every column of the schema is a status (`columns.STATUS_COLUMNS`), acted on, or a gap; so is every key of
-`other_config`, and a key that is neither is reported as unknown. A feature moves its rows from `GAPS` to
-`ACTED_ON`; a test holds both against the schema.
+`other_config` that Open vSwitch knows; other keys belong to whoever set them. A feature moves its rows from
+`GAPS` to `ACTED_ON`; a test holds both against the schema.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Final, final
 
-from vswitch.base.vlog import Vlog
+from vswitch.base.vlog import Level, Vlog
 
 log = Vlog("bridge")
 
@@ -31,7 +32,8 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
         "Bridge": """
             auto_attach controller datapath_type fail_mode flood_vlans flow_tables ipfix mirrors name netflow
             ports protocols sflow
-            other_config:datapath-id other_config:disable-in-band other_config:dp-desc other_config:dp-sn
+            other_config:controller-queue-size other_config:datapath-id other_config:disable-in-band
+            other_config:dp-desc other_config:dp-sn
             other_config:forward-bpdu other_config:hwaddr other_config:in-band-queue
             other_config:mac-aging-time other_config:mac-table-size
             stp_enable rstp_enable mcast_snooping_enable other_config:mcast-snooping-aging-time
@@ -91,8 +93,8 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             name output_port output_vlan select_all select_dst_port select_src_port select_vlan snaplen
         """,
         "Controller": """
-            connection_mode controller_burst_limit controller_rate_limit enable_async_messages
-            inactivity_probe max_backoff target type other_config:dscp
+            connection_mode controller_burst_limit controller_queue_size controller_rate_limit
+            enable_async_messages inactivity_probe max_backoff target type other_config:dscp
         """,
         # The database server follows these.
         "Manager": "connection_mode inactivity_probe max_backoff other_config target",
@@ -140,8 +142,6 @@ GAPS: Final = (
     Gap("Controller", "local_ip"),
     Gap("Controller", "local_netmask"),
     Gap("Controller", "local_gateway"),
-    Gap("Controller", "controller_queue_size"),
-    Gap("Bridge", "other_config:controller-queue-size"),
 )  # fmt: skip
 
 
@@ -154,13 +154,25 @@ def asked_in_vain(table: str, row: Any) -> dict[str, str]:
             if text not in OFF and text not in gap.done:
                 asked[gap.column] = text
     for key, value in sorted(getattr(row, KEYED, {}).items()):
-        if value not in OFF and _is_in_vain(table, f"{KEYED}:{key}"):
+        if value not in OFF and _is_gap(table, f"{KEYED}:{key}"):
             asked[f"{KEYED}:{key}"] = value
     return asked
 
 
-def _is_in_vain(table: str, column: str) -> bool:
-    return column not in ACTED_ON.get(table, ()) and column not in MEANINGLESS.get(table, ())
+def _is_gap(table: str, column: str) -> bool:
+    return any(gap.table == table and fnmatchcase(column, gap.column) for gap in GAPS)
+
+
+def unknown(table: str, row: Any) -> dict[str, str]:
+    """The keys of `other_config` in a row of `table` that Open vSwitch doesn't know either, as
+    `other_config:KEY` -> value."""
+    found: dict[str, str] = {}
+    for key, value in sorted(getattr(row, KEYED, {}).items()):
+        column = f"{KEYED}:{key}"
+        if not (column in ACTED_ON.get(table, ()) or column in MEANINGLESS.get(table, ())
+                or _is_gap(table, column)):
+            found[column] = value
+    return found
 
 
 def _written(value: Any) -> str:
@@ -197,3 +209,6 @@ class Unsupported:
     def look_at(self, name: str, table: str, row: Any) -> None:
         """Warn of everything that `row` of `table`, which warnings call `name`, asks for in vain."""
         self.warn_all(name, asked_in_vain(table, row))
+        if log.enabled(Level.DBG):
+            for column, value in unknown(table, row).items():
+                log.dbg("%s: %s=%s: unknown key", name, column, value)

@@ -24,12 +24,12 @@ KINDS: Final[dict[str, PortKind]] = {
             check_options=patch.check_options,
         ),
         PortKind(
-            "dummy", lambda name, _: DummyNetdev(name), has_queues=False, dummy_may_replace=False,
-            options=None,
+            "dummy", lambda name, _: DummyNetdev(name), announced=False, has_queues=False,
+            dummy_may_replace=False, options=None,
         ),
         PortKind(
-            "dummy-internal", lambda name, _: DummyNetdev(name, "dummy-internal"), dummy_may_replace=False,
-            options=None,
+            "dummy-internal", lambda name, _: DummyNetdev(name, "dummy-internal"), announced=False,
+            dummy_may_replace=False, options=None,
         ),
         *TUNNEL_KINDS,
     )

@@ -32,6 +32,8 @@ class PortKind:
     """Whether opening it makes the device, so that EINVAL is about the device."""
     comes_and_goes: bool = False
     """Whether the device is somebody else's: one that is absent is waited for."""
+    announced: bool = True
+    """Whether the host tells when its device comes or goes."""
     has_queues: bool = True
     """Whether QoS can be set on its device."""
     lends_mac: bool = True

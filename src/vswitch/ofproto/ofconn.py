@@ -20,7 +20,13 @@ from vswitch.ofproto.flow_monitor import Changes, Monitors
 from vswitch.ofproto.multipart import Multipart
 from vswitch.ofproto.partial_requests import OFPT_MULTIPART_REQUEST, TIMEOUT, PartialRequests
 from vswitch.ofproto.pinsched import PacketInQueues
-from vswitch.openflow.constants import OFPP_MAX, OFPR_INVALID_TTL
+from vswitch.openflow.constants import (
+    OFPP_MAX,
+    OFPR_EXPLICIT_MISS,
+    OFPR_IMPLICIT_MISS,
+    OFPR_INVALID_TTL,
+    OFPR_NO_MATCH,
+)
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import nicira as n
 from vswitch.openflow.messages import session as s
@@ -42,6 +48,8 @@ MAX_QUEUED: Final = 10_000
 """A peer with more messages waiting than this is disconnected: it asked and never reads."""
 MAX_ASYNC: Final = 100
 """Asynchronous messages of a kind are dropped while so many messages wait."""
+MISSES: Final = frozenset((OFPR_NO_MATCH, OFPR_EXPLICIT_MISS, OFPR_IMPLICIT_MISS))
+"""Why packet-ins come that have a rate limit of their own."""
 MAX_WAITING: Final = 1000
 """Requests that may wait behind a barrier before the connection is closed."""
 MAX_ERROR_DATA: Final = 0xFFFF - 24
@@ -149,7 +157,12 @@ class OfConn:
         self.monitors: Monitors | None = None
         """Its flow monitors, once it has some."""
         self.partial_requests: PartialRequests = PartialRequests()
-        self.packet_in_queues: PacketInQueues = PacketInQueues(now)
+        self.misses: PacketInQueues = PacketInQueues(now)
+        """Packet-ins of packets that matched no flow."""
+        self.sent_by_actions: PacketInQueues = PacketInQueues(now)
+        """The other packet-ins."""
+        self.max_packet_ins: int = MAX_ASYNC
+        """No packet-in is sent while so many messages wait (`Controller:controller_queue_size`)."""
         self.n_async_dropped: int = 0
         self.closed: bool = False
         self.request: bytes = b""
@@ -186,8 +199,9 @@ class OfConn:
         """Take what waited and may go on; send packet-ins whose time has come."""
         while self._waiting and not self._blockers and not self.closed:
             self._handle(self._waiting.popleft(), now)
-        for pin in self.packet_in_queues.run(now):
-            self._send_packet_in(pin)
+        for queues in (self.misses, self.sent_by_actions):
+            for pin in queues.run(now):
+                self._send_packet_in(pin)
         if self.monitors is not None:
             self.monitors.run(now)
         if self.bundles:
@@ -208,7 +222,7 @@ class OfConn:
 
     def wakeup(self, now: int) -> int:
         """Clock ms at which `run` has something to do that no event announces."""
-        when = self.packet_in_queues.wakeup(now)
+        when = min(self.misses.wakeup(now), self.sent_by_actions.wakeup(now))
         for _, since in self.partial_requests.begun.values():
             when = min(when, since + TIMEOUT)
         for bundle in self.bundles.values():
@@ -282,11 +296,12 @@ class OfConn:
             return
         self.peer.send(data)
 
-    def send_async(self, body: Any, form: Form = Form.OPENFLOW) -> bool:
-        """Send what the connection did not ask for, unless the peer reads too slowly (counted)."""
+    def send_async(self, body: Any, form: Form = Form.OPENFLOW, most: int = MAX_ASYNC) -> bool:
+        """Send what the connection did not ask for, unless `most` messages wait for the peer to read
+        (counted)."""
         if self.closed:
             return False
-        if self.peer.queued() >= MAX_ASYNC:
+        if self.peer.queued() >= most:
             async_dropped.inc()
             self.n_async_dropped += 1
             return False
@@ -344,17 +359,31 @@ class OfConn:
             self.async_masks[kind] &= ~bit
 
     def set_rate_limit(self, rate: int, burst: int) -> None:
-        """At most `rate` packet-ins a second, `burst` at once and waiting; 0 takes the limit off."""
-        self.packet_in_queues.set_limit(rate, burst)
+        """At most `rate` packet-ins of either kind a second, `burst` at once and waiting; 0 takes the limit
+        off."""
+        self.misses.set_limit(rate, burst)
+        self.sent_by_actions.set_limit(rate, burst)
+
+    def rate_limit_status(self) -> dict[str, int]:
+        """The keys packet-in-* of Controller.status; none without a limit."""
+        status: dict[str, int] = {}
+        for kind, queues in (("action", self.sent_by_actions), ("miss", self.misses)):
+            if queues.rate:
+                status[f"packet-in-{kind}-backlog"] = len(queues)
+                status[f"packet-in-{kind}-bypassed"] = queues.n_normal
+                status[f"packet-in-{kind}-dropped"] = queues.n_dropped
+                status[f"packet-in-{kind}-queued"] = queues.n_limited
+        return status
 
     def queue_packet_in(self, pin: PacketIn, now: int) -> None:
         """Send a packet-in now, or when the rate limit lets it."""
         in_port = pin.metadata.flow.in_port
-        if self.packet_in_queues.take(pin, in_port if in_port < OFPP_MAX else OFPP_MAX, now):
+        queues = self.misses if pin.reason in MISSES else self.sent_by_actions
+        if queues.take(pin, in_port if in_port < OFPP_MAX else OFPP_MAX, now):
             self._send_packet_in(pin)
 
     def _send_packet_in(self, pin: PacketIn) -> None:
-        self.send_async(pin, self.packet_in_form)
+        self.send_async(pin, self.packet_in_form, self.max_packet_ins)
 
     def flush(self) -> None:
         """Forget what is open: at the end of the connection."""
@@ -362,7 +391,8 @@ class OfConn:
         self._waiting.clear()
         self.bundles.clear()
         self.monitors = None
-        self.packet_in_queues.clear()
+        self.misses.clear()
+        self.sent_by_actions.clear()
 
     def __repr__(self) -> str:
         return f"OfConn({self.peer.name}, version={self.version}, {self.kind.value})"

@@ -47,6 +47,7 @@ class PacketInQueues:
             burst = max(rate // 4, 1)
         if rate > 0 and not self.rate:
             self._tokens = burst * 1000
+            self.n_normal = self.n_limited = self.n_dropped = 0
         self.rate = rate
         self.burst = burst
         while rate > 0 and self._n_queued > burst:

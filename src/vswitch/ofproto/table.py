@@ -53,6 +53,8 @@ class Table:
         self.vacancy_up: int = 0
         self.vacancy_event: int = 0
         """OFPTR_VACANCY_DOWN or OFPTR_VACANCY_UP, whichever can happen next; 0: events are off."""
+        self.n_hidden: int = 0
+        """How many of the rules are the switch's own, which statistics leave out."""
         self.n_lookup: int = 0
         self.n_matched: int = 0
 
@@ -102,6 +104,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.cls)
+
+    @property
+    def n_active(self) -> int:
+        """How many rules controllers see."""
+        return len(self.cls) - self.n_hidden
 
     def __repr__(self) -> str:
         return f"Table({self.table_id}, {len(self)} rules)"

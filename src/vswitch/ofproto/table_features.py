@@ -47,7 +47,7 @@ GOTO_TABLE: Final = 1 << 1
 def stats(table: Table, last: int, version: int, config: int) -> t.TableStats:
     """A table's counters and, up to 1.2, abilities; `last` is the highest table number of all."""
     instructions = INSTRUCTIONS11 if table.table_id < last else INSTRUCTIONS11 & ~GOTO_TABLE
-    base = (table.table_id, len(table), table.n_lookup, table.n_matched, table.name, limit(table))
+    base = (table.table_id, table.n_active, table.n_lookup, table.n_matched, table.name, limit(table))
     if version == OFP10:
         return t.TableStats(*base, wildcards=WILDCARDS10)
     if version == OFP11:
@@ -61,7 +61,7 @@ def stats(table: Table, last: int, version: int, config: int) -> t.TableStats:
             write_setfields=SETFIELDS12, apply_setfields=SETFIELDS12, metadata_match=ALL64,
             metadata_write=ALL64, instructions=instructions, config=config,
         )  # fmt: skip
-    return t.TableStats(table.table_id, len(table), table.n_lookup, table.n_matched)
+    return t.TableStats(table.table_id, table.n_active, table.n_lookup, table.n_matched)
 
 
 def limit(table: Table) -> int:

@@ -155,6 +155,8 @@ class Tables:
         """Add one of the switch's own rules, whatever its table allows."""
         replaced = self[rule.table_id].cls.insert(rule)
         assert replaced is None, rule
+        if rule.hidden:
+            self[rule.table_id].n_hidden += 1
         self._told_inserted(rule, None)
 
     def remove(self, rule: Rule, reason: int = OFPRR_DELETE) -> None:
@@ -358,7 +360,10 @@ class Tables:
     # Within.
 
     def _remove(self, rule: Rule, reason: int) -> None:
-        self[rule.table_id].cls.remove(rule)
+        table = self[rule.table_id]
+        table.cls.remove(rule)
+        if rule.hidden:
+            table.n_hidden -= 1
         self._leave(rule)
         if self.journal is not None:
             self.journal.append(RuleChange(DELETED, rule, None))

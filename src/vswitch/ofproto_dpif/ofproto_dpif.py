@@ -279,6 +279,10 @@ class OfprotoDpif(Ofproto):
         """Remove a port (`ports.port_del`)."""
         port_ops.port_del(self, name)
 
+    def port_return(self, name: str) -> bool:
+        """Bring back a port that somebody took out of the datapath (`ports.port_return`)."""
+        return port_ops.port_return(self, name)
+
     def port_set_config(self, name: str, config: int) -> None:
         """Set the OFPPC_* bits of a port."""
         port_ops.set_config(self, self.ports_by_name[name], config)

@@ -80,6 +80,7 @@ class Connection:
 
     def _configure(self, ofconn: OfConn) -> None:
         ofconn.set_rate_limit(self.settings.rate_limit, self.settings.burst_limit)
+        ofconn.max_packet_ins = self.settings.queue_size
         ofconn.enable_async = self.settings.enable_async
 
     def serve(self, now: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Final, Protocol, final
 from vswitch.base.clock import Clock
 from vswitch.base.vlog import Vlog
 from vswitch.flow.match import Match
-from vswitch.ofproto.ofconn import ConnKind
+from vswitch.ofproto.ofconn import MAX_ASYNC, ConnKind
 from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto.rule import Rule
 from vswitch.openflow.actions import Output
@@ -132,12 +132,21 @@ class Controllers:
         self._deadline = 0
         self.poller.ring()
 
-    def set_mgmt(self, path: str) -> None:
-        """Serve management clients such as ovs-ofctl on the Unix socket `path`; "" on none."""
+    def set_mgmt(self, path: str, queue_size: int = MAX_ASYNC) -> None:
+        """Serve management clients such as ovs-ofctl on the Unix socket `path`; "" on none. `queue_size` is
+        as that of `ControllerSettings`."""
         now = self.clock.now()
         old = self._mgmt
-        new = ControllerSettings(f"punix:{path}", ConnKind.SERVICE, inactivity_probe=0) if path else None
+        new = None
+        if path:
+            new = ControllerSettings(
+                f"punix:{path}", ConnKind.SERVICE, inactivity_probe=0, queue_size=queue_size
+            )
         if new == old:
+            return
+        if old is not None and new is not None and old.target == new.target and old.target in self._services:
+            self._mgmt = new
+            self._services[new.target].apply(new, now)
             return
         if old is not None:
             self._close(old.target, now)
@@ -288,6 +297,8 @@ class Controllers:
             if rconn.last_disconnected >= 0:
                 pairs["sec_since_disconnect"] = str((now - rconn.last_disconnected) // 1000)
             ofconn = connection.ofconn
+            if ofconn is not None:
+                pairs |= {key: str(n) for key, n in ofconn.rate_limit_status().items()}
             role = "" if ofconn is None else ROLE_NAMES[ofconn.role]
             found[target] = ControllerStatus(rconn.is_connected, role, pairs)
         return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from vswitch.ofproto.ofconn import ConnKind
+from vswitch.ofproto.ofconn import MAX_ASYNC, ConnKind
 
 DEFAULT_MAX_BACKOFF_MS: Final = 8000
 DEFAULT_INACTIVITY_PROBE_MS: Final = 5000
@@ -37,6 +37,8 @@ class ControllerSettings:
     rate_limit: int = 0
     """Packet-ins a second, 0 for no limit."""
     burst_limit: int = 0
+    queue_size: int = MAX_ASYNC
+    """No packet-in is sent while so many messages wait for the controller."""
     enable_async: bool = True
     dscp: int = DEFAULT_DSCP
 
@@ -66,4 +68,5 @@ class ControllerStatus:
     role: str = "other"
     """"other", "master" or "slave"."""
     status: dict[str, str] = field(default_factory=dict)
-    """"state", "last_error", "sec_since_connect", "sec_since_disconnect"."""
+    """"state", "last_error", "sec_since_connect", "sec_since_disconnect"; with a rate limit what became
+    of packet-ins ("packet-in-miss-queued"...)."""

@@ -5,6 +5,7 @@ picks by tags those that a learned MAC address or a changed rule can affect. A f
 translation is the same stays as it is, one with other actions has its datapath flow modified in
 place, packets and all. One whose new mask has bits that the old one lacks is removed, and its
 next packet makes a new one; what the new mask lacks makes the facet narrower than it need be, no more.
+One that would learn a flow within a limit is removed too: which packet learns it is for packets to say.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class _Revalidation:
             return
         out = xlate(XlateIn(facet.bridge, flow, frozen=frozen, now=self.now))
         out.slow |= facet.slow & SLOW_MATCH
-        if not facet.group.mask.covers(out.wc) and not self._moved(facet, out.wc):
+        if out.for_packets or (not facet.group.mask.covers(out.wc) and not self._moved(facet, out.wc)):
             installer.drop_out(out, self.now)
             self.dead.append(facet)
             return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
+from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import ODPP_NONE, DpifError, DpifPort
 from vswitch.netdev.registry import kind, open_type
 from vswitch.ofproto.ports import OfPort, describe
@@ -305,10 +306,30 @@ def ports_polled(ofproto: BridgeRole, names: set[str] | None) -> None:
             _remove(ofproto, port)
             port = None
         if port is None:
-            _try_return(ofproto, spec, there)
+            if there is not None or announced(ofproto, name):
+                _try_return(ofproto, spec, there)
         elif refresh(ofproto, port):
             port_updated.inc()
             ofproto.backer.port_changes += 1
+
+
+def announced(ofproto: BridgeRole, name: str) -> bool:
+    """Whether the host tells when the device of port `name` comes or goes. Others, once out of the datapath,
+    wait for the next change of the configuration, as in Open vSwitch."""
+    type = open_type(ofproto.port_specs[name].type)
+    return kind(dpif_class(ofproto.backer.dpif.type).port_open_type(type)).announced
+
+
+def port_return(ofproto: BridgeRole, name: str) -> bool:
+    """Have port `name` in the datapath again if somebody took it out behind our back and nothing will tell
+    when its device is there. Whether it was so."""
+    spec = ofproto.port_specs[name]
+    if name in ofproto.ports_by_name or not kind(open_type(spec.type)).in_datapath or announced(
+            ofproto, name):
+        return False
+    present = {port.name: port for port in ofproto.backer.dpif.port_dump()}
+    _try_return(ofproto, spec, present.get(name))
+    return name in ofproto.ports_by_name
 
 
 def _try_return(ofproto: BridgeRole, spec: PortSpec, there: DpifPort | None) -> None:

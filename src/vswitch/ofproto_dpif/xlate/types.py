@@ -139,6 +139,9 @@ class XlateOut:
         self.error: int = XLATE_OK
         self.cut_short: bool = False
         """Whether an error came before the action set: then `wc` is as it was at that moment."""
+        self.for_packets: bool = False
+        """Whether only packets can tell what comes of it (a flow that `learn` has to make anew within its
+        limit): translated anew without any, it is not worth keeping."""
         self.effects: list[CreditedEffect] = []
         self.packet_effects: list[PacketEffect] = []
         self.recircs: list[int] = []

@@ -155,6 +155,7 @@ def has_room(ctx: Ctx, fm: FlowMod, limit: int) -> bool:
     ctx.out.tags |= ctx.bridge.table_tag(fm.table_id, ctx.flow, Flow())
     if table.find_exactly(fm.match, fm.priority) is not None:
         return True
+    ctx.out.for_packets = True
     return sum(rule.cookie == fm.new_cookie for rule in table.rules()) < limit
 
 
