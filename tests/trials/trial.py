@@ -8,6 +8,7 @@ e32, e33 (1, 2, 3):
     appctl WORDS...                a runtime command of the switch
     receive PORT PACKET            a packet arrives: bytes in hexadecimal or flow text
     ports                          how many packets went out of each port since the last time
+    log MODULES...                 what these modules have logged since the last time
     wait MS
 
 Lines that begin with "| " are the standard input of the command above. `#` begins a comment. Words are
@@ -96,6 +97,8 @@ class Bench:
     def __init__(self, switch: RealSwitch) -> None:
         self.switch = switch
         self.sent: dict[str, int] = {}
+        self.logged = 0
+        """How much of the switch's log has been looked at."""
 
     def prepare(self) -> None:
         """Bridge sw anew. What another trial left goes."""
@@ -111,6 +114,23 @@ class Bench:
             switch.run("ovs-vsctl", "add-port", "sw", f"e3{number}", "--", "set", "interface", f"e3{number}",
                        "type=dummy", f"ofport_request={number}")  # fmt: skip
         self.transmitted()
+        self.logged = len(self._log())
+
+    def _log(self) -> str:
+        return next(
+            path.read_text(errors="replace")
+            for path in self.switch.directory.glob("*.out")
+            if path.name != "ovsdb-server.out"
+        )
+
+    def log(self, modules: tuple[str, ...]) -> str:
+        """The new messages of `modules`, without their times and numbers."""
+        log = self._log()
+        new = log[self.logged :]
+        self.logged = len(log)
+        messages = re.split(r"^[0-9T:Z-]{20}\|\d{5}\|", new, flags=re.MULTILINE)
+        told = [re.match(r"(\w+)(\(\w+\))?(\|.*)", message, re.DOTALL) for message in messages]
+        return "".join(f"{m[1]}{m[3]}" for m in told if m is not None and m[1] in modules)
 
     def tool(self, *words: str, stdin: str = "") -> str:
         """What a program says, with its exit status if it fails."""
@@ -148,6 +168,8 @@ class Bench:
             text = self.appctl("netdev-dummy/receive", *words)
         elif line.kind == "ports":
             text = self.transmitted()
+        elif line.kind == "log":
+            text = self.log(words)
         else:
             time.sleep(int(words[0]) / 1000)
             text = ""
@@ -159,4 +181,4 @@ class Bench:
         return text.strip()
 
 
-KINDS: Final = ("vsctl", "ofctl", "appctl", "receive", "ports", "wait")
+KINDS: Final = ("vsctl", "ofctl", "appctl", "receive", "ports", "log", "wait")

@@ -14,9 +14,10 @@ from vswitch.ofproto.meters import MeterCounts, MeterLimits, Meters
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import Tables
 from vswitch.ofproto.tlv import TlvTable
-from vswitch.ofproto_dpif.commands.trace import TraceRequest, run, shown_mask
+from vswitch.ofproto_dpif.commands.trace import TraceRequest, run
 from vswitch.ofproto_dpif.ports import mirror as mirror_ops
 from vswitch.ofproto_dpif.xlate.bridge import XBridge, XBundle, XDatapath, XMirror, XPort
+from vswitch.ofproto_dpif.xlate.said import shown_mask
 from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import XlateIn, XlateOut

@@ -113,7 +113,7 @@ def test_registers_and_metadata_survive_recirculation() -> None:
 
 def test_an_unknown_recirculation_id_is_an_error() -> None:
     out = Bridge().add_flows("actions=output:2").xlate("recirc_id=5,in_port=1,tcp")
-    assert out.warnings == ["no recirculation data for recirc_id 0x5"]
+    assert out.warnings == ["no recirculation data for recirc_id 0x5 on bridge br0"]
     assert out.error
 
 
@@ -144,11 +144,11 @@ def test_a_patch_port_continues_in_the_peer_and_leaves_no_trace() -> None:
 
 def test_resubmits_are_limited_in_depth_and_number() -> None:
     deep = Bridge().add_flows("actions=resubmit:2,output:3").xlate(TCP)
-    assert deep.warnings == ["over max translation depth 64"]
+    assert deep.warnings == ["over max translation depth 64 on bridge br0"]
     wide = (
         Bridge()
         .add_flows(*(f"table={n},actions=resubmit(,{n + 1}),resubmit(,{n + 1})" for n in range(20)))
         .xlate(TCP)
     )
-    assert wide.warnings == ["over 4096 resubmit actions"]
+    assert wide.warnings == ["over 4096 resubmit actions on bridge br0"]
     assert wide.error

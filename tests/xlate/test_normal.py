@@ -48,6 +48,7 @@ def test_access_ports_translate_to_tags_on_trunks() -> None:
     out = br0.xlate(f"in_port=1,dl_vlan=10,{BROADCAST}")
     assert out.warnings == [
         "dropping VLAN 10 tagged packet received on port p1 configured as VLAN 10 access port"
+        " on bridge br0"
     ]
 
 

@@ -155,7 +155,7 @@ class Vlog:
         self.log(level, fmt, *args)
 
     def log(self, level: Level, fmt: str, *args: object) -> None:
-        """Log one message; a text of several lines gives several lines of log."""
+        """Log one message. A text of several lines has one header, but in syslog, which takes lines."""
         if level > self.most:
             return
         _sinks.write(self, level, fmt % args if args else fmt)
@@ -182,14 +182,15 @@ class _Sinks:
 
     def write(self, module: Vlog, level: Level, text: str) -> None:
         self.n_messages += 1
-        for line in text.rstrip("\n").split("\n"):
-            if level <= module.levels[Destination.CONSOLE]:
-                out = self.console or sys.stderr
-                if out is not None:
-                    _write_line(out, self.render(Destination.CONSOLE, module, level, line))
-            if level <= module.levels[Destination.FILE] and self.file is not None:
-                _write_line(self.file, self.render(Destination.FILE, module, level, line))
-            if level <= module.levels[Destination.SYSLOG]:
+        text = text.rstrip("\n")
+        if level <= module.levels[Destination.CONSOLE]:
+            out = self.console or sys.stderr
+            if out is not None:
+                _write_line(out, self.render(Destination.CONSOLE, module, level, text))
+        if level <= module.levels[Destination.FILE] and self.file is not None:
+            _write_line(self.file, self.render(Destination.FILE, module, level, text))
+        if level <= module.levels[Destination.SYSLOG]:
+            for line in text.split("\n"):
                 shown = self.render(Destination.SYSLOG, module, level, line)
                 priority = (self.facility or FACILITIES["daemon"]) | _SYSLOG_PRIORITY[level]
                 self.syslogger.send(self.program, priority, shown)
@@ -198,7 +199,7 @@ class _Sinks:
                     self.target.send_bytes(shown.encode(errors="backslashreplace"))
 
     def render(self, destination: Destination, module: Vlog, level: Level, text: str) -> str:
-        """One log line in the pattern of `destination`."""
+        """One message in the pattern of `destination`."""
         return self.expand(self.patterns[destination], module, level, text)
 
     def expand(self, pattern: str, module: Vlog, level: Level, text: str) -> str:

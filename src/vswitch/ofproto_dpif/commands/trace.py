@@ -11,26 +11,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from vswitch.base.unixctl import CommandError
-from vswitch.dpif.odp_text import format_actions, parse_key
+from vswitch.dpif.odp_text import parse_key
 from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.flow.extract import extract
 from vswitch.flow.fields import N_WORDS
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import VLAN_CFI
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
-from vswitch.flow.text import format_flow, format_megaflow
 from vswitch.ofproto.geneve import options_from_datapath
 from vswitch.ofproto_dpif.commands.trace_ct import parse_ct_state, resume
 from vswitch.ofproto_dpif.xlate.effects import credit
+from vswitch.ofproto_dpif.xlate.said import explain
 from vswitch.ofproto_dpif.xlate.trace import Recirculation, Trace
 from vswitch.ofproto_dpif.xlate.translate import xlate
-from vswitch.ofproto_dpif.xlate.types import SLOW_EXPLANATIONS, XLATE_ERRORS, XlateIn
+from vswitch.ofproto_dpif.xlate.types import XlateIn
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.action_text import parse_actions
-from vswitch.openflow.constants import OFPP_UNSET
 from vswitch.openflow.errors import OfpError
 from vswitch.packet.parse import Parser
 
@@ -257,33 +255,4 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
         credit(out.effects, 0, 0, now, flow.tcp_flags)
         for effect in out.packet_effects:
             effect.apply(packet, now)
-    before = flow.copy()
-    before.actset_output = OFPP_UNSET
-    options = xin.bridge.tlv.options
-    final = "unchanged" if out.flow == before else format_flow(out.flow, ofp_names, options)
-    odp_actions = format_actions(out.actions, odp_names) if out.actions else "drop"
-    mask = shown_mask(flow, out.wc, out.cut_short)
-    text = (
-        f"Flow: {format_flow(flow, ofp_names, options)}\n{trace}\nFinal flow: {final}\n"
-        f"Megaflow: {format_megaflow(flow, mask, ofp_names, options)}\nDatapath actions: {odp_actions}"
-    )
-    if out.error:
-        text += f"\nTranslation failed ({XLATE_ERRORS[out.error]}), packet is dropped.\n"
-    elif out.slow:
-        text += "\nThis flow is handled by the userspace slow path because it:"
-        for bit, why in SLOW_EXPLANATIONS.items():
-            if out.slow & bit:
-                text += f"\n  - {why}."
-    return text
-
-
-def shown_mask(flow: Flow, wc: Flow, failed: bool = False) -> Flow:
-    """`wc` without VLAN tags that the packet does not have, or whose presence is all that counts:
-    every datapath flow says that anyway. Of a translation that `failed` the real switch shows what
-    was looked at before such bits were settled."""
-    mask = wc.copy()
-    if not failed and not flow.vlan_tci & VLAN_CFI:
-        mask.vlan_tci = 0
-    if (not failed and not flow.vlan_tci1 & VLAN_CFI) or mask.vlan_tci1 == VLAN_CFI:
-        mask.vlan_tci1 = 0
-    return mask
+    return explain(xin, out, trace, flow, odp_names)

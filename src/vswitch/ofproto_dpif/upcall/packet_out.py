@@ -28,6 +28,7 @@ from vswitch.ofproto.geneve import options_to_datapath
 from vswitch.ofproto_dpif.upcall import continuation
 from vswitch.ofproto_dpif.xlate.effects import credit
 from vswitch.ofproto_dpif.xlate.freeze import freeze_metadata
+from vswitch.ofproto_dpif.xlate.said import log_remarks
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, XLATE_ERRORS, XlateIn, XlateOut
 from vswitch.openflow.actions import Note, Output
@@ -81,7 +82,9 @@ def packet_out_start(ofproto: BridgeRole, packet: bytes, in_port: int, actions: 
             mask = metadata.mask.words[word]
             if mask:
                 flow.words[word] = flow.words[word] & ~mask | metadata.flow.words[word]
-    out = xlate(XlateIn(ofproto.xbridge, flow, packet, flow.tcp_flags, actions=actions, now=now))
+    xin = XlateIn(ofproto.xbridge, flow, packet, flow.tcp_flags, actions=actions, now=now)
+    out = xlate(xin)
+    log_remarks(xin, out)
     if out.error:
         _give_back(ofproto, out, now)
         # The real switch has no better name for it.

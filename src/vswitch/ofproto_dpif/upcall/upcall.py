@@ -35,8 +35,17 @@ from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports.splinters import adjust_flow
 from vswitch.ofproto_dpif.upcall.packet_in import handle_cookie
 from vswitch.ofproto_dpif.xlate.effects import credit
+from vswitch.ofproto_dpif.xlate.said import explain, log_remarks
+from vswitch.ofproto_dpif.xlate.trace import Trace
 from vswitch.ofproto_dpif.xlate.translate import xlate
-from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, SLOW_MATCH, XlateIn, XlateOut
+from vswitch.ofproto_dpif.xlate.types import (
+    SLOW_ACTION,
+    SLOW_MATCH,
+    XLATE_RECURSION_TOO_DEEP,
+    XLATE_TOO_MANY_RESUBMITS,
+    XlateIn,
+    XlateOut,
+)
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.roles import BridgeRole, DatapathRole
@@ -44,7 +53,10 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 
 log: Final = Vlog("ofproto_dpif_upcall")
-_xlate_rl: Final = RateLimit(60, 5)
+_failed_rl: Final = RateLimit(1, 1)
+"""A trace is long."""
+LOOPS: Final = (XLATE_RECURSION_TOO_DEEP, XLATE_TOO_MANY_RESUBMITS)
+"""Errors that the log explains by a trace."""
 
 upcall_miss: Final = coverage.counter("upcall_miss")
 upcall_slow_path: Final = coverage.counter("upcall_slow_path")
@@ -212,15 +224,29 @@ def _flow_of(backer: DatapathRole, miss: FlowMiss, bridge: XBridge) -> Flow | No
 
 def _translate(miss: FlowMiss, bridge: XBridge, flow: Flow, now: int) -> XlateOut:
     packet = miss.upcalls[0].packet
-    out = xlate(XlateIn(bridge, flow, packet, flow.tcp_flags, None, None, None, miss.frozen, now))
+    xin = XlateIn(bridge, flow, packet, flow.tcp_flags, None, None, None, miss.frozen, now)
+    out = xlate(xin)
     xlate_actions.inc()
     if miss.fitness is Fitness.TOO_LITTLE:
         out.slow |= SLOW_MATCH
     if out.slow:
         count_slow(out.slow, len(miss.upcalls))
-    for text in out.warnings:
-        log.warn_rl(_xlate_rl, now, "%s: %s", bridge.name, text)
+    if out.warnings or out.remarks:
+        log_remarks(xin, out)
+        if out.error in LOOPS and _failed_rl.allow(now):
+            _log_trace(miss, xin)
     return out
+
+
+def _log_trace(miss: FlowMiss, xin: XlateIn) -> None:
+    """Log how the translation of `xin` came to its error, in full."""
+    trace = Trace()
+    xin.trace = trace
+    xin.side_effects = False
+    out = xlate(xin)
+    for recirc_id in out.recircs:
+        xin.bridge.dp.recirc_ids.unref(recirc_id, xin.now)
+    log.warn("%s", explain(xin, out, trace, miss.key))
 
 
 def _count(miss: FlowMiss, facet: Facet | None, flow: Flow, out: XlateOut, now: int) -> None:

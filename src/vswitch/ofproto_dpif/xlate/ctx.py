@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 from mypy_extensions import i64
 
 from vswitch.flow.flow import Flow
-from vswitch.ofproto_dpif.xlate.trace import OFT_ERROR
+from vswitch.ofproto_dpif.xlate.trace import OFT_ERROR, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import XLATE_OK, XlateIn, XlateOut
 
 if TYPE_CHECKING:
@@ -134,4 +134,12 @@ def report_error(ctx: Ctx, text: str) -> None:
     trace = ctx.trace
     if trace is not None:
         trace.add(OFT_ERROR, text)
-    ctx.out.warnings.append(text)
+    ctx.out.warnings.append(f"{text} on bridge {ctx.bridge.name}")
+
+
+def report_remark(ctx: Ctx, text: str) -> None:
+    """Something that the operator may wonder about: in the trace, and among `out.remarks`."""
+    trace = ctx.trace
+    if trace is not None:
+        trace.add(OFT_WARN, text)
+    ctx.out.remarks.append(f"{text} on bridge {ctx.bridge.name}")

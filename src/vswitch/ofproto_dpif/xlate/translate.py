@@ -197,7 +197,8 @@ def _run(ctx: Ctx) -> None:
 def _from_tunnel(ctx: Ctx, in_port: i64) -> bool:
     """A packet out of a tunnel begins its way. False: it is dropped."""
     if not xlate_tunnel.received(ctx):
-        ctx.out.warnings.append("dropping tunnel packet marked ECN CE but is not ECN capable")
+        ctx.out.warnings.append(
+            f"dropping tunnel packet marked ECN CE but is not ECN capable on bridge {ctx.bridge.name}")
         return False
     port = ctx.bridge.ports.get(int(in_port))
     if port is not None and port.tunnel is not None:

@@ -127,7 +127,7 @@ class XlateOut:
     `backer.recirc_ids.unref`. `flow`: the packet at the end. `rule`: the first rule that
     matched. `mirrors`: bit map of the mirrors that got a copy. `nf_output_iface`: the OpenFlow
     port of a single output, for NetFlow. `effects` are for every packet of the flow, `packet_effects` for
-    each that comes up (`xlate/effects.py`). `warnings`: what the log should say, rate-limited.
+    each that comes up (`xlate/effects.py`). `warnings` and `remarks`: what the log should hear (`said.py`).
     """
 
     def __init__(self, actions: OdpActions, wc: Flow, flow: Flow) -> None:
@@ -149,6 +149,7 @@ class XlateOut:
         self.mirrors: int = 0
         self.nf_output_iface: int = NF_OUT_DROP
         self.warnings: list[str] = []
+        self.remarks: list[str] = []
 
 
 NF_OUT_DROP: Final = 0xFFFD

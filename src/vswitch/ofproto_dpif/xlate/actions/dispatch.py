@@ -35,7 +35,7 @@ from vswitch.ofproto_dpif.xlate.actions.mpls import needs_recirculation
 from vswitch.ofproto_dpif.xlate.actions.multipath import multipath
 from vswitch.ofproto_dpif.xlate.actions.sample import sample
 from vswitch.ofproto_dpif.xlate.commit import commit
-from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error, report_remark
 from vswitch.ofproto_dpif.xlate.meter import meter
 from vswitch.ofproto_dpif.xlate.trace import OFT_ACTION, OFT_DETAIL, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
@@ -152,8 +152,8 @@ def output_to(ctx: Ctx, port: int, max_len: int, last: bool, may_packet_in: bool
     if port < OFPP_UNSET:
         if port != came_in:
             xlate_output.output(ctx, port, 0, last)
-        elif ctx.trace is not None:
-            report(ctx, OFT_WARN, "skipping output to input port")
+        else:
+            report_remark(ctx, "skipping output to input port")
     elif port == OFPP_NORMAL:
         xlate_normal.normal(ctx)
     elif port == OFPP_IN_PORT:
@@ -174,8 +174,8 @@ def output_to(ctx: Ctx, port: int, max_len: int, last: bool, may_packet_in: bool
     elif port != OFPP_NONE:
         if port != came_in:
             xlate_output.output(ctx, port, 0, last)
-        elif ctx.trace is not None:
-            report(ctx, OFT_WARN, "skipping output to input port")
+        else:
+            report_remark(ctx, "skipping output to input port")
 
 
 def _output(ctx: Ctx, a: of.Output, last: bool) -> None:
@@ -210,8 +210,7 @@ def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> None:
             report(ctx, OFT_WARN, "output_trunc does not support port: ")
         return
     if port == came_in:
-        if ctx.trace is not None:
-            report(ctx, OFT_WARN, "skipping output to input port")
+        report_remark(ctx, "skipping output to input port")
         return
     if port == OFPP_IN_PORT:
         port = came_in
