@@ -15,6 +15,7 @@ BRIDGE = (
     "add-br br0 -- set bridge br0 datapath_type=dummy fail_mode=secure"
     " -- add-port br0 p1 -- set interface p1 type=dummy ofport_request=1"
 )
+PACKET = "02000000000202000000000188b5" + "00" * 46
 HEADER = re.compile(r"^[0-9T:Z-]{20}\|\d{5}\|", re.MULTILINE)
 
 
@@ -37,8 +38,7 @@ def test_a_translation_that_goes_round_in_circles_is_logged_in_full(real: Side, 
             before = len(side.log("ovs-vswitchd"))
             for flow in flows:
                 side.run("ovs-ofctl", "add-flow", "br0", flow)
-            side.appctl("netdev-dummy/receive", "p1", "in_port(1),eth(src=02:00:00:00:00:01,"
-                        "dst=02:00:00:00:00:02),eth_type(0x88b5)")  # fmt: skip
+            side.appctl("netdev-dummy/receive", "p1", PACKET)
 
             def new(before: int = before) -> list[str]:
                 return messages(side.log("ovs-vswitchd")[before:], "ofproto_dpif_upcall")
