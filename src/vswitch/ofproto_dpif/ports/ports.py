@@ -316,7 +316,7 @@ def ports_polled(ofproto: BridgeRole, names: set[str] | None) -> None:
 def announced(ofproto: BridgeRole, name: str) -> bool:
     """Whether the host tells when the device of port `name` comes or goes. Others, once out of the datapath,
     wait for the next change of the configuration, as in Open vSwitch."""
-    type = open_type(ofproto.port_specs[name].type)
+    type = open_type(ofproto.port_specs[name].type, ofproto.backer.scope)
     return kind(dpif_class(ofproto.backer.dpif.type).port_open_type(type)).announced
 
 
@@ -324,8 +324,8 @@ def port_return(ofproto: BridgeRole, name: str) -> bool:
     """Have port `name` in the datapath again if somebody took it out behind our back and nothing will tell
     when its device is there. Whether it was so."""
     spec = ofproto.port_specs[name]
-    if name in ofproto.ports_by_name or not kind(open_type(spec.type)).in_datapath or announced(
-            ofproto, name):
+    in_datapath = kind(open_type(spec.type, ofproto.backer.scope)).in_datapath
+    if name in ofproto.ports_by_name or not in_datapath or announced(ofproto, name):
         return False
     present = {port.name: port for port in ofproto.backer.dpif.port_dump()}
     _try_return(ofproto, spec, present.get(name))
