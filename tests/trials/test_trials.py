@@ -12,7 +12,11 @@ from tests.trials.trial import Bench, read_trials
 
 pytestmark = pytest.mark.system
 
-TRIALS = read_trials(Path(__file__).with_name("trials.txt"))
+TRIALS = {
+    name: lines
+    for path in sorted(Path(__file__).parent.glob("*.txt"))
+    for name, lines in read_trials(path).items()
+}
 
 
 @pytest.mark.parametrize("name", TRIALS)
