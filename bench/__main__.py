@@ -21,6 +21,7 @@ SECTIONS = {
     "classifier": "lookups with 1, 10 and 50 masks",
     "facets": "memory of a facet",
     "openflow": "flow mods, listings and packet-ins through the OpenFlow connection",
+    "stall": "how long packets wait while the switch has much else to do",
     "database": "configuration by ovs-vsctl, start-up time and memory at rest",
     "newflows": "new flows a second on the kernel datapath, in user-mode Linux",
 }

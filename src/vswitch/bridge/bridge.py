@@ -71,6 +71,7 @@ class Bridge:
 
     def __init__(self, row: Row, ofproto: OfprotoDpif, type: str, why: str, rundir: str) -> None:
         self.row = row
+        self._respite = ofproto.backer.respite
         self.name: str = row.name
         self.ofproto = ofproto
         self.scope = ofproto.backer.scope
@@ -124,6 +125,7 @@ class Bridge:
                     continue
             if spec is not None:
                 self._delete_port(name, spec.ofp_port)
+                self._respite.give()
             del self.interfaces[name]
 
     def _delete_port(self, name: str, number: int) -> None:
@@ -148,6 +150,7 @@ class Bridge:
         missing.sort(key=lambda config: (not config.ofport_request, natural(config.name)))
         for config in missing:
             self._add(config)
+            self._respite.give()
         self._fakes.add(self.wanted.values())
 
     def _bring_back(self, name: str) -> None:
@@ -204,6 +207,7 @@ class Bridge:
         self._configure_dscps(idl)
         auto_attach = auto_attach_of(idl, self.row)
         for interface in self.interfaces.values():
+            self._respite.give()
             self.monitors.configure(interface.config, auto_attach)
             self.policing.configure(interface.config)
         self.update_mtu()
@@ -222,6 +226,7 @@ class Bridge:
         if self.name not in self.wanted:
             self._bundle(BundleSettings(self.name, (self.name,)))
         for port in self.wanted.values():
+            self._respite.give()
             names = tuple(config.name for config in port.interfaces if config.name in specs)
             unsupported.warn_all(f"port {port.name}", port.unsupported)
             for config in port.interfaces:

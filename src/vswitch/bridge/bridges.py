@@ -46,6 +46,7 @@ class Bridges:
         self.ofprotos = ofprotos
         self.rundir: str = os.path.normpath(rundir or default_rundir())
         self.idl = idl
+        idl.respite = ofprotos.respite
         self.clock = clock
         self.configured: bool = False
         """Whether the first configuration has been carried out and reported: a daemon serves."""

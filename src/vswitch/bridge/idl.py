@@ -18,6 +18,7 @@ from uuid import UUID
 
 from vswitch.base.clock import Clock
 from vswitch.base.json_framing import FramingError, JsonFramer
+from vswitch.base.respite import Respite
 from vswitch.base.vlog import Level, Vlog
 from vswitch.bridge.columns import STATUS_COLUMNS
 from vswitch.ovsdb.vswitch_schema import VSWITCH
@@ -154,7 +155,8 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
 
     config_seqno = 0
 
-    def __init__(self, remote: str, schema: Any) -> None:
+    def __init__(self, remote: str, schema: Any, respite: Respite) -> None:
+        self.respite = respite
         self.configured: set[UUID] = set()
         """Rows whose configuration changed, came or went."""
         self.reported: set[UUID] = set()
@@ -162,6 +164,7 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         super().__init__(remote, schema, leader_only=False)
 
     def notify(self, event: str, row: Row, updates: Row = None) -> None:
+        self.respite.give()
         if event == ovs.db.idl.ROW_UPDATE and updates is not None:
             columns = updates._data
             status = STATUS_COLUMNS.get(row._table.name)
@@ -245,6 +248,8 @@ class Idl:
         self._seen: tuple[int, bool, bool] = (-1, False, False)
         self._loaded = False
         self._wanted: _Wanted | None = None
+        self.respite: Respite = Respite(clock)
+        """Taken between the rows of an update."""
 
     # The main loop.
 
@@ -270,7 +275,7 @@ class Idl:
         assert self._request is not None
         self._request.session.close()
         self._request = None
-        self._idl = _Replica(self.remote, _helper(tables))
+        self._idl = _Replica(self.remote, _helper(tables), self.respite)
         self._idl.set_lock(self._lock)
 
     def _want(self) -> _Wanted:

@@ -55,6 +55,7 @@ class Report:
 
     def put(self, row: Row, **columns: Any) -> None:
         """Let these columns of `row` have these values: None or [] for none, a set, a map."""
+        self._idl.respite.give()
         values = self._values.get(row.uuid)
         if values is None:
             values = self._values[row.uuid] = {}
@@ -117,6 +118,7 @@ class Report:
         for uuid in list(self._dirty):
             if len(sent) >= self._batch:
                 break
+            self._idl.respite.give()
             del self._dirty[uuid]
             table, columns = self._wanted[uuid]
             row = self._idl.row(table, uuid)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from vswitch.base.memory import MemoryReport
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.daemon import commands as process_commands
+from vswitch.daemon.collector import spare_the_living
 from vswitch.daemon.mainloop import MainLoop, Part
 from vswitch.daemon.process import Pidfile
 from vswitch.daemon.unixctl import UnixctlServer
@@ -128,10 +128,7 @@ class Daemon:
                 mainloop.add(start(self))
                 if server is not None:
                     log.dbg("listening for ovs-appctl on %s (pid %d)", server.path, os.getpid())
-                # Facets and rules live long and hold no cycles: looking for cycles among them costs a
-                # third of a miss, so that is done rarely.
-                gc.freeze()
-                gc.set_threshold(50_000, 20, 50)
+                spare_the_living()
                 await self._stopping.wait()
                 log.dbg("ending (%s)", self._why)
             finally:

@@ -109,6 +109,9 @@ class LoggedDpif(Dpif):
     def run(self) -> bool:
         return self.provider.run()
 
+    def forward(self) -> None:
+        self.provider.forward()
+
     def run_fds(self) -> list[int]:
         return self.provider.run_fds()
 

@@ -130,6 +130,11 @@ class Dpif(ABC):
         """
 
     @abstractmethod
+    def forward(self) -> None:
+        """Forward what has come in by the flows that are there, in the midst of other work, if `run` is what
+        forwards packets. Nothing but counters and queues changes."""
+
+    @abstractmethod
     def run_fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work (device sockets)."""
 

@@ -25,6 +25,7 @@ from vswitch.openflow.wire.codec import Message, decodable_length, decode
 if TYPE_CHECKING:
     from vswitch.ofproto.group_refs import Undo
     from vswitch.ofproto.ofproto import Ofproto, StartedPacketOut
+    from vswitch.ofproto.rule import Rule
     from vswitch.ofproto.tables import RuleChange
 
 _IN_PORT: Final = by_name("in_port")
@@ -66,7 +67,13 @@ def commit(ofproto: Ofproto, bundle: Bundle, now: int) -> None:
         ofproto.push_stats()
     commit = _Commit(ofproto, now)
     ofproto.connmgr.hold()
-    for entry in bundle.entries:
+    respite = ofproto.tables.respite
+    entries = bundle.entries
+    entries.reverse()
+    while entries:
+        # Each goes when it has been carried out: all at once they would take long.
+        entry = entries.pop()
+        respite.give()
         try:
             commit.apply(entry)
         except OfpError as error:
@@ -76,6 +83,7 @@ def commit(ofproto: Ofproto, bundle: Bundle, now: int) -> None:
             raise BundleError(entry, error) from error
     commit.finish()
     ofproto.connmgr.release(True)
+    commit.forget()
     bundle_committed.inc()
 
 
@@ -90,14 +98,14 @@ class _Commit:
     def __init__(self, ofproto: Ofproto, now: int) -> None:
         self.ofproto = ofproto
         self.now = now
-        self.done: list[Undo | list[RuleChange]] = []
+        self.done: list[Undo | list[Rule | RuleChange]] = []
         self.port_mods: list[tuple[PortMod, Port, int]] = []
         self.packets: list[StartedPacketOut] = []
         self._journal()
 
     def _journal(self) -> None:
         """Begin a list of changes to rules."""
-        changes: list[RuleChange] = []
+        changes: list[Rule | RuleChange] = []
         self.done.append(changes)
         self.ofproto.tables.journal = changes
 
@@ -141,3 +149,9 @@ class _Commit:
                 apply_port_mod(ofproto, mod, port, version)
         for packet in self.packets:
             packet.finish()
+
+    def forget(self) -> None:
+        """Nothing is to be put back any more."""
+        for step in self.done:
+            if isinstance(step, list):
+                self.ofproto.tables.respite.drop(step)

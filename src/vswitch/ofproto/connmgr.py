@@ -272,6 +272,7 @@ class ConnMgr:
         if happened:
             for event in held or ():
                 self._told(*event)
+                self.ofproto.tables.respite.give()
             for table in self.ofproto.tables:
                 if table.vacancy_event:
                     self._check_vacancy(table.table_id)

@@ -116,6 +116,7 @@ def remove_rules(tables: Tables, rules: list[Rule], reason: int) -> Undo:
     """Remove `rules` for `reason` (OFPRR_*); the result puts them back with their counters."""
     for rule in rules:
         tables.remove(rule, reason)
+        tables.respite.give()
 
     def undo() -> None:
         for rule in rules:

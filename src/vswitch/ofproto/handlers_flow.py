@@ -51,7 +51,9 @@ def apply_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> F
 
 def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Add, modify or delete flows."""
-    apply_flow_mod(ofconn.ofproto, message.body, message.version, message.form)
+    result = apply_flow_mod(ofconn.ofproto, message.body, message.version, message.form)
+    if len(result.deleted) > 1:
+        ofconn.ofproto.tables.respite.drop(result.deleted)
     return ()
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol, final
 
+from vswitch.base.clock import Clock
+from vswitch.base.respite import Respite
 from vswitch.flow.match import Match
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.table import Table
@@ -34,7 +36,7 @@ TBL_INTERNAL: Final = N_TABLES - 1
 """The switch's own rules: hidden and read-only."""
 
 
-INSERTED: Final = 0
+REPLACED: Final = 0
 DELETED: Final = 1
 MODIFIED: Final = 2
 
@@ -61,9 +63,9 @@ class ActionCheck(Protocol):
 
 @final
 class RuleChange:
-    """What one flow mod did to one rule, so that it can be undone.
+    """What one flow mod did to one rule that was there, so that it can be undone.
 
-    `other` is the rule that an inserted one replaced; the rest is what a modified one was before.
+    `other` is the rule that `rule` replaced; the rest is what a modified one was before.
     """
 
     def __init__(self, kind: int, rule: Rule, other: Rule | None) -> None:
@@ -106,8 +108,11 @@ class Tables:
         """By id(): the rules that have a timeout."""
         self.cookie_changed: bool = False
         """While listeners hear of a modified rule: whether it has another cookie."""
-        self.journal: list[RuleChange] | None = None
-        """While it is not None, what flow mods do is written down there, for `undo`."""
+        self.journal: list[Rule | RuleChange] | None = None
+        """While it is not None, what flow mods do is written down there, for `undo`: a rule that was added,
+        or another change."""
+        self.respite: Respite = Respite(Clock(virtual=True))
+        """Taken in the midst of what concerns many rules; the switch's, once it has a datapath."""
 
     def __getitem__(self, table_id: int) -> Table:
         return self.tables[table_id]
@@ -140,8 +145,10 @@ class Tables:
         deletes = fm.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
         rules = self.select(fm, strict)
         if deletes:
+            respite = self.respite
             for rule in rules:
                 self._remove(rule, OFPRR_DELETE)
+                respite.give()
             result.deleted = rules
         elif rules:
             if self.check is not None and fm.actions:
@@ -171,12 +178,14 @@ class Tables:
         """
         found: list[Rule] = []
         protected = False
+        respite = self.respite
         for table in self._tables_of(fm.table_id):
             if strict:
                 rule = table.find_exactly(fm.match, fm.priority)
                 candidates = [] if rule is None else [rule]
             else:
                 candidates = table.find_loosely(fm.match)
+            respite.give()
             for rule in candidates:
                 if not self._is_wanted(rule, fm, table.hidden):
                     continue
@@ -210,10 +219,14 @@ class Tables:
                     found.append(rule)
         return found
 
-    def undo(self, changes: list[RuleChange]) -> None:
+    def undo(self, changes: list[Rule | RuleChange]) -> None:
         """Put back what `changes` changed, the last one first. Listeners hear of the way back, too."""
         self.journal = None
         for change in reversed(changes):
+            self.respite.give()
+            if isinstance(change, Rule):
+                self._remove(change, OFPRR_DELETE)
+                continue
             rule = change.rule
             other = change.other
             if change.kind == DELETED:
@@ -228,9 +241,7 @@ class Tables:
                 rule.n_bytes = change.n_bytes
                 for listener in self.listeners:
                     listener.rule_modified(rule, actions)
-            elif other is None:
-                self._remove(rule, OFPRR_DELETE)
-            else:
+            elif other is not None:
                 other.successor = None
                 other.removed = False
                 self[rule.table_id].cls.insert(other)
@@ -293,7 +304,7 @@ class Tables:
         table.cls.insert(rule)
         self._told_inserted(rule, old)
         if self.journal is not None:
-            self.journal.append(RuleChange(INSERTED, rule, old))
+            self.journal.append(rule if old is None else RuleChange(REPLACED, rule, old))
         result.added.append(rule)
 
     def _evict(self, table: Table, result: FlowModResult) -> None:
@@ -330,6 +341,7 @@ class Tables:
             for listener in self.listeners:
                 listener.rule_modified(rule, old_actions)
             result.modified.append(rule)
+            self.respite.give()
 
     # Timeouts.
 
@@ -340,6 +352,7 @@ class Tables:
         """
         gone: list[Rule] = []
         for rule in list(self.expirable.values()):
+            self.respite.give()
             if rule.hard_timeout and now > rule.modified + rule.hard_timeout * 1000:
                 reason = OFPRR_HARD_TIMEOUT
             elif rule.idle_timeout and now > rule.used + rule.idle_timeout * 1000:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
+from vswitch.base.respite import Respite
 from vswitch.base.tags import TagSet
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.open import dpif_class, dpif_create_and_open
@@ -75,7 +76,7 @@ class Backer:
     `Backer.open` makes one. What translation sees of it is `dp`.
     """
 
-    def __init__(self, type: str, dpif: Dpif, clock: Clock, scope: Scope) -> None:
+    def __init__(self, type: str, dpif: Dpif, clock: Clock, scope: Scope, respite: Respite) -> None:
         self.type: str = type
         """"system" or "netdev"."""
         self.name: str = dpif.name
@@ -84,6 +85,8 @@ class Backer:
         self.clock: Clock = clock
         self.scope: Scope = scope
         """Where the devices of its ports are open, if they are this process's."""
+        self.respite: Respite = respite
+        respite.forward.append(dpif.forward)
         self.dp: XDatapath = XDatapath(dpif)
         """What translation sees of it: what it can do, recirculation ids, upcall pids."""
         self.ct_timeouts: CtTimeouts = CtTimeouts(dpif, self.dp)
@@ -100,7 +103,8 @@ class Backer:
         """The datapath's ports that tunnels share."""
         self.meters: DpifMeters = DpifMeters(dpif)
         """The datapath's meters, which all bridges share."""
-        self.installer: Installer = Installer(self.name, dpif, self.dp, clock, self.odp_to_ofport)
+        self.installer: Installer = Installer(
+            self.name, dpif, self.dp, clock, self.odp_to_ofport, respite)
         self.subfacets: dict[bytes, Subfacet] = self.installer.subfacets
         """UFID -> every flow that we put into the datapath."""
         self.governor: Governor | None = None
@@ -131,19 +135,22 @@ class Backer:
 
     @classmethod
     def open(
-        cls, type: str, clock: Clock, scope: Scope, name: str = "", restoring: bool = False
+        cls, type: str, clock: Clock, scope: Scope, name: str = "", restoring: bool = False,
+        respite: Respite | None = None,
     ) -> Backer:
         """Open datapath `name` in `scope` ("ovs-TYPE" if not given), made if absent, emptied of an earlier
-        life's flows and upcalls, and with upcalls on. DpifError names the datapath; nothing stays
-        open then."""
+        life's flows and upcalls, and with upcalls on; it forwards in the midst of long work as `respite`
+        has it. DpifError names the datapath; nothing stays open then."""
         name = name or f"ovs-{type}"
         try:
             dpif = dpif_create_and_open(name, type, clock, scope)
         except DpifError as error:
             log.err("failed to open datapath %s: %s", name, error)
             raise
+        if respite is None:
+            respite = Respite(clock)
         try:
-            backer = cls(type, dpif, clock, scope)
+            backer = cls(type, dpif, clock, scope, respite)
             backer.max_ports = min(dpif.get_max_ports(), OFPP_MAX)
             backer.initial_ports = {port.name: port for port in dpif.port_dump() if port.name != dpif.name}
             backer.restoring = restoring
@@ -154,6 +161,8 @@ class Backer:
             dpif.set_vlan_limit(backer.vlan_limit)
             dpif.recv_purge()
         except BaseException:
+            if dpif.forward in respite.forward:
+                respite.forward.remove(dpif.forward)
             _abandon(dpif)
             raise
         return backer
@@ -180,6 +189,8 @@ class Backer:
     def close(self, destroy: bool = False) -> None:
         """Let go of the datapath, which goes on forwarding by the flows in it; or (`destroy`) take our
         flows out and delete it."""
+        if self.dpif.forward in self.respite.forward:
+            self.respite.forward.remove(self.dpif.forward)
         if destroy:
             for ofproto in list(self.ofprotos.values()):
                 self.installer.flush(ofproto.facets, self.clock.now())

@@ -178,6 +178,7 @@ class OfprotoDpif(Ofproto):
         """What controllers are to get, at most `MAX_PACKET_INS`."""
         self.rule_changes: rule_ops.RuleChanges = rule_ops.RuleChanges(self.table_dpif, self.backer)
         self.init_tables(N_TABLES, self.rule_changes, ConnMgr)
+        self.tables.respite = self.backer.respite
         self._make_xbridge()
         self.learned: LearnedCookies = LearnedCookies(self.tables, self.clock)
         """Which learned flows go with the flows that made them."""

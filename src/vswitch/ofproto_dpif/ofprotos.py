@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from vswitch.base.clock import Clock
+from vswitch.base.respite import Respite
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.open import dpif_class
@@ -45,6 +46,8 @@ class Ofprotos:
         self.flow_restore_wait: bool = False
         """Whether datapaths that are opened now keep the flows that they have until `end_restore`."""
         self.clog: Clog = Clog()
+        self.respite: Respite = Respite(clock)
+        """Lets all datapaths forward in the midst of long work."""
         self.poller: Poller = Poller()
         """What waits for the OpenFlow connections of all bridges."""
         self.port_queues: PortQueues | None = None
@@ -61,7 +64,8 @@ class Ofprotos:
         backer = self.backers.get(type)
         if backer is None:
             backer = self.backers[type] = Backer.open(
-                type, self.clock, self.scope, self.datapath_names.get(type, ""), self.flow_restore_wait
+                type, self.clock, self.scope, self.datapath_names.get(type, ""), self.flow_restore_wait,
+                self.respite,
             )
             backer.dp.underlay = self.underlay
             backer.dpif.set_tunnel_source_ports(*self.underlay.source_ports)

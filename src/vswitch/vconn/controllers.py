@@ -345,6 +345,7 @@ class Controllers:
         tables = self.ofproto.tables
         for rule in list(tables.rules()):
             tables.remove(rule)
+            tables.respite.give()
         self.ofproto.groups.mod(GroupMod(OFPGC_DELETE, 0, OFPG_ALL), self.clock.now())
         self.ofproto.meters.mod(MeterMod(OFPMC_DELETE, MeterConfig(OFPM_ALL)), self.clock.now())
         if self.fail_mode == "standalone" and not self.has_controllers():

@@ -151,6 +151,9 @@ class DpifKernel(Dpif):
     def run(self) -> bool:
         return False
 
+    def forward(self) -> None:
+        """Nothing: the kernel forwards at any time."""
+
     def run_fds(self) -> list[int]:
         return []
 

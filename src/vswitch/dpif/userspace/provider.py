@@ -138,6 +138,9 @@ class UserspaceDpif(CtDpif):
             self._dp.remove_vanished()
         return busy
 
+    def forward(self) -> None:
+        self._forward()
+
     def _forward(self) -> bool:
         """Rounds over the devices that have something, until none has or the upcalls need a turn."""
         dp = self._dp

@@ -109,10 +109,12 @@ class Expiration:
         subfacets = self.installer.subfacets
         missing = dict(subfacets)
         unexpected: list[DpifFlow] = []
+        respite = self.installer.respite
         n = 0
         try:
             for flow in self.installer.dpif.flow_dump():
                 n += 1
+                respite.give()
                 subfacet = subfacets.get(flow.ufid)
                 if subfacet is not None:
                     missing.pop(flow.ufid, None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
+from vswitch.base.respite import Respite
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Userspace
 from vswitch.dpif.cookie import SlowPathCookie
@@ -53,6 +54,8 @@ upcall_no_port = coverage.counter("drop_upcall_unknown_port")
 SECOND_TAG: Final = VLAN_CFI << S_VLAN_TCI1
 OVERLAP: Final = (errno.EEXIST, errno.ENOENT)
 """What putting a flow fails with, here and in the kernel, when another of its batch has its packets too."""
+DELETED_AT_ONCE: Final = 64
+"""Datapath flows that are deleted in one go."""
 REINSTALL_MS: Final = 100
 """A miss so long after its flow was put means that the datapath has lost the flow."""
 
@@ -91,12 +94,14 @@ class Installer:
     that does something."""
 
     def __init__(
-        self, name: str, dpif: Dpif, dp: XDatapath, clock: Clock, odp_to_ofport: dict[int, XPort]
+        self, name: str, dpif: Dpif, dp: XDatapath, clock: Clock, odp_to_ofport: dict[int, XPort],
+        respite: Respite,
     ) -> None:
         self.name: str = name
         self.dpif: Dpif = dpif
         self.dp: XDatapath = dp
         self.clock: Clock = clock
+        self.respite: Respite = respite
         self.odp_to_ofport: dict[int, XPort] = odp_to_ofport
         """Datapath port -> the bridge's port that it is now; the backer's."""
         self.subfacets: dict[bytes, Subfacet] = {}
@@ -240,7 +245,15 @@ class Installer:
 
     def uninstall(self, subfacets: Sequence[Subfacet], now: int) -> None:
         """Delete the datapath flows of `subfacets`, count their last packets, and let go of the
-        facets that have none left."""
+        facets that have none left. Many are deleted a few at a time, and others forwarded meanwhile."""
+        if len(subfacets) <= DELETED_AT_ONCE:
+            self._uninstall(subfacets, now)
+            return
+        for first in range(0, len(subfacets), DELETED_AT_ONCE):
+            self._uninstall(subfacets[first : first + DELETED_AT_ONCE], now)
+            self.respite.give()
+
+    def _uninstall(self, subfacets: Sequence[Subfacet], now: int) -> None:
         ops: list[Op] = []
         deleted: list[tuple[Subfacet, FlowDel]] = []
         for subfacet in subfacets:

@@ -73,10 +73,12 @@ def revalidate(installer: Installer, facets: list[Facet], reason: int, tags: Tag
         rev_counters[reason].inc()
     else:
         rev_tags.inc()
-        facets = [facet for facet in facets if tags.intersects(facet.tags)]
     run = _Revalidation(installer, now)
+    respite = installer.respite
     for facet in facets:
-        run.look_at(facet)
+        if reason or tags.intersects(facet.tags):
+            run.look_at(facet)
+        respite.give()
     run.finish()
 
 

@@ -106,7 +106,8 @@ def _insert(ofproto: BridgeRole, port: XPort) -> None:
         ofproto.backer.odp_to_ofport[port.odp_port] = port
     ofproto.backer.ports_changed()
     ofproto.link_changes += 1
-    update_peers(ofproto)
+    if kind(port.type).peered:
+        update_peers(ofproto)
     _update(ofproto, port)
     if port.up is not None:
         port.up.created = ofproto.clock.now()
