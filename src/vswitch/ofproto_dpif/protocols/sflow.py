@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
-from vswitch.dpif.actions import Actions, Output, PopMpls, PushMpls, Set, TnlPush
+from vswitch.dpif.actions import Actions, Clone, Output, PopMpls, PushMpls, Set, TnlPush
 from vswitch.dpif.cookie import SflowCookie
 from vswitch.dpif.odp_nested import tunnel_into
 from vswitch.dpif.types import ODPP_NONE
@@ -38,6 +38,8 @@ SPEED_UNKNOWN: Final = 100_000_000
 HALF_DUPLEX: Final = 0b010101
 """The OFPPF_* bits of speeds that are half duplex."""
 _VXLAN_HEADER: Final = 8
+ADMINISTRATIVE: Final = 0x07
+"""LACP's states that are configured: activity, timeout, aggregation (IEEE 802.1AX-2008 section 5.4.2.2)."""
 
 sflow_port_gone = coverage.counter("sflow_port_gone")
 
@@ -200,7 +202,7 @@ class SFlowExport:
             bundle = self.sflow.ifindexes.get(first.odp_port, 0)
         return wire.record(wire.LACP_COUNTERS, struct.pack(
             "!6sxx6sxxIBBBB8I", actor.sys_id.to_bytes(6, "big"), member.partner.sys_id.to_bytes(6, "big"),
-            bundle, actor.state, actor.state, member.partner.state, member.partner.state,
+            bundle, actor.state & ADMINISTRATIVE, actor.state, 0, member.partner.state,
             member.rx_pdus, member.marker_pdus, wire.UNKNOWN, wire.UNKNOWN, member.bad_pdus, member.tx_pdus,
             wire.UNKNOWN, wire.UNKNOWN,
         ))  # fmt: skip
@@ -249,29 +251,43 @@ def _what_actions_say(key: Flow, actions: Actions) -> tuple[tuple[int, ...], Tun
             labels.append(lse(key, i))
             if labels[-1] & MPLS_BOS:
                 break
-    end: TunnelEnd | None = None
-    n_outputs = 0
-    for action in actions:
-        if isinstance(action, PushMpls):
-            labels.insert(0, action.lse)
-        elif isinstance(action, PopMpls):
-            del labels[:1]
-        elif isinstance(action, Output):
-            n_outputs += 1
-        elif isinstance(action, TnlPush):
-            n_outputs += 1
-            end = _end_in(action)
-        elif isinstance(action, Set) and action.attr == key_attr.TUNNEL:
-            flow = Flow()
-            if tunnel_into(action.value, flow) and is_v4(outer_destination(flow)):
-                end = _end_of(flow, kinds.VXLAN)
-    if n_outputs > 1:
+    ways: list[_Way] = []
+    rest = _follow(actions, (labels, None), ways)
+    if len(ways) > 1:
         return (), None
+    labels, end = ways[0] if ways else rest
     # The bottom of the stack is where the labels end, whatever was pushed last.
     stack = [label & ~MPLS_BOS for label in labels]
     if stack:
         stack[-1] |= MPLS_BOS
     return tuple(stack), end
+
+
+_Way = tuple[list[int], TunnelEnd | None]
+"""A packet's labels, and the tunnel that it is to go into."""
+
+
+def _follow(actions: Actions, way: _Way, ways: list[_Way]) -> _Way:
+    """Add to `ways` how packets leave by `actions` that come as `way`; how they are after the last."""
+    labels, end = way
+    for action in actions:
+        if isinstance(action, PushMpls):
+            labels = [action.lse, *labels]
+        elif isinstance(action, PopMpls):
+            labels = labels[1:]
+        elif isinstance(action, Output):
+            ways.append((labels, end))
+        elif isinstance(action, TnlPush):
+            # What follows is done to the outer packet.
+            ways.append((labels, _end_in(action)))
+            break
+        elif isinstance(action, Clone):
+            _follow(action.actions, (labels, end), ways)
+        elif isinstance(action, Set) and action.attr == key_attr.TUNNEL:
+            flow = Flow()
+            if tunnel_into(action.value, flow) and is_v4(outer_destination(flow)):
+                end = _end_of(flow, kinds.VXLAN)
+    return labels, end
 
 
 def _end_in(push: TnlPush) -> TunnelEnd | None:
