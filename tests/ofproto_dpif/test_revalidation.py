@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tests.ofproto_dpif.lab import Counted, Lab, from_host, tcp, udp
+from vswitch.flow.match_text import parse_match
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings
 
@@ -204,6 +206,19 @@ def test_a_mirror_copies_what_flows_already_forward(lab: MakeLab) -> None:
     made.run()
     made.send("p1", udp())
     assert made.received() == {"p2": 1}
+
+
+def test_a_mirror_with_a_filter_copies_what_matches_it(lab: MakeLab) -> None:
+    made = lab(3, "actions=output:2")
+    chosen = MirrorSettings("m", srcs=("p1",), out="p3", filter=parse_match("udp,tp_dst=7"))
+    made.bridge.mirror_set("m", chosen)
+    made.run()
+    made.send("p1", udp(dport=7), udp(dport=8), udp(dport=7))
+    assert made.received() == {"p2": 3, "p3": 2}
+    made.bridge.mirror_set("m", replace(chosen, filter=parse_match("in_port=2")))
+    made.run()
+    made.send("p1", udp(dport=7))
+    assert made.received() == {"p2": 1}, "what was installed follows the filter"
 
 
 def test_a_wider_mask_replaces_the_facet(lab: MakeLab) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row
+from vswitch.flow.match_text import parse_match
+from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.settings import MirrorSettings
 
@@ -27,8 +29,10 @@ def output_ports(idl: Idl, bridge: Row) -> set[str]:
     return {port.name for ports in outputs for port in ports}
 
 
-def mirror_settings(idl: Idl, bridge: str, row: Row, has_port: Callable[[str], bool]) -> MirrorSettings:
-    """What `row` asks for. BadMirror: it has no output that is there."""
+def mirror_settings(idl: Idl, bridge: str, row: Row, has_port: Callable[[str], bool],
+                    port_numbers: Mapping[str, int]) -> MirrorSettings:
+    """What `row` asks for; a filter may name ports by `port_numbers`. BadMirror: it has no output that is
+    there, or a filter that is none."""
     out_port = next((port.name for port in idl.refs(row, "output_port")), None)
     out_vlan = optional(row, "output_vlan")
     if out_port is not None:
@@ -52,6 +56,11 @@ def mirror_settings(idl: Idl, bridge: str, row: Row, has_port: Callable[[str], b
         return tuple(sorted(found))
 
     vlans = frozenset(row.select_vlan)
+    text = optional(row, "filter") or ""
+    try:
+        chosen = parse_match(text, port_numbers) if text else None
+    except FlowSyntaxError as e:
+        raise BadMirror(f"has an invalid filter: {e}") from e
     return MirrorSettings(
         name=row.name,
         srcs=() if row.select_all else ports("select_src_port"),
@@ -61,6 +70,7 @@ def mirror_settings(idl: Idl, bridge: str, row: Row, has_port: Callable[[str], b
         out=out_port,
         out_vlan=out_vlan,
         snaplen=_snaplen(row),
+        filter=chosen,
     )
 
 
@@ -83,9 +93,10 @@ class Mirrors:
         """Make the mirrors of `bridge` those that its row names."""
         ofproto = self._ofproto
         wanted: dict[Any, MirrorSettings] = {}
+        numbers = {name: port.ofp_port for name, port in ofproto.ports_by_name.items()}
         for row in sorted(idl.refs(bridge, "mirrors"), key=lambda row: row.name):
             try:
-                wanted[row.uuid] = mirror_settings(idl, ofproto.name, row, has_port)
+                wanted[row.uuid] = mirror_settings(idl, ofproto.name, row, has_port, numbers)
             except BadMirror as e:
                 log.err("bridge %s: mirror %s %s", ofproto.name, row.name, e)
         for key in self._set.keys() - wanted.keys():

@@ -28,6 +28,7 @@ def configure_backer(backer: Backer, root: Row | None, unsupported: Unsupported)
     other = root.other_config if root is not None else {}
     backer.max_idle = integer(other, "max-idle", DEFAULT_MAX_IDLE, 500)
     backer.set_vlan_limit(integer(other, "vlan-limit", DEFAULT_VLAN_LIMIT, 0))
+    backer.set_explicit_sampled_drops(boolean(other, "explicit-sampled-drops"))
     limit = integer(other, "flow-limit", DEFAULT_FLOW_LIMIT, 1)
     # Until the limit is near, flows are not idled out early.
     backer.flow_eviction_threshold = min(FLOW_EVICTION_THRESHOLD, limit)

@@ -26,6 +26,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
         "Open_vSwitch": """
             bridges datapaths manager_options next_cfg ssl
             other_config:bundle-idle-timeout other_config:enable-statistics other_config:flow-limit
+            other_config:explicit-sampled-drops
             other_config:flow-restore-wait other_config:max-idle other_config:stats-update-interval
             other_config:vlan-limit
         """,
@@ -90,7 +91,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:cir other_config:cbs other_config:eir other_config:ebs
         """,
         "Mirror": """
-            name output_port output_vlan select_all select_dst_port select_src_port select_vlan snaplen
+            filter name output_port output_vlan select_all select_dst_port select_src_port select_vlan snaplen
         """,
         "Controller": """
             connection_mode controller_burst_limit controller_queue_size controller_rate_limit

@@ -250,6 +250,12 @@ class Backer:
         if self._wants_revalidation() and now >= self.next_catch_up and not self.restoring:
             self._revalidate(now)
 
+    def set_explicit_sampled_drops(self, explicit: bool) -> None:
+        """Have packets that are sampled and go nowhere dropped by an action of their own, or not."""
+        if explicit != self.dp.explicit_sampled_drops:
+            self.dp.explicit_sampled_drops = explicit
+            self.need(RevReason.RECONFIGURE)
+
     def set_vlan_limit(self, limit: int) -> None:
         """Let flow tables see up to `limit` VLAN tags; 0: as many as a flow can have."""
         limit = MAX_VLAN_HEADERS if limit == 0 else min(limit, MAX_VLAN_HEADERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from vswitch.flow.match import Match
 from vswitch.l2.bond import BondSettings
 from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD
 
@@ -55,8 +56,8 @@ class BundleSettings:
 class MirrorSettings:
     """A row of the Mirror table. `srcs`, `dsts` and `out` are bundles' keys.
 
-    `select_all` selects every bundle both ways; `vlans` None every VLAN. One of `out` and
-    `out_vlan` is given.
+    `select_all` selects every bundle both ways; `vlans` None every VLAN; `filter` None every flow. One of
+    `out` and `out_vlan` is given.
     """
 
     name: str
@@ -67,6 +68,7 @@ class MirrorSettings:
     out: object | None = None
     out_vlan: int | None = None
     snaplen: int = 0
+    filter: Match | None = None
 
 
 @final

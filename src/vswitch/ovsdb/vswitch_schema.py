@@ -1,4 +1,5 @@
-"""The switch's configuration database, schema 8.3 (ovs-vswitchd.conf.db(5)), table by table.
+"""The switch's configuration database, table by table: the tables and columns of schema 8.3.1
+(ovs-vswitchd.conf.db(5) of Open vSwitch 3.1), and Mirror.filter of later ones.
 
 The one place that lists its tables and columns: `VSWITCH` is the schema's JSON.
 """
@@ -31,7 +32,7 @@ BAND = one_of("in-band", "out-of-band")
 
 VSWITCH = schema(
     "Open_vSwitch",
-    "8.3.1",
+    "8.3.2",
     table(
         "Open_vSwitch",
         root=True,
@@ -174,6 +175,7 @@ VSWITCH = schema(
     table(
         "Mirror",
         external_ids=SMAP,
+        filter=optional(STRING),
         name=STRING,
         output_port=optional(weak("Port")),
         output_vlan=optional(integer(1, 4095)),
@@ -306,5 +308,4 @@ VSWITCH = schema(
         system_description=STRING,
         system_name=STRING,
     ),
-    cksum="3012963480 26720",
 )

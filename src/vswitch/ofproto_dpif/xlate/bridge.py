@@ -190,9 +190,9 @@ class XPort:
 class XMirror:
     """One mirror. `out` is the output bundle, or None for output to `out_vlan` (RSPAN).
 
-    `vlans` None selects every VLAN. `snaplen` 0 copies whole packets, else at most so many
-    bytes. `dup_mirrors` is the bit map of mirrors with the same output, itself included: one
-    packet goes to an output once.
+    `vlans` None selects every VLAN, `filter` None every flow. `snaplen` 0 copies whole packets, else
+    at most so many bytes. `dup_mirrors` is the bit map of mirrors with the same output, itself
+    included: one packet goes to an output once.
     """
 
     def __init__(self, idx: int, name: str) -> None:
@@ -205,6 +205,7 @@ class XMirror:
         self.out: XBundle | None = None
         self.out_vlan: int = -1
         self.snaplen: int = 0
+        self.filter: Match | None = None
         self.dup_mirrors: int = 1 << idx
         self.packets: int = 0
         self.bytes: int = 0
@@ -240,6 +241,8 @@ class XDatapath:
         self.dpif: DatapathQuestions = dpif
         self.support: Support = Support()
         """What the datapath can do, as probed when it was opened."""
+        self.explicit_sampled_drops: bool = False
+        """Whether what is only sampled is dropped explicitly, where the datapath can."""
         self.recirc_ids: RecircIds = RecircIds()
         """Recirculation ids and the frozen states they stand for."""
         self.bridges: dict[str, XBridge] = {}

@@ -22,7 +22,7 @@ def mirror_ingress(ctx: Ctx) -> None:
 
 
 def mirror_packet(ctx: Ctx, bundle: XBundle, mirrors: int) -> None:
-    """Copy the packet to each of the map `mirrors` that selects its VLAN, once an output."""
+    """Copy the packet to each of the map `mirrors` that selects its VLAN and what it is, once an output."""
     mirrors &= ~ctx.mirrors
     if mirrors == 0:
         return
@@ -42,6 +42,11 @@ def mirror_packet(ctx: Ctx, bundle: XBundle, mirrors: int) -> None:
         if mirror.vlans is not None:
             ctx.wc.words[W_VLAN_TCI] |= VLAN_CFI | 0xFFF
             if vid not in mirror.vlans:
+                mirrors ^= rightmost
+                continue
+        if mirror.filter is not None:
+            ctx.wc.or_(mirror.filter.mask)
+            if not mirror.filter.matches(ctx.flow):
                 mirrors ^= rightmost
                 continue
         used |= rightmost

@@ -65,6 +65,22 @@ def mark_dropped(actions: list[OdpAction]) -> None:
             actions[i] = replace(action, actions=tuple(inside))
 
 
+def drops_explicitly(ctx: Ctx) -> bool:
+    """Whether the packet is sampled, goes nowhere, and is to be dropped by an action that says so
+    (ovs-vswitchd.conf.db(5) of later versions, explicit-sampled-drops)."""
+    if not ctx.bridge.dp.explicit_sampled_drops or not ctx.support.explicit_drop_action:
+        return False
+    return ctx.n_outputs == 0 and not ctx.freezing and _samples(ctx.odp[-1])
+
+
+def _samples(action: OdpAction) -> bool:
+    if isinstance(action, Sample | Clone):
+        return bool(action.actions) and _samples(action.actions[-1])
+    return isinstance(action, Userspace) and isinstance(
+        decode(action.userdata), SflowCookie | IpfixCookie | FlowSampleCookie
+    )
+
+
 def finish_sflow(ctx: Ctx) -> None:
     """All outputs are known: complete the cookie of `sample_input`."""
     if ctx.sflow_at >= len(ctx.odp):

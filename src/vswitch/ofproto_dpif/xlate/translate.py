@@ -132,6 +132,8 @@ def xlate(xin: XlateIn) -> XlateOut:
         final = ctx.odp[-1]
         if isinstance(final, Clone):
             ctx.odp[-1:] = final.actions
+        if xlate_sampling.drops_explicitly(ctx):
+            ctx.odp.append(Drop(ctx.error))
     elif ctx.support.explicit_drop_action:
         ctx.odp.append(Drop(ctx.error))
     out.actions = tuple(ctx.odp)

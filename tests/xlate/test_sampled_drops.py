@@ -1,0 +1,32 @@
+"""What is sampled and goes nowhere: dropped by an action of its own where that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.xlate.lab import ALL, Bridge, datapath
+from vswitch.monitor.ipfix import IpfixSampling
+
+SAMPLED = IpfixSampling(0xFFFFFFFF, input=True, output=True)
+
+
+def bridge(explicit: bool, can_drop: bool = True) -> Bridge:
+    dp = datapath(replace(ALL, explicit_drop_action=can_drop))
+    dp.explicit_sampled_drops = explicit
+    br0 = Bridge(dp=dp).add_flows("in_port=1,actions=output:2", "in_port=3,actions=drop",
+                                  "in_port=4,actions=sample(probability=9,collector_set_id=1)")
+    br0.x.ipfix = SAMPLED
+    return br0
+
+
+def ends(br0: Bridge, in_port: int) -> bool:
+    """Whether the actions of a packet end with a drop."""
+    actions = br0.actions(f"in_port={in_port},udp")
+    assert "userspace" in actions
+    return actions.endswith(",drop")
+
+
+def test_a_sampled_packet_that_goes_nowhere_is_dropped_explicitly_if_asked() -> None:
+    assert [ends(bridge(True), port) for port in (1, 3, 4)] == [False, True, True]
+    assert [ends(bridge(False), port) for port in (1, 3, 4)] == [False, False, False]
+    assert [ends(bridge(True, can_drop=False), port) for port in (1, 3, 4)] == [False, False, False]
