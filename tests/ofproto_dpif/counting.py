@@ -38,12 +38,18 @@ def _network(r: random.Random) -> bytes:
     if kind <= 1:
         return b"\x08\x00" + _ipv4(r, udp, 17)
     if kind == 2:
-        head = struct.pack(">IHBB", 0x60000000, 18, r.choice((17, 58)), 64)
-        return b"\x86\xdd" + head + bytes(15) + b"\1" + bytes(15) + b"\2" + udp
+        proto = r.choice((17, 58))
+        extension = b""
+        if r.random() < 0.3:
+            # A fragment's header: RFC 8200, section 4.5.
+            extension = struct.pack(">BBHI", proto, 0, r.choice((0, 1, 8, 9)), 7)
+            proto = 44
+        head = struct.pack(">IHBB", 0x60000000, len(extension) + 18, proto, 64)
+        return b"\x86\xdd" + head + bytes(15) + b"\1" + bytes(15) + b"\2" + extension + udp
     if kind == 3:
         return b"\x08\x06" + struct.pack(">HHBBH", 1, 0x800, 6, 4, 1) + bytes(20)
     if kind == 4:
-        depth = r.randrange(1, 4)
+        depth = r.randrange(1, 5)
         labels = b"".join(struct.pack(">I", 16 << 12 | (n == depth - 1) << 8 | 64) for n in range(depth))
         return b"\x88\x47" + labels + _ipv4(r, udp, 17)
     return b"\x88\xb5" + bytes(30)

@@ -19,10 +19,13 @@ from vswitch.openflow.constants import (
     OFPPC_NO_PACKET_IN,
     OFPPC_NO_RECV,
     OFPPC_PORT_DOWN,
+    OFPTT_ALL,
 )
 from vswitch.openflow.flow_text import parse_flow
 from vswitch.openflow.group_text import parse_group
+from vswitch.openflow.messages.nicira import NXTTMC_ADD, TlvMap, TlvTableMod
 from vswitch.openflow.messages.port import PortMod
+from vswitch.openflow.table_text import parse_table_mod
 from vswitch.openflow.wire.actions import enable_debug_actions
 
 CONFIG_BITS = {
@@ -84,6 +87,15 @@ class OurSwitch:
             if config:
                 self._mod_port(ofproto, port.name, config)
         ofproto.bundle_set(bridge.name, BundleSettings(bridge.name, (bridge.name,)))
+        if bridge.tlvs:
+            wire = Wire(ofproto, "OpenFlow10")
+            wire.send(TlvTableMod(NXTTMC_ADD, tuple(TlvMap(*each) for each in bridge.tlvs)))
+            wire.close()
+        if bridge.miss:
+            table, setting = bridge.miss.split()
+            wire = Wire(ofproto, "OpenFlow11")
+            wire.send(parse_table_mod(OFPTT_ALL if table == "all" else int(table), setting)[0])
+            wire.close()
         self.set_flows(bridge.name, bridge.flows, bridge.dialect, bridge.groups)
 
     def _mod_port(self, ofproto: OfprotoDpif, name: str, config: int) -> None:

@@ -175,6 +175,13 @@ class RealSwitch:
         self._ports = {}
         for bridge in setup.bridges:
             self._port_bits(bridge)
+            if bridge.tlvs:
+                self.run("ovs-ofctl", "add-tlv-map", bridge.name, ",".join(
+                    f"{{class={kind},type={number},len={length}}}->tun_metadata{index}"
+                    for kind, number, length, index in bridge.tlvs
+                ))
+            if bridge.miss:
+                self.run("ovs-ofctl", "-O", "OpenFlow11", "mod-table", bridge.name, *bridge.miss.split())
             self.set_flows(bridge.name, bridge.flows, bridge.dialect, bridge.groups)
         for query in setup.learn:
             self.learn(query)

@@ -38,7 +38,8 @@ class Port:
 
 @dataclass
 class Bridge:
-    """A bridge with its ports and flows."""
+    """A bridge with its ports and flows. `miss`: table and setting for OpenFlow 1.1's mod-table; `tlvs`:
+    class, type, length and field of tunnel options."""
 
     name: str
     settings: dict[str, str] = field(default_factory=dict)
@@ -46,6 +47,8 @@ class Bridge:
     flows: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     dialect: str = "OpenFlow10"
+    miss: str = ""
+    tlvs: list[tuple[int, int, int, int]] = field(default_factory=list)
 
 
 @dataclass

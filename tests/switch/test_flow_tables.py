@@ -65,6 +65,35 @@ def test_encap_mpls_puts_a_stack_of_its_own_around_a_frame_with_labels(switch: M
     assert sw.received("p2") == [frame]
 
 
+@pytest.mark.parametrize("inside", ["encap(nsh),encap(ethernet)", "decap(),encap(nsh)", "encap(mpls)"])
+def test_a_header_in_a_clone_that_never_goes_out_leaves_the_packet_alone(switch: Make, inside: str) -> None:
+    sw = switch(f"in_port=p1,ip,actions=clone({inside}),dec_ttl,output:p2")
+    sw.send("p1", "udp,nw_ttl=64")
+    (packet,) = sw.received("p2")
+    assert text_of(packet).startswith("udp,")
+    assert packet[22] == 63
+    sw = switch(ports=("q1", "q2"))
+    sw.add_group(f"group_id=1,type=all,bucket={inside},bucket=output:q2")
+    sw.add_flow("ip,actions=group:1,dec_ttl,output:q2")
+    sw.send("q1", "udp,nw_ttl=64")
+    assert [packet[22] for packet in sw.received("q2")] == [64, 63]
+
+
+@pytest.mark.parametrize("vlan", ["", "dl_vlan=5,"])
+def test_a_learned_vlan_is_matched_whatever_the_type_of_the_tag(switch: Make, vlan: str) -> None:
+    sw = switch("""
+        in_port=p2,actions=learn(table=1,NXM_OF_VLAN_TCI[0..11],output:NXM_OF_IN_PORT[])
+        in_port=p1,actions=resubmit(,1)
+    """)
+    sw.send("p2", f"{vlan}dl_type=0x1234")
+    for tpid in ("8100", "88a8"):
+        tag = tpid + ("0005" if vlan else "0000")
+        sw.send("p1", bytes.fromhex(f"020000000002020000000001{tag}1234") + bytes(50))
+        assert len(sw.received("p2")) == 1
+    sw.mod_flows(f"table=1,vlan_tci={5 if vlan else 0}/0x0fff,actions=drop", strict=True)
+    assert len(sw.flows("table=1")) == 1
+
+
 def test_dec_mpls_ttl_ends_the_table_for_what_is_not_mpls(switch: Make) -> None:
     assert outputs(switch("actions=dec_mpls_ttl,output:p2"), "p1", "tcp") == []
     assert outputs(switch("actions=dec_mpls_ttl,output:p2"), "p1", "mpls,mpls_label=5,mpls_ttl=9") == ["p2"]

@@ -68,6 +68,8 @@ class Ctx:
         self.pending_encap: bool = False
         self.pending_decap: bool = False
         self.encap_data: bytes = b""
+        self.n_headers: int = 0
+        """How many headers have been put around the packet or taken off."""
         self.dp_hash: Any = None
         """The datapath's `Hash` to be made before a recirculation, for a select group."""
         self.bucket_at: i64 = -1
@@ -102,14 +104,20 @@ class Saved:
 
     def __init__(self, ctx: Ctx) -> None:
         self._flow: Flow = ctx.flow.copy()
+        self._n_headers: int = ctx.n_headers
         self._stack: list[tuple[int, int]] = list(ctx.stack)
         self._action_set: list[OfpAction] = list(ctx.action_set)
         self.was_mpls: bool = ctx.was_mpls
         self.conntracked: bool = ctx.conntracked
 
     def restore_flow(self, ctx: Ctx) -> None:
-        """Headers and metadata are as they were; the next commit undoes what the datapath has."""
+        """Headers and metadata are as they were; the next commit undoes what the datapath has, but for a
+        header that was put around or taken off since and is not there yet."""
         ctx.flow.assign(self._flow)
+        if ctx.n_headers != self._n_headers:
+            ctx.pending_encap = False
+            ctx.pending_decap = False
+            ctx.encap_data = b""
 
     def restore_pipeline(self, ctx: Ctx) -> None:
         """Stack and action set are as they were. Once only: they become the context's own."""

@@ -119,6 +119,12 @@ def _is_gratuitous_arp(ctx: Ctx) -> bool:
 
 
 def _report_learned(ctx: Ctx, mac: int, vlan: int, bundle: XBundle) -> None:
+    """Say so in the trace, unless it is known, perhaps since an earlier NORMAL of this translation."""
     known = ctx.bridge.mac_learning.lookup(mac, vlan)
-    if known is None or known.port is not bundle:
+    where = None if known is None else known.port
+    for effect in ctx.effects[:-1]:
+        if isinstance(effect, LearnMac) and effect.bridge is ctx.bridge:
+            if (effect.mac, effect.vlan) == (mac, vlan):
+                where = effect.bundle
+    if where is not bundle:
         report(ctx, OFT_DETAIL, f"learned that {format_mac(mac)} is on port {bundle.name} in VLAN {vlan}")

@@ -24,11 +24,12 @@ from vswitch.flow.layout import (
     W_PACKET_TYPE,
     W_VLAN_TCI,
 )
+from vswitch.flow.mpls import MAX_MPLS_LABELS
 from vswitch.ofproto_dpif.xlate import commit as labels
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate.actions.controller import controller_action
 from vswitch.ofproto_dpif.xlate.commit import commit
-from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
+from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
 from vswitch.ofproto_dpif.xlate.trace import OFT_ACTION, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import (
     SLOW_ACTION,
@@ -87,12 +88,16 @@ def encap(ctx: Ctx, a: of.Encap, last: bool) -> None:
         data = _encap_nsh(ctx, a)
     elif a.packet_type in (PT_MPLS, PT_MPLS_MC):
         if not labels.push_mpls(ctx, a.packet_type & 0xFFFF, True):
+            if ctx.xin.packet is not None:
+                report_error(ctx, "dropping packet on which an encap MPLS action can't be performed as it "
+                                  f"would have more MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
             ctx.error = XLATE_TOO_MANY_MPLS_LABELS
         _set_packet_type(ctx, a.packet_type)
         if not ctx.support.add_mpls:
             ctx.out.slow |= SLOW_ACTION
     if ctx.error == 0:
         ctx.pending_encap = True
+        ctx.n_headers += 1
         ctx.encap_data = data
 
 
@@ -161,6 +166,7 @@ def decap(ctx: Ctx, a: of.Decap, last: bool) -> None:
         _set_packet_type(ctx, inner)
         wc[W_NSH_BASE] |= 0xFF << S_NSH_NP
         ctx.pending_decap = True
+        ctx.n_headers += 1
         xlate_freeze.trigger(ctx)
     elif outer in (PT_MPLS, PT_MPLS_MC):
         new = a.packet_type or 0
@@ -170,6 +176,7 @@ def decap(ctx: Ctx, a: of.Decap, last: bool) -> None:
             if not ctx.support.add_mpls:
                 ctx.out.slow |= SLOW_ACTION
             ctx.pending_decap = True
+            ctx.n_headers += 1
             xlate_freeze.trigger(ctx)
     else:
         _refuse(ctx, f" as the decap() does not support packet type {_name(outer)}")
