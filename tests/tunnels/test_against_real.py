@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -315,3 +318,40 @@ def test_commands(pair: tuple[Side, Side]) -> None:
         for table in ("ovs/route/show", "tnl/neigh/show"):
             real, ours = (sorted(side.appctl(table).splitlines()) for side in pair)
             assert ours == real, f"{table} after {command}"
+
+
+def frames(connection: socket.socket) -> Iterator[bytes]:
+    """The frames on a dummy's stream: each has its length in front, 16 bits."""
+    stream = connection.makefile("rb")
+    while len(head := stream.read(2)) == 2:
+        yield stream.read(int.from_bytes(head, "big"))
+
+
+def test_bfd_in_a_tunnel_says_in_the_outer_header_that_it_is_of_operation(
+    pair: tuple[Side, Side], tmp_path: Path
+) -> None:
+    flags: list[list[int]] = []
+    for n, side in enumerate(pair):
+        path = tmp_path / str(n)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            listener.settimeout(10)
+            said = side.vsctl(
+                f"set interface p0 options:stream=unix:{path} "
+                "-- set interface t8 bfd:enable=true bfd:min_tx=100"
+            )
+            assert said == ""
+            try:
+                connection, _ = listener.accept()
+                connection.settimeout(10)
+                seen = (frame for frame in frames(connection) if frame[12:14] == b"\x86\xdd")
+                # Behind Ethernet, IPv6 and UDP: version and lengths, then the flags (RFC 8926, section 3.4).
+                plain = next(frame[63] & 0x80 for frame in seen)
+                assert side.vsctl("set interface t8 bfd:oam=true") == ""
+                marked = next(bit for frame in seen if (bit := frame[63] & 0x80))
+                flags.append([plain, marked])
+                connection.close()
+            finally:
+                side.vsctl("clear interface t8 bfd -- remove interface p0 options stream")
+    assert flags == [[0, 0x80]] * 2

@@ -42,7 +42,7 @@ def configure_trees(bridge: BridgeView, mac: int, mirror_outputs: set[str]) -> N
     if stp:
         ofproto.set_stp(_stp_settings(other, mac), _stp_ports(bridge, mirror_outputs))
     if rstp:
-        ofproto.set_rstp(_rstp_settings(other, mac), _rstp_ports(bridge, mirror_outputs))
+        ofproto.set_rstp(rstp_settings(other, mac), rstp_ports(bridge, mirror_outputs))
 
 
 def _takes_part(bridge: BridgeView, port: PortConfig, key: str, mirror_outputs: set[str]) -> bool:
@@ -98,7 +98,8 @@ def _stp_ports(bridge: BridgeView, mirror_outputs: set[str]) -> dict[str, StpPor
     return found
 
 
-def _rstp_settings(other: Mapping[str, str], mac: int) -> RstpSettings:
+def rstp_settings(other: Mapping[str, str], mac: int) -> RstpSettings:
+    """What Bridge.other_config asks of RSTP; `mac` is the bridge's address."""
     priority = integer(other, "rstp-priority", rstp_machine.DEFAULT_PRIORITY, 0, 61440)
     if priority % 4096:
         log.warn("rstp-priority=%d is no multiple of 4096", priority)
@@ -122,7 +123,8 @@ def _rstp_settings(other: Mapping[str, str], mac: int) -> RstpSettings:
     )
 
 
-def _rstp_ports(bridge: BridgeView, mirror_outputs: set[str]) -> dict[str, RstpPortSettings]:
+def rstp_ports(bridge: BridgeView, mirror_outputs: set[str]) -> dict[str, RstpPortSettings]:
+    """By interface: what Port.other_config asks of those that take part."""
     found: dict[str, RstpPortSettings] = {}
     for port in bridge.wanted.values():
         if not _takes_part(bridge, port, "rstp-enable", mirror_outputs):

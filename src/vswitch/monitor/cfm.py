@@ -40,7 +40,7 @@ MAX_RMPS: Final = 256
 """Remote maintenance points that are remembered."""
 MAX_MPID: Final = 8191
 HEALTH_CHECKS: Final = 6
-"""Fault checks a health: 6 times 3.5 intervals, 21 CCMs."""
+"""Fault checks a health: 6 times 3.5 intervals, 21 CCMs. The first health takes one more."""
 HEALTH_CCMS: Final = 21
 DEMAND_MIN_INTERVAL: Final = 500
 """ms: what the interval counts as in demand mode at least, for the datapath's counters to come up."""
@@ -159,7 +159,7 @@ class CfmSession:
         """Those heard from before the last check."""
         self._faults_seen: Fault = Fault(0)
         """What CCMs since the last check were wrong about."""
-        self._checks: int = 0
+        self._checks: int = -1
         self._rx_packets: int = -1
         self._rx_ccms: int = 0
         self._ccm_until: int = 0

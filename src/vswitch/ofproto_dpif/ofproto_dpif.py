@@ -378,10 +378,10 @@ class OfprotoDpif(Ofproto):
             port.listens |= reason
         self.backer.need(RevReason.RECONFIGURE)
 
-    def send_packet(self, port: XPort, packet: bytes) -> bool:
+    def send_packet(self, port: XPort, packet: bytes, oam: bool = False) -> bool:
         """Send a packet that the switch itself made out of `port`, past the flow tables; whether it went.
-        What doesn't go is counted."""
-        return send_packet(self, port, packet)
+        What doesn't go is counted. `oam` marks it in a tunnel's header."""
+        return send_packet(self, port, packet, oam)
 
     def set_stp(self, settings: StpSettings | None, ports: dict[str, StpPortSettings]) -> None:
         """Speak STP at `ports` (by name), or (None) no longer."""

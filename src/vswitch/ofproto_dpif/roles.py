@@ -214,7 +214,7 @@ class BridgeRole(Protocol):
     def ports_polled(self, names: set[str] | None) -> None:
         """The datapath says that devices changed."""
 
-    def send_packet(self, port: XPort, packet: bytes) -> bool:
+    def send_packet(self, port: XPort, packet: bytes, oam: bool = False) -> bool:
         """Send a packet that the switch itself made; whether it went."""
 
     def send_packet_in(self, packet_in: QueuedPacketIn) -> None:

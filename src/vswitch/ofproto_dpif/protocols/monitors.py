@@ -12,6 +12,7 @@ from vswitch.dpif.types import DpifError
 from vswitch.monitor.bfd import BfdSession, BfdSettings
 from vswitch.monitor.cfm import CfmSession, CfmSettings
 from vswitch.monitor.lldp import LldpAgent
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports import ports as port_ops
 from vswitch.ofproto_dpif.xlate.types import SLOW_BFD, SLOW_CFM, SLOW_LLDP
 from vswitch.packet.numbers import ETH_TYPE_CFM, ETH_TYPE_IP, ETH_TYPE_LLDP
@@ -101,7 +102,7 @@ class PortMonitors:
     # Configuration.
 
     def set_bfd(self, name: str, settings: BfdSettings | None) -> None:
-        """Run BFD on port `name` as `settings` say; None: not at all."""
+        """Run BFD on port `name` as `settings` say; None: not at all. Others may take other packets."""
         watch = self._watch(name, settings is not None)
         if watch is None:
             return
@@ -111,8 +112,9 @@ class PortMonitors:
         elif watch.bfd is None:
             used = {w.bfd.disc for w in self.watches.values() if w.bfd is not None}
             watch.bfd = BfdSession(name, settings, used, now)
-        else:
+        elif settings != watch.bfd.settings:
             watch.bfd.configure(settings, now)
+            self._ofproto.backer.need(RevReason.RECONFIGURE)
         self._changed(watch)
 
     def set_cfm(self, name: str, settings: CfmSettings | None) -> None:
@@ -125,8 +127,9 @@ class PortMonitors:
             watch.cfm = None
         elif watch.cfm is None:
             watch.cfm = CfmSession(name, settings, now)
-        else:
+        elif settings != watch.cfm.settings:
             watch.cfm.configure(settings, now)
+            self._ofproto.backer.need(RevReason.RECONFIGURE)
         self._changed(watch)
 
     def set_lldp(self, name: str, enabled: bool, system_name: str = "", description: str = "",
@@ -205,7 +208,9 @@ class PortMonitors:
         eth_src = _address(port)
         if watch.bfd is not None:
             watch.bfd.run(received, now)
-            packets.append(watch.bfd.packet(eth_src, now))
+            packet = watch.bfd.packet(eth_src, now)
+            if packet is not None and port is not None:
+                self._ofproto.send_packet(port, packet, watch.bfd.settings.oam)
             if watch.bfd.changed:
                 watch.bfd.changed = False
                 self.changes += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64
 
@@ -14,9 +14,11 @@ from vswitch.dpif.actions import Drop
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute
 from vswitch.flow.extract import extract, limit_vlans
+from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     CT_PORTS,
+    TUN_F_OAM,
     W_CT_ADDRESSES,
     W_CT_ADDRESSES_END,
     W_CT_TP_SRC,
@@ -31,7 +33,7 @@ from vswitch.ofproto_dpif.xlate.freeze import freeze_metadata
 from vswitch.ofproto_dpif.xlate.said import log_remarks
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION, XLATE_ERRORS, XlateIn, XlateOut
-from vswitch.openflow.actions import Note, Output
+from vswitch.openflow.actions import Action, Note, Output, SetField
 from vswitch.openflow.constants import OFPP_NONE
 from vswitch.openflow.errors import OfpError
 from vswitch.packet.parse import Parser
@@ -192,11 +194,19 @@ def _give_back(ofproto: BridgeRole, out: XlateOut, now: int) -> None:
         ofproto.backer.dp.recirc_ids.unref(recirc_id, now)
 
 
-def send_packet(ofproto: BridgeRole, port: XPort, packet: bytes) -> bool:
-    """Send a packet that the switch itself made (LACP, STP, CFM) out of `port`; whether it went."""
+_TUN_FLAGS: Final = by_name("tun_flags")
+_OAM: Final = SetField(_TUN_FLAGS, TUN_F_OAM, TUN_F_OAM)
+
+
+def send_packet(ofproto: BridgeRole, port: XPort, packet: bytes, oam: bool = False) -> bool:
+    """Send a packet that the switch itself made (LACP, STP, CFM) out of `port`; whether it went. `oam`: if
+    that is a tunnel whose header can say so, the packet is of its operation."""
     ofproto.stats.made(len(packet))
+    actions: tuple[Action, ...] = (Output(port.ofp_port),)
+    if oam:
+        actions = (_OAM, *actions)
     try:
-        sent = packet_out_start(ofproto, packet, OFPP_NONE, (Output(port.ofp_port),)).finish()
+        sent = packet_out_start(ofproto, packet, OFPP_NONE, actions).finish()
     except OfpError:
         # Of a patch port: the bridges behind it send it round and round.
         packet_out_failed.inc()
