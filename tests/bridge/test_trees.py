@@ -37,7 +37,7 @@ def run_ring(sides: list[Side], protocol: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("protocol", ["stp", "rstp"])
-@pytest.mark.parametrize("who", ["rro", "oro", "oor"])
+@pytest.mark.parametrize("who", ["rro", "oro", "oor", "oror"])
 def test_a_ring_of_ours_and_real_ones_shows_what_real_ones_show(
     ours: Side, real: Side, protocol: str, who: str, real_rings: Callable[[str, int], dict[str, list[str]]]
 ) -> None:
