@@ -45,6 +45,7 @@ HOT = (
     "dpif/actions.py",
     "dpif/actions_nl.py",
     "dpif/cookie.py",
+    "dpif/key_change.py",
     "dpif/key_mask.py",
     "dpif/key_struct.py",
     "dpif/odp_*.py",

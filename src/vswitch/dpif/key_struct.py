@@ -1,7 +1,8 @@
 """The structs inside the datapath's key attributes, read from and written to a flow's words.
 
 One table, derived from the field registry's `nl` slots, serves flow keys, masks and set actions.
-It says for each attribute which bits of which word lie at which offset. Compiled by mypyc.
+It says for each attribute which bits of which word lie at which offset; `key_change.py` compares flows by
+it. Compiled by mypyc.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from librt.vecs import vec
 from mypy_extensions import i16, i32, i64, u8
 
 from vswitch.flow import key_attr as key
-from vswitch.flow.field import Field
+from vswitch.flow.field import Field, Format
 from vswitch.flow.fields import FIELDS, PARTS
 from vswitch.flow.flow import Flow
 
 N_ATTRS: Final = 33
-N_COLUMNS: Final = 7
-"""Of the table: word, shift, ones, size in the struct, kind, the field's bits in the word, and the
-field's highest bit if that is the word's sign, else 0."""
+N_COLUMNS: Final = 8
+"""Of the table: word, shift, ones, size in the struct, kind, the field's bits in the word, the field's
+highest bit if that is the word's sign, else 0, and whether actions change the field."""
 
 # How a field lies in its struct.
 PLAIN: Final = 0
@@ -42,23 +43,11 @@ HOST: Final = 1
 """Host order."""
 FRAG: Final = 2
 """`enum ovs_frag_type`: none, first, later."""
-ARP_OP: Final = 3
-"""16 bits, of which a flow keeps 8."""
-ICMP: Final = 4
-"""8 bits, which have a port's 16 in a flow."""
-WIDE: Final = 5
+NARROW: Final = 3
+"""A flow keeps less of it than a packet has: of ARP's operation 8 of 16 bits."""
+WIDE: Final = 4
 """128 bits."""
 
-_HOST_ORDER: Final = (
-    key.PRIORITY, key.IN_PORT, key.SKB_MARK, key.DP_HASH, key.RECIRC_ID, key.CT_STATE, key.CT_ZONE,
-    key.CT_MARK,
-)  # fmt: skip
-_PADDED_SIZE: Final = {
-    key.ARP: 24,
-    key.CT_ORIG_TUPLE_IPV4: 16,
-    key.CT_ORIG_TUPLE_IPV6: 40,
-    key.ND_EXTENSIONS: 8,
-}
 _LITTLE: Final = sys.byteorder == "little"
 _ZEROS: Final = bytes(4)
 
@@ -66,28 +55,23 @@ _ZEROS: Final = bytes(4)
 def _kind(field: Field, attr: int) -> int:
     if field.n_stored > 64:
         return WIDE
-    if attr in _HOST_ORDER:
+    if attr in key.HOST_ORDER:
         return HOST
-    kinds = {"ip_frag": FRAG, "arp_op": ARP_OP, "icmp_type": ICMP, "icmp_code": ICMP,
-             "icmpv6_type": ICMP, "icmpv6_code": ICMP, "nd_options_type": ICMP}  # fmt: skip
-    return kinds.get(field.name, PLAIN)
+    if field.fmt is Format.FRAG:
+        return FRAG
+    return NARROW if field.n_stored < field.n_bits else PLAIN
 
 
 def struct_fields(attr: int, sub: int = -1) -> list[tuple[int, int, Field]]:
     """(offset, size, field) of each field in the struct of `attr`, or of attribute `sub` nested in it, in
-    their order there."""
-    found: list[tuple[int, int, int, Field]] = []
-    for n, field in enumerate(FIELDS + PARTS):
-        if field.name in ("vlan_tci1", "vlan_tpid", "vlan_tpid1"):
-            continue
-        slots = [slot for slot in field.nl if slot.attr == attr and slot.sub == sub]
-        found += [(slot.offset, slot.size, n, field) for slot in slots]
-    found.sort(key=_by_offset)
-    return [(offset, size, field) for offset, size, _, field in found]
-
-
-def _by_offset(entry: tuple[int, int, int, Field]) -> tuple[int, int]:
-    return entry[0], entry[2]
+    their order there. Where several fields are in one place, as those of both VLAN tags are in each tag's
+    attribute, it is the first one's."""
+    found: dict[int, tuple[int, int, Field]] = {}
+    for field in FIELDS + PARTS:
+        for slot in field.nl:
+            if slot.attr == attr and slot.sub == sub:
+                found.setdefault(slot.offset, (slot.offset, slot.size, field))
+    return [found[offset] for offset in sorted(found)]
 
 
 _first: list[int] = []
@@ -96,19 +80,23 @@ _moves: list[int] = []
 for _attr in range(N_ATTRS):
     _first.append(len(_moves))
     _end = 0
-    for _offset, _bytes, _field in struct_fields(_attr):
+    _fields = struct_fields(_attr)
+    for _offset, _bytes, _field in _fields:
         _width = 8 if _field.name == "nw_tos" else _field.n_stored
         _shift = int(_field.shift)
         _top = 1 << (_width - 1) if _shift + _width == 64 else 0
         _place = -(1 << _shift) if _top else ((1 << min(_width, 62)) - 1) << _shift
         _moves += [int(_field.word), _shift, (1 << min(_width, 62)) - 1, _bytes, _kind(_field, _attr)]
-        _moves += [_place, _top]
+        # An attribute of one field is there to be set, be it by the switch's own actions only.
+        _moves += [_place, _top, int(_field.writable or len(_fields) == 1)]
         _end = _offset + _bytes
-    _size.append(_PADDED_SIZE.get(_attr, _end))
+    _size.append(key.PADDED_SIZE.get(_attr, _end))
 _first.append(len(_moves))
 
-_FIRST: Final = vec[i64](_first)
-_MOVES: Final = vec[i64](_moves)
+FIRST: Final = vec[i64](_first)
+"""Attribute -> where its fields begin in `MOVES`; they end where the next one's begin."""
+MOVES: Final = vec[i64](_moves)
+"""The table: `N_COLUMNS` numbers a field."""
 SIZES: Final = vec[i64](_size)
 """Attribute -> size of its struct in bytes, padding included; 0 if it is no plain struct."""
 
@@ -134,9 +122,9 @@ def get_struct(attr: i64, data: bytes, start: i64, words: vec[i64], is_mask: boo
     """
     at = start
     sound = True
-    i = _FIRST[attr]
-    end = _FIRST[attr + 1]
-    moves = _MOVES
+    i = FIRST[attr]
+    end = FIRST[attr + 1]
+    moves = MOVES
     while i < end:
         w = moves[i]
         shift = moves[i + 1]
@@ -162,7 +150,7 @@ def get_struct(attr: i64, data: bytes, start: i64, words: vec[i64], is_mask: boo
             elif bits == 2:
                 bits = 3
         elif bits > ones:
-            if not is_mask and (kind == ARP_OP or (kind == PLAIN and size == 4)):
+            if not is_mask and (kind == NARROW or (kind == PLAIN and size == 4)):
                 sound = False
             bits &= ones
         words[w] = (words[w] & ~place) | (((bits ^ top) - top) << shift)
@@ -198,9 +186,9 @@ def put_be16_attr(out: BytesWriter, attr: i64, value: i64) -> None:
 
 def put_struct(attr: i64, out: BytesWriter, words: vec[i64], is_mask: bool) -> None:
     """Append the struct of `attr` to `out`, `SIZES[attr]` bytes."""
-    i = _FIRST[attr]
-    end = _FIRST[attr + 1]
-    moves = _MOVES
+    i = FIRST[attr]
+    end = FIRST[attr + 1]
+    moves = MOVES
     length: i64 = 0
     while i < end:
         w = moves[i]
@@ -219,7 +207,7 @@ def put_struct(attr: i64, out: BytesWriter, words: vec[i64], is_mask: bool) -> N
                 bits = 0xFF if bits else 0
             elif bits:
                 bits = 2 if bits & 2 else 1
-        elif kind == ARP_OP:
+        elif kind == NARROW:
             if is_mask and bits == 0xFF:
                 bits = 0xFFFF
         if size == 1:

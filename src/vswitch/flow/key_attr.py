@@ -40,6 +40,11 @@ PACKET_TYPE: Final = 29
 ND_EXTENSIONS: Final = 30
 IPV6_EXTHDRS: Final = 32
 
+HOST_ORDER: Final = (PRIORITY, IN_PORT, SKB_MARK, DP_HASH, RECIRC_ID, CT_STATE, CT_ZONE, CT_MARK)
+"""Attributes that are one number, in the machine's byte order; all else is in network order."""
+PADDED_SIZE: Final = {ARP: 24, CT_ORIG_TUPLE_IPV4: 16, CT_ORIG_TUPLE_IPV6: 40, ND_EXTENSIONS: 8}
+"""Attributes whose struct ends with padding, and its size in bytes."""
+
 TUN_ID: Final = 0
 TUN_IPV4_SRC: Final = 1
 TUN_IPV4_DST: Final = 2
