@@ -30,6 +30,7 @@ HOT = (
     "base/clock.py",
     "base/coverage.py",
     "base/respite.py",
+    "base/signed.py",
     "base/tags.py",
     "packet/*.py",
     "packet/tunnel/*.py",

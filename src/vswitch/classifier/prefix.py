@@ -7,6 +7,7 @@ from typing import final
 from librt.vecs import vec
 from mypy_extensions import i64
 
+from vswitch.base.signed import signed32
 from vswitch.classifier.trie import Trie, low_ones
 from vswitch.flow.layout import W_ETH_TYPE
 
@@ -43,7 +44,7 @@ class TrieCtx:
         if self.n_bits_field >= 64:
             return flow[self.word]
         bits: i64 = (flow[self.word] >> self.shift) & 0xFFFFFFFF
-        return ((bits ^ 0x80000000) - 0x80000000) << 32
+        return signed32(bits) << 32
 
     def lo_of(self, flow: vec[i64]) -> i64:
         """The field's value, left-aligned: bits 64 to 127."""
@@ -78,7 +79,7 @@ class TrieCtx:
         if self.n_bits_field < 64:
             bits: i64 = 0xFFFFFFFF ^ (0xFFFFFFFF >> n)
             if self.shift == 32:
-                bits = (bits ^ 0x80000000) - 0x80000000
+                bits = signed32(bits)
             wc[self.word] |= bits << self.shift
             return
         wc[self.word] |= prefix64(n)

@@ -16,6 +16,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
+from vswitch.base.signed import signed32
 from vswitch.classifier.prefix import TrieCtx
 from vswitch.classifier.rule import ClsRule
 from vswitch.classifier.slots import DELETED, EMPTY, FIRST_HASH, HashCounts, mix, zeros
@@ -162,13 +163,13 @@ class Subtable:
         if slot < 0 and self.ports_plen > 0:
             ports: i64 = (flow[W_TP_SRC] >> 32) & self.ports_mask
             trie = self.ports_trie
-            n_bits = trie.lookup(((ports ^ 0x80000000) - 0x80000000) << 32, 0, 32)
+            n_bits = trie.lookup(signed32(ports) << 32, 0, 32)
             if not trie.has_plen(self.ports_plen):
                 # All that was hashed counts, but of the ports only the bits that the trie needed.
                 known = wc[W_TP_SRC] | (self.mask.words[W_TP_SRC] & 0xFFFFFFFF)
                 self._fold(wc, j)
                 bits: i64 = self.ports_mask & (0xFFFFFFFF ^ (0xFFFFFFFF >> n_bits))
-                wc[W_TP_SRC] = known | (((bits ^ 0x80000000) - 0x80000000) << 32)
+                wc[W_TP_SRC] = known | (signed32(bits) << 32)
                 return None
         self._fold(wc, j)
         return None if slot < 0 else self.heads[slot]
@@ -340,7 +341,7 @@ class Subtable:
     def _ports(self, flow: vec[i64]) -> i64:
         """The masked transport ports, left-aligned."""
         bits: i64 = (flow[W_TP_SRC] >> 32) & self.ports_mask
-        return ((bits ^ 0x80000000) - 0x80000000) << 32
+        return signed32(bits) << 32
 
     def _count_priority(self, priority: i64) -> None:
         """Count in a rule of this priority."""

@@ -26,6 +26,7 @@ from librt.strings import (
 from librt.vecs import vec
 from mypy_extensions import i16, i32, i64, u8
 
+from vswitch.base.signed import signed16, signed32
 from vswitch.flow import key_attr as key
 from vswitch.flow.field import Field, Format
 from vswitch.flow.fields import FIELDS, PARTS
@@ -159,18 +160,18 @@ def get_struct(attr: i64, data: bytes, start: i64, words: vec[i64], is_mask: boo
 
 def put_header(out: BytesWriter, attr: i64, length: i64) -> None:
     """Append an attribute's header (`struct nlattr`) for `length` bytes of payload."""
-    size = i16((((length + 4) & 0xFFFF) ^ 0x8000) - 0x8000)
+    size = i16(signed16(length + 4))
     if _LITTLE:
         write_i16_le(out, size)
-        write_i16_le(out, i16(((attr & 0xFFFF) ^ 0x8000) - 0x8000))
+        write_i16_le(out, i16(signed16(attr)))
     else:
         write_i16_be(out, size)
-        write_i16_be(out, i16(((attr & 0xFFFF) ^ 0x8000) - 0x8000))
+        write_i16_be(out, i16(signed16(attr)))
 
 
 def put_u32(out: BytesWriter, value: i64) -> None:
     """Append 32 bits in host order."""
-    whole = i32(((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000)
+    whole = i32(signed32(value))
     if _LITTLE:
         write_i32_le(out, whole)
     else:
@@ -180,7 +181,7 @@ def put_u32(out: BytesWriter, value: i64) -> None:
 def put_be16_attr(out: BytesWriter, attr: i64, value: i64) -> None:
     """Append a whole attribute of 16 bits in network order."""
     put_header(out, attr, 2)
-    write_i16_be(out, i16(((value & 0xFFFF) ^ 0x8000) - 0x8000))
+    write_i16_be(out, i16(signed16(value)))
     out.write(b"\0\0")
 
 
@@ -213,20 +214,20 @@ def put_struct(attr: i64, out: BytesWriter, words: vec[i64], is_mask: bool) -> N
         if size == 1:
             out.append(u8(bits & 0xFF))
         elif size == 2:
-            half = i16(((bits & 0xFFFF) ^ 0x8000) - 0x8000)
+            half = i16(signed16(bits))
             if kind == HOST and _LITTLE:
                 write_i16_le(out, half)
             else:
                 write_i16_be(out, half)
         elif size == 4:
-            whole = i32((bits ^ 0x80000000) - 0x80000000)
+            whole = i32(signed32(bits))
             if kind == HOST and _LITTLE:
                 write_i32_le(out, whole)
             else:
                 write_i32_be(out, whole)
         else:
-            write_i16_be(out, i16(((bits >> 32) ^ 0x8000) - 0x8000))
-            write_i32_be(out, i32(((bits & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000))
+            write_i16_be(out, i16(signed16(bits >> 32)))
+            write_i32_be(out, i32(signed32(bits)))
     padding = SIZES[attr] - length
     if padding:
         out.write(_ZEROS[:padding])

@@ -13,10 +13,11 @@ from typing import final
 from librt.vecs import vec
 from mypy_extensions import i64
 
+from vswitch.base.signed import high32
 from vswitch.dpif import odp_step as op
 from vswitch.dpif.odp_step import Step
 from vswitch.flow import layout as at
-from vswitch.flow.extract import from_parser, high32, limit_vlans
+from vswitch.flow.extract import from_parser, limit_vlans
 from vswitch.flow.flow import Flow
 from vswitch.flow.hash_fields import hash_symmetric_l3l4
 from vswitch.netdev import gso

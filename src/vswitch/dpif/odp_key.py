@@ -19,6 +19,7 @@ from librt.strings import BytesWriter, write_i32_be
 from librt.vecs import vec
 from mypy_extensions import i32, i64, u8
 
+from vswitch.base.signed import signed16, signed32
 from vswitch.dpif.key_struct import SIZES, get_struct, put_be16_attr, put_header, put_struct, put_u32
 from vswitch.dpif.odp_nested import get_nsh, get_tunnel, put_nsh, put_tunnel
 from vswitch.dpif.types import Fitness
@@ -238,7 +239,7 @@ def _decode_l2(
 def _put_vlan(words: vec[i64], depth: i64, tpid: i64, tci: i64) -> None:
     if depth == 0:
         words[at.W_VLAN_TCI] |= tci << at.S_VLAN_TCI
-        words[at.W_VLAN_TPID] |= ((tpid ^ 0x8000) - 0x8000) << at.S_VLAN_TPID
+        words[at.W_VLAN_TPID] |= signed16(tpid) << at.S_VLAN_TPID
     else:
         words[at.W_VLAN_TCI1] |= tci << at.S_VLAN_TCI1
         words[at.W_VLAN_TPID1] |= tpid << at.S_VLAN_TPID1
@@ -292,7 +293,7 @@ def _decode_mpls(data: bytes, index: AttrIndex, words: vec[i64], is_mask: bool) 
             if i & 1:
                 words[at.W_MPLS_LSE] |= lse
             else:
-                words[at.W_MPLS_LSE + (i >> 1)] |= ((lse ^ 0x80000000) - 0x80000000) << 32
+                words[at.W_MPLS_LSE + (i >> 1)] |= signed32(lse) << 32
             i += 1
         if n > 3:
             return i64(1) << key.MPLS | _TOO_MUCH
@@ -512,7 +513,7 @@ def _encode_mpls(out: BytesWriter, words: vec[i64], flow: vec[i64]) -> None:
     put_header(out, key.MPLS, 4 * n)
     i: i64 = 0
     while i < n:
-        write_i32_be(out, i32((_lse(words, i) ^ 0x80000000) - 0x80000000))
+        write_i32_be(out, i32(signed32(_lse(words, i))))
         i += 1
 
 

@@ -12,6 +12,7 @@ from librt.strings import BytesWriter, read_i64_be, write_i32_be, write_i64_be
 from librt.vecs import vec
 from mypy_extensions import i32, i64, u8
 
+from vswitch.base.signed import signed16, signed32
 from vswitch.dpif.key_struct import put_be16_attr, put_header, put_u32
 from vswitch.flow import key_attr as key
 from vswitch.flow import layout as at
@@ -25,10 +26,6 @@ _VXLAN: Final = AttrIndex(1)
 _NSH: Final = AttrIndex(3)
 _SIZES: Final = vec[i64]([8, 4, 4, 1, 1, 0, 0, 0, -1, 2, 2, -1, 16, 16, -1, -1, 0, 2])
 """Payload size of each OVS_TUNNEL_KEY_ATTR_*, -1 for a variable one."""
-
-
-def _signed32(value: i64) -> i64:
-    return (value ^ 0x80000000) - 0x80000000
 
 
 def geneve_sound(data: bytes, start: i64, end: i64) -> bool:
@@ -79,7 +76,7 @@ def get_tunnel(data: bytes, start: i64, end: i64, words: vec[i64], is_mask: bool
         words[at.W_TUN_ID] = read_i64_be(data, offsets[key.TUN_ID])
         flags |= at.TUN_F_KEY
     if index.has(key.TUN_IPV4_SRC):
-        words[at.W_TUN_SRC] |= _signed32(be32_at(data, offsets[key.TUN_IPV4_SRC])) << 32
+        words[at.W_TUN_SRC] |= signed32(be32_at(data, offsets[key.TUN_IPV4_SRC])) << 32
     if index.has(key.TUN_IPV4_DST):
         words[at.W_TUN_DST] |= be32_at(data, offsets[key.TUN_IPV4_DST])
     if index.has(key.TUN_IPV6_SRC):
@@ -117,7 +114,7 @@ def _get_tunnel_options(data: bytes, index: AttrIndex, words: vec[i64], is_mask:
             if _VXLAN.lengths[key.VXLAN_EXT_GBP] != 4:
                 return -1
             gbp = u32_at(data, _VXLAN.offsets[key.VXLAN_EXT_GBP])
-            group = ((gbp & 0xFFFF) ^ 0x8000) - 0x8000
+            group = signed16(gbp)
             words[at.W_TUN_EXT] |= group << at.S_TUN_GBP_ID
             words[at.W_TUN_EXT] |= ((gbp >> 16) & 0xFF) << at.S_TUN_GBP_FLAGS
     if index.has(key.TUN_GENEVE_OPTS):
@@ -155,7 +152,7 @@ def _put_u8(out: BytesWriter, attr: i64, value: i64) -> None:
 
 def _put_be32(out: BytesWriter, attr: i64, value: i64) -> None:
     put_header(out, attr, 4)
-    write_i32_be(out, i32(_signed32(value)))
+    write_i32_be(out, i32(signed32(value)))
 
 
 def put_tunnel(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from vswitch.base.signed import signed32
 from vswitch.ebpf.insn import (
     ALU32,
     ALU64,
@@ -33,7 +34,6 @@ from vswitch.ebpf.insn import (
     Insn,
     Reg,
     X,
-    signed32,
 )
 from vswitch.ebpf.map import Map
 

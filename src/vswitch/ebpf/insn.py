@@ -156,8 +156,3 @@ class Insn(NamedTuple):
 
 
 _HELPERS = frozenset(map(int, Helper))
-
-
-def signed32(value: int) -> int:
-    """The 32 low bits as the signed number that `imm` holds."""
-    return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000

@@ -9,14 +9,10 @@ from __future__ import annotations
 from librt.vecs import vec
 from mypy_extensions import i64
 
+from vswitch.base.signed import high32
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.packet.parse import Parser
-
-
-def high32(value: i64, low: i64) -> i64:
-    """The word with `value` in its high and `low` in its low half (both unsigned 32-bit)."""
-    return ((value ^ 0x80000000) - 0x80000000) << 32 | low
 
 
 def high48(value: i64, low: i64) -> i64:

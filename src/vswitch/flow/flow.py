@@ -14,6 +14,7 @@ from typing import Final, final
 from librt.vecs import vec
 from mypy_extensions import i64
 
+from vswitch.base.signed import signed16, signed32
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field
 from vswitch.flow.fields import FIELDS, PARTS
@@ -27,7 +28,7 @@ def signed64(value: int) -> i64:
     """The word that holds the unsigned 64-bit `value`."""
     high: i64 = (value >> 32) & 0xFFFFFFFF
     low: i64 = value & 0xFFFFFFFF
-    return (((high ^ 0x80000000) - 0x80000000) << 32) | low
+    return (signed32(high) << 32) | low
 
 
 def unsigned64(word: i64) -> int:
@@ -69,7 +70,7 @@ def _set_cells(words: vec[i64], cells: tuple[int, ...], value: int) -> None:
         if cell & 1:
             words[cell >> 1] = (word >> 32) << 32 | low
         else:
-            words[cell >> 1] = ((low ^ 0x80000000) - 0x80000000) << 32 | (word & 0xFFFFFFFF)
+            words[cell >> 1] = signed32(low) << 32 | (word & 0xFFFFFFFF)
         value >>= 32
 
 
@@ -579,7 +580,7 @@ class Flow:
     def _set16(self, w: i64, shift: i64, value: int) -> None:
         bits: i64 = value & 0xFFFF
         if shift == 48:
-            self.words[w] = (self.words[w] & 0xFFFFFFFFFFFF) | (((bits ^ 0x8000) - 0x8000) << 48)
+            self.words[w] = (self.words[w] & 0xFFFFFFFFFFFF) | (signed16(bits) << 48)
             return
         ones: i64 = 0xFFFF00000000 >> (32 - shift)
         self.words[w] = (self.words[w] & ~ones) | (bits << shift)
@@ -590,7 +591,7 @@ class Flow:
 
     def _set32_high(self, w: i64, value: int) -> None:
         bits: i64 = value & 0xFFFFFFFF
-        self.words[w] = (self.words[w] & 0xFFFFFFFF) | (((bits ^ 0x80000000) - 0x80000000) << 32)
+        self.words[w] = (self.words[w] & 0xFFFFFFFF) | (signed32(bits) << 32)
 
     def _set48(self, w: i64, value: int) -> None:
         bits: i64 = value & 0xFFFFFFFFFFFF

@@ -6,6 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from vswitch.base.signed import signed32
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import W_ETH_TYPE, W_MPLS_LSE
 from vswitch.packet.numbers import (
@@ -38,7 +39,7 @@ def set_lse(flow: Flow, i: i64, value: i64) -> None:
     if i & 1:
         words[w] = (words[w] & ~0xFFFFFFFF) | bits
     else:
-        words[w] = (words[w] & 0xFFFFFFFF) | (((bits ^ 0x80000000) - 0x80000000) << 32)
+        words[w] = (words[w] & 0xFFFFFFFF) | (signed32(bits) << 32)
 
 
 def clear_lses(flow: Flow) -> None:

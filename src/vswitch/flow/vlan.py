@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
+from vswitch.base.signed import signed16
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     S_VLAN_TCI1,
@@ -37,7 +38,7 @@ def set_qtag(flow: Flow, i: i64, value: i64) -> None:
     tci = value & 0xFFFF
     if i == 0:
         words[W_VLAN_TCI] = (words[W_VLAN_TCI] & ~0xFFFF) | tci
-        signed = (tpid ^ 0x8000) - 0x8000
+        signed = signed16(tpid)
         words[W_VLAN_TPID] = (words[W_VLAN_TPID] & 0xFFFFFFFFFFFF) | (signed << S_VLAN_TPID)
     else:
         inner = (tpid << S_VLAN_TPID1) | (tci << S_VLAN_TCI1)

@@ -27,6 +27,7 @@ from typing import Final, final
 from librt.strings import BytesWriter, write_i16_be, write_i16_le
 from mypy_extensions import i16, i64
 
+from vswitch.base.signed import signed16
 from vswitch.netdev.frame import GSO_NONE, Frame
 from vswitch.netlink.attrs import u16_at, u32_at
 from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
@@ -61,7 +62,7 @@ def vnet_bytes(frame: Frame, hdr_len: i64) -> bytes:
 
 def append16(w: BytesWriter, value: i64) -> None:
     """Append the low 16 bits of `value` in host order."""
-    signed: i64 = ((value & 0xFFFF) ^ 0x8000) - 0x8000
+    signed: i64 = signed16(value)
     if _LITTLE:
         write_i16_le(w, i16(signed))
     else:

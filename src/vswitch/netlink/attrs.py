@@ -35,6 +35,8 @@ from librt.strings import (
 from librt.vecs import vec
 from mypy_extensions import i16, i32, i64, u8
 
+from vswitch.base.signed import signed16, signed32
+
 NLA_F_NESTED: Final = 0x8000
 NLA_F_NET_BYTEORDER: Final = 0x4000
 NLA_TYPE_MASK: Final = 0x3FFF
@@ -90,11 +92,11 @@ def be32_at(data: bytes, offset: i64) -> i64:
 
 
 def _s16(value: i64) -> i16:
-    return i16(((value & 0xFFFF) ^ 0x8000) - 0x8000)
+    return i16(signed16(value))
 
 
 def _s32(value: i64) -> i32:
-    return i32(((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000)
+    return i32(signed32(value))
 
 
 @final

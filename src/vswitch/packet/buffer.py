@@ -8,6 +8,7 @@ from __future__ import annotations
 from librt.strings import BytesWriter
 from mypy_extensions import i64, u8
 
+from vswitch.base.signed import signed32
 from vswitch.packet.numbers import (
     IPPROTO_AH,
     IPPROTO_DSTOPTS,
@@ -53,7 +54,7 @@ def put48(w: BytesWriter, ofs: i64, value: i64) -> None:
 def get64(w: BytesWriter, ofs: i64) -> i64:
     """The 64-bit word at `ofs`, signed."""
     hi: i64 = get32(w, ofs)
-    return ((hi ^ 0x80000000) - 0x80000000) << 32 | get32(w, ofs + 4)
+    return signed32(hi) << 32 | get32(w, ofs + 4)
 
 
 def put64(w: BytesWriter, ofs: i64, value: i64) -> None:

@@ -23,6 +23,7 @@ from typing import Final, final
 from librt.strings import BytesWriter, write_i32_be
 from mypy_extensions import i32, i64, u8
 
+from vswitch.base.signed import signed32
 from vswitch.packet.buffer import (
     get16,
     get32,
@@ -149,7 +150,7 @@ class Editor:
         head = BytesWriter()
         if at:
             head.write(old[:at])
-        write_i32_be(head, i32((word & 0xFFFFFFFF ^ 0x80000000) - 0x80000000))
+        write_i32_be(head, i32(signed32(word)))
         head.write(old[at:])
         self.head = head
         self._moved(at, 4)

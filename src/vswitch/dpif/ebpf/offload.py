@@ -15,6 +15,7 @@ from typing import Final, final
 
 from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
+from vswitch.base.signed import high32
 from vswitch.base.vlog import Vlog
 from vswitch.dpif import actions as act
 from vswitch.dpif.ebpf.attach import Attachment, attach
@@ -34,7 +35,6 @@ from vswitch.dpif.userspace.datapath import Datapath
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.ports import Port
 from vswitch.flow import layout as at
-from vswitch.flow.extract import high32
 from vswitch.netdev.frame import Frame
 
 log = Vlog("dpif_ebpf")

@@ -18,6 +18,7 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.base import coverage
+from vswitch.base.signed import high32
 from vswitch.dpif import odp_step as op
 from vswitch.dpif.drop_reasons import drop_reason
 from vswitch.dpif.odp_execute import Executor, Packet
@@ -35,7 +36,7 @@ from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.tunnel import PORT_MAX, PORT_MIN, Popper, push, source_port
 from vswitch.dpif.userspace.upcalls import UpcallQueues
 from vswitch.flow import layout as at
-from vswitch.flow.extract import from_parser, high32, limit_vlans
+from vswitch.flow.extract import from_parser, limit_vlans
 from vswitch.flow.flow import Flow
 from vswitch.netdev import gso
 from vswitch.netdev.frame import GSO_NONE, Frame

@@ -16,10 +16,10 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from vswitch.base.signed import high32, signed16
 from vswitch.dpif.odp_execute import Packet, mix
 from vswitch.dpif.odp_nested import put_option_bytes
 from vswitch.flow import layout as at
-from vswitch.flow.extract import high32
 from vswitch.flow.flow import Flow
 from vswitch.netdev import gso
 from vswitch.netdev.coalesce import coalesce
@@ -259,7 +259,7 @@ def put_tunnel(flow: Flow, decap: Decap, options: bytes, has_csum: bool) -> None
         flags |= at.TUN_F_OAM
     words[at.W_TUN_ID] = decap.key
     words[at.W_TUN_FLAGS] |= flags << at.S_TUN_FLAGS
-    group = (decap.gbp_id ^ 0x8000) - 0x8000
+    group = signed16(decap.gbp_id)
     words[at.W_TUN_EXT] = (
         group << at.S_TUN_GBP_ID
         | decap.gbp_flags << at.S_TUN_GBP_FLAGS

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from vswitch.base.signed import high32
 from vswitch.dpif.odp_execute import Packet
 from vswitch.dpif.odp_nested import option_bytes
 from vswitch.dpif.userspace.tunnel import Popper, TunnelEnd, l3_segments, put_tunnel
 from vswitch.flow import layout as at
-from vswitch.flow.extract import high32
 from vswitch.flow.flow import Flow
 from vswitch.netdev import gso
 from vswitch.netdev.coalesce import coalesce

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vswitch.flow.extract import high32
+from vswitch.base.signed import high32
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     S_NW_TOS,

@@ -10,6 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from vswitch.base.signed import signed16
 from vswitch.dpif.actions import Output
 from vswitch.flow.layout import S_NW_PROTO, S_TP_DST, S_TP_SRC, W_ETH_TYPE, W_NW_PROTO, W_TP_SRC
 from vswitch.ofproto_dpif.xlate import output as xlate_output
@@ -45,7 +46,7 @@ def output_dhcp_reply(ctx: Ctx) -> None:
     differs = ((ports >> S_TP_SRC) & 0xFFFF) ^ DHCP_SERVER_PORT
     if differs != 0:
         # The topmost bit of the word is its sign.
-        wc[W_TP_SRC] |= ((_highest_bit(differs) ^ 0x8000) - 0x8000) << S_TP_SRC
+        wc[W_TP_SRC] |= signed16(_highest_bit(differs)) << S_TP_SRC
         return
     wc[W_TP_SRC] |= TP_SRC_BITS
     local = ctx.bridge.ports.get(OFPP_LOCAL)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from vswitch.base.signed import high32
 from vswitch.dpif.actions import Action as OdpAction
 from vswitch.dpif.actions import Clone, Output, Set, TnlPush
 from vswitch.dpif.odp_nested import option_bytes, tunnel_bytes
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow import key_attr
-from vswitch.flow.extract import high32, high48
+from vswitch.flow.extract import high48
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
     S_NW_TOS,

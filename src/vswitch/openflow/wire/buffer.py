@@ -20,6 +20,7 @@ from librt.strings import (
 )
 from mypy_extensions import i16, i32, i64, u8
 
+from vswitch.base.signed import signed16, signed32
 from vswitch.flow.flow import signed64, unsigned64
 from vswitch.openflow.errors import OfpError
 
@@ -47,11 +48,11 @@ class Writer:
 
     def u16(self, value: i64) -> None:
         """Two bytes."""
-        write_i16_be(self.out, i16(((value & 0xFFFF) ^ 0x8000) - 0x8000))
+        write_i16_be(self.out, i16(signed16(value)))
 
     def u32(self, value: i64) -> None:
         """Four bytes."""
-        write_i32_be(self.out, i32(((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000))
+        write_i32_be(self.out, i32(signed32(value)))
 
     def u64(self, value: int) -> None:
         """Eight bytes."""

@@ -13,6 +13,7 @@ from typing import Final, final
 from librt.strings import read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
 
+from vswitch.base.signed import signed16
 from vswitch.packet.checksum import crc32c, fold, partial_sum
 from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.parse import Parser
@@ -237,7 +238,7 @@ class Key:
 
 def ports_meta(src: i64, dst: i64) -> i64:
     """The port part of `meta`."""
-    return ((src ^ 0x8000) - 0x8000) << 48 | dst << 32
+    return signed16(src) << 48 | dst << 32
 
 
 def reverse_meta(meta: i64) -> i64:

@@ -15,6 +15,7 @@ from librt.strings import read_i16_be, read_i32_be
 from librt.vecs import vec
 from mypy_extensions import i64
 
+from vswitch.base.signed import signed32
 from vswitch.dpif.userspace.conntrack import timeouts
 from vswitch.dpif.userspace.conntrack.table import STATE_AT
 
@@ -71,7 +72,7 @@ def after(a: i64, b: i64) -> bool:
 
 def difference(a: i64, b: i64) -> i64:
     """`a` - `b` as a signed 32-bit number."""
-    return (((a - b) & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+    return signed32(a - b)
 
 
 def scale_option(data: bytes, l4: i64, end: i64) -> i64:
@@ -141,7 +142,7 @@ def begin(rec: vec[i64], base: i64, data: bytes, l4: i64, l3_end: i64) -> None:
 
 def join(low: i64, high: i64) -> i64:
     """The first word of an end."""
-    return ((low & 0xFFFFFFFF ^ 0x80000000) - 0x80000000) << 32 | high & 0xFFFFFFFF
+    return signed32(low) << 32 | high & 0xFFFFFFFF
 
 
 def update(rec: vec[i64], base: i64, reply: i64, data: bytes, l4: i64, l3_end: i64, check: bool) -> i64:

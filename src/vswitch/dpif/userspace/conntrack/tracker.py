@@ -16,6 +16,7 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.base import coverage
+from vswitch.base.signed import high32
 from vswitch.dpif import odp_step as op
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
@@ -48,7 +49,6 @@ from vswitch.dpif.userspace.conntrack.table import (
 from vswitch.dpif.userspace.conntrack.timeouts import Policy
 from vswitch.dpif.userspace.conntrack.translate import translate, translate_error
 from vswitch.flow import layout as at
-from vswitch.flow.extract import high32
 from vswitch.netdev.frame import VNET_DATA_VALID, VNET_NEEDS_CSUM, Frame
 
 EXPIRE_BUDGET: Final = 500

@@ -12,6 +12,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from vswitch.base.signed import signed32
 from vswitch.dpif.actions import Ct as OdpCt
 from vswitch.dpif.actions import CtClear as OdpCtClear
 from vswitch.dpif.actions import Nat as OdpNat
@@ -200,7 +201,7 @@ def swap_tuple(flow: Flow, of_type: Flow) -> None:
     words[W_CT_NW_PROTO] = (words[W_CT_NW_PROTO] & ~(0xFF << S_CT_NW_PROTO)) | proto << S_CT_NW_PROTO
     # Both pairs of ports lie in one word: those of the packet high, those of the connection low.
     word = words[W_TP_SRC]
-    low = (word & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
+    low = signed32(word)
     words[W_TP_SRC] = low << 32 | (word >> 32) & 0xFFFFFFFF
     if of_type.words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_IP:
         _swap(flow, W_NW_SRC, W_CT_NW_SRC)
