@@ -16,20 +16,23 @@ from dataclasses import dataclass
 
 from vswitch.netdev.provider import NetdevError, NetdevStats
 from vswitch.netlink.attrs import NlAttrError, parse, text
+from vswitch.netlink.errors import NlError, NlOverrun
+from vswitch.netlink.message import walk
+from vswitch.netlink.socket import NETLINK_ROUTE, NlSocket
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTMGRP_LINK = 1
-NLM_F_REQUEST = 1
-NLMSG_ERROR = 2
+RTNLGRP_LINK = 1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_STATS64, IFLA_CARRIER = 1, 3, 4, 23, 33
 IFLA_MIN_MTU, IFLA_MAX_MTU = 50, 51
 IFF_UP, IFF_LOWER_UP, IFF_PROMISC = 0x1, 0x10000, 0x100
+
+QUERY_RCVBUF = 65536
+"""Bytes for the one answer to a query."""
 
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 SIOCSIFMTU, SIOCSIFHWADDR = 0x8922, 0x8924
 ARPHRD_ETHER = 1
 
-_NLMSGHDR = struct.Struct("=IHHII")
 _IFINFOMSG = struct.Struct("=BxHiII")
 
 
@@ -59,23 +62,18 @@ def _link(body: bytes) -> tuple[Link, dict[int, bytes]]:
     return Link(index, text(attrs.get(IFLA_IFNAME, b"")), flags, mtu, mac, carrier), attrs
 
 
-def _netlink(flags: int = 0) -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | flags
-    return socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-
-
 def query(index: int) -> tuple[Link, dict[int, bytes]]:
     """The interface numbered `index`, and its attributes; NetdevError(ENODEV)."""
-    with _netlink() as sock:
-        body = _IFINFOMSG.pack(0, 0, index, 0, 0)
-        sock.send(_NLMSGHDR.pack(_NLMSGHDR.size + len(body), RTM_GETLINK, NLM_F_REQUEST, 1, 0) + body)
-        reply = sock.recv(65536)
-    _length, kind, _flags, _seq, _pid = _NLMSGHDR.unpack_from(reply)
-    if kind == NLMSG_ERROR:
-        code = -struct.unpack_from("=i", reply, _NLMSGHDR.size)[0]
-        raise NetdevError(code, f"interface {index}: cannot be queried")
+    sock = NlSocket(NETLINK_ROUTE, QUERY_RCVBUF)
     try:
-        return _link(reply[_NLMSGHDR.size :])
+        body = _IFINFOMSG.pack(0, 0, index, 0, 0)
+        reply = sock.transact(RTM_GETLINK, 0, body, "query interface", want_reply=True)
+    except NlError as e:
+        raise NetdevError(e.errno or errno.EIO, f"interface {index}: cannot be queried") from e
+    finally:
+        sock.close()
+    try:
+        return _link(reply)
     except (NlAttrError, struct.error) as e:
         raise NetdevError(errno.EPROTO, f"interface {index}: {e}") from e
 
@@ -123,8 +121,8 @@ class LinkWatch:
     of a name is there."""
 
     def __init__(self) -> None:
-        self._sock = _netlink(socket.SOCK_NONBLOCK)
-        self._sock.bind((0, RTMGRP_LINK))
+        self._sock = NlSocket(NETLINK_ROUTE)
+        self._sock.join(RTNLGRP_LINK)
         self._told: dict[int, Callable[[Link | None], None]] = {}
         self._awaited: dict[tuple[str, object], Callable[[], None]] = {}
 
@@ -151,33 +149,28 @@ class LinkWatch:
         """Read all notifications that wait."""
         while True:
             try:
-                data = self._sock.recv(65536)
-            except BlockingIOError:
+                data = self._sock.recv()
+            except NlOverrun:
+                self._resync()
+                continue
+            if not data:
                 return
-            except OSError as e:
-                if e.errno == errno.ENOBUFS:
-                    self._resync()
-                    continue
-                raise
             self._handle(data)
 
     def _handle(self, data: bytes) -> None:
-        at = 0
-        while at + _NLMSGHDR.size <= len(data):
-            length, kind, _flags, _seq, _pid = _NLMSGHDR.unpack_from(data, at)
-            if length < _NLMSGHDR.size or at + length > len(data):
+        for message in walk(data):
+            if message.type not in (RTM_NEWLINK, RTM_DELLINK):
+                continue
+            try:
+                link, _ = _link(message.payload())
+            except (NlAttrError, struct.error):
                 return
-            if kind in (RTM_NEWLINK, RTM_DELLINK):
-                try:
-                    link, _ = _link(data[at + _NLMSGHDR.size : at + length])
-                except (NlAttrError, struct.error):
-                    return
-                tell = self._told.get(link.index)
-                if tell is not None:
-                    tell(link if kind == RTM_NEWLINK else None)
-                if self._awaited and kind == RTM_NEWLINK:
-                    self._appeared(link.name)
-            at += (length + 3) & ~3
+            there = message.type == RTM_NEWLINK
+            tell = self._told.get(link.index)
+            if tell is not None:
+                tell(link if there else None)
+            if self._awaited and there:
+                self._appeared(link.name)
 
     def _appeared(self, name: str) -> None:
         for (awaited, _), tell in list(self._awaited.items()):

@@ -17,15 +17,12 @@ from vswitch.dpif.kernel.datapath import DatapathInfo, parse_datapath
 from vswitch.dpif.kernel.family import Families
 from vswitch.dpif.kernel.vport import VportInfo, parse_vport
 from vswitch.dpif.types import DpifError
+from vswitch.netdev.links import IFLA_IFNAME, RTM_DELLINK, RTM_NEWLINK, RTNLGRP_LINK
 from vswitch.netlink.attrs import NlAttrError, parse, text
 from vswitch.netlink.errors import NlOverrun
 from vswitch.netlink.message import NlMessage, walk
 from vswitch.netlink.socket import NETLINK_GENERIC, NETLINK_ROUTE, NlSocket
 
-RTNLGRP_LINK: Final = 1
-RTM_NEWLINK: Final = 16
-RTM_DELLINK: Final = 17
-IFLA_IFNAME: Final = 3
 _IFINFOMSG_LEN: Final = 16
 
 
