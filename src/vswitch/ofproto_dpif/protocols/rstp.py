@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vswitch.base.vlog import Vlog
-from vswitch.l2.bpdu import frame
+from vswitch.l2.bpdu import Bpdu
 from vswitch.l2.rstp import Rstp, path_cost
 from vswitch.l2.rstp_port import DISABLED, RstpPort, Times
 from vswitch.ofproto_dpif.protocols import spanning_tree as tree
@@ -53,19 +53,14 @@ class RstpPortSettings:
     mcheck: bool
 
 
-class RstpBridge:
+class RstpBridge(tree.TreeBridge[RstpPort, RstpPortSettings]):
     """The rapid spanning tree of a bridge. `configure` says which ports take part."""
 
     def __init__(self, ofproto: BridgeRole, settings: RstpSettings, now: int) -> None:
-        self.ofproto = ofproto
+        super().__init__(ofproto)
         self.rstp = Rstp(settings.bridge_id, now)
-        self.ports: dict[str, RstpPort] = {}
-        """By the names of the bridge's ports."""
-        self._settings: dict[str, RstpPortSettings] = {}
         self._checked: set[str] = set()
         """Ports whose `rstp-port-mcheck` was carried out."""
-        self._seen_links = -1
-        ofproto.add_protocol(self)
 
     def configure(self, settings: RstpSettings, ports: dict[str, RstpPortSettings], now: int) -> None:
         """Change what the database asks for."""
@@ -74,28 +69,9 @@ class RstpBridge:
         self._settings = ports
         self._sync(now)
 
-    def close(self) -> None:
-        """Leave the bridge: its ports forward at once."""
-        self.ofproto.remove_protocol(self)
-        tree.listen(self.ofproto, None)
-        for name in self.ports:
-            port = self.ofproto.ports_by_name.get(name)
-            if port is not None:
-                tree.release_port(self.ofproto, port)
-        self.ofproto.flush_mac_table()
-
-    def port_of(self, port_id: int) -> XPort | None:
-        """The bridge's port that has the number in `port_id`."""
-        for name, port in self.ports.items():
-            if port.number == port_id & 0xFFF:
-                return self.ofproto.ports_by_name.get(name)
-        return None
-
     def _sync(self, now: int) -> None:
-        """Let the machine have the ports that are wanted and there, with their links as they are."""
         ofproto = self.ofproto
-        self._seen_links = ofproto.link_changes
-        tree.listen(ofproto, self)
+        self._listen()
         for name, port in list(self.ports.items()):
             if name not in self._settings:
                 self._remove(name, port)
@@ -125,9 +101,7 @@ class RstpBridge:
         self.rstp.remove_port(port)
         del self.ports[name]
         self._checked.discard(name)
-        there = self.ofproto.ports_by_name.get(name)
-        if there is not None:
-            tree.release_port(self.ofproto, there)
+        self._release(name)
 
     def _apply(self, there: XPort, port: RstpPort) -> None:
         state = tree.OFPPS_STP_LISTEN
@@ -137,29 +111,15 @@ class RstpBridge:
             state = tree.OFPPS_STP_LEARN
         tree.set_port(self.ofproto, there, "RSTP", port.learns, port.forwards, port.role != DISABLED, state)
 
-    # PacketReceiver
+    def _received(self, port: RstpPort, bpdu: Bpdu | None, now: int) -> None:
+        self.rstp.received(port, bpdu)
 
-    def receive(self, ofp_port: int, packet: bytes, now: int) -> None:
-        there = self.ofproto.ports.get(ofp_port)
-        port = self.ports.get(there.name) if there is not None else None
-        if port is None:
-            tree.bpdu_elsewhere.inc()
-            return
-        self.rstp.received(port, tree.read(packet))
-
-    # BridgeProtocol
-
-    def run(self, now: int) -> None:
-        if self._seen_links != self.ofproto.link_changes:
-            self._sync(now)
+    def _turn(self, now: int) -> None:
         self.rstp.run(now)
         self._deliver()
 
-    def wakeup(self, now: int) -> int:
-        if self._seen_links != self.ofproto.link_changes:
-            return now
-        when = self.rstp.wakeup()
-        return now + 3_600_000 if when is None else when
+    def _deadline(self) -> int | None:
+        return self.rstp.wakeup()
 
     def _deliver(self) -> None:
         """Carry out what the machine has decided, and send what it has to say."""
@@ -173,7 +133,4 @@ class RstpBridge:
             there = self.port_of(port.number)
             if there is not None:
                 tree.flush_bundle(ofproto, there)
-        for number, bpdu in self.rstp.take_sent():
-            there = self.port_of(number)
-            if there is not None and there.up is not None:
-                ofproto.send_packet(there, frame(bpdu, there.up.mac))
+        self._send(self.rstp.take_sent())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vswitch.base.vlog import Vlog
-from vswitch.l2.bpdu import frame
+from vswitch.l2.bpdu import Bpdu
 from vswitch.l2.stp import BLOCKING, DISABLED, FORWARDING, LEARNING, LISTENING, Stp, StpPort, path_cost
 from vswitch.ofproto_dpif.protocols import spanning_tree as tree
 
@@ -45,17 +45,12 @@ class StpPortSettings:
     path_cost: int | None
 
 
-class StpBridge:
+class StpBridge(tree.TreeBridge[StpPort, StpPortSettings]):
     """The spanning tree of a bridge. `configure` says which ports take part."""
 
     def __init__(self, ofproto: BridgeRole, settings: StpSettings, now: int) -> None:
-        self.ofproto = ofproto
+        super().__init__(ofproto)
         self.stp = Stp(settings.priority << 48 | settings.system_id, now)
-        self.ports: dict[str, StpPort] = {}
-        """By the names of the bridge's ports."""
-        self._settings: dict[str, StpPortSettings] = {}
-        self._seen_links = -1
-        ofproto.add_protocol(self)
 
     def configure(self, settings: StpSettings, ports: dict[str, StpPortSettings], now: int) -> None:
         """Change what the database asks for."""
@@ -64,36 +59,15 @@ class StpBridge:
         self._settings = ports
         self._sync(now)
 
-    def close(self) -> None:
-        """Leave the bridge: its ports forward at once."""
-        self.ofproto.remove_protocol(self)
-        tree.listen(self.ofproto, None)
-        for name in self.ports:
-            port = self.ofproto.ports_by_name.get(name)
-            if port is not None:
-                tree.release_port(self.ofproto, port)
-        self.ofproto.flush_mac_table()
-
-    def port_of(self, number: int) -> XPort | None:
-        """The bridge's port that has `number` in the spanning tree."""
-        for name, port in self.ports.items():
-            if port.number == number:
-                return self.ofproto.ports_by_name.get(name)
-        return None
-
     def _sync(self, now: int) -> None:
-        """Let the machine have the ports that are wanted and there, with their links as they are."""
         ofproto = self.ofproto
-        self._seen_links = ofproto.link_changes
-        tree.listen(ofproto, self)
+        self._listen()
         for name, port in list(self.ports.items()):
             wanted = self._settings.get(name)
             if wanted is None or wanted.number != port.number:
                 self.stp.remove(port, now)
                 del self.ports[name]
-                there = ofproto.ports_by_name.get(name)
-                if there is not None:
-                    tree.release_port(ofproto, there)
+                self._release(name)
         for name, settings in self._settings.items():
             there = ofproto.ports_by_name.get(name)
             known = self.ports.get(name)
@@ -116,29 +90,15 @@ class StpBridge:
         sends = port.state in (LISTENING, LEARNING, FORWARDING)
         tree.set_port(self.ofproto, there, "STP", port.learns, port.forwards, sends, STATES[port.state])
 
-    # PacketReceiver
+    def _received(self, port: StpPort, bpdu: Bpdu | None, now: int) -> None:
+        self.stp.received(port, bpdu, now)
 
-    def receive(self, ofp_port: int, packet: bytes, now: int) -> None:
-        there = self.ofproto.ports.get(ofp_port)
-        port = self.ports.get(there.name) if there is not None else None
-        if port is None:
-            tree.bpdu_elsewhere.inc()
-            return
-        self.stp.received(port, tree.read(packet), now)
-
-    # BridgeProtocol
-
-    def run(self, now: int) -> None:
-        if self._seen_links != self.ofproto.link_changes:
-            self._sync(now)
+    def _turn(self, now: int) -> None:
         self.stp.run(now)
         self._deliver(now)
 
-    def wakeup(self, now: int) -> int:
-        if self._seen_links != self.ofproto.link_changes:
-            return now
-        when = self.stp.wakeup()
-        return now + 3_600_000 if when is None else when
+    def _deadline(self) -> int | None:
+        return self.stp.wakeup()
 
     def _deliver(self, now: int) -> None:
         """Carry out what the machine has decided, and send what it has to say."""
@@ -151,7 +111,4 @@ class StpBridge:
         if self.stp.take_fdb_flush():
             ofproto.flush_mac_table()
             ofproto.flush_multicast()
-        for number, bpdu in self.stp.take_sent():
-            there = self.port_of(number)
-            if there is not None and there.up is not None:
-                ofproto.send_packet(there, frame(bpdu, there.up.mac))
+        self._send(self.stp.take_sent())
