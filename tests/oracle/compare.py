@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from tests.oracle.real import OracleError
-from tests.oracle.setup import Query
+from tests.oracle.ours import OurSwitch
+from tests.oracle.real import OracleError, RealSwitch
+from tests.oracle.setup import Query, Setup
 
 _ACTIONS = re.compile(r"^(Datapath actions: )(.*)$", re.MULTILINE)
 _OUTPUT = re.compile(r"(^|,|\bclone\(|\bactions\(|\ble\(|\bgt\()(\d+)(?=,|\)|$)")
@@ -93,6 +94,25 @@ def answer(switch: Switch, query: Query) -> str:
     except OracleError as error:
         return f"error: {error}\n"
     return normalized(text, switch.port_names())
+
+
+def differences(real: RealSwitch, seeds: Iterable[int], made: Callable[[int], Setup],
+                compare: Callable[[Switch, Switch, Query], str]) -> list[str]:
+    """What `compare` finds of each query of the set-ups that are `made` of `seeds`, on both switches."""
+    ours = OurSwitch()
+    found = []
+    try:
+        for seed in seeds:
+            setup = made(seed)
+            real.configure(setup)
+            ours.configure(setup)
+            for query in setup.queries:
+                text = compare(real, ours, query)
+                if text:
+                    found.append(f"seed {seed}: {text}")
+    finally:
+        ours.close()
+    return found
 
 
 def difference(real: Switch, ours: Switch, query: Query) -> str:

@@ -6,9 +6,8 @@ import os
 
 import pytest
 
-from tests.oracle.compare import difference
+from tests.oracle.compare import difference, differences
 from tests.oracle.generator import random_setup
-from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
 
 N_TABLES = int(os.environ.get("VSWITCH_ORACLE_TABLES", "100"))
@@ -18,17 +17,5 @@ CHUNK = 10
 
 @pytest.mark.parametrize("first", range(0, N_TABLES, CHUNK))
 def test_random_tables_and_packets(real: RealSwitch, first: int) -> None:
-    ours = OurSwitch()
-    found = []
-    try:
-        for seed in range(first, min(first + CHUNK, N_TABLES)):
-            setup = random_setup(seed)
-            real.configure(setup)
-            ours.configure(setup)
-            for query in setup.queries:
-                text = difference(real, ours, query)
-                if text:
-                    found.append(f"seed {seed}: {text}")
-    finally:
-        ours.close()
+    found = differences(real, range(first, min(first + CHUNK, N_TABLES)), random_setup, difference)
     assert not found, f"{len(found)} differ\n" + "\n".join(found[:5])

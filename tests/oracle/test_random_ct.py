@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.oracle.compare import difference
+from tests.oracle.compare import difference, differences
 from tests.oracle.generator_ct import random_ct_setup
-from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
 
 N_TABLES = 25
@@ -16,17 +15,5 @@ CHUNK = 5
 
 @pytest.mark.parametrize("first", range(0, N_TABLES, CHUNK))
 def test_random_tables_that_track_and_encapsulate(real: RealSwitch, first: int) -> None:
-    ours = OurSwitch()
-    found = []
-    try:
-        for seed in range(first, first + CHUNK):
-            setup = random_ct_setup(seed)
-            real.configure(setup)
-            ours.configure(setup)
-            for query in setup.queries:
-                text = difference(real, ours, query)
-                if text:
-                    found.append(f"seed {seed}: {text}")
-    finally:
-        ours.close()
+    found = differences(real, range(first, first + CHUNK), random_ct_setup, difference)
     assert not found, f"{len(found)} differ\n" + "\n".join(found[:5])

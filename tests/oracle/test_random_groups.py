@@ -10,10 +10,10 @@ import re
 
 import pytest
 
-from tests.oracle.compare import answer
+from tests.oracle.compare import Switch, answer, differences
 from tests.oracle.group_generator import random_group_setup
-from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
+from tests.oracle.setup import Query
 
 N_SETUPS = int(os.environ.get("VSWITCH_ORACLE_GROUPS", "25"))
 """Group tables to try, with 20 packets each."""
@@ -27,19 +27,14 @@ def settled(trace: str) -> str:
     return trace
 
 
+def settled_difference(real: Switch, ours: Switch, query: Query) -> str:
+    """Both answers if they differ, else ""."""
+    theirs, mine = settled(answer(real, query)), settled(answer(ours, query))
+    return "" if theirs == mine else f"{query}\n{theirs[-3000:]}\n--- ours:\n{mine[-3000:]}"
+
+
 @pytest.mark.parametrize("first", range(0, N_SETUPS, CHUNK))
 def test_random_groups_and_packets(real: RealSwitch, first: int) -> None:
-    ours = OurSwitch()
-    found = []
-    try:
-        for seed in range(first, min(first + CHUNK, N_SETUPS)):
-            setup = random_group_setup(seed)
-            real.configure(setup)
-            ours.configure(setup)
-            for query in setup.queries:
-                theirs, mine = settled(answer(real, query)), settled(answer(ours, query))
-                if theirs != mine:
-                    found.append(f"seed {seed}: {query}\n{theirs[-3000:]}\n--- ours:\n{mine[-3000:]}")
-    finally:
-        ours.close()
+    seeds = range(first, min(first + CHUNK, N_SETUPS))
+    found = differences(real, seeds, random_group_setup, settled_difference)
     assert not found, f"{len(found)} differ\n" + "\n".join(found[:5])

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import boolean, integer
 from vswitch.bridge.config import PortConfig
-from vswitch.bridge.interfaces import parse_mac
-from vswitch.flow.values import format_mac
+from vswitch.flow.values import format_mac, parse_mac
 from vswitch.l2.bond import ACTIVE_BACKUP, MODES, BondSettings
 from vswitch.l2.lacp import DEFAULTED
 from vswitch.ofproto_dpif.settings import LacpSettings

@@ -21,7 +21,6 @@ from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.interfaces import (
     Refused,
     add_interface,
-    parse_mac,
     reconfigure_interface,
     set_device,
     set_mac,
@@ -36,6 +35,7 @@ from vswitch.bridge.settings import configure_bridge, configure_multicast
 from vswitch.bridge.spanning_tree import configure_trees
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.dpif.open import dpif_class, dpif_types
+from vswitch.flow.values import parse_mac
 from vswitch.netdev.registry import kind
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ports.device import device_info

@@ -14,7 +14,7 @@ import struct
 from typing import Any, Final, final
 from uuid import UUID
 
-from vswitch.bridge.interfaces import format_mac
+from vswitch.flow.values import format_mac
 from vswitch.netdev import ethtool, links
 from vswitch.netdev.provider import NetdevStats
 from vswitch.netdev.registry import kind

@@ -12,6 +12,7 @@ from typing import Final
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig
+from vswitch.flow.values import parse_mac
 from vswitch.netdev import links, registry
 from vswitch.netdev.provider import NetdevError
 from vswitch.netdev.scope import Scope
@@ -131,20 +132,3 @@ def set_mac(scope: Scope, name: str, mac: int) -> None:
             netdev.set_mac(mac)
     except OSError as e:
         log.err("interface %s: setting MAC failed (%s)", name, os.strerror(e.errno or errno.EIO))
-
-
-def parse_mac(text: str) -> int | None:
-    """"aa:bb:cc:dd:ee:ff" as a number; None if it is something else."""
-    parts = text.split(":")
-    try:
-        octets = [int(p, 16) for p in parts]
-    except ValueError:
-        return None
-    if len(octets) != 6 or any(not 0 <= o <= 255 for o in octets) or any(len(p) > 2 for p in parts):
-        return None
-    return int.from_bytes(bytes(octets), "big")
-
-
-def format_mac(mac: int) -> str:
-    """A number as "aa:bb:cc:dd:ee:ff"."""
-    return mac.to_bytes(6, "big").hex(":")

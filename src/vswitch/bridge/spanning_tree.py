@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import boolean, integer
 from vswitch.bridge.config import PortConfig
-from vswitch.bridge.interfaces import parse_mac
+from vswitch.flow.values import parse_mac
 from vswitch.l2 import rstp as rstp_machine
 from vswitch.l2 import stp as stp_machine
 from vswitch.l2.bpdu import format_id

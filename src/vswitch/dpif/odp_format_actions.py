@@ -60,9 +60,6 @@ from vswitch.flow.values import c_hex, format_ipv4, format_ipv6, format_mac
 from vswitch.netlink.attrs import Builder, NlAttrError
 from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
 
-_NO_PORT = 0xFFFFFFFF
-
-
 ALL_LABEL_BITS: Final = (1 << 128) - 1
 
 

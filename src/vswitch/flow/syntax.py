@@ -42,7 +42,8 @@ class FlowSyntaxError(ValueError):
 class Word:
     """One word of flow text; `position` is where the key starts, `value_at` where the value does.
 
-    `delimiter` is what stands between them: "", "=", ":" or "(".
+    `delimiter` is what stands between them: "", "=", ":" or "("; `tail` is what follows brackets behind "->",
+    as in `check_pkt_larger(9)->reg0[0]`.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Word:
     position: int
     value_at: int
     delimiter: str = ""
+    tail: str = ""
 
 
 def _value_end(text: str, start: int, closing: str) -> int:
@@ -72,8 +74,11 @@ def _value_end(text: str, start: int, closing: str) -> int:
     return size
 
 
-def split_words(text: str) -> list[Word]:
-    """The words of `text`; a bracket that is never closed ends with the text, as in Open vSwitch."""
+def split_words(text: str, base: int = 0, tails: bool = False) -> list[Word]:
+    """The words of `text`; a bracket that is never closed ends with the text, as in Open vSwitch.
+
+    Positions count from `base`. With `tails` a word may have one.
+    """
     words = []
     i = 0
     size = len(text)
@@ -86,11 +91,15 @@ def split_words(text: str) -> list[Word]:
             i += 1
         key = text[start:i]
         if i >= size or text[i] in _SEPARATORS:
-            words.append(Word(key, "", start, i))
+            words.append(Word(key, "", base + start, base + i))
             continue
         delimiter = text[i]
         value_at = i + 1
         end = _value_end(text, value_at, ")" if delimiter == "(" else "")
-        words.append(Word(key, text[value_at:end], start, value_at, delimiter))
         i = end + 1
+        tail = ""
+        if tails and delimiter == "(" and text.startswith("->", i):
+            tail_at, i = i + 2, _value_end(text, i + 2, "")
+            tail = text[tail_at:i]
+        words.append(Word(key, text[value_at:end], base + start, base + value_at, delimiter, tail))
     return words

@@ -3,68 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TypeAlias
 
-from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
 from vswitch.flow.values import parse_integer, parse_ipv4, parse_mac, unquoted_name
 
-SEPARATORS = ", \t\r\n"
-
-
-@dataclass(frozen=True)
-class ActionWord:
-    """One action: `key`, what is within its brackets or after its delimiter, and a "->" tail."""
-
-    key: str
-    value: str
-    position: int
-    value_at: int
-    delimiter: str = ""
-    tail: str = ""
+ActionWord: TypeAlias = Word
+"""One action: its name, what is within its brackets or after its delimiter, and a tail."""
 
 
 def split_action_words(text: str, base: int = 0) -> list[ActionWord]:
     """The actions in `text`; positions count from `base`. An unclosed bracket ends with the text."""
-    words: list[ActionWord] = []
-    i = 0
-    size = len(text)
-    while i < size:
-        if text[i] in SEPARATORS:
-            i += 1
-            continue
-        start = i
-        while i < size and text[i] not in ":=(" and text[i] not in SEPARATORS:
-            i += 1
-        key = text[start:i]
-        if i >= size or text[i] in SEPARATORS:
-            words.append(ActionWord(key, "", base + start, base + i))
-            continue
-        delimiter = text[i]
-        value_at = i + 1
-        i = _end(text, value_at, delimiter == "(")
-        value = text[value_at:i]
-        tail = ""
-        if delimiter == "(":
-            i += 1
-            if text.startswith("->", i):
-                end = _end(text, i + 2, False)
-                tail = text[i + 2 : end]
-                i = end
-        words.append(ActionWord(key, value, base + start, base + value_at, delimiter, tail))
-    return words
-
-
-def _end(text: str, start: int, closing: bool) -> int:
-    depth = 0
-    for i in range(start, len(text)):
-        c = text[i]
-        if depth == 0 and (c == ")" if closing else c in SEPARATORS):
-            return i
-        if c in "([":
-            depth += 1
-        elif c in ")]" and depth:
-            depth -= 1
-    return len(text)
+    return split_words(text, base, tails=True)
 
 
 # Numbers, with ovs-ofctl's complaints.
