@@ -6,13 +6,10 @@ Each machine is one method that makes at most one transition and says whether it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, final
+from typing import Final, NamedTuple, Protocol, final
 
 from vswitch.l2 import bpdu as codec
 from vswitch.l2.bpdu import CONFIG, RST, TCN, Bpdu
-
-if TYPE_CHECKING:
-    from vswitch.l2.rstp import Rstp
 
 MIGRATE_TIME: Final = 3
 """17.13.9"""
@@ -48,11 +45,30 @@ class Times(NamedTuple):
     forward_delay: int
 
 
+class Owner(Protocol):
+    """What a port sees of the bridge (`Rstp`) that it is one of."""
+
+    times: Times
+    root_times: Times
+    ports: dict[int, RstpPort]
+    tx_hold_count: int
+    rapid: bool
+
+    def send(self, port: RstpPort, bpdu: Bpdu) -> None:
+        """Have `bpdu` sent."""
+
+    def port_changed(self, port: RstpPort) -> None:
+        """`port` learns or forwards, or does so no longer."""
+
+    def flush(self, port: RstpPort) -> None:
+        """What was learned at `port` is void (fdbFlush, 17.19.7)."""
+
+
 @final
 class RstpPort:
     """A port: variables of 17.19 and where each state machine stands."""
 
-    def __init__(self, bridge: Rstp, number: int, now: int) -> None:
+    def __init__(self, bridge: Owner, number: int, now: int) -> None:
         self.bridge = bridge
         self.number = number
         self.added: int = now

@@ -6,18 +6,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from vswitch.base import coverage
+from vswitch.base.clock import Clock
+from vswitch.ovsdb.about import About
 from vswitch.ovsdb.database import Changes, Database
 from vswitch.ovsdb.errors import Json, OvsdbError, syntax_error
+from vswitch.ovsdb.locks import Locks
 from vswitch.ovsdb.monitor import Monitor, parse_condition_changes, parse_monitor
 from vswitch.ovsdb.operations import NotYet, execute
-
-if TYPE_CHECKING:
-    from vswitch.ovsdb.server import Server
 
 NO_HISTORY: Final = "00000000-0000-0000-0000-000000000000"
 """The transaction that "monitor_cond_since" is told of: like a standalone ovsdb-server, this one
@@ -48,10 +49,23 @@ def key_of(id: Json) -> str:
     return json.dumps(id, sort_keys=True)
 
 
+class Owner(Protocol):
+    """What a session sees of the `Server` that it is one of."""
+
+    clock: Clock
+    id: uuid.UUID
+    about: About
+    databases: dict[str, Database]
+    locks: Locks[Session]
+
+    def convert(self, name: str, schema: Json) -> None:
+        """Convert database `name` to `schema`. OvsdbError."""
+
+
 class Session:
     """One connection. `name` is for people; `send` queues a message for the client."""
 
-    def __init__(self, server: Server, name: str, send: Callable[[Json], None]) -> None:
+    def __init__(self, server: Owner, name: str, send: Callable[[Json], None]) -> None:
         self.server = server
         self.name = name
         self.send = send

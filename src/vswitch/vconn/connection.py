@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, Protocol, final
 
 from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.ofproto.connmgr import connmgr_of
 from vswitch.ofproto.ofconn import OfConn
+from vswitch.ofproto.ofproto import Ofproto
+from vswitch.vconn.poller import Poller
 from vswitch.vconn.rconn import Rconn
 from vswitch.vconn.settings import ControllerSettings
+from vswitch.vconn.tls import Tls
 from vswitch.vconn.vconn import Vconn
-
-if TYPE_CHECKING:
-    from vswitch.vconn.controllers import Controllers
 
 log: Final = Vlog("connmgr")
 
@@ -25,11 +25,34 @@ handler_failed: Final = coverage.counter("ofconn_handler_failed")
 _failed_rl: Final = RateLimit(60, 10)
 
 
+class Served(Protocol):
+    """What `Controllers.run` serves."""
+
+    def serve(self, now: int) -> bool:
+        """Do what there is to do; True if there is more at once."""
+
+
+class Owner(Protocol):
+    """What a connection sees of the `Controllers` that it is one of."""
+
+    ofproto: Ofproto
+    name: str
+    poller: Poller
+    tls: Tls
+    versions: tuple[int, ...]
+
+    def wake(self, served: Served) -> None:
+        """Serve it in the next turn."""
+
+    def mark_dirty(self, connection: Connection) -> None:
+        """It has bytes to be written at the end of the turn."""
+
+
 @final
 class Connection:
     """One of a bridge's connections. `serve` runs it; `gone` tells that it will not come back."""
 
-    def __init__(self, controllers: Controllers, settings: ControllerSettings, name: str) -> None:
+    def __init__(self, controllers: Owner, settings: ControllerSettings, name: str) -> None:
         self.controllers = controllers
         self.settings: ControllerSettings = settings
         self.ofconn: OfConn | None = None

@@ -8,7 +8,7 @@ of messages a turn, none is waited for, and who does not read is not read from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from vswitch.base.clock import Clock
 from vswitch.base.vlog import Vlog
@@ -22,7 +22,7 @@ from vswitch.openflow.messages.group import OFPG_ALL, OFPGC_DELETE, GroupMod
 from vswitch.openflow.messages.meter import OFPM_ALL, OFPMC_DELETE, MeterConfig, MeterMod
 from vswitch.openflow.messages.session import ROLE_EQUAL, ROLE_PRIMARY, ROLE_SECONDARY
 from vswitch.openflow.wire.version import VERSIONS
-from vswitch.vconn.connection import Connection
+from vswitch.vconn.connection import Connection, Served
 from vswitch.vconn.fail_open import FailOpen
 from vswitch.vconn.in_band import InBand, Neighbours
 from vswitch.vconn.poller import Poller
@@ -37,13 +37,6 @@ log: Final = Vlog("connmgr")
 ROLE_NAMES: Final = {ROLE_EQUAL: "other", ROLE_PRIMARY: "master", ROLE_SECONDARY: "slave"}
 RETRY_LISTEN_MS: Final = 10_000
 """How long until a target that could not be listened on is tried again."""
-
-
-class Served(Protocol):
-    """What `Controllers.run` serves."""
-
-    def serve(self, now: int) -> bool:
-        """Do what there is to do; True if there is more at once."""
 
 
 @final

@@ -8,21 +8,20 @@ does NORMAL until a controller has taken the switch in its charge.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, Protocol, final
 
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
+from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto.rule import Rule
 from vswitch.openflow.actions import Actions, Controller, Output
 from vswitch.openflow.constants import OFPP_LOCAL, OFPP_NORMAL, OFPR_NO_MATCH
 from vswitch.openflow.messages.packet import PacketIn
+from vswitch.vconn.connection import Connection
 from vswitch.vconn.rconn import NEVER
 from vswitch.vconn.settings import DEFAULT_INACTIVITY_PROBE_MS
-
-if TYPE_CHECKING:
-    from vswitch.vconn.controllers import Controllers
 
 log: Final = Vlog("fail_open")
 _IN_PORT: Final = by_name("in_port")
@@ -37,11 +36,29 @@ _NORMAL: Final[Actions] = (Output(OFPP_NORMAL),)
 _NORMAL_AND_TELL: Final[Actions] = (Output(OFPP_NORMAL), Controller(max_len=0xFFFF, reason=OFPR_NO_MATCH))
 
 
+class Owner(Protocol):
+    """What is seen here of the `Controllers`."""
+
+    ofproto: Ofproto
+
+    def primaries(self) -> list[Connection]:
+        """The connections to primary controllers, connected or not."""
+
+    def any_connected(self) -> bool:
+        """Whether a primary controller is connected."""
+
+    def failure_duration(self, now: int) -> int:
+        """ms for which no primary controller has worked."""
+
+    def flush_flows(self) -> None:
+        """Take all flows, groups and meters away."""
+
+
 @final
 class FailOpen:
     """The state of one bridge in mode standalone with controllers."""
 
-    def __init__(self, controllers: Controllers) -> None:
+    def __init__(self, controllers: Owner) -> None:
         self._controllers = controllers
         self._rule: Rule | None = None
         self._next_bogus: int = NEVER

@@ -13,20 +13,19 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import Final, Protocol, final
 
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_match
+from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto.rule import Rule
 from vswitch.openflow.actions import Actions, Output, SetQueue
 from vswitch.openflow.constants import OFPP_LOCAL, OFPP_NORMAL
 from vswitch.vconn.address import AddressError, parse_active
+from vswitch.vconn.connection import Connection
 from vswitch.vconn.rconn import NEVER
-
-if TYPE_CHECKING:
-    from vswitch.vconn.controllers import Controllers
 
 log: Final = Vlog("in_band")
 
@@ -44,6 +43,19 @@ REFRESH_MS: Final = 1000
 """How often addresses are looked at while one is unknown."""
 SLOW_REFRESH_MS: Final = 10_000
 """The same when all are known."""
+
+
+class Owner(Protocol):
+    """What is seen here of the `Controllers`."""
+
+    ofproto: Ofproto
+    name: str
+
+    def primaries(self) -> list[Connection]:
+        """The connections to primary controllers, connected or not."""
+
+    def local_mac(self) -> str:
+        """The address of the bridge's own port, "" if it has none."""
 
 
 class Neighbours(Protocol):
@@ -99,7 +111,7 @@ def _route(address: str, routes: str) -> str:
 class InBand:
     """The in-band flows of one bridge."""
 
-    def __init__(self, controllers: Controllers, neighbours: Neighbours | None = None) -> None:
+    def __init__(self, controllers: Owner, neighbours: Neighbours | None = None) -> None:
         self._controllers = controllers
         self._neighbours: Neighbours = neighbours or HostNeighbours()
         self._enabled = True

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, Protocol, final
 
 from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
-from vswitch.vconn.connection import Connection
+from vswitch.vconn.connection import Connection, Owner
 from vswitch.vconn.listener import Listener
-from vswitch.vconn.poller import READ, Owner
+from vswitch.vconn.poller import READ
+from vswitch.vconn.poller import Owner as PollerOwner
 from vswitch.vconn.rconn import NEVER, Rconn
 from vswitch.vconn.retval import error_of, retval_to_string
 from vswitch.vconn.settings import ControllerSettings
 from vswitch.vconn.stream import Stream
 from vswitch.vconn.vconn import Vconn
-
-if TYPE_CHECKING:
-    from vswitch.vconn.controllers import Controllers
 
 log: Final = Vlog("connmgr")
 
@@ -28,11 +26,24 @@ accept_failed: Final = coverage.counter("service_accept_failed")
 _rl: Final = RateLimit(60, 5)
 
 
+class Snooped(Owner, Protocol):
+    """What listeners to a connection see of the `Controllers`."""
+
+    def snooped(self) -> Rconn | None:
+        """The connection that is worth listening in on."""
+
+    def snoop_came(self, listener: SnoopListener) -> None:
+        """One listens in."""
+
+    def snoop_gone(self, listener: SnoopListener) -> None:
+        """One does no longer."""
+
+
 @final
 class _Door:
     """A listener in the poller, with the rest that a failed accept needs."""
 
-    def __init__(self, controllers: Controllers, owner: Owner, settings: ControllerSettings) -> None:
+    def __init__(self, controllers: Owner, owner: PollerOwner, settings: ControllerSettings) -> None:
         self.controllers = controllers
         self.owner = owner
         self.listener = Listener(settings.target, controllers.tls, settings.dscp)
@@ -73,7 +84,7 @@ class Service:
     """Takes clients in, and serves them as connections of one kind. OSError or ValueError: it can't
     listen."""
 
-    def __init__(self, controllers: Controllers, settings: ControllerSettings) -> None:
+    def __init__(self, controllers: Owner, settings: ControllerSettings) -> None:
         self.settings: ControllerSettings = settings
         self._controllers = controllers
         self._door = _Door(controllers, self, settings)
@@ -122,7 +133,7 @@ class Service:
 class SnoopListener:
     """One who listens in."""
 
-    def __init__(self, controllers: Controllers, vconn: Vconn, rconn: Rconn) -> None:
+    def __init__(self, controllers: Snooped, vconn: Vconn, rconn: Rconn) -> None:
         self.vconn = vconn
         self.rconn = rconn
         self._controllers = controllers
@@ -170,7 +181,7 @@ class Snoop:
     """Lets clients listen in on the connection to a controller (`ovs-ofctl snoop`). OSError or
     ValueError: it can't listen."""
 
-    def __init__(self, controllers: Controllers, path: str) -> None:
+    def __init__(self, controllers: Snooped, path: str) -> None:
         self.path: str = path
         self._controllers = controllers
         self._door = _Door(controllers, self, ControllerSettings(f"punix:{path}"))
