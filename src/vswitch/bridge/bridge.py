@@ -116,12 +116,8 @@ class Bridge:
                     del self.interfaces[name]
                 continue
             if config is not None and spec is not None and config.type == interface.config.type:
-                request = config.ofport_request
-                if spec.ofp_port == request:
-                    continue
-                holder = configs.get(holders.get(request, "")) if request else config
-                taken = holder is not None and (not request or holder.ofport_request == request)
-                if taken and spec.ofp_port not in requested:
+                holder = configs.get(holders.get(config.ofport_request or 0, ""))
+                if _keeps_number(spec.ofp_port, config, holder, requested):
                     continue
             if spec is not None:
                 self._delete_port(name, spec.ofp_port)
@@ -343,6 +339,20 @@ class Bridge:
     def _has_bundle(self, name: str) -> bool:
         """Whether port `name` is there to forward."""
         return name in self.ofproto.bundles
+
+
+def _keeps_number(
+    number: int, config: InterfaceConfig, holder: InterfaceConfig | None, requested: set[int]
+) -> bool:
+    """Whether a port that has OpenFlow number `number` stays as it is. `holder` has the number that
+    `config` requests, `requested` is what all request."""
+    request = config.ofport_request
+    if number == request:
+        return True
+    if number in requested:
+        return False  # It makes room.
+    # The number that it requests may be another's who requests it too: then there is nothing to be had.
+    return not request or (holder is not None and holder.ofport_request == request)
 
 
 def _parse_dpid(text: str) -> int:

@@ -91,7 +91,7 @@ class Daemon:
             close()
 
     def run(self, start: Callable[[Daemon], Part], close: Callable[[], None]) -> None:
-        """Be a daemon until told to stop.
+        """Be a daemon until asked to stop.
 
         `start` makes what the process runs, in the loop and with signals already handled;
         `close` undoes it and runs whatever happened, also if `start` raised. What `start`

@@ -152,7 +152,7 @@ class MainLoop:
 
     def _set_timer(self, now: int, delay_ms: int) -> None:
         """Take a turn in `delay_ms` at the latest. One that is set for earlier may stay: timers
-        are cheap to leave and dear to change."""
+        are cheap to leave and expensive to change."""
         if self._timer is not None:
             if self._timer_at <= now + delay_ms:
                 return

@@ -1,4 +1,4 @@
-"""How much memory the process takes, told soon after it started and again as it grows."""
+"""How much memory the process takes, logged soon after it started and again as it grows."""
 
 from __future__ import annotations
 

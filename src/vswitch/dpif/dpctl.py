@@ -42,7 +42,7 @@ class Options:
 
     @property
     def by_name(self) -> bool:
-        """Whether ports are printed by name: where all is told, unless told otherwise."""
+        """Whether ports are printed by name: where everything is shown, unless an option says otherwise."""
         return self.more if self.names is None else self.names
 
 

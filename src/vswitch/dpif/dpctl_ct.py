@@ -299,7 +299,7 @@ def _ct_get_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> 
     def do(dpif: Dpif, rest: Sequence[str]) -> str:
         limits = dpif.ct_get_limits([])
         if rest:
-            # The default is always told, also where the datapath tells only what it was asked for.
+            # The default is always shown, also where the datapath reports only what it was asked for.
             default = [limit for limit in limits if limit.zone is None]
             asked = dpif.ct_get_limits(_zones(rest[0]))
             limits = default + [limit for limit in asked if limit.zone is not None]

@@ -180,7 +180,7 @@ def _mod_flows(datapaths: Datapaths, options: Options, args: list[str]) -> str:
 
 
 def _from_file(datapaths: Datapaths, options: Options, args: list[str], usual: str) -> str:
-    """Every line of a file: [add|modify|delete] FLOW [ACTIONS]. One that fails is told, and the others
+    """Every line of a file: [add|modify|delete] FLOW [ACTIONS]. One that fails is reported, and the others
     are carried out."""
     dpif, (path,) = datapaths.open_optional(args, 1)
     told: list[str] = []

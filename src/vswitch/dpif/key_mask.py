@@ -77,7 +77,7 @@ def counting_labels(mask: Flow, key: Flow) -> Flow:
 
 
 def n_labels(key: Flow) -> int:
-    """How many MPLS labels `key` has, 0 to 3. No mask shows that flows are told apart by it."""
+    """How many MPLS labels `key` has, 0 to 3. No mask shows that flows differ by it."""
     words = key.words
     if not is_mpls(words):
         return 0

@@ -350,7 +350,7 @@ class LoggedDpif(Dpif):
 
 
 def _level_of(op: Op) -> Level:
-    """How loudly an operation's outcome is told.
+    """At which level an operation's outcome is logged.
 
     A probe's failure is an answer. EEXIST happens where misses of one batch overlap once their
     wildcards apply; ENOENT where a flow went away by itself.

@@ -193,11 +193,7 @@ class Executor:
         elif number == op.STEP_SET_PORTS:
             e.set_ports(a[0], a[1], a[2], a[3], a[4])
         elif number == op.STEP_SET_IPV6:
-            if a[2] or a[3]:
-                e.set_ipv6_src(a[0], a[1], a[2], a[3])
-            if a[6] or a[7]:
-                e.set_ipv6_dst(a[4], a[5], a[6], a[7])
-            e.set_ipv6(a[8], a[9], a[10], a[11], a[12], a[13])
+            set_ipv6(e, a)
         elif number == op.STEP_SET_VLAN:
             e.set_vlan(a[0], a[1])
         elif number == op.STEP_SET_TCP_FLAGS:
@@ -256,6 +252,24 @@ class Executor:
                 return False
             self.set_packet_type(packet, 0 if below == 0 else 0x10000 | below)
         return True
+
+
+def set_ipv6(e: Editor, a: vec[i64]) -> None:
+    """Carry out a STEP_SET_IPV6."""
+    mask_hi = a[op.V6_SRC_MASK]
+    mask_lo = a[op.V6_SRC_MASK + 1]
+    if mask_hi or mask_lo:
+        e.set_ipv6_src(a[op.V6_SRC], a[op.V6_SRC + 1], mask_hi, mask_lo)
+    mask_hi = a[op.V6_DST_MASK]
+    mask_lo = a[op.V6_DST_MASK + 1]
+    if mask_hi or mask_lo:
+        e.set_ipv6_dst(a[op.V6_DST], a[op.V6_DST + 1], mask_hi, mask_lo)
+    label = a[op.V6_LABEL]
+    tclass = a[op.V6_TCLASS]
+    hlimit = a[op.V6_HLIMIT]
+    e.set_ipv6(
+        label, a[op.V6_LABEL + 1], tclass, a[op.V6_TCLASS + 1], hlimit, a[op.V6_HLIMIT + 1]
+    )  # fmt: skip
 
 
 def mix(h: i64, value: i64) -> i64:

@@ -58,6 +58,21 @@ STEP_TNL_PUSH: Final = 39  # tunnel port; encap; then: what follows, for each pa
 STEP_TNL_POP: Final = 40  # tunnel port
 STEP_LB_OUTPUT: Final = 41  # bond id
 
+# Two runs of numbers that `Core.run` sends to one function each (tests/dpif_userspace/test_steps.py).
+FIRST_SET: Final = 3
+LAST_SET: Final = 16
+FIRST_PUSH_POP: Final = 17
+LAST_PUSH_POP: Final = 24
+
+# Where in a STEP_SET_IPV6's args things are; addresses are two halves of the value, then two of the mask.
+V6_SRC: Final = 0
+V6_SRC_MASK: Final = 2
+V6_DST: Final = 4
+V6_DST_MASK: Final = 6
+V6_LABEL: Final = 8  # value, mask
+V6_TCLASS: Final = 10  # value, mask
+V6_HLIMIT: Final = 12  # value, mask
+
 # Where in a STEP_CT's args things are; 128 bits are two halves, high first.
 CT_FLAGS: Final = 0
 CT_ZONE: Final = 1

@@ -329,8 +329,8 @@ def _transport(p: _Printer, dl_type: int) -> None:
 
 
 def _matched_options(options: dict[int, TunOption]) -> list[str]:
-    """What a match says of tunnel options. A mask is not told from an exact value of its width as long
-    as nobody said how long the option is."""
+    """What a match says of tunnel options. A mask counts as an exact value of its width as long as nobody
+    said how long the option is."""
     out = []
     for n in sorted(options):
         value, mask, size = options[n]

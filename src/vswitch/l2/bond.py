@@ -37,7 +37,7 @@ DROP_IF_MOVED: Final = 2
 CHANGED: Final = "changed"
 """Packets may leave through other members than before."""
 LEARN: Final = "learn"
-"""Neighbours should be told where addresses are now."""
+"""Neighbours should be informed where addresses are now."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class BondSettings:
     lacp_fallback_ab: bool = False
     active_mac: int = 0
     miimon_interval: int = 0
-    """ms between two looks at links; 0: carriers are told at once."""
+    """ms between two looks at links; 0: changes of carriers are reported at once."""
 
 
 @final

@@ -26,7 +26,7 @@ CONFIGURED: Final = "configured"
 NEGOTIATED: Final = "negotiated"
 
 _COMPARED: Final = lacpdu.ACTIVITY | lacpdu.TIMEOUT | lacpdu.SYNCHRONIZED | lacpdu.AGGREGATION
-"""The states whose change is told at once (6.4.16)."""
+"""The states whose change is announced at once (6.4.16)."""
 
 
 @final
@@ -268,7 +268,7 @@ class Lacp:
 
 
 def _same(a: LacpInfo, b: LacpInfo) -> bool:
-    """Whether a partner that takes us for `b` need not be told that we are `a` (6.4.16)."""
+    """Whether a partner that takes us for `b` need not be informed that we are `a` (6.4.16)."""
     return (
         (a.state ^ b.state) & _COMPARED == 0
         and (a.port_id, a.port_priority, a.sys_id, a.sys_priority, a.key)

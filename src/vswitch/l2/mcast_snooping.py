@@ -1,6 +1,6 @@
 """The multicast snooping table: at which ports a group is wanted, and where routers are (RFC 4541).
 
-State only: the time comes in as `now` (clock ms). Changes are told by return values; the caller lets
+State only: the time comes in as `now` (clock ms). Changes are reported by return values; the caller lets
 what depends on the table be looked at again. Ports are whatever the caller has for them.
 """
 

@@ -227,7 +227,7 @@ class Rstp:
         self._settle()
 
     def topology_change_notification(self) -> None:
-        """Act as if every port's neighbour had told of a topology change."""
+        """Act as if every port's neighbour had announced a topology change."""
         for port in self.ports.values():
             port.rcvd_tcn = True
         self._settle()

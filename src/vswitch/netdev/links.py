@@ -117,7 +117,7 @@ def set_up(name: str, up: bool) -> None:
 
 
 class LinkWatch:
-    """Tells who asked of each change to an interface (None says that it is gone), and that one
+    """Notifies who asked of each change to an interface (None says that it is gone), and that one
     of a name is there."""
 
     def __init__(self) -> None:

@@ -218,8 +218,8 @@ class _Reader:
 def parse_tunnel(
     name: str, type: str, options: Mapping[str, str], warn: Callable[[str], None] = lambda text: None
 ) -> TunnelConfig:
-    """What `options` of interface `name` ask for. NetdevError says what can't be; `warn` is told of what is
-    not acted on."""
+    """What `options` of interface `name` ask for. NetdevError says what can't be; `warn` gets what is not
+    acted on."""
     r = _Reader(name, type, options, warn)
     remote, remote_flow = r.address("remote_ip")
     local, local_flow = r.address("local_ip")

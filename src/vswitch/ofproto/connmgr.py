@@ -51,7 +51,7 @@ GENERATION_MASK = 0xFFFFFFFFFFFFFFFF
 class ConnMgr:
     """All connections of one switch; `Ofproto.init_tables` has it made as `Ofproto.connmgr`.
 
-    It is a `RuleListener` of the switch's tables: removed flows and flow monitors are told from here.
+    It is a `RuleListener` of the switch's tables: removed flows and flow monitors are notified from here.
     """
 
     def __init__(self, ofproto: Ofproto) -> None:

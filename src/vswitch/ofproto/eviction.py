@@ -32,7 +32,7 @@ def expiry(rule: Rule) -> int:
 
 @final
 class EvictionGroups:
-    """The mortal flows of a table. Flows are told as they come; those that go are noticed later.
+    """The mortal flows of a table. Flows are announced as they come; those that go are noticed later.
 
     A group is a heap whose entries may be out of date: packets only ever put an expiry off, so an
     entry that is found too early goes back with the right one.

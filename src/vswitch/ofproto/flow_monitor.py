@@ -2,7 +2,7 @@
 
 Updates gather while a request is carried out and go out when it is done. A connection that does not
 read them is paused: from then on it only hears of the removal of flows that it knew, until its
-queue is empty; then it is told what else came or changed in between.
+queue is empty; then it is notified of what else came or changed in between.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ monitor_resume = coverage.counter("ofmonitor_resume")
 
 @dataclass(frozen=True)
 class Monitor:
-    """Which flows a monitor is for, and (OFPFMF_*) what is told of them."""
+    """Which flows a monitor is for, and (OFPFMF_*) what is reported of them."""
 
     match: Match
     flags: int
@@ -152,7 +152,7 @@ class Monitors:
         self.by_id = by_id
 
     def initial(self, started: list[Monitor]) -> list[f.FlowUpdate]:
-        """The flows that new monitors are told at once, each once."""
+        """The flows that are reported to new monitors at once, each once."""
         wanted = [m for m in started if m.flags & f.OFPFMF_INITIAL]
         flags: dict[Rule, int] = {}
         for monitor in wanted:

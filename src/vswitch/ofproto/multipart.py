@@ -26,7 +26,7 @@ entry_too_long = coverage.counter("drop_multipart_entry_too_long")
 
 @final
 class Multipart:
-    """A reply that lists something: `entry` makes what is told of each of `items`, `reply` the message of
+    """A reply that lists something: `entry` makes what is reported of each of `items`, `reply` the message of
     a tuple of those."""
 
     def __init__(self, items: Sequence[Any], reply: Callable[[tuple[Any, ...]], Any],

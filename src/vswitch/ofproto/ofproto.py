@@ -195,7 +195,7 @@ class Ofproto(ABC):
     # Rules.
 
     def add_internal_flow(self, number: int, actions: Actions, now: int) -> Rule:
-        """Add a rule of the switch's own to the last table, told from others by reg0 = `number`."""
+        """Add a rule of the switch's own to the last table, distinguished from others by reg0 = `number`."""
         match = Match()
         match.set(_REG0, number)
         return self.add_internal_rule(match, 0, actions, now)

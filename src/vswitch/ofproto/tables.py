@@ -1,6 +1,6 @@
 """`Tables`: all flow tables of a switch, and what flow mods do to them (OpenFlow 1.3, 6.4).
 
-Whoever caches what lookups found registers a `RuleListener` and is told of every change.
+Whoever caches what lookups found registers a `RuleListener` and is notified of every change.
 """
 
 from __future__ import annotations

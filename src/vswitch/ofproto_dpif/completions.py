@@ -22,7 +22,7 @@ class Clog:
 
 @final
 class Completions:
-    """Finished operations of one bridge that nobody has been told of."""
+    """Finished operations of one bridge that nobody has been notified of."""
 
     def __init__(self, clog: Clog) -> None:
         self.clog = clog

@@ -16,7 +16,7 @@ Timeouts = tuple[tuple[str, int], ...]
 
 @final
 class CtTimeouts:
-    """The policies that a datapath was told of. Zones of the same timeouts share one."""
+    """The policies that a datapath was given. Zones of the same timeouts share one."""
 
     def __init__(self, dpif: Dpif, dp: XDatapath) -> None:
         self.dpif = dpif

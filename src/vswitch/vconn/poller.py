@@ -37,7 +37,7 @@ class Poller:
         """Whether the main loop is in a turn, at whose end what waits will go out anyway."""
 
     def watch(self, fd: int, events: int, owner: Owner) -> None:
-        """Tell `owner` when `fd` is ready for `events` (READ | WRITE). A hang-up is always told, so a
+        """Tell `owner` when `fd` is ready for `events` (READ | WRITE). A hang-up is always reported, so a
         descriptor that nobody would read or write now is forgotten rather than watched."""
         known = self._watched.get(fd)
         epoll = self._epoll or self._open()

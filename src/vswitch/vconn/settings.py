@@ -1,4 +1,4 @@
-"""What a configuration says of a bridge's connections, and what can be told of them.
+"""What a configuration says of a bridge's connections, and what can be reported of them.
 
 The units and defaults are those of the Controller table, ovs-vswitchd.conf.db(5).
 """

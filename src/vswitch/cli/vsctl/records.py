@@ -139,7 +139,7 @@ def find_records(context: Context) -> None:
     columns = chosen_columns(context, table)
     context.table = Table(columns)
     if not list(context.edit.rows(table.name)):
-        # A condition that can't be is told even where there is nothing to compare.
+        # A condition that can't be is reported even where there is nothing to compare.
         return
     for record in sorted(context.edit.rows(table.name), key=lambda r: r.uuid):
         if _satisfies(context, table, record, context.args[1:]):

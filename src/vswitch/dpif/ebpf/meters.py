@@ -65,7 +65,7 @@ class KernelMeters:
         self.map.put(self._numbers[meter_id], value)
 
     def delete(self, meter_id: int) -> None:
-        """The kernel has the meter no more. Whoever used it has been told."""
+        """The kernel has the meter no more. Whoever used it has been notified."""
         number = self._numbers.pop(meter_id, None)
         if number is not None:
             self._free.append(number)

@@ -1,4 +1,4 @@
-"""What happens to a datapath, its ports and their devices, as the kernel tells it.
+"""What happens to a datapath, its ports and their devices, as the kernel notifies of it.
 
 Two sockets under one epoll descriptor: the multicast groups of ovs_vport (ports attached,
 changed, detached) and ovs_datapath (somebody changed the datapath's settings), and rtnetlink's

@@ -138,7 +138,7 @@ class DpifKernel(Dpif):
         try:
             self.recv_set(False)
         except DpifError:
-            pass  # The datapath is gone, and so is what would have been told.
+            pass  # The datapath is gone, and so are the ports whose pids would have been set.
         self._closed = True
         self._sock.close()
         self._pool.close()
@@ -206,7 +206,7 @@ class DpifKernel(Dpif):
     def port_add(
         self, name: str, type: str, port_no: int | None = None, options: dict[str, str] | None = None
     ) -> int:
-        # The pid depends on the number, which the kernel may choose: told at once if it's known.
+        # The pid depends on the number, which the kernel may choose: set at once if it's known.
         pid = self.channels.pid_of(port_no) if port_no is not None else 0
         try:
             info = self._vport("port add", vport.create, name, type, port_no, pid, options or {}, obj=name)
@@ -305,7 +305,7 @@ class DpifKernel(Dpif):
         return self._query(f"port {port_no}", port_no, None).stats
 
     def set_upcall_pids(self) -> None:
-        """Tell every port that isn't told right already where its upcalls go (0: nowhere).
+        """Set the upcall pid of every port whose pid is not right already (0: upcalls go nowhere).
 
         A port that vanishes meanwhile is no error. DpifError if the ports can't be listed.
         """
@@ -447,7 +447,8 @@ class DpifKernel(Dpif):
     # Upcalls.
 
     def recv_set(self, enable: bool) -> None:
-        """As `dpif_linux_recv_set`: channels open and ports told, or ports told and channels shut."""
+        """As `dpif_linux_recv_set`: channels are opened and the ports' pids set; or the pids are cleared
+        and the channels shut."""
         if enable == self.channels.enabled:
             return
         if enable:

@@ -1,4 +1,4 @@
-"""Messages of family ovs_vport: ports made, found, told their upcall pid, deleted, listed."""
+"""Messages of family ovs_vport: ports made, found, given their upcall pid, deleted, listed."""
 
 from __future__ import annotations
 

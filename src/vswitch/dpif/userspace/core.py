@@ -232,12 +232,9 @@ class Core:
             number = step.op
             if number == op.STEP_OUTPUT:
                 self.send(step.args[0], packet)
-            elif number < op.STEP_PUSH_VLAN:
-                if number == op.STEP_USERSPACE:
-                    self.userspace(step, packet)
-                else:
-                    self.executor.set_field(number, step.args, packet)
-            elif number < op.STEP_SAMPLE or number == op.STEP_ADD_MPLS:
+            elif op.FIRST_SET <= number <= op.LAST_SET or number == op.STEP_SET_DP_HASH:
+                self.executor.set_field(number, step.args, packet)
+            elif op.FIRST_PUSH_POP <= number <= op.LAST_PUSH_POP or number == op.STEP_ADD_MPLS:
                 if not self.executor.push_pop(number, step, packet):
                     self.drop(DROP_NSH)
                     return
@@ -268,8 +265,6 @@ class Core:
                     self.executor.settle(packet)
                     self.run(step.then, packet)
                     return
-            elif number == op.STEP_SET_DP_HASH:
-                self.executor.set_field(number, step.args, packet)
             elif number == op.STEP_DROP:
                 self.drop(drop_reason(step.args[0]))
                 return
@@ -294,6 +289,10 @@ class Core:
                 self.tracker.clear(packet)
             elif number == op.STEP_LB_OUTPUT:
                 self.balance(step.args[0], packet)
+            elif number == op.STEP_USERSPACE:
+                self.userspace(step, packet)
+            else:
+                raise AssertionError(f"step {number} is not carried out")
 
     def send(self, port_no: i64, packet: Packet) -> None:
         """Send the packet out of port `port_no`."""

@@ -1,7 +1,7 @@
 """Packets of tunnel ports that go through the host's own stack: flows to outer headers and back.
 
 The sockets are `netdev/host_stack.py`'s. What a packet's tunnel fields say is put into the tunnel's own
-header; the rest (addresses, TOS, TTL, whether to fragment) is told to the kernel, which makes the outer one.
+header; the rest (addresses, TOS, TTL, whether to fragment) goes to the kernel, which makes the outer one.
 """
 
 from __future__ import annotations

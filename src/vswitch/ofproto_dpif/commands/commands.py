@@ -195,7 +195,7 @@ class _Commands:
 
 
 def _dump_options(args: list[str]) -> tuple[bool, bool, list[str]]:
-    """(-m, names wanted, the other arguments). Verbose output names ports unless told not to."""
+    """(-m, names wanted, the other arguments). Verbose output names ports unless an option says otherwise."""
     verbose = False
     names: bool | None = None
     rest: list[str] = []

@@ -1,4 +1,4 @@
-"""`stp/...` and `rstp/...`: spanning trees shown, and told of a topology change (ovs-vswitchd(8))."""
+"""`stp/...` and `rstp/...`: spanning trees shown, and a topology change announced (ovs-vswitchd(8))."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Subfacet:
         self.created: int = now
         self.used: int = now
         self.put_at: int = now
-        """When the datapath was last told."""
+        """When the datapath was last updated."""
 
     def key(self) -> Flow:
         """The flow's key, with datapath port numbers."""

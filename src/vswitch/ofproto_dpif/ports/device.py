@@ -1,7 +1,7 @@
 """What a port's device says of itself: address, MTU, flags, link.
 
 The userspace datapath has the device open in a scope, and it is asked. The kernel datapath's devices are
-the kernel's; rtnetlink(7) tells of them. A port without a device (a patch port) is always up.
+the kernel's; rtnetlink(7) describes them. A port without a device (a patch port) is always up.
 """
 
 from __future__ import annotations

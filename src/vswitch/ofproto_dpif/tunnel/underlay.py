@@ -52,7 +52,7 @@ def solicitation(mac: int, address: int, source: int) -> bytes:
 
 @final
 class Underlay:
-    """`follow_kernel` starts following the host; a switch in memory has only what it is told."""
+    """`follow_kernel` starts following the host; a switch in memory has only what commands set."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope: Scope = scope

@@ -1,7 +1,7 @@
 """What a translation would change, as values that know how to make themselves real.
 
 Translation is pure: it returns these, in the order in which they happen, and the caller
-decides. There are two kinds, told apart by their type and kept in two lists of `XlateOut`:
+decides. There are two kinds, distinguished by their type and kept in two lists of `XlateOut`:
 
 - A `CreditedEffect` stands for any number of packets. A live packet applies it with the packet's
   count; a facet keeps it and applies it again whenever its datapath flow reports new packets: so

@@ -99,7 +99,8 @@ def unroll(ctx: Ctx, rest: Actions) -> None:
 def frozen_state(
     ctx: Ctx, actions: tuple[object, ...], action_set: tuple[object, ...], userdata: bytes, told: bool = False
 ) -> FrozenState:
-    """The packet's state at this place, with `actions` and `action_set` still to run, or to be `told`."""
+    """The packet's state at this place, with `actions` and `action_set` still to run, or (`told`)
+    only to be shown to a controller."""
     return FrozenState(
         bridge=ctx.bridge.name,
         table_id=int(ctx.table_id),

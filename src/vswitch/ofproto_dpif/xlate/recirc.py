@@ -30,7 +30,7 @@ class FrozenState:
     `actions` are still to run, `action_set` is the set so far; `table_id` is where a `Resubmit`
     without a table looks, `rule_cookie` belongs to the rule whose actions they are. `mirrors`:
     already sent to. `userdata` comes with a controller's pause or packet-in. `told`: nothing goes on from
-    here, a controller is told of it; such a state has an id of its own, whatever else it is equal to.
+    here, it is reported to a controller; such a state has an id of its own, whatever else it is equal to.
     """
 
     bridge: str

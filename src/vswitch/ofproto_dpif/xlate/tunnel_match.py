@@ -1,4 +1,4 @@
-"""Which tunnel port a packet came in at: several share one datapath port, told apart by what they accept.
+"""Which tunnel port a packet came in at: several share one datapath port, distinguished by what they accept.
 
 The more a port fixes, the sooner it is asked: first those with a fixed key, among them those with a fixed
 remote address, among them those with a fixed local one, then any, then one that the flow table looks at.

@@ -13,6 +13,7 @@ from mypy_extensions import i64
 
 from vswitch.dpif.actions import Clone as OdpClone
 from vswitch.dpif.actions import Sample as OdpSample
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.layout import (
     W_IN_PORT,
     W_SKB_PRIORITY,
@@ -215,7 +216,7 @@ def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> None:
     if port == OFPP_IN_PORT:
         port = came_in
     to = ctx.bridge.ports.get(port)
-    if to is None or to.odp_port == 0xFFFFFFFF:
+    if to is None or to.odp_port == ODPP_NONE:
         report_error(ctx, f"output_trunc does not support patch port {port}")
         return
     xlate_output.output(ctx, port, a.max_len, last)
