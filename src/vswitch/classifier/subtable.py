@@ -23,6 +23,7 @@ from vswitch.classifier.slots import DELETED, EMPTY, FIRST_HASH, HashCounts, mix
 from vswitch.classifier.trie import Trie
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import STAGE_ENDS, W_TP_SRC
+from vswitch.flow.mask_words import picked, words_with_bits
 
 BASIS: Final = 0x3C6EF372
 
@@ -38,22 +39,19 @@ class Subtable:
 
     def __init__(self, mask: Flow, stage_ends: tuple[int, ...] = STAGE_ENDS) -> None:
         self.mask: Flow = mask.copy()
-        self.words: vec[i64] = vec[i64]()
-        self.masks: vec[i64] = vec[i64]()
+        self.words: vec[i64] = words_with_bits(mask.words)
+        self.masks: vec[i64] = picked(mask.words, self.words)
         self.ends: vec[i64] = vec[i64]()
         """For each stage that has words, one past its last in `words`; never empty."""
         self.indices: list[HashCounts] = []
         """For each stage but the last, the hashes of its rules so far."""
-        w: i64 = 0
+        n: i64 = 0
         for end in stage_ends:
-            before = len(self.words)
-            while w < end:
-                if mask.words[w] != 0:
-                    self.words = append(self.words, w)
-                    self.masks = append(self.masks, mask.words[w])
-                w += 1
-            if len(self.words) != before:
-                self.ends = append(self.ends, len(self.words))
+            before = n
+            while n < len(self.words) and self.words[n] < end:
+                n += 1
+            if n != before:
+                self.ends = append(self.ends, n)
         if len(self.ends) == 0:
             self.ends = append(self.ends, i64(0))
         self.n: i64 = len(self.words)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from librt.vecs import append, vec
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import N_WORDS
+from vswitch.flow.mask_words import picked, words_with_bits
 
 EMPTY: Final = -1
 DELETED: Final = -2
@@ -25,17 +25,8 @@ class Subtable:
     """The flows of one mask. `index` and `bits` are the mask's words that aren't zero."""
 
     def __init__(self, mask: Flow) -> None:
-        index = vec[i64]()
-        bits = vec[i64]()
-        words = mask.words
-        i: i64 = 0
-        while i < N_WORDS:
-            if words[i] != 0:
-                index = append(index, i)
-                bits = append(bits, words[i])
-            i += 1
-        self.index: vec[i64] = index
-        self.bits: vec[i64] = bits
+        self.index: vec[i64] = words_with_bits(mask.words)
+        self.bits: vec[i64] = picked(mask.words, self.index)
         self.mask = mask
         self.slots: i64 = 16
         self.hashes: vec[i64] = vec[i64]([EMPTY] * 16)

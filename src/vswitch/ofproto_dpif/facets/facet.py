@@ -20,13 +20,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, final
 
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
-from librt.vecs import append, vec
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Actions
 from vswitch.dpif.types import FlowStats
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_WORDS
+from vswitch.flow.mask_words import picked, words_with_bits
 from vswitch.ofproto_dpif.xlate.effects import CreditedEffect, credit
 
 if TYPE_CHECKING:
@@ -175,17 +176,8 @@ class FacetGroup:
         self.plain_mask: Flow | None = None
         """What the datapath flows without tags and labels have as mask, once there was one."""
         self.facets: dict[bytes, Facet] = {}
-        indices = vec[i64]()
-        bits = vec[i64]()
-        words = mask.words
-        i: i64 = 0
-        while i < N_WORDS:
-            if words[i] != 0:
-                indices = append(indices, i)
-                bits = append(bits, words[i])
-            i += 1
-        self.indices: vec[i64] = indices
-        self.bits: vec[i64] = bits
+        self.indices: vec[i64] = words_with_bits(mask.words)
+        self.bits: vec[i64] = picked(mask.words, self.indices)
 
     def key_of(self, flow: Flow) -> bytes:
         """The masked words of `flow`, 8 bytes for each word that the mask has bits in."""
