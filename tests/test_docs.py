@@ -217,6 +217,28 @@ def test_every_file_that_the_page_names_is_there() -> None:
         assert any(path.endswith(f"/{name}") for path in known), name
 
 
+def test_every_file_is_on_the_page() -> None:
+    """By its name, the module's name before a dot, or the folder that it is in."""
+    quoted = re.findall(r"`([^`]+)`", ARCHITECTURE)
+    names = {name for text in quoted for name in re.findall(r"(?:\w+/)*\w+\.py\b", text)}
+    names |= {f"{module}.py" for text in quoted for module in re.findall(r"^(\w+)\.[A-Za-z_]", text)}
+    topics = {f"{start}" for start in re.findall(r"`((?:\w+/)*\w+_)\*\.py`", ARCHITECTURE)}
+    folders = {name for name in quoted if re.fullmatch(r"(?:\w+/)+", name) and name != "src/vswitch/"}
+    nowhere = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        file = f"/{path.relative_to(PACKAGE)}"
+        place = file.rpartition("/")[0] + "/"
+        if path.stem in ("__init__", "__main__"):
+            continue
+        if not (
+            any(file.endswith(f"/{name}") for name in names)
+            or any(f"/{start}" in file for start in topics)
+            or any(place.endswith(f"/{folder}") for folder in folders)
+        ):
+            nowhere.append(file)
+    assert not nowhere, "\n".join(nowhere)
+
+
 ATTRIBUTES = [
     ("vswitch.dpif.kernel.channels", "N_CHANNELS", 17),
     ("vswitch.dpif.kernel.channels", "N_SKETCHES", 8),
@@ -226,7 +248,7 @@ ATTRIBUTES = [
     ("vswitch.ofproto.tables", "N_TABLES", 255),
     ("vswitch.ofproto.tables", "TBL_INTERNAL", 254),
     ("vswitch.ofproto_dpif.xlate.bridge", "MAX_MIRRORS", 32),
-    ("vswitch.ofproto_dpif.ofproto_dpif", "MAC_ENTRY_DEFAULT_IDLE_TIME", 300),
+    ("vswitch.l2.mac_learning", "MAC_ENTRY_DEFAULT_IDLE_TIME", 300),
     ("vswitch.ofproto_dpif.facets.expiration", "EXPIRATION_MS", 1000),
 ]
 
