@@ -25,7 +25,7 @@ from vswitch.dpif.actions import Action, Actions
 from vswitch.dpif.drop_reasons import drop_counter
 from vswitch.dpif.odp_compile import ActionError, compile_actions
 from vswitch.dpif.odp_execute import Executor, Packet
-from vswitch.dpif.odp_step import STEP_PUSH_VLAN, STEP_SET_DP_HASH
+from vswitch.dpif.odp_step import is_set
 from vswitch.dpif.types import Execute
 from vswitch.flow import key_attr
 from vswitch.flow.flow import Flow
@@ -121,7 +121,7 @@ class _Help:
             if not _executor.push_pop(step.op, step, packet):
                 bad_nsh.inc()
                 return False
-        elif step.op < STEP_PUSH_VLAN or step.op == STEP_SET_DP_HASH:
+        elif is_set(step.op):
             _executor.set_field(step.op, step.args, packet)
         return True
 

@@ -80,12 +80,6 @@ STRUCT_FIELDS: dict[int, tuple[tuple[str, int, int, str], ...]] = {
 """Attribute -> (label, offset, size, format) of each field of its struct."""
 STRUCT_FIELDS[key.PACKET_TYPE] = (("ns", 0, 2, "dec"), ("id", 2, 2, "hex"))
 
-HOST_NUMBERS = (
-    key.PRIORITY, key.SKB_MARK, key.CT_ZONE, key.CT_MARK, key.RECIRC_ID, key.DP_HASH, key.IN_PORT,
-    key.CT_STATE,
-)  # fmt: skip
-"""Attributes that are one number in host order."""
-
 
 def host_int(data: bytes) -> int:
     """An integer in host order."""
@@ -313,7 +307,7 @@ def _format_attr(attr: int, value: bytes, mask: bytes | None, verbose: bool, por
         return ports.get(number, str(number))
     if attr == key.IN_PORT and m == _ones(4):
         return str(host_int(value))
-    if attr in HOST_NUMBERS:
+    if attr in key.HOST_ORDER:
         return _format_number(value, m)
     return value.hex()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vswitch.dpif.key_struct import SIZES
-from vswitch.dpif.odp_format_key import ATTR_NAMES, FRAG_TYPES, HOST_NUMBERS, STRUCT_FIELDS
+from vswitch.dpif.odp_format_key import ATTR_NAMES, FRAG_TYPES, STRUCT_FIELDS
 from vswitch.dpif.odp_key import decode_key, decode_mask
 from vswitch.dpif.types import Fitness
 from vswitch.flow import key_attr as key
@@ -313,7 +313,7 @@ def parse_attr(name: str, text: str, ports: PortNumbers = None) -> AttrText:
         return _flags(attr, text)
     if attr == key.IN_PORT and ports is not None and text in ports:
         return AttrText(attr, _host(ports[text], 4), _host(0xFFFFFFFF, 4))
-    if attr in HOST_NUMBERS:
+    if attr in key.HOST_ORDER:
         size = 2 if attr == key.CT_ZONE else 4
         v, m = numbers(text, size)
         return AttrText(attr, _host(v, size), _host(m, size))

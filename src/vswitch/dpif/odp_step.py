@@ -58,7 +58,7 @@ STEP_TNL_PUSH: Final = 39  # tunnel port; encap; then: what follows, for each pa
 STEP_TNL_POP: Final = 40  # tunnel port
 STEP_LB_OUTPUT: Final = 41  # bond id
 
-# Two runs of numbers that `Core.run` sends to one function each (tests/dpif_userspace/test_steps.py).
+# Two runs of numbers that are one function's each (`is_set`; tests/dpif_userspace/test_steps.py).
 FIRST_SET: Final = 3
 LAST_SET: Final = 16
 FIRST_PUSH_POP: Final = 17
@@ -97,6 +97,11 @@ CT_NAT_V6: Final = 256
 CT_HELPER_NONE: Final = 0
 CT_HELPER_FTP: Final = 1
 CT_HELPER_TFTP: Final = 2
+
+
+def is_set(number: i64) -> bool:
+    """Whether a step is `Executor.set_field`'s."""
+    return FIRST_SET <= number <= LAST_SET or number == STEP_SET_DP_HASH
 
 
 @final

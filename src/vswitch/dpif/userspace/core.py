@@ -232,7 +232,7 @@ class Core:
             number = step.op
             if number == op.STEP_OUTPUT:
                 self.send(step.args[0], packet)
-            elif op.FIRST_SET <= number <= op.LAST_SET or number == op.STEP_SET_DP_HASH:
+            elif op.is_set(number):
                 self.executor.set_field(number, step.args, packet)
             elif op.FIRST_PUSH_POP <= number <= op.LAST_PUSH_POP or number == op.STEP_ADD_MPLS:
                 if not self.executor.push_pop(number, step, packet):
