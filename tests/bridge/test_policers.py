@@ -80,18 +80,20 @@ SENDER = (
     "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
     "start = time.monotonic(); n = 0\n"
     "while (now := time.monotonic() - start) < 4:\n"
-    "    while n < now * 1000: s.sendto(bytes(958), ('{}', 9)); n += 1\n"
+    "    while n < now * {}: s.sendto(bytes(958), ('{}', 9)); n += 1\n"
     "    time.sleep(0.002)\n"
 )
-"""1000 packets a second of 1000 bytes each."""
 LIMIT = 500_000
 """Bytes a second."""
 
 
-def measured(stack: Stack, directory: Path, limits: dict[int, str]) -> dict[int, float]:
-    """Bytes a second that arrive at host n + 1 from host n while `limits[n]` (ovs-vsctl) hold."""
+def measured(
+    stack: Stack, limits: dict[int, str], datapath: str = "netdev", offered: int = 1000
+) -> dict[int, float]:
+    """Bytes a second that arrive at host n + 1 from host n while `limits[n]` (ovs-vsctl) hold, of `offered`
+    packets a second of 1000 bytes each."""
     stack.start()
-    stack.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+    stack.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", f"datapath_type={datapath}")
     for n in limits:
         for host in (n, n + 1):
             stack.host(host)
@@ -108,7 +110,7 @@ def measured(stack: Stack, directory: Path, limits: dict[int, str]) -> dict[int,
 
     for n in limits:
         stack.spawn("ip", "netns", "exec", f"{stack.name}h{n}", sys.executable, "-c",
-                    SENDER.format(f"10.0.0.{n + 1}"), name=f"sender{n}")  # fmt: skip
+                    SENDER.format(offered, f"10.0.0.{n + 1}"), name=f"sender{n}")  # fmt: skip
     time.sleep(0.8)
     before = {n: received(n) for n in limits}
     time.sleep(2)
@@ -136,7 +138,7 @@ def test_rates_are_those_that_were_asked_for(require: Callable[..., None], tmp_p
         (tmp_path / kind).mkdir()
         stack = Stack(tmp_path / kind, vswitchd)
         try:
-            found[kind] = measured(stack, tmp_path / kind, limits)
+            found[kind] = measured(stack, limits)
         finally:
             stack.close()
     ours = found["ours"]

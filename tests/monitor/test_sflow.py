@@ -16,6 +16,7 @@ from tests.oracle.real import RealSwitch
 from vswitch import Switch
 from vswitch.bridge.agent_address import agent_address
 from vswitch.monitor.sflow import MAX_DATAGRAM, SampledPacket, SFlow, SFlowSettings, TunnelEnd
+from vswitch.netdev.tunnel_options import V4_MAPPED
 from vswitch.packet.compose import compose
 from vswitch.packet.headers import Ethernet, IPv4, Udp
 
@@ -75,10 +76,26 @@ def test_datagrams_are_no_longer_than_they_may_be_and_lose_nothing(packets: list
 
 
 def test_the_agent_is_an_address_a_device_or_what_the_route_has() -> None:
-    assert agent_address("192.0.2.1", (), 6343) == "192.0.2.1"
-    assert agent_address("lo", (), 6343) == "127.0.0.1"
-    assert agent_address("", ("127.0.0.9:1",), 6343) == "127.0.0.1"
-    assert agent_address("no-such-device", ("127.0.0.9:1",), 6343) is None
+    local = ("127.0.0.9:1",)
+    v4, v6 = V4_MAPPED | 0xC0000207, 0xFD << 120 | 9
+    devices = {"both": [(v6, 64), (v4, 120)], "six": [(v6, 64)]}
+
+    def agent(text: str, targets: tuple[str, ...] = ()) -> str | None:
+        return agent_address(text, targets, 6343, lambda device: devices.get(device, []))
+
+    assert agent("192.0.2.1", local) == "192.0.2.1"
+    assert [agent(name) for name in ("both", "six", "none")] == ["192.0.2.7", "fd00::9", None]
+    assert agent("", local) == "127.0.0.1"
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("switch", ["ours"], indirect=True)
+def test_a_device_of_the_host_may_be_the_agent(switch: RealSwitch) -> None:
+    with listening() as (collector, target):
+        words = [word.replace("agent=127.0.0.1", "agent=lo") for word in configuration(target, 1)]
+        set_up(switch, words, FLOWS)
+        datagram = collect(switch, collector, lambda datagrams: len(datagrams) > 0)[0]
+    assert datagram[8:12] == bytes((127, 0, 0, 1))
 
 
 def test_one_packet_of_ten_is_sampled() -> None:

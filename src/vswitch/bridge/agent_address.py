@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ipaddress
 import socket
-import struct
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Sequence
 
+from vswitch.netdev.tunnel_options import is_v4
 from vswitch.ofproto_dpif.protocols.collectors import parse_target
 
-SIOCGIFADDR: Final = 0x8915
-IF_INET6: Final = Path("/proc/net/if_inet6")
+AddressesOf = Callable[[str], Sequence[tuple[int, int]]]
+"""Device -> (address, prefix length of 128 bits) pairs, as `Underlay.addresses` has them."""
 
 
-def agent_address(agent: str, targets: tuple[str, ...], default_port: int) -> str | None:
-    """The address that `agent` is or that device `agent` has; without one, the one that the host's routes
-    choose towards the first of `targets`. None: there is none."""
+def agent_address(
+    agent: str, targets: tuple[str, ...], default_port: int, addresses: AddressesOf
+) -> str | None:
+    """The address that `agent` is or that device `agent` has, an IPv4 one if it has any; without one, the one
+    that the host's routes choose towards the first of `targets`. None: there is none."""
     if agent:
         with contextlib.suppress(ValueError):
             return str(ipaddress.ip_address(agent))
-        return _of_device(agent)
+        found = sorted((address for address, _ in addresses(agent)), key=lambda a: not is_v4(a))
+        return _text(found[0]) if found else None
     for target in targets:
         try:
             address = parse_target(target, default_port)
@@ -39,22 +40,7 @@ def agent_address(agent: str, targets: tuple[str, ...], default_port: int) -> st
     return None
 
 
-def _of_device(name: str) -> str | None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        try:
-            reply = fcntl.ioctl(sock, SIOCGIFADDR, struct.pack("16s24x", name.encode()[:15]))
-        except OSError:
-            return _v6_of_device(name)
-    return socket.inet_ntoa(reply[20:24])
-
-
-def _v6_of_device(name: str) -> str | None:
-    try:
-        lines = IF_INET6.read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        words = line.split()
-        if len(words) == 6 and words[5] == name:
-            return str(ipaddress.IPv6Address(int(words[0], 16)))
-    return None
+def _text(address: int) -> str:
+    if is_v4(address):
+        return str(ipaddress.IPv4Address(address & 0xFFFFFFFF))
+    return str(ipaddress.IPv6Address(address & (1 << 128) - 1))

@@ -55,7 +55,8 @@ def configure_sflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
         ofproto.set_sflow(None)
         return
     targets = tuple(sorted(row.targets))
-    agent = agent_address(optional(row, "agent") or "", targets, PORT_DEFAULT)
+    addresses = ofproto.backer.dp.underlay.addresses
+    agent = agent_address(optional(row, "agent") or "", targets, PORT_DEFAULT, addresses)
     if agent is None:
         log.err("bridge %s: could not determine IP address for sFlow agent", ofproto.name)
         ofproto.set_sflow(None)

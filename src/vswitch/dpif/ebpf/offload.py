@@ -29,8 +29,8 @@ from vswitch.dpif.ebpf.tables import ActionList, Counter, Kind, Subtable, Tables
 from vswitch.dpif.odp_compile import compile_actions
 from vswitch.dpif.odp_execute import Packet
 from vswitch.dpif.odp_step import Step
-from vswitch.dpif.types import DpifError, MeterConfig
-from vswitch.dpif.userspace.core import new_flow
+from vswitch.dpif.types import DpifError, MeterConfig, MeterStats
+from vswitch.dpif.userspace.core import DROP_POLICER, new_flow
 from vswitch.dpif.userspace.datapath import Datapath
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.ports import Port
@@ -41,6 +41,8 @@ log = Vlog("dpif_ebpf")
 load_rl = RateLimit(6, 3)
 _ORDER: Final = sys.byteorder
 
+MAX_LIMITS: Final = 2
+"""Meters that police a port: one of bits and one of packets."""
 RING_BATCH: Final = 64
 """Packets taken from the ring at a time."""
 MAX_BATCHES: Final = 64
@@ -125,6 +127,11 @@ class Offload:
         self.by_slot: dict[int, KernelFlow] = {}
         self.reasons: dict[bytes, str] = {}
         """UFID -> why the flow is in userspace only."""
+        self._policers: dict[int, tuple[act.Meter, ...]] = {}
+        """Port -> the meters that its packets go through first. They are the kernel's only, so their numbers
+        are negative."""
+        self._n_policed: dict[int, int] = {}
+        """Port -> packets that they dropped, as far as that was counted."""
         self._cookies: dict[int, tuple[Step, int]] = {}
         self._next_cookie = 1
         self.n_hit = 0
@@ -167,7 +174,34 @@ class Offload:
         self.up.remove_port(kernel_port.ifindex)
         del self.ports[kernel_port.ifindex]
         del self.by_number[int(port.number)]
+        self._unpolice(int(port.number))
         self._again(int(port.number))
+
+    def police(self, number: int, limits: Sequence[MeterConfig]) -> None:
+        """Have what comes in at port `number` go through meters of `limits` before anything else."""
+        self._unpolice(number)
+        meters = tuple(act.Meter(-1 - MAX_LIMITS * number - i) for i in range(len(limits)))
+        for meter, config in zip(meters, limits, strict=True):
+            self.tables.meters.set(meter.meter_id, config, time.monotonic_ns())
+        if meters:
+            self._policers[number] = meters
+        self._again(number)
+
+    def _unpolice(self, number: int) -> None:
+        self._count_policed()
+        self._n_policed.pop(number, None)
+        for meter in self._policers.pop(number, ()):
+            self.tables.meters.delete(meter.meter_id)
+
+    def _exceeded(self, meter: act.Meter) -> int:
+        return self.tables.meters.stats(meter.meter_id, MeterStats(0, 0, [(0, 0)])).bands[0][0]
+
+    def _count_policed(self) -> None:
+        """Bring up how many packets the kernel's policers have dropped."""
+        for number, meters in self._policers.items():
+            dropped = sum(self._exceeded(meter) for meter in meters)
+            self.dp.core.drop(DROP_POLICER, dropped - self._n_policed.get(number, 0))
+            self._n_policed[number] = dropped
 
     def _again(self, number: int) -> None:
         """Flows that name port `number` mean another device now, or none."""
@@ -250,6 +284,8 @@ class Offload:
         """Unfit says what the kernel can't do."""
         actions = entry.actions
         outputs = tuple(_outputs(actions))
+        if self._policers and not entry.key.recirc_id:
+            actions = self._policers.get(int(entry.key.in_port), ()) + actions
         if not actions:
             return Plan(Kind.DROP, 0, b"", [], outputs)
         if len(actions) == 1 and isinstance(actions[0], act.Output):
@@ -259,7 +295,7 @@ class Offload:
 
         def cookie(action: act.Userspace, limit: int) -> int:
             step = compile_actions((action,))[0]
-            step.whole = actions
+            step.whole = entry.actions
             number = self._next_cookie
             self._next_cookie = self._next_cookie % 0xFFFFFFF0 + 1
             self._cookies[number] = (step, limit)
@@ -327,6 +363,7 @@ class Offload:
         """The same for all flows."""
         for flow in self.flows.values():
             self._sync(flow)
+        self._count_policed()
 
     def _sync(self, flow: KernelFlow) -> None:
         tables = self.tables
@@ -418,7 +455,7 @@ class Offload:
             frame = frame_of(record, data)
             plain = record.kind == MISS and not record.recirc_id
             if together and (not plain or number != int(port.port.number)):
-                core.process(number, together, now)
+                self._process_of_port(number, together, now)
                 together = []
             number = int(port.port.number)
             if plain:
@@ -426,7 +463,12 @@ class Offload:
             else:
                 self._one(record, frame, number, now)
         if together:
-            core.process(number, together, now)
+            self._process_of_port(number, together, now)
+
+    def _process_of_port(self, number: int, frames: list[Frame], now: int) -> None:
+        core = self.dp.core
+        port = self.dp.ports.get(number)
+        core.process(number, frames if port is None else core.police(port, frames, now), now)
 
     def _one(self, record: Record, frame: Frame, number: int, now: int) -> None:
         """A packet that is on its way through a flow's actions already."""

@@ -65,9 +65,11 @@ class EbpfDpif(UserspaceDpif):
         return super().run() or more
 
     def set_policing(self, port_no: int, policing: Policing) -> None:
-        """The kernel forwards past the policers here: there are none."""
-        if policing.kbits or policing.kpkts:
-            raise self.lacks("set policing", str(port_no))
+        """What the kernel forwards is policed there, what comes up from there is here: each has buckets of
+        its own."""
+        super().set_policing(port_no, policing)
+        policer = self._dp.ports[port_no].policer
+        self.offload.police(port_no, [] if policer is None else [m.config for m in policer.meters])
 
     def polices_egress(self) -> bool:
         """Not here: the kernel forwards past what would police."""
