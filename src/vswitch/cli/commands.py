@@ -115,6 +115,23 @@ def exporter(
     export(target, listen, max_ports)
 
 
+def web(
+    listen: Annotated[
+        str, typer.Option(metavar="IP:PORT", help="Where; beyond loopback a token is needed, and printed.")
+    ] = "127.0.0.1:9476",
+    token: Annotated[
+        str, typer.Option(envvar="VSWITCH_WEB_TOKEN", help="What every request must show.")
+    ] = "",
+    control: Annotated[bool, typer.Option("--control", help="The page may change ports and flows.")] = False,
+    max_ports: Annotated[int, typer.Option(metavar="N", min=0, help="Ports that get metrics.")] = 2048,
+    target: Target = "ovs-vswitchd",
+) -> None:
+    """A live page of a running switch, with /metrics, until SIGTERM or Ctrl-C."""
+    from vswitch.cli.web.server import serve
+
+    serve(target, listen, token, control, max_ports)
+
+
 class EbpfQuestion(enum.StrEnum):
     """What `vswitch ebpf` asks."""
 
@@ -146,7 +163,7 @@ def ebpf(
 
 def register(app: typer.Typer) -> None:
     """Add the subcommands to `app`."""
-    for command in (up, down, status, top, exporter, ebpf):
+    for command in (up, down, status, top, web, exporter, ebpf):
         app.command()(command)
     app.command(context_settings={"ignore_unknown_options": True})(trace)
     for name, what in (
