@@ -77,8 +77,8 @@ def test_metrics_say_what_the_switch_says(place: Place) -> None:
     assert gone("vswitch_database_up") == 1
     assert gone.named("vswitch_port_receive_packets_total") == []
 
-    place.exporters[0].terminate()
-    assert place.exporters[0].wait(10) == 0
+    place.servers[0].terminate()
+    assert place.servers[0].wait(10) == 0
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def up(
         typer.Option(metavar="REMOTE", help="Where else the database listens: ptcp:6640, pssl:6640..."),
     ] = None,
     foreground: Annotated[bool, typer.Option(help="Stay, until SIGTERM or Ctrl-C.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Serve the live page too, on loopback.")] = False,
     switch_option: Annotated[
         Names, typer.Option(metavar="OPTION", help="An option for vswitchd, such as --enable-dummy.")
     ] = None,
@@ -50,6 +51,7 @@ def up(
             database=database,
             remotes=tuple(remote or ()),
             foreground=foreground,
+            web=web,
             switch_options=tuple(switch_option or ()),
         )
     )
@@ -124,12 +126,13 @@ def web(
     ] = "",
     control: Annotated[bool, typer.Option("--control", help="The page may change ports and flows.")] = False,
     max_ports: Annotated[int, typer.Option(metavar="N", min=0, help="Ports that get metrics.")] = 2048,
+    pidfile: Annotated[bool, typer.Option("--pidfile", help="Be found by `vswitch down`.")] = False,
     target: Target = "ovs-vswitchd",
 ) -> None:
     """A live page of a running switch, with /metrics, until SIGTERM or Ctrl-C."""
     from vswitch.cli.web.server import serve
 
-    serve(target, listen, token, control, max_ports)
+    serve(target, listen, token, control, max_ports, pidfile)
 
 
 class EbpfQuestion(enum.StrEnum):

@@ -20,6 +20,8 @@ from vswitch.daemon.process import logdir, rundir
 SWITCH: Final = "ovs-vswitchd"
 DATABASE: Final = "ovsdb-server"
 """What the processes are called in files and by ovs-appctl."""
+PAGE: Final = "vswitch-web"
+"""What the server of the live page is called in files."""
 DEFAULT_DBDIR: Final = "/etc/openvswitch"
 END_S: Final = 15.0
 """How long a process may take to end before it is killed."""
@@ -109,6 +111,15 @@ def end(program: str, pid: int, *args: str) -> None:
         _kill(pid, number)
     if not wait_gone(pid, END_S):
         raise CliError(f"{program} (pid {pid}) does not end")
+
+
+def end_page(pid: int) -> None:
+    """End the server of the live page, which has no control socket. CliError if it stays."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _kill(pid, number)
+        if wait_gone(pid, END_S):
+            return
+    raise CliError(f"{PAGE} (pid {pid}) does not end")
 
 
 def _kill(pid: int, number: signal.Signals) -> None:

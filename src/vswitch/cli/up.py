@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -47,6 +48,8 @@ class UpOptions:
     database: str = ""
     remotes: Sequence[str] = ()
     foreground: bool = False
+    web: bool = False
+    """Serve the live page too."""
     switch_options: Sequence[str] = ()
     """More options for the switch's process."""
 
@@ -126,6 +129,8 @@ def up(options: UpOptions) -> None:
             if pid := processes.running(program):
                 processes.end(program, pid, *(("--cleanup",) if program == SWITCH else ()))
         raise
+    if options.web:
+        _serve_page()
     pids = ", ".join(f"{name} {processes.running(name)}" for name in (DATABASE, SWITCH))
     how = "is up" if started else "was up already"
     print(f"vswitch {how} (processes: {pids}; database: {_database_path(options)}; sockets: {rundir()})")
@@ -142,6 +147,25 @@ def _bring_up(program: str, command: list[str], options: UpOptions, started: lis
         make_database(_database_path(options))
     _start(program, command, log_path(program))
     started.append(program)
+
+
+def _serve_page() -> None:
+    """Start the live page's server, unless it runs; prints where. CliError."""
+    if processes.running(processes.PAGE):
+        return
+    log = log_path(processes.PAGE)
+    with open(log, "ab") as errors:
+        started = subprocess.Popen(
+            [*SELF, "web", "--pidfile"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+            start_new_session=True,
+        )  # fmt: skip
+    assert started.stdout is not None
+    with started.stdout as said:
+        first = said.readline() if select.select([said], [], [], START_S)[0] else b""
+    if not first:
+        started.kill()
+        raise CliError(f"{processes.PAGE} did not start; its log is {log}")
+    print(first.decode().strip())
 
 
 def configure(options: UpOptions) -> None:
@@ -206,8 +230,12 @@ def _foreground(options: UpOptions) -> None:
     ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _frame: ended.append(n))
-    with _child(_database_command(options)) as database, _child_switch(options, database) as switch:
-        children = {DATABASE: database, SWITCH: switch}
+    with (
+        _child(_database_command(options)) as database,
+        _child_switch(options, database) as switch,
+        _child([*SELF, "web"]) if options.web else contextlib.nullcontext() as page,
+    ):
+        children = {DATABASE: database, SWITCH: switch, **({processes.PAGE: page} if page else {})}
         configure(options)
         what = f"vswitch is up (database: {_database_path(options)}; sockets: {rundir()})"
         print(what, file=sys.stderr, flush=True)
@@ -252,6 +280,8 @@ def down(wipe: bool = False) -> None:
     console = Console(highlight=False, emoji=False, stderr=True)
     ended = []
     with console.status("ending"):
+        if page := processes.running(processes.PAGE):
+            processes.end_page(page)
         for program in (SWITCH, DATABASE):
             pid = processes.running(program)
             if not pid:

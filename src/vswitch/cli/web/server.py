@@ -29,6 +29,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from vswitch.base.unixctl import CommandError
+from vswitch.cli import processes
 from vswitch.cli.errors import CliError
 from vswitch.cli.exporter import controllers, parse_listen
 from vswitch.cli.look import asker
@@ -41,10 +42,13 @@ from vswitch.cli.web.datapath import DatapathHistory
 from vswitch.cli.web.pace import Paced
 from vswitch.cli.web.tables import PAGE, FlowTables, QueryError
 from vswitch.cli.web.topology import Topology
+from vswitch.daemon.process import Pidfile, rundir
 
 COOKIE: Final = "vswitch_token"
 HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    # The hash is that of the one style element that cytoscape makes.
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; style-src 'self' "
+    "'sha256-pgvDUBa4IjFA2yuSJ2cqcyxmNYJMborsd0ORcRv9vw8='",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -156,7 +160,7 @@ class Guard(BaseHTTPMiddleware):
         self._token = token
         self._hosts = hosts
 
-    async def dispatch(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    async def dispatch(self, request: Request, call_next: Answer) -> Response:
         """Serve, or refuse with 401 (no token) or 421 (another host)."""
         name = request.url.hostname or ""
         if not _is_address(name) and name not in self._hosts:
@@ -219,7 +223,17 @@ def application(page: Page, token: str, hosts: frozenset[str]) -> Starlette:
     )
 
 
-def serve(target: str, listen: str, token: str, may_control: bool, max_ports: int) -> None:
+def _pidfile() -> Pidfile:
+    path = str(rundir() / f"{processes.PAGE}.pid")
+    try:
+        return Pidfile(path)
+    except OSError as error:
+        raise CliError(f"{path}: {error.strerror or error}") from error
+
+
+def serve(
+    target: str, listen: str, token: str, may_control: bool, max_ports: int, pidfile: bool
+) -> None:
     """Serve the page until SIGTERM or Ctrl-C. CliError: a wrong address, or one that is taken."""
     try:
         host, port = parse_listen(listen)
@@ -233,8 +247,11 @@ def serve(target: str, listen: str, token: str, may_control: bool, max_ports: in
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((host, port))
+            sock.listen(128)
         except OSError as error:
             raise CliError(f"--listen {listen}: {error.strerror or error}") from error
+        if pidfile:
+            locked = _pidfile()
         page = Page(target, may_control, max_ports)
         try:
             app = application(page, token, frozenset(("localhost", socket.gethostname())))
@@ -245,5 +262,7 @@ def serve(target: str, listen: str, token: str, may_control: bool, max_ports: in
             uvicorn.Server(config).run(sockets=[sock])
         finally:
             page.database.close()
+            if pidfile:
+                locked.close()
     finally:
         sock.close()

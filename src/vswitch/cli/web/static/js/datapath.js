@@ -12,6 +12,7 @@ function data(history) {
 function chart(values) {
   const options = {
     width: Math.max(280, place.clientWidth), height: 220, cursor: { drag: { x: false, y: false } },
+    scales: { x: { range: (u, least, most) => [most - 300, most] } },
     axes: [{ stroke: css("--soft"), grid: { stroke: css("--line") } },
       { stroke: css("--soft"), grid: { stroke: css("--line") }, values: (u, ticks) => ticks.map(human) }],
     series: [{}, ...LINES.map(([name, colour]) => ({ label: `${name}/s`, stroke: css(colour), width: 2 }))],

@@ -62,7 +62,7 @@ async function said(reply) {
 // A graph's colours follow the page's, light or dark.
 export function graph(container, style) {
   const cy = cytoscape({
-    container, style: style(), minZoom: 0.05, maxZoom: 3, wheelSensitivity: 0.3, boxSelectionEnabled: false,
+    container, style: style(), minZoom: 0.05, maxZoom: 3, boxSelectionEnabled: false,
     pixelRatio: 1, textureOnViewport: true,
   });
   const dark = matchMedia("(prefers-color-scheme: dark)");

@@ -21,6 +21,7 @@ const style = () => [
   { selector: "edge", style: {
     width: "data(width)", "line-color": css("--soft"), "curve-style": "straight", label: "data(label)",
     color: css("--soft"), "font-size": 9, "min-zoomed-font-size": 7 } },
+  { selector: "edge.patch", style: { "curve-style": "unbundled-bezier", "control-point-distances": [-60], "control-point-weights": [0.5] } },
   { selector: "edge.down", style: { "line-color": css("--bad"), "line-style": "dashed" } },
   { selector: ":selected", style: { "border-width": 3, "border-color": css("--accent") } },
 ];
@@ -34,7 +35,9 @@ export function elements(now) {
   const put = (id, data, classes, position) => found.set(id, { data: { ...data, id }, classes, position });
   let x = 0;
   for (const bridge of now.bridges) {
-    const all = bridge.ports.flatMap((port) => port.interfaces.map((i) => ({ port, i })));
+    // What leads elsewhere stands in the first row, so that its lines cross nothing.
+    const rank = ({ i }) => (i.remote ? 0 : i.peer ? 1 : 2);
+    const all = bridge.ports.flatMap((port) => port.interfaces.map((i) => ({ port, i }))).sort((a, b) => rank(a) - rank(b));
     const columns = Math.max(1, Math.ceil(Math.sqrt(all.length * 1.6)));
     const id = `b ${bridge.name}`;
     put(id, { label: bridge.name }, "bridge", { x, y: 0 });
@@ -54,13 +57,12 @@ export function elements(now) {
       if (i.peer) {
         const [a, b] = [i.name, i.peer].sort();
         put(`p ${a} ${b}`, { source: `i ${a}`, target: `i ${b}`, width: thickness(i.rx_bps + i.tx_bps), label: speed(i) },
-          i.down ? "down" : "");
+          i.down ? "patch down" : "patch");
       }
     });
     const bottom = Math.ceil(all.length / columns) * PORT_H + PORT_H;
-    bridge.hosts.filter((h) => h.port !== 65534).slice(0, HOSTS_DRAWN).forEach((host, n) => {
+    bridge.hosts.filter((h) => at.has(h.port)).sort((a, b) => at.get(a.port).place.x - at.get(b.port).place.x).slice(0, HOSTS_DRAWN).forEach((host, n) => {
       const port = at.get(host.port);
-      if (!port) return;
       const host_id = `h ${bridge.name} ${host.mac} ${host.vlan}`;
       put(host_id, { label: host.ip[0] || host.mac }, "host",
         { x: x + (n % columns) * PORT_W, y: bottom + Math.floor(n / columns) * 44 });

@@ -17,37 +17,30 @@ const style = () => [
 ];
 
 // One node a bridge and a rule, with what the rule does in it; a deeper one hangs on the one that led there.
+const LINES = 7, WIDE = 34, LINE = 14;
+
 export function picture(found) {
-  const nodes = [], edges = [], above = [];
-  let y = 0, n = 0, previous = null;
+  const boxes = [];
   for (const step of found.steps) {
-    if (step.kind === "action") {
-      if (nodes.length && nodes[nodes.length - 1].data.lines < 6) {
-        const node = nodes[nodes.length - 1];
-        node.data.label += `\n${step.text}`;
-        node.data.lines += 1;
-        node.data.height += 15;
-        y += 15;
-      }
-      continue;
-    }
-    const label = step.kind === "bridge" ? `bridge ${step.text}` : step.kind === "rule" ? `table ${step.table}: ${step.text}` : step.text;
-    const lines = Math.ceil(label.length / 32);
-    const id = `s${n++}`;
-    const height = 22 + 14 * lines;
-    nodes.push({ data: { id, label, lines, height }, classes: step.kind, position: { x: step.depth * 230, y: y + height / 2 } });
-    y += height + 34;
-    const depth = step.kind === "rule" ? step.depth + 1 : step.depth;
-    above.length = depth;
-    const parent = above.findLast((a) => a) || previous;
-    if (parent) edges.push({ data: { id: `e${id}`, source: parent, target: id } });
-    above[depth] = id;
-    previous = id;
+    const text = step.kind === "bridge" ? `bridge ${step.text}` : step.kind === "rule" ? `table ${step.table}: ${step.text}` : step.text;
+    if (step.kind !== "action") boxes.push({ kind: step.kind, depth: step.depth, lines: [text] });
+    else if (boxes.length) boxes[boxes.length - 1].lines.push(text);
   }
-  if (found.actions) {
-    nodes.push({ data: { id: "end", label: `Datapath: ${found.actions}`, lines: 1, height: 40 + 14 * Math.ceil(found.actions.length / 32) }, classes: "end", position: { x: 0, y: y + 20 } });
-    if (previous) edges.push({ data: { id: "eend", source: previous, target: "end" } });
-  }
+  if (found.actions) boxes.push({ kind: "end", depth: 0, lines: [`Datapath: ${found.actions}`] });
+  const nodes = [], edges = [], above = [];
+  let y = 0;
+  boxes.forEach((box, n) => {
+    const shown = box.lines.length > LINES ? [...box.lines.slice(0, LINES - 1), "..."] : box.lines;
+    const height = 20 + LINE * shown.reduce((sum, line) => sum + Math.ceil(line.length / WIDE), 0);
+    nodes.push({ data: { id: `s${n}`, label: shown.join("\n"), height }, classes: box.kind,
+      position: { x: box.depth * 240, y: y + height / 2 } });
+    y += height + 36;
+    const level = box.kind === "rule" ? box.depth + 1 : box.depth;
+    above.length = box.kind === "end" ? above.length : level;
+    const parent = box.kind === "end" ? `s${n - 1}` : above.findLast((id) => id) || (n ? `s${n - 1}` : "");
+    if (n) edges.push({ data: { id: `e${n}`, source: parent, target: `s${n}` } });
+    above[level] = `s${n}`;
+  });
   return [...nodes, ...edges];
 }
 
