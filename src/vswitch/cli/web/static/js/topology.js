@@ -70,7 +70,7 @@ export function elements(now) {
     });
     bridge.controllers.forEach((c, n) => {
       const cid = `c ${bridge.name} ${c.target}`;
-      put(cid, { label: c.target }, c.connected ? "controller" : "controller down", { x: x + n * 2 * PORT_W, y: -1.6 * PORT_H });
+      put(cid, { label: c.target }, c.connected ? "controller" : "controller down", { x: x + (n - 1) * 1.6 * PORT_W, y: -1.4 * PORT_H });
       put(`k ${cid}`, { source: id, target: cid, width: 1, label: "" }, c.connected ? "" : "down");
     });
     x += columns * PORT_W + GAP;
