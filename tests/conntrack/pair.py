@@ -66,6 +66,8 @@ class RealTracker:
         self.command("revalidator/purge")
         self.switch.run("ovs-ofctl", "add-flows", "br0", "-", stdin=text)
         self.command("dpctl/flush-conntrack")
+        # What came out late, when nobody waited for it any more.
+        self.sent()
 
     def send(self, port: int, packet: bytes, expected: int = 0) -> list[tuple[int, bytes]]:
         """Waits up to half a second until `expected` packets have come out."""

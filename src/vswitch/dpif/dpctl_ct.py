@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from vswitch.dpif.ct_tuple import TupleReader
 from vswitch.dpif.dpctl import Datapaths, Entry, Options, failed
 from vswitch.dpif.dpctl_ports import CACHE_ENTRIES
 from vswitch.dpif.provider import Dpif
@@ -132,7 +132,8 @@ def _ct_stats_show(datapaths: Datapaths, options: Options, args: list[str]) -> s
         if proto == TCP and options.more:
             lines.append("    Conn per TCP states:")
             states = [overall_state(c) for c in these]
-            lines += [f"\t  [{state}]={states.count(state)}" for state in sorted(set(states))]
+            ordered = sorted(set(states), key=_ORDER.index)
+            lines += [f"\t  [{state}]={states.count(state)}" for state in ordered]
     others = sum(1 for c in connections if c.proto not in (TCP, UDP, 132, ICMP))
     if others:
         lines.append(f"  Other: {others}")
@@ -140,15 +141,6 @@ def _ct_stats_show(datapaths: Datapaths, options: Options, args: list[str]) -> s
 
 
 # Flushing by tuple.
-
-Wanted = Callable[[tuple[str, str, int, int], int], bool]
-
-
-def _address(text: str, version: int) -> str:
-    address = ipaddress.ip_address(text)
-    if address.version != version:
-        raise ValueError
-    return str(address)
 
 
 def _sixteen(text: str) -> int:
@@ -158,35 +150,29 @@ def _sixteen(text: str) -> int:
     return value
 
 
-def parse_tuple(text: str) -> Wanted:
-    """Whether a connection's tuple fits "ct_nw_src=...,ct_nw_proto=6,ct_tp_src=..." (ovs-vswitchd(8),
-    flush-conntrack). CommandError."""
-    wanted: dict[str, str | int] = {}
-    for word in text.split(","):
-        name, equals, value = word.partition("=")
-        if not word:
-            continue
-        if not equals:
-            raise failed(f"field {name} missing value", errno.EINVAL)
-        try:
-            match name:
-                case "ct_nw_src" | "ct_nw_dst":
-                    wanted[name[-3:]] = _address(value, 4)
-                case "ct_ipv6_src" | "ct_ipv6_dst":
-                    wanted[name[-3:]] = _address(value, 6)
-                case "ct_nw_proto":
-                    wanted["proto"] = _sixteen(value)
-                case "ct_tp_src" | "ct_tp_dst" | "icmp_type" | "icmp_code" | "icmp_id":
-                    wanted[name] = _sixteen(value)
-                case _:
-                    raise failed(f"invalid conntrack tuple field: {name}", errno.EINVAL)
-        except ValueError:
-            raise failed(f"failed to parse field {name}", errno.EINVAL) from None
-    return lambda t, proto: _fits(wanted, t, proto)
+def _wanted(texts: list[str]) -> Callable[[CtEntry], bool]:
+    """Whether a connection fits the tuples of its original direction and of its answers. CommandError."""
+    reader = TupleReader()
+    try:
+        for text in texts:
+            reader.read(text)
+    except ValueError as e:
+        raise failed(str(e), errno.EINVAL) from None
+    asked = [
+        {side: str(address) for side, address in addresses.items()} | numbers
+        for addresses, numbers in zip(reader.addresses, reader.numbers, strict=True)
+    ]
+
+    def fits(c: CtEntry) -> bool:
+        return reader.proto in (0, c.proto) and all(
+            _fits(wanted, has, c.proto) for wanted, has in zip(asked, (c.orig, c.reply), strict=False)
+        )
+
+    return fits
 
 
-def _fits(wanted: dict[str, str | int], t: tuple[str, str, int, int], proto: int) -> bool:
-    has: dict[str, str | int] = {"src": t[0], "dst": t[1], "proto": proto}
+def _fits(wanted: Mapping[str, str | int], t: tuple[str, str, int, int], proto: int) -> bool:
+    has: dict[str, str | int] = {"src": t[0], "dst": t[1]}
     if proto in (ICMP, ICMPV6):
         has |= {"icmp_id": t[2], "icmp_type": t[3] >> 8, "icmp_code": t[3] & 0xFF}
     else:
@@ -208,10 +194,8 @@ def _flush_conntrack(datapaths: Datapaths, _options: Options, args: list[str]) -
             raise failed("invalid arguments", errno.EINVAL)
         wanted: Callable[[CtEntry], bool] | None = None
         if rest:
-            orig = parse_tuple(rest[0])
-            reply = parse_tuple(rest[1] if len(rest) > 1 else "")
+            wanted = _wanted(rest)
             zone = zone or 0
-            wanted = lambda c: orig(c.orig, c.proto) and reply(c.reply, c.proto)  # noqa: E731
         dpif.ct_flush(zone, wanted)
     except DpifError as e:
         raise failed("flushing conntrack entries", e.errno or 0) from e
@@ -228,23 +212,30 @@ def _open_with(datapaths: Datapaths, args: list[str]) -> tuple[Dpif, list[str]]:
 # Limits.
 
 
+def _default_limit(text: str) -> CtLimit:
+    """"default=N". CommandError."""
+    value = text.partition("=")[2]
+    if not value.isdigit() or int(value) > 0xFFFFFFFF:
+        raise failed("invalid default limit", errno.EINVAL)
+    return CtLimit(None, int(value))
+
+
 def _zone_limit(text: str) -> CtLimit:
-    """"default=N" or "zone=N,limit=N". CommandError."""
-    name, equals, value = text.partition("=")
-    if name == "default" and equals:
-        if not value.isdigit():
-            raise failed("invalid default limit", errno.EINVAL)
-        return CtLimit(None, int(value))
+    """"zone=N,limit=N". CommandError."""
     found: dict[str, int] = {}
     for word in text.split(","):
         name, equals, value = word.partition("=")
-        if not equals:
+        if not equals or not value:
             raise failed(f"field {name} missing value", errno.EINVAL)
         if name not in ("zone", "limit"):
             raise failed(f"invalid zone limit field: {name}", errno.EINVAL)
-        if not value.isdigit() or (name == "zone" and int(value) > 0xFFFF) or int(value) > 0xFFFFFFFF:
+        try:
+            number = int(value, 0)
+        except ValueError:
+            number = -1
+        if not 0 <= number <= (0xFFFF if name == "zone" else 0xFFFFFFFF):
             raise failed(f"failed to parse field {name}", errno.EINVAL)
-        found[name] = int(value)
+        found[name] = number
     if len(found) < 2:
         raise failed("failed to parse zone limit", errno.EINVAL)
     return CtLimit(found["zone"], found["limit"])
@@ -263,8 +254,10 @@ def _zones(text: str) -> list[int]:
     return zones
 
 
-def _limits(what: str, datapaths: Datapaths, args: list[str], do: Callable[[Dpif, list[str]], str]) -> str:
-    dpif, rest = _open_with(datapaths, args)
+def _limits(
+    what: str, datapaths: Datapaths, args: list[str], n_others: int, do: Callable[[Dpif, list[str]], str]
+) -> str:
+    dpif, rest = datapaths.open_optional(args, n_others)
     try:
         return do(dpif, rest)
     except DpifError as e:
@@ -275,14 +268,15 @@ def _limits(what: str, datapaths: Datapaths, args: list[str], do: Callable[[Dpif
 
 def _ct_set_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
     def do(dpif: Dpif, rest: Sequence[str]) -> str:
-        limits = [_zone_limit(text) for text in rest]
-        if not limits:
+        if not rest:
             raise failed("no limits given", errno.EINVAL)
-        # The default comes first, as the datapath wants it.
-        dpif.ct_set_limits(sorted(limits, key=lambda limit: limit.zone is not None))
+        # The default comes first, or not at all.
+        limits = [_default_limit(rest[0])] if rest[0].startswith("default=") else []
+        limits += [_zone_limit(text) for text in rest[len(limits) :]]
+        dpif.ct_set_limits(limits)
         return ""
 
-    return _limits("failed to set conntrack limit", datapaths, args, do)
+    return _limits("failed to set conntrack limit", datapaths, args, len(args), do)
 
 
 def _ct_del_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
@@ -292,7 +286,7 @@ def _ct_del_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> 
         dpif.ct_del_limits(_zones(rest[0]))
         return ""
 
-    return _limits("failed to delete conntrack limit", datapaths, args, do)
+    return _limits("failed to delete conntrack limit", datapaths, args, 1, do)
 
 
 def _ct_get_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
@@ -311,7 +305,7 @@ def _ct_get_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> 
                 lines.append(f"zone={limit.zone},limit={limit.limit},count={limit.count}\n")
         return "".join(lines)
 
-    return _limits("failed to get conntrack limit", datapaths, args, do)
+    return _limits("failed to get conntrack limit", datapaths, args, 1, do)
 
 
 # Connections in all, and what is set about them.

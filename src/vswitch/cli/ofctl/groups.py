@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from vswitch.cli.ofctl.flows import read_lines, run_bundle, said
 from vswitch.cli.ofctl.formats import BUCKET_FORMATS, METER_FORMATS, TLV_FORMATS, of_versions, require
 from vswitch.cli.ofctl.switch import OfctlError, Switch
+from vswitch.dpif.ct_tuple import Address, TupleReader
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow.flow_text import group_number
 from vswitch.openflow.group_text import parse_group, parse_meter
@@ -190,34 +190,11 @@ def ct_flush_zone(switch: Switch, args: Args) -> None:
     switch.do([(n.CtFlushZone(int(args[0])), Form.OPENFLOW)])
 
 
-_TUPLE: Final = {
-    "ct_nw_src": "src", "ct_nw_dst": "dst", "ct_ipv6_src": "src", "ct_ipv6_dst": "dst",
-    "ct_tp_src": "src_port", "ct_tp_dst": "dst_port", "icmp_id": "icmp_id", "icmp_type": "icmp_type",
-    "icmp_code": "icmp_code",
-}  # fmt: skip
-"""The words of a connection's tuple, and the attributes of `CtTuple`."""
-
-
-def _ct_tuple(text: str) -> tuple[int, n.CtTuple]:
-    """Protocol and tuple of "ct_nw_src=10.1.1.1,ct_nw_proto=17,ct_tp_dst=2". OfctlError."""
-    protocol = 0
-    found: dict[str, int] = {}
-    for word in text.split(","):
-        key, _, value = word.strip().partition("=")
-        try:
-            if key == "ct_nw_proto":
-                protocol = int(value, 0)
-            elif key in ("ct_nw_src", "ct_nw_dst"):
-                found[_TUPLE[key]] = 0xFFFF << 32 | int(IPv4Address(value))
-            elif key in ("ct_ipv6_src", "ct_ipv6_dst"):
-                found[_TUPLE[key]] = int(IPv6Address(value))
-            elif key in _TUPLE:
-                found[_TUPLE[key]] = int(value, 0)
-            else:
-                raise OfctlError(f"invalid conntrack tuple field: {key}")
-        except ValueError:
-            raise OfctlError(f"failed to parse field {key}") from None
-    return protocol, n.CtTuple(**found)
+def _ct_tuple(addresses: Mapping[str, Address], numbers: Mapping[str, int]) -> n.CtTuple:
+    """A tuple as it was read; addresses get 128 bits."""
+    sides = {side: int(a) | (0xFFFF << 32 if a.version == 4 else 0) for side, a in addresses.items()}
+    names = {"ct_tp_src": "src_port", "ct_tp_dst": "dst_port"}
+    return n.CtTuple(**sides, **{names.get(name, name): number for name, number in numbers.items()})
 
 
 def ct_flush(switch: Switch, args: Args) -> None:
@@ -231,11 +208,14 @@ def ct_flush(switch: Switch, args: Args) -> None:
         zone = int(text)
     if len(words) > 2:
         raise OfctlError("invalid arguments")
-    tuples = [_ct_tuple(word) for word in words]
-    protocol = next((proto for proto, _ in tuples if proto), 0)
-    orig = tuples[0][1] if tuples else n.CtTuple()
-    reply = tuples[1][1] if len(tuples) > 1 else n.CtTuple()
-    switch.do([(n.CtFlush(protocol, orig, reply, zone), Form.OPENFLOW)])
+    reader = TupleReader()
+    try:
+        for word in words:
+            reader.read(word)
+    except ValueError as e:
+        raise OfctlError(str(e)) from None
+    tuples = [*map(_ct_tuple, reader.addresses, reader.numbers), n.CtTuple(), n.CtTuple()]
+    switch.do([(n.CtFlush(reader.proto, tuples[0], tuples[1], zone), Form.OPENFLOW)])
 
 
 def dump_ipfix_bridge(switch: Switch, args: Args) -> None:
