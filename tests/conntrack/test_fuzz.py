@@ -18,7 +18,7 @@ from tests.conntrack.packets import Walk
 from vswitch.dpif.actions import Ct, Nat
 from vswitch.dpif.odp_compile import compile_actions
 from vswitch.dpif.odp_execute import Executor, Packet
-from vswitch.dpif.userspace.conntrack.tracker import EXPIRE_BUDGET, Tracker
+from vswitch.dpif.userspace.conntrack.tracker import Tracker
 from vswitch.flow.flow import Flow
 from vswitch.netdev.frame import GSO_TCPV4, VNET_NEEDS_CSUM, Frame
 
@@ -128,30 +128,3 @@ def test_mutated_packets(seed: int) -> None:
     assert not tracker.helpers.parents
     assert not tracker.helpers.adjustments
     assert not tracker.limits.zones
-
-
-def test_a_flood_stays_under_the_limit_and_its_memory_is_freed() -> None:
-    bench = Bench()
-    tracker = bench.tracker
-    table = tracker.table
-    limit = 5000
-    tracker.limits.maximum = limit
-    packet = bytearray(bytes(Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2, chksum=0)))
-    for n in range(20_000):
-        packet[34:38] = (0x00010001 + n * 7).to_bytes(4, "big")
-        bench.take(Frame(bytes(packet), VNET_NEEDS_CSUM, 0, 42, 0, 34, 6), 0)
-        if n % 5000 == 0:
-            bench.now += 1000
-            tracker.run(bench.now)
-        assert table.count <= limit
-    assert table.count == limit
-    chunks = sum(1 for chunk in table.chunks if len(chunk))
-    assert chunks <= limit // 1024 + 2
-    bench.now += 100_000
-    turns = 0
-    while tracker.run(bench.now):
-        turns += 1
-    assert turns == limit // EXPIRE_BUDGET
-    assert table.count == 0
-    assert sum(1 for chunk in table.chunks if len(chunk)) <= 1
-    assert len(table.segments) == 1
