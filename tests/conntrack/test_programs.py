@@ -124,12 +124,13 @@ def fetched(net: Net, url: str, *options: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that everybody may read, with a file of 3 MB in it."""
+    """A directory that everybody may read, with a file of 3 MB in it, and one of 300 kB."""
     directory = tmp_path_factory.mktemp("served")
     for path in (directory, *directory.parents[:-1]):
         if path != Path("/tmp"):
             path.chmod(0o755)
     (directory / "file").write_bytes(bytes(range(256)) * 12_000)
+    (directory / "small").write_bytes(bytes(range(256)) * 1_200)
     return directory
 
 
@@ -165,7 +166,7 @@ def test_tftp_with_source_and_destination_nat(net: Net, files: Path, require: Ca
     require("command:in.tftpd")
     net.flows(TRANSLATED)
     net.serve("in.tftpd", "--foreground", "--user", "root", "--address", "0.0.0.0:69", str(files))
-    assert fetched(net, f"tftp://10.0.0.100/{files}/file") == (files / "file").read_bytes()
+    assert fetched(net, f"tftp://10.0.0.100/{files}/small") == (files / "small").read_bytes()
 
 
 def test_ping_and_an_error_from_beyond_the_nat(net: Net) -> None:
@@ -179,6 +180,20 @@ def test_ping_and_an_error_from_beyond_the_nat(net: Net) -> None:
         "except ConnectionRefusedError: print('refused')"
     )
     assert net.get(sys.executable, "-c", probe).stdout.strip() == "refused"
+
+
+def test_ping_is_told_that_a_host_beyond_the_nat_is_unreachable(net: Net) -> None:
+    """The server is a router, which knows no way to where 10.0.0.101 is translated to."""
+    net.flows(TRANSLATED + "table=4,ct_state=+new,ip,nw_dst=10.0.0.101,"
+              "actions=ct(commit,zone=1,nat(dst=192.0.2.1),table=1)\n")
+    for words in (
+        f"ip netns exec {net.server} sysctl -q -w net.ipv4.ip_forward=1",
+        f"ip -n {net.server} route replace unreachable 192.0.2.1",
+        f"ip -n {net.client} neigh replace 10.0.0.101 lladdr 02:00:00:00:00:02 dev eth0 nud permanent",
+    ):
+        subprocess.run(words.split(), check=True)
+    said = net.get("ping", "-c", "1", "-W", "5", "10.0.0.101").stdout
+    assert "From 10.0.0.101 icmp_seq=1 Destination Host Unreachable" in said
 
 
 def test_traceroute_ends_at_the_translated_address(net: Net, require: Callable[..., None]) -> None:
