@@ -258,6 +258,20 @@ def the_dump_has_each_flow_once(lab: Lab, dpif: Dpif) -> None:
 
 
 @case
+def a_terse_dump_tells_flows_by_their_ufids(lab: Lab, dpif: Dpif) -> None:
+    (a, port_a), (_, port_b) = lab.attach(dpif), lab.attach(dpif)
+    put(dpif, udp(), port_a, (Output(port_b),))
+    lab.inject(a, udp())
+    lab.settle(dpif)
+    (whole,) = dpif.flow_dump()
+    (terse,) = dpif.flow_dump(terse=True)
+    assert (terse.ufid, terse.stats) == (whole.ufid, whole.stats)
+    assert whole.stats.n_packets == 1
+    assert terse.key.is_zero()
+    assert terse.actions == ()
+
+
+@case
 def a_dump_survives_flows_deleted_under_it(lab: Lab, dpif: Dpif) -> None:
     _, port = lab.attach(dpif)
     puts = [flow_put(udp(sport=n + 1), port, (), n + 1, ALL_UDP) for n in range(200)]

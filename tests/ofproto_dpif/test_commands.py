@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from textwrap import dedent
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from tests.ofproto_dpif.lab import Lab, tcp, udp
 from vswitch.dpif import dpctl_ports
 from vswitch.dpif.kernel.dpif_class import CLASS
-from vswitch.dpif.types import DpifStats
+from vswitch.dpif.types import DpifFlow, DpifStats
 from vswitch.openflow.flow_text import parse_flow
 
 MakeLab = Callable[..., Lab]
@@ -155,6 +155,25 @@ def test_upcall_show(two: Lab) -> None:
 
           0: (keys 1)
         """)
+
+
+def test_dumps_by_ufid_alone_are_turned_off_and_on(two: Lab) -> None:
+    whole: list[bool] = []
+    provider = two.backer.dpif.flow_dump
+
+    def flow_dump(terse: bool = False) -> Iterator[DpifFlow]:
+        whole.append(not terse)
+        return provider(terse)
+
+    two.backer.dpif.flow_dump = flow_dump  # type: ignore[method-assign]
+    shown(two, "revalidator/wait")
+    assert shown(two, "upcall/disable-ufid") == "Datapath dumping tersely using UFID disabled\n"
+    assert "  ufid enabled : false\n" in shown(two, "upcall/show")
+    shown(two, "revalidator/wait")
+    shown(two, "upcall/enable-ufid")
+    assert "  ufid enabled : true\n" in shown(two, "upcall/show")
+    shown(two, "revalidator/wait")
+    assert whole == [False, True, False]
 
 
 def test_show_facets(two: Lab) -> None:

@@ -113,7 +113,7 @@ def test_registers_and_metadata_survive_recirculation() -> None:
 
 def test_an_unknown_recirculation_id_is_an_error() -> None:
     out = Bridge().add_flows("actions=output:2").xlate("recirc_id=5,in_port=1,tcp")
-    assert out.warnings == ["no recirculation data for recirc_id 0x5 on bridge br0"]
+    assert out.warnings == ["Recirculation context not found for ID 5 on bridge br0"]
     assert out.error
 
 

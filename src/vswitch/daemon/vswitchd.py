@@ -19,6 +19,7 @@ from vswitch.daemon.mainloop import Part
 from vswitch.daemon.memory_log import MemoryLog
 from vswitch.dpif import open as dpif_open
 from vswitch.dpif.odp_text import parse_key
+from vswitch.dpif.userspace import dummy_commands
 from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.netdev import dummy, registry
 from vswitch.ofproto_dpif.commands.usage import usage
@@ -77,6 +78,7 @@ class Vswitchd:
             dpif_open.enable_dummy(settings.dummy)
             enable_debug_actions()
             dummy.register_commands(daemon.commands, _compose)
+            dummy_commands.register_commands(daemon.commands)
         ofprotos = Ofprotos(self._clock, daemon.commands)
         if settings.system_routes:
             ofprotos.underlay.follow_kernel()

@@ -169,9 +169,9 @@ class LoggedDpif(Dpif):
         flow_flush_counter.inc()
         self._do("flow_flush", self.provider.flow_flush)
 
-    def flow_dump(self) -> Iterator[DpifFlow]:
+    def flow_dump(self, terse: bool = False) -> Iterator[DpifFlow]:
         try:
-            yield from self.provider.flow_dump()
+            yield from self.provider.flow_dump(terse)
         except DpifError as e:
             log_operation(self, "flow_dump", e)
             raise

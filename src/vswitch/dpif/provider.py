@@ -202,9 +202,10 @@ class Dpif(ABC):
         """Delete all flows."""
 
     @abstractmethod
-    def flow_dump(self) -> Iterator[DpifFlow]:
-        """Every flow. A flow that changes meanwhile appears once or not at all; one that stays
-        put appears once. An interrupted kernel dump is begun again, without repeats."""
+    def flow_dump(self, terse: bool = False) -> Iterator[DpifFlow]:
+        """Every flow; `terse` leaves key, mask and actions of those that have a UFID empty. A flow that
+        changes meanwhile appears once or not at all; one that stays put appears once. An interrupted kernel
+        dump is begun again, without repeats."""
 
     @abstractmethod
     def operate(self, ops: Sequence[Op]) -> None:

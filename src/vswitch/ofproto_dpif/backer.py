@@ -25,6 +25,7 @@ from vswitch.dpif.types import DpifError, DpifPort
 from vswitch.flow.extract import extract
 from vswitch.flow.flow import Flow
 from vswitch.netdev.scope import Scope
+from vswitch.ofproto_dpif.aids import Aids
 from vswitch.ofproto_dpif.ct_timeouts import CtTimeouts
 from vswitch.ofproto_dpif.facets.expiration import EXPIRATION_MS, Expiration
 from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
@@ -114,6 +115,8 @@ class Backer:
         """The longest, in ms, that an unused datapath flow lives (`other_config:max-idle`)."""
         self.vlan_limit: int = 1
         """How many VLAN tags a packet can have to flow tables (`other_config:vlan-limit`)."""
+        self.megaflows: bool = True
+        """Whether datapath flows match no more than what decided; otherwise all that the packet has."""
         self.expiration: Expiration = Expiration(self.installer, clock.now())
         self.need_revalidate: int = 0
         """`RevReason` of the next full revalidation, 0 for none."""
@@ -255,6 +258,11 @@ class Backer:
         if explicit != self.dp.explicit_sampled_drops:
             self.dp.explicit_sampled_drops = explicit
             self.need(RevReason.RECONFIGURE)
+
+    def apply_aids(self, aids: Aids) -> None:
+        """Do as `aids` say from now on."""
+        self.megaflows = aids.megaflows
+        self.expiration.terse = aids.terse_dumps and self.support.ufid
 
     def set_vlan_limit(self, limit: int) -> None:
         """Let flow tables see up to `limit` VLAN tags; 0: as many as a flow can have."""

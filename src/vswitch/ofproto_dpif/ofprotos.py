@@ -12,6 +12,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import DpifError
 from vswitch.netdev.scope import PROCESS, Scope
+from vswitch.ofproto_dpif.aids import Aids
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.commands.commands import ofproto_dpif_unixctl_init
 from vswitch.ofproto_dpif.completions import Clog
@@ -48,6 +49,7 @@ class Ofprotos:
         self.clog: Clog = Clog()
         self.respite: Respite = Respite(clock)
         """Lets all datapaths forward in the midst of long work."""
+        self.aids: Aids = Aids()
         self.poller: Poller = Poller()
         """What waits for the OpenFlow connections of all bridges."""
         self.port_queues: PortQueues | None = None
@@ -68,6 +70,7 @@ class Ofprotos:
                 self.respite,
             )
             backer.dp.underlay = self.underlay
+            backer.apply_aids(self.aids)
             backer.dpif.set_tunnel_source_ports(*self.underlay.source_ports)
         return backer
 

@@ -105,6 +105,7 @@ class DatapathRole(Protocol):
     port_changes: int
     """Goes up when a device of a port goes, returns or changes."""
     vlan_limit: int
+    megaflows: bool
 
     @property
     def ofprotos(self) -> Mapping[str, BridgeRole]:

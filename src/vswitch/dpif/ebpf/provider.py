@@ -98,7 +98,7 @@ class EbpfDpif(UserspaceDpif):
 
     def _operate_flow(self, op: Op, offload: Offload) -> None:
         assert isinstance(op, FlowPut | FlowGet | FlowDel)
-        ufid = op.ufid or ufid_of(op.key)
+        ufid = self._ufid_of_put(op) if isinstance(op, FlowPut) else op.ufid or ufid_of(op.key)
         if isinstance(op, FlowDel):
             offload.remove(ufid)
         else:
@@ -115,9 +115,9 @@ class EbpfDpif(UserspaceDpif):
         self.offload.clear()
         super().flow_flush()
 
-    def flow_dump(self) -> Iterator[DpifFlow]:
+    def flow_dump(self, terse: bool = False) -> Iterator[DpifFlow]:
         self.offload.sync_all()
-        for flow in super().flow_dump():
+        for flow in super().flow_dump(terse):
             self._say(flow)
             yield flow
 

@@ -85,10 +85,13 @@ def compose_named(b: Builder, cmd: i64, dp_ifindex: i64, key: Flow, ufid: bytes,
     b.raw(OVS_FLOW_ATTR_KEY, encode_key(key, KEY_CT_IF_SET))
 
 
-def compose_all(cmd: i64, dp_ifindex: i64) -> bytes:
-    """OVS_FLOW_CMD_DEL of all flows, or GET of all in a dump."""
+def compose_all(cmd: i64, dp_ifindex: i64, stats_only: bool = False) -> bytes:
+    """OVS_FLOW_CMD_DEL of all flows, or GET of all in a dump; `stats_only`: of those that have a UFID, no
+    more than that and the statistics."""
     b = Builder()
     _begin(b, cmd, dp_ifindex)
+    if stats_only:
+        b.u32(OVS_FLOW_ATTR_UFID_FLAGS, OVS_UFID_F_OMIT_ALL)
     return b.getvalue()
 
 
@@ -119,13 +122,19 @@ def parse_stats(data: bytes, age: int) -> FlowStats:
 def parse_flow(data: bytes, start: i64, end: i64, age: int) -> DpifFlow:
     """The flow in an ovs_flow message whose `struct genlmsghdr` is at `start`.
 
-    A flow without a mask matches all of its key. NlAttrError if it is malformed or has a key
+    A flow without a mask matches all of its key; of one without a key only UFID and statistics are known.
+    NlAttrError if it is malformed or has a key
     that is none.
     """
     attrs = AttrIndex(OVS_FLOW_ATTR_UFID_FLAGS)
-    if not attrs.index(data, start + FLOW_ATTRS_OFFSET, end) or not attrs.has(OVS_FLOW_ATTR_KEY):
+    if not attrs.index(data, start + FLOW_ATTRS_OFFSET, end):
         raise NlAttrError("malformed flow")
     key = Flow()
+    if not attrs.has(OVS_FLOW_ATTR_KEY):
+        if not attrs.has(OVS_FLOW_ATTR_UFID):
+            raise NlAttrError("malformed flow")
+        ufid = attrs.payload(data, OVS_FLOW_ATTR_UFID)
+        return DpifFlow(key, Flow(), (), _read_stats(attrs, data, age), ufid)
     if decode_key(attrs.payload(data, OVS_FLOW_ATTR_KEY), key) is Fitness.ERROR:
         raise NlAttrError("flow with a malformed key")
     mask = Flow()

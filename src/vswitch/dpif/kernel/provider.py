@@ -329,8 +329,8 @@ class DpifKernel(Dpif):
         payload = compose_all(OVS_FLOW_CMD_DEL, self.dp_ifindex)
         self._call("flow flush", self._sock.transact, self._families.flow, 0, payload, "flush flows")
 
-    def flow_dump(self) -> Iterator[DpifFlow]:
-        payload = compose_all(OVS_FLOW_CMD_GET, self.dp_ifindex)
+    def flow_dump(self, terse: bool = False) -> Iterator[DpifFlow]:
+        payload = compose_all(OVS_FLOW_CMD_GET, self.dp_ifindex, terse)
         seen: set[bytes] = set()
         for _ in range(MAX_TRIES):
             sock = self._call("flow dump", self._pool.take)

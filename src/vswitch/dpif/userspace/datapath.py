@@ -144,6 +144,19 @@ class Datapath:
         netdev_close(port.netdev, self.scope)
         self.queues.forget(number)
 
+    def renumber(self, port: Port, number: int) -> None:
+        """Give the port, which is a dummy, another number, as if it had gone and come back."""
+        old = int(port.number)
+        core_ports = self.core.ports
+        core_ports[old] = None
+        core_ports.extend([None] * (number + 1 - len(core_ports)))
+        core_ports[number] = port
+        del self.ports[old]
+        self.ports[number] = port
+        port.number = number
+        self.queues.forget(old)
+        self.note_change(port.name)
+
     def note_error(self, port: Port) -> None:
         """The port's descriptor reports an error. Reading clears it if the device is down; if it
         comes again and again the device is gone, and its descriptor would keep the loop awake."""

@@ -313,9 +313,14 @@ class UserspaceDpif(CtDpif):
         self._core.dpcls.clear()
         self._core.emc.clear()
 
-    def flow_dump(self) -> Iterator[DpifFlow]:
+    def flow_dump(self, terse: bool = False) -> Iterator[DpifFlow]:
+        nothing = Flow()
         for entry in list(self._dp.flows.values()):
-            if not entry.dead:
+            if entry.dead:
+                continue
+            if terse:
+                yield DpifFlow(nothing, nothing, (), _flow_stats(entry), entry.ufid)
+            else:
                 yield _dpif_flow(entry)
 
     def operate(self, ops: Sequence[Op]) -> None:
@@ -338,11 +343,18 @@ class UserspaceDpif(CtDpif):
                 op.error = errno.EINVAL
         self._core.flush()
 
+    def _ufid_of_put(self, op: FlowPut) -> bytes:
+        """The UFID that `op` has; if it has none, that of the flow that has such packets, or a new one."""
+        if op.ufid:
+            return op.ufid
+        entry = self._core.dpcls.find(op.key.words)
+        return ufid_of(op.key) if entry is None else entry.ufid
+
     def _flow_put(self, op: FlowPut) -> None:
         dp = self._dp
         mask = op.mask if op.mask.vlan_tci else expressible(op.mask, op.key)
-        ufid = op.ufid or ufid_of(op.key)
-        entry = dp.flows.get(ufid) if op.ufid else self._core.dpcls.find(op.key.words)
+        ufid = self._ufid_of_put(op)
+        entry = dp.flows.get(ufid)
         flags = int(op.flags)
         if entry is None and not flags & CREATE:
             op.error = errno.ENOENT

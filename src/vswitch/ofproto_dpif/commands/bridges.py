@@ -6,6 +6,7 @@ from typing import Protocol
 
 from vswitch.base.clock import Clock
 from vswitch.netdev.scope import Scope
+from vswitch.ofproto_dpif.aids import Aids
 from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.completions import Clog
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
@@ -22,3 +23,4 @@ class Bridges(Protocol):
     all_ofproto_dpifs: dict[str, OfprotoDpif]
     backers: dict[str, Backer]
     """Datapath type -> the datapath that its bridges share."""
+    aids: Aids

@@ -45,6 +45,10 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
         ("dpif/show-channels", "[dp]", 0, 1, c.dpif_show_channels),
         ("dpif/show-facets", "bridge", 1, 1, c.dpif_show_facets),
         ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 3, c.dpif_dump_flows),
+        ("upcall/disable-megaflows", "", 0, 0, c.upcall_disable_megaflows),
+        ("upcall/enable-megaflows", "", 0, 0, c.upcall_enable_megaflows),
+        ("upcall/disable-ufid", "", 0, 0, c.upcall_disable_ufid),
+        ("upcall/enable-ufid", "", 0, 0, c.upcall_enable_ufid),
         ("upcall/set-flow-limit", "flow-limit-number", 1, 1, c.upcall_set_flow_limit),
         ("revalidator/wait", "", 0, 0, c.revalidator_wait),
         ("revalidator/purge", "", 0, 0, c.revalidator_purge),
@@ -164,6 +168,34 @@ class _Commands:
 
     def upcall_show_json(self, _args: list[str]) -> Json:
         return {show.dp_name(b): show.upcalls_json(b) for b in self._backers()}
+
+    def upcall_disable_megaflows(self, _args: list[str]) -> str:
+        self._set_megaflows(False)
+        return "megaflows disabled\n"
+
+    def upcall_enable_megaflows(self, _args: list[str]) -> str:
+        self._set_megaflows(True)
+        return "megaflows enabled\n"
+
+    def _set_megaflows(self, on: bool) -> None:
+        """Begin anew with datapath flows of the other kind."""
+        self.ofprotos.aids.megaflows = on
+        self._apply_aids()
+        self.revalidator_purge([])
+
+    def upcall_disable_ufid(self, _args: list[str]) -> str:
+        self.ofprotos.aids.terse_dumps = False
+        self._apply_aids()
+        return "Datapath dumping tersely using UFID disabled\n"
+
+    def upcall_enable_ufid(self, _args: list[str]) -> str:
+        self.ofprotos.aids.terse_dumps = True
+        self._apply_aids()
+        return "Datapath dumping tersely using UFID enabled for supported datapaths\n"
+
+    def _apply_aids(self) -> None:
+        for backer in self._backers():
+            backer.apply_aids(self.ofprotos.aids)
 
     def upcall_set_flow_limit(self, args: list[str]) -> str:
         limit = int(args[0]) if args[0].isdigit() else 0

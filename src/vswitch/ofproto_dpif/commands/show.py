@@ -145,7 +145,7 @@ def upcalls(b: Backer) -> str:
         f"  flows         : (current {len(b.subfacets)}) (avg {round(e.avg_flows)}) (max {e.max_flows}) "
         f"(limit {b.flow_eviction_threshold})\n"
         f"  dump duration : {e.dump_duration}ms\n"
-        f"  ufid enabled : {str(b.support.ufid).lower()}\n"
+        f"  ufid enabled : {str(e.terse).lower()}\n"
         f"\n"
         f"  0: (keys {len(b.subfacets)})\n"
     )
@@ -162,6 +162,6 @@ def upcalls_json(b: Backer) -> Json:
             "limit": b.flow_eviction_threshold,
         },
         "dump-duration-ms": e.dump_duration,
-        "ufid-enabled": b.support.ufid,
+        "ufid-enabled": b.expiration.terse,
         "revalidators": {"0": {"keys": len(b.subfacets)}},
     }

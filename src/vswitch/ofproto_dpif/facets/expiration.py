@@ -68,6 +68,8 @@ class Expiration:
         self.max_idle: int = MAX_IDLE
         self.n_lost: int = -1
         """Upcalls that the datapath says were lost, when it was last asked; -1: not yet."""
+        self.terse: bool = False
+        """Whether flows are dumped by their UFIDs alone, where the datapath can (`upcall/enable-ufid`)."""
         self.max_flows: int = 0
         self.avg_flows: float = 0.0
 
@@ -112,7 +114,7 @@ class Expiration:
         respite = self.installer.respite
         n = 0
         try:
-            for flow in self.installer.dpif.flow_dump():
+            for flow in self.installer.dpif.flow_dump(self.terse):
                 n += 1
                 respite.give()
                 subfacet = subfacets.get(flow.ufid)

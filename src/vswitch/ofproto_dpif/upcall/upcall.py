@@ -27,6 +27,7 @@ from vswitch.dpif.cookie import SLOW_PATH_PREFIX, SLOW_REASONS
 from vswitch.dpif.drop_reasons import drop_counter
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
+from vswitch.flow.exact import exact_mask
 from vswitch.flow.extract import limit_vlans
 from vswitch.flow.flow import Flow
 from vswitch.ofproto.geneve import options_from_datapath
@@ -146,6 +147,8 @@ def handle_flow_miss(backer: DatapathRole, miss: FlowMiss, ops: list[Op], now: i
     if flow is None:
         return
     out = _translate(miss, bridge, flow, now)
+    if not backer.megaflows:
+        out.wc.or_(exact_mask(flow))
     group = ofproto.facets.group(out.wc)
     masked = group.key_of(flow)
     facet = group.facets.get(masked)

@@ -63,6 +63,8 @@ class Ctx:
         self.pause: Controller | None = None
         """The action that the translation waits at, while it is frozen for a controller."""
         self.unrolled: list[Any] = []
+        self.unrolled_place: Any = None
+        """The last `Unroll` among them."""
         self.conntracked: bool = False
         self.ct_nat_action: Any = None
         self.pending_encap: bool = False

@@ -6,7 +6,7 @@ How a translation that needs to see the packet again goes on later:
    hash, a controller's pause). That sets `ctx.freezing` and `ctx.exit`: nothing more is executed.
 2. Each `dispatch.run` on the way out, from the innermost table's actions to the outermost's, hands what it
    had still to do to `unroll`. So `ctx.unrolled` gets the rests in the order in which they are to
-   run, each behind an `Unroll` that says to which table and cookie it belongs.
+   run, with an `Unroll` that says to which table and cookie they belong before actions that want to know.
 3. Where the nesting began (the whole translation, a clone, a bucket, the bridge behind a patch port)
    `output.end_pipeline` calls `finish`: everything that the rest of the way depends on becomes a
    `FrozenState` (`recirc.py`), its id goes into a datapath action, and `cancel` ends the freezing. What
@@ -20,19 +20,24 @@ Each id in `XlateOut.recircs` is a reference that the translation's owner has to
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Recirc
 from vswitch.dpif.cookie import ControllerCookie
+from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import W_IN_PORT, W_METADATA
+from vswitch.flow.values import c_hex
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx
 from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.ofproto_dpif.xlate.userspace import to_userspace
+from vswitch.openflow import actions as of
+from vswitch.openflow.action_text import format_actions
 
 if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions, Controller
@@ -48,6 +53,23 @@ class Unroll:
     table_id: int
     cookie: int
 
+    def __str__(self) -> str:
+        return f"unroll_xlate(table={self.table_id}, cookie={self.cookie})"
+
+    def restored(self) -> str:
+        """What a trace says when it is so again. Open vSwitch prints the cookie as it lies in memory."""
+        cookie = int.from_bytes(self.cookie.to_bytes(8, "big"), sys.byteorder)
+        return f"restored state: table={self.table_id}, cookie={c_hex(cookie)}"
+
+
+_TELLING: Final = frozenset((
+    of.Output, of.OutputReg, of.OutputTrunc, of.Group, of.Controller, of.DecTtl, of.DecMplsTtl, of.DecNshTtl,
+))  # fmt: skip
+"""Actions that may tell a controller of the packet, and of the table and cookie that it met."""
+
+
+_METADATA: Final = by_name("metadata")
+
 
 def trigger(ctx: Ctx) -> None:
     """Stop here, and go on from here after a recirculation."""
@@ -61,6 +83,7 @@ def cancel(ctx: Ctx) -> None:
         ctx.freezing = False
         ctx.dp_hash = None
         ctx.unrolled.clear()
+        ctx.unrolled_place = None
 
 
 def freeze_metadata(flow: Flow) -> tuple[int, ...]:
@@ -88,12 +111,42 @@ def thaw_metadata(kept: tuple[int, ...], flow: Flow) -> None:
 
 def unroll(ctx: Ctx, rest: Actions) -> None:
     """Keep `rest`, the actions of the present table that are still to run."""
-    if not rest:
-        return
     kept = ctx.unrolled
-    mark = Unroll(int(ctx.table_id), ctx.rule_cookie)
-    kept.append(mark)
-    kept.extend(rest)
+    here = Unroll(int(ctx.table_id), ctx.rule_cookie)
+    actions: tuple[Any, ...] = rest
+    for action in actions:
+        kind = type(action)
+        if kind is of.Note or kind is of.Conjunction:
+            continue
+        if kind is Unroll:
+            here = action
+            ctx.unrolled_place = here
+        elif kind is of.GotoTable:
+            # Among frozen actions there are no instructions.
+            kept.append(of.Resubmit(table_id=action.table_id))
+            continue
+        elif kind is of.WriteMetadata:
+            kept.append(of.SetField(_METADATA, action.metadata, action.mask))
+            continue
+        elif ctx.unrolled_place != here and _wants_place(action):
+            ctx.unrolled_place = here
+            kept.append(here)
+        kept.append(action)
+
+
+def _wants_place(action: Any) -> bool:
+    """Whether `action`, or one inside it, needs to know its table or its rule's cookie."""
+    kind = type(action)
+    if kind is of.Resubmit:
+        return bool(action.table_id == 0xFF)
+    if kind is of.Clone:
+        return any(_wants_place(inner) for inner in action.actions)
+    return kind in _TELLING
+
+
+def format_frozen(actions: tuple[Any, ...], ports: dict[int, str] | None) -> str:
+    """Frozen actions as a trace shows them."""
+    return ",".join(str(a) if type(a) is Unroll else format_actions((a,), ports) for a in actions)
 
 
 def frozen_state(

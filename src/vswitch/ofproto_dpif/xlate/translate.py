@@ -110,7 +110,7 @@ def xlate(xin: XlateIn) -> XlateOut:
     if frozen is not None:
         _thaw(ctx)
     elif (words[W_RECIRC_ID] >> 32) & 0xFFFFFFFF != 0:
-        report_error(ctx, f"no recirculation data for recirc_id {out.flow.recirc_id:#x}")
+        report_error(ctx, f"Recirculation context not found for ID {out.flow.recirc_id:x}")
         ctx.error = XLATE_NO_RECIRCULATION_CONTEXT
         out.cut_short = True
     if ctx.error == XLATE_OK:
@@ -230,6 +230,12 @@ def _thaw(ctx: Ctx) -> None:
     if trace is not None:
         outer = trace.enter(OFT_THAW, "thaw")
         trace.add(OFT_THAW, f"Resuming from table {frozen.table_id}")
+        if frozen.action_set:
+            shown = xlate_freeze.format_frozen(frozen.action_set, trace.ports)
+            trace.add(OFT_THAW, f"Restoring action set: {shown}")
+        if frozen.actions:
+            shown = xlate_freeze.format_frozen(frozen.actions, trace.ports)
+            trace.add(OFT_THAW, f"Restoring actions: {shown}")
         trace.leave(outer)
 
 

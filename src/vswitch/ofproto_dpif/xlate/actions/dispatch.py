@@ -38,7 +38,7 @@ from vswitch.ofproto_dpif.xlate.actions.sample import sample
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error, report_remark
 from vswitch.ofproto_dpif.xlate.meter import meter
-from vswitch.ofproto_dpif.xlate.trace import OFT_ACTION, OFT_DETAIL, OFT_WARN
+from vswitch.ofproto_dpif.xlate.trace import OFT_ACTION, OFT_DETAIL, OFT_THAW, OFT_WARN
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_text import format_actions
@@ -80,8 +80,8 @@ def run(ctx: Ctx, actions: of.Actions, last: bool) -> None:
             if ctx.freezing:
                 xlate_freeze.unroll(ctx, steps[i:])
             return
-        if ctx.trace is not None and type(action) is not xlate_freeze.Unroll:
-            report(ctx, OFT_ACTION, format_actions((action,), ctx.trace.ports))
+        if ctx.trace is not None:
+            report(ctx, OFT_ACTION, xlate_freeze.format_frozen((action,), ctx.trace.ports))
         i += 1
         kind = type(action)
         at_end = last and i == n and not ctx.action_set
@@ -306,6 +306,8 @@ def _debug_slow(ctx: Ctx, a: of.DebugSlow, last: bool) -> None:
 def _unroll(ctx: Ctx, a: xlate_freeze.Unroll, last: bool) -> None:
     ctx.table_id = a.table_id
     ctx.rule_cookie = a.cookie
+    if ctx.trace is not None:
+        report(ctx, OFT_THAW, a.restored())
 
 
 # The action set.
