@@ -38,9 +38,9 @@ _CT_PROTO: Final = 0xFF << at.S_CT_NW_PROTO
 
 
 def exact_mask(flow: Flow) -> Flow:
-    """The mask that only packets like `flow` fit. It has no registers and the like, which no packet has, and of a
-    tunnel what is not 0; and no neighbour discovery, which only a translation that looks at it adds. It is
-    Open vSwitch's (flow_wildcards_init_for_packet of lib/flow.c)."""
+    """The mask that only packets like `flow` fit. It has no registers and the like, which no packet has, and
+    of a tunnel what is not 0; and no neighbour discovery, which only a translation that looks at it adds. It
+    is Open vSwitch's (flow_wildcards_init_for_packet of lib/flow.c)."""
     mask = Flow()
     words = flow.words
     bits: dict[int, int] = dict.fromkeys(_ALWAYS, -1)

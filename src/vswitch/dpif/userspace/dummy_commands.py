@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vswitch.base.unixctl import CommandError, Commands
-from vswitch.dpif.provider import PORT_NONE
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.dpif.userspace.datapath import LOCAL_PORT, Datapath
 from vswitch.dpif.userspace.provider import MAX_PORTS
 from vswitch.netdev.scope import PROCESS, Scope
@@ -21,7 +21,7 @@ def register_commands(commands: Commands, scope: Scope = PROCESS) -> None:
         if port is None:
             raise CommandError("unknown port")
         number = int(text) if text.isdigit() else 0
-        if not 0 < number < PORT_NONE:
+        if not 0 < number < ODPP_NONE:
             raise CommandError("bad port number")
         if number in dp.ports:
             raise CommandError("port number already in use")

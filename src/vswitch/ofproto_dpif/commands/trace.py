@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.base.unixctl import CommandError
 from vswitch.dpif.odp_text import parse_key
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.flow.extract import extract
 from vswitch.flow.fields import N_WORDS
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import PORT_NONE
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.ofproto.geneve import options_from_datapath
 from vswitch.ofproto_dpif.commands.trace_ct import parse_ct_state, resume
-from vswitch.ofproto_dpif.xlate.bridge import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.effects import credit
 from vswitch.ofproto_dpif.xlate.said import explain
 from vswitch.ofproto_dpif.xlate.trace import Recirculation, Trace
@@ -31,6 +30,7 @@ from vswitch.ofproto_dpif.xlate.types import XlateIn
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.action_text import parse_actions
+from vswitch.openflow.constants import OFPP_NONE
 from vswitch.openflow.errors import OfpError
 from vswitch.packet.parse import Parser
 
@@ -182,7 +182,7 @@ def _odp_flow(ofprotos: Bridges, dp: str | None, text: str) -> tuple[XBridge, Fl
         raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
     port = backer.port_of(flow)
     if port is None:
-        number = ODPP_NONE if flow.in_port == PORT_NONE else flow.in_port
+        number = ODPP_NONE if flow.in_port == OFPP_NONE else flow.in_port
         raise CommandError(f"no OpenFlow port for datapath port {number}")
     flow.in_port = port.ofp_port
     if not options_from_datapath(port.bridge.tlv, flow):
