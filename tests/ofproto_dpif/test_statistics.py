@@ -133,7 +133,7 @@ def test_a_dump_that_shows_a_flow_twice_counts_its_packets_once(lab: MakeLab) ->
     made.send("p1", udp(), udp())
     dpif = made.backer.dpif
     flows = list(dpif.flow_dump())
-    dpif.flow_dump = lambda: iter(flows + flows)  # type: ignore[method-assign]
+    dpif.flow_dump = lambda terse=False: iter(flows + flows)  # type: ignore[method-assign]
     made.seconds(1)
     assert counts(made)[0] == 3
 
@@ -142,7 +142,7 @@ def test_a_flow_that_the_dump_lacks_is_asked_for_and_kept(lab: MakeLab) -> None:
     made = lab(2, "actions=output:2")
     made.send("p1", udp())
     made.send("p1", udp(), udp())
-    made.backer.dpif.flow_dump = lambda: iter(())  # type: ignore[method-assign]
+    made.backer.dpif.flow_dump = lambda terse=False: iter(())  # type: ignore[method-assign]
     made.seconds(1)
     assert counts(made)[0] == 3
     assert len(made.facets()) == 1

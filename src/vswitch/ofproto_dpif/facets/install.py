@@ -51,6 +51,8 @@ facet_create = coverage.counter("facet_create")
 facet_destroy = coverage.counter("facet_destroy")
 upcall_no_port = coverage.counter("drop_upcall_unknown_port")
 
+ALL_TAGS: Final = 0xFFFFFFFF
+"""The tags of a translation that failed: whatever changes, it is looked at again, as in Open vSwitch."""
 SECOND_TAG: Final = VLAN_CFI << S_VLAN_TCI1
 OVERLAP: Final = (errno.EEXIST, errno.ENOENT)
 """What putting a flow fails with, here and in the kernel, when another of its batch has its packets too."""
@@ -137,7 +139,7 @@ class Installer:
         old = facet.recircs
         facet.actions = out.actions
         facet.slow = out.slow
-        facet.tags = out.tags
+        facet.tags = ALL_TAGS if out.error else out.tags
         facet.effects = out.effects
         facet.recircs = out.recircs
         for recirc_id in old:

@@ -6,6 +6,7 @@ translation is the same stays as it is, one with other actions has its datapath 
 place, packets and all. One whose new mask has bits that the old one lacks is removed, and its
 next packet makes a new one; what the new mask lacks makes the facet narrower than it need be, no more.
 One that would learn a flow within a limit is removed too: which packet learns it is for packets to say.
+So is one whose translation fails, after any change: it has all tags (`install.ALL_TAGS`).
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ class _Revalidation:
             return
         out = xlate(XlateIn(facet.bridge, flow, frozen=frozen, now=self.now))
         out.slow |= facet.slow & SLOW_MATCH
-        if out.for_packets or (not facet.group.mask.covers(out.wc) and not self._moved(facet, out.wc)):
+        narrower = not facet.group.mask.covers(out.wc) and not self._moved(facet, out.wc)
+        if narrower or out.error or out.for_packets:
             installer.drop_out(out, self.now)
             self.dead.append(facet)
             return
