@@ -190,6 +190,7 @@ _PARTS: Final[dict[type, tuple[str, ...]]] = {
     a.LearnSpec: ("src", "dst"),
     a.Learn: ("specs", "result_dst"),
     a.Ct: ("zone_src", "actions"),
+    a.Sample: ("obs_domain_src", "obs_point_src"),
     a.WriteActions: ("actions",),
 }
 """What of an action can be a field, or hold one."""

@@ -176,6 +176,10 @@ class _Check:
                 self.strict = strict
             case a.Ct():
                 self._ct(action)
+            case a.Sample():
+                for source in (action.obs_domain_src, action.obs_point_src):
+                    if source is not None:
+                        self._field(source.field, action)
             case a.Resubmit():
                 if action.with_ct_orig and not prereqs_ok(_CT_NW_SRC, flow, self.mask):
                     raise OfpError(INCONSISTENT, "Resubmit ct")

@@ -151,12 +151,16 @@ def _ct(action: a.Ct, ports: Ports) -> str:
     return f"ct({','.join(words)})"
 
 
+def _observer(value: int, source: a.MfSubfield | None) -> str:
+    return str(value) if source is None else format_subfield(source)
+
+
 def _sample(action: a.Sample, ports: Ports) -> str:
     words = [
         f"probability={action.probability}",
         f"collector_set_id={action.collector_set_id}",
-        f"obs_domain_id={action.obs_domain_id}",
-        f"obs_point_id={action.obs_point_id}",
+        f"obs_domain_id={_observer(action.obs_domain_id, action.obs_domain_src)}",
+        f"obs_point_id={_observer(action.obs_point_id, action.obs_point_src)}",
     ]
     if action.sampling_port != 0xFFFF:
         words.append(f"sampling_port={format_port(action.sampling_port, ports)}")

@@ -123,6 +123,7 @@ def parse_fin_timeout(word: ActionWord) -> a.Action:
 def parse_sample(word: ActionWord, port_of: PortOf) -> a.Action:
     """sample(probability=n,collector_set_id=n,...)."""
     numbers = {"probability": 0, "collector_set_id": 0, "obs_domain_id": 0, "obs_point_id": 0}
+    sources: dict[str, a.MfSubfield | None] = {"obs_domain_id": None, "obs_point_id": None}
     sampling_port = 0xFFFF
     direction = ""
     for part in split_action_words(word.value):
@@ -130,6 +131,11 @@ def parse_sample(word: ActionWord, port_of: PortOf) -> a.Action:
             numbers[part.key] = bounded(part.value, 16, part.key)
             if not numbers[part.key]:
                 raise FlowSyntaxError(f"invalid probability value \"{part.value}\"", part.value)
+        elif part.key in sources and parse_integer(part.value) is None:
+            source = sources[part.key] = parse_subfield(part.value)
+            if source.n_bits > 32:
+                message = f"{part.key} has at most 32 bits, but {part.value} has {source.n_bits}"
+                raise FlowSyntaxError(message, part.value)
         elif part.key in numbers:
             numbers[part.key] = u32(part.value)
         elif part.key == "sampling_port":
@@ -143,7 +149,10 @@ def parse_sample(word: ActionWord, port_of: PortOf) -> a.Action:
             raise FlowSyntaxError(f"invalid key \"{part.key}\" in \"sample\" argument", part.key)
     if not numbers["probability"]:
         raise FlowSyntaxError('non-zero "probability" must be specified on sample', word.value)
-    return a.Sample(sampling_port=sampling_port, direction=direction, **numbers)
+    return a.Sample(
+        sampling_port=sampling_port, direction=direction, obs_domain_src=sources["obs_domain_id"],
+        obs_point_src=sources["obs_point_id"], **numbers,
+    )
 
 
 # Connection tracking.

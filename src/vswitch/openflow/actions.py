@@ -510,7 +510,11 @@ class CtClear:
 
 @dataclass(frozen=True)
 class Sample:
-    """Sample packets into IPFIX with `probability` out of 65535."""
+    """Sample packets into IPFIX with `probability` out of 65535.
+
+    What observes is `obs_domain_id` and `obs_point_id` or, if their sources are given, what those subfields
+    of at most 32 bits hold.
+    """
 
     probability: int
     collector_set_id: int = 0
@@ -518,6 +522,8 @@ class Sample:
     obs_point_id: int = 0
     sampling_port: int = 0xFFFF
     direction: str = ""
+    obs_domain_src: MfSubfield | None = None
+    obs_point_src: MfSubfield | None = None
 
 
 @dataclass(frozen=True)

@@ -486,6 +486,7 @@ _NX: Final[dict[int, tuple[int, Callable[[Reader], Action]]]] = {
     48: (16, _get_dec_nsh_ttl),
     49: (-24, nicira.get_check_pkt_larger),
     50: (24, nicira.get_delete_field),
+    51: (40, nicira.get_sample4),
 }
 """Nicira subtype -> its length (negative: the least that it may be), how to read it."""
 _GET_NX: Final = {subtype: known[1] for subtype, known in _NX.items()}

@@ -13,7 +13,14 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.oxm import is_tun_metadata
 from vswitch.openflow.wire.put import Put, begin_nx, end_action
-from vswitch.openflow.wire.subfield import check_subfield, get_field_header, put_field_header
+from vswitch.openflow.wire.subfield import (
+    check_subfield,
+    from_ofs_nbits,
+    get_field_header,
+    get_short_header,
+    put_field_header,
+    put_ofs_nbits,
+)
 
 NXAST_SET_TUNNEL: Final = 2
 NXAST_NOTE: Final = 8
@@ -28,6 +35,7 @@ NXAST_SAMPLE: Final = 29
 NXAST_CONJUNCTION: Final = 34
 NXAST_SAMPLE2: Final = 38
 NXAST_SAMPLE3: Final = 41
+NXAST_SAMPLE4: Final = 51
 NXAST_CT_CLEAR: Final = 43
 NXAST_DEC_NSH_TTL: Final = 48
 NXAST_CHECK_PKT_LARGER: Final = 49
@@ -138,7 +146,10 @@ def get_stack(r: Reader, pop: bool) -> a.Action:
 
 
 def put_sample(w: Writer, action: a.Sample, _ctx: Put) -> None:
-    """NXAST_SAMPLE; with a port NXAST_SAMPLE2, with a direction NXAST_SAMPLE3."""
+    """NXAST_SAMPLE; with a port NXAST_SAMPLE2, with a direction NXAST_SAMPLE3, with fields NXAST_SAMPLE4."""
+    if action.obs_domain_src is not None or action.obs_point_src is not None:
+        _put_sample4(w, action)
+        return
     if action.direction:
         start = begin_nx(w, NXAST_SAMPLE3)
     elif action.sampling_port != OFPP_NONE:
@@ -154,6 +165,53 @@ def put_sample(w: Writer, action: a.Sample, _ctx: Put) -> None:
         w.u8(SAMPLE_DIRECTIONS.index(action.direction))
         w.pad(5)
     end_action(w, start)
+
+
+def _put_sample4(w: Writer, action: a.Sample) -> None:
+    begin_nx(w, NXAST_SAMPLE4, 40)
+    w.u16(action.probability)
+    w.u32(action.collector_set_id)
+    for source, value in ((action.obs_domain_src, action.obs_domain_id),
+                          (action.obs_point_src, action.obs_point_id)):
+        if source is None:
+            w.u32(0)
+            w.u32(value)
+        else:
+            put_field_header(w, source.field)
+            put_ofs_nbits(w, source)
+            w.pad(2)
+    w.u16(action.sampling_port)
+    w.u8(SAMPLE_DIRECTIONS.index(action.direction))
+    w.pad(5)
+
+
+def get_sample4(r: Reader) -> a.Action:
+    """NXAST_SAMPLE4: each observer's number, or the field that holds it with offset and width."""
+    probability: int = r.u16()
+    collector: int = r.u32()
+    if not probability:
+        raise OfpError("OFPBAC_BAD_ARGUMENT", "sample with probability 0")
+    domain_src, domain = _get_observer(r)
+    point_src, point = _get_observer(r)
+    port: int = r.u16()
+    direction = r.u8()
+    if not r.zeros(5):
+        raise OfpError("NXBRC_MUST_BE_ZERO", "sample")
+    if direction > 2:
+        raise OfpError("OFPBAC_BAD_ARGUMENT", f"sample direction {direction}")
+    return a.Sample(probability, collector, domain, point, port, SAMPLE_DIRECTIONS[direction], domain_src,
+                    point_src)
+
+
+def _get_observer(r: Reader) -> tuple[a.MfSubfield | None, int]:
+    if not r.u32():
+        return None, r.u32()
+    r.pos -= 4
+    source = check_subfield(from_ofs_nbits(get_short_header(r), r.u16()), dst=False)
+    r.skip(2)
+    if source.n_bits > 32:
+        raise OfpError("OFPBAC_BAD_SET_LEN", "an observer's number has more than 32 bits")
+    return source, 0
 
 
 def get_sample(r: Reader, kind: int) -> a.Action:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vswitch.dpif.cookie import DIRECTIONS, FlowSampleCookie
 from vswitch.dpif.types import ODPP_NONE
+from vswitch.ofproto_dpif.xlate.actions.fields import mask_subfield, read_subfield
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
 from vswitch.ofproto_dpif.xlate.sampling import sampled
@@ -26,11 +27,16 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
             return
         output_port = port.odp_port
     commit(ctx)
+    domain, point = a.obs_domain_id, a.obs_point_id
+    if a.obs_domain_src is not None:
+        domain = _observer(ctx, a.obs_domain_src)
+    if a.obs_point_src is not None:
+        point = _observer(ctx, a.obs_point_src)
     cookie = FlowSampleCookie(
         probability=a.probability,
         collector_set_id=a.collector_set_id,
-        obs_domain_id=a.obs_domain_id,
-        obs_point_id=a.obs_point_id,
+        obs_domain_id=domain,
+        obs_point_id=point,
         output_port=output_port,
         direction=DIRECTIONS.index(a.direction),
         bridge=bridge.uuid,
@@ -39,3 +45,9 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
     # 16 bits of probability spread over 32 give the same share.
     probability = a.probability << 16 | a.probability
     ctx.odp.append(sampled(ctx, probability, up))
+
+
+def _observer(ctx: Ctx, source: of.MfSubfield) -> int:
+    """The number that a subfield holds, by which flows differ then."""
+    mask_subfield(ctx.wc, source)
+    return read_subfield(ctx.flow, source)

@@ -1,4 +1,5 @@
-"""What is sampled and goes nowhere: dropped by an action of its own where that is asked for."""
+"""Samples: what is sampled and goes nowhere is dropped by an action of its own where that is asked for, and
+observers may have their numbers from fields."""
 
 from __future__ import annotations
 
@@ -30,3 +31,13 @@ def test_a_sampled_packet_that_goes_nowhere_is_dropped_explicitly_if_asked() -> 
     assert [ends(bridge(True), port) for port in (1, 3, 4)] == [False, True, True]
     assert [ends(bridge(False), port) for port in (1, 3, 4)] == [False, False, False]
     assert [ends(bridge(True, can_drop=False), port) for port in (1, 3, 4)] == [False, False, False]
+
+
+def test_an_observer_s_number_may_be_a_field_s() -> None:
+    br0 = Bridge().add_flows("tcp,actions=load:0x77->NXM_NX_REG3[8..15],sample(probability=9,"
+                             "collector_set_id=1,obs_domain_id=NXM_NX_REG3[8..23],obs_point_id=NXM_OF_TCP_DST[])")
+    br0.x.ipfix = IpfixSampling()
+    out = br0.xlate("in_port=1,tcp,tcp_dst=80")
+    text = br0.actions("in_port=1,tcp,tcp_dst=80")
+    assert "obs_domain_id=119,obs_point_id=80," in text
+    assert out.wc.tp_dst == 0xFFFF
