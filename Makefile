@@ -27,7 +27,7 @@ test-interpreted: setup
 	VSWITCH_INTERPRETED=1 PYTHONPATH=src $(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
 
 lint: setup
-	$(BIN)/ruff check src tests bench setup.py
+	$(BIN)/ruff check src tests bench packaging setup.py
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache importlinter-types.ini

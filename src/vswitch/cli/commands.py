@@ -192,5 +192,18 @@ def register(app: typer.Typer) -> None:
         print(script(shell, [name for name in names if name]), end="")
 
 
+    @app.command()
+    def manual(
+        directory: Annotated[
+            str, typer.Argument(metavar="DIRECTORY", help="Where, such as /usr/local/share/man/man1.")
+        ],
+    ) -> None:
+        """Write manual pages, made of the same text as --help."""
+        from vswitch.cli.manual import write
+
+        for path in write(typer.main.get_group(app), directory):
+            print(path)
+
+
 def _elsewhere() -> None:
     """Never called."""

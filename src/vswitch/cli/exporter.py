@@ -14,9 +14,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry, start_http_server
 
 from vswitch.cli.errors import CliError
-from vswitch.cli.look import asker
+from vswitch.cli.look import asker, json_asker
 from vswitch.cli.metrics import SwitchCollector
+from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError
 from vswitch.daemon.process import rundir
+from vswitch.openflow.messages.table import TableStats, TableStatsRequest
 from vswitch.ovsdb.client import Client
 from vswitch.ovsdb.errors import OvsdbError
 
@@ -62,6 +64,26 @@ def controllers() -> list[tuple[str, str, bool]]:
     return sorted(found)
 
 
+def table_stats() -> dict[str, list[TableStats]]:
+    """What the bridges here say of their tables (OpenFlow 1.0, 5.3.5): those in use."""
+    found = {}
+    for path in sorted(rundir().glob("*.mgmt")):
+        try:
+            with Switch(str(path), Settings()) as switch:
+                rows = [row for m in switch.ask(TableStatsRequest()) for row in m.body.tables]
+        except (OfctlError, SwitchError):
+            continue  # gone meanwhile
+        found[path.stem] = [row for row in rows if row.active_count or row.matched_count]
+    return found
+
+
+def collector(target: str, max_ports: int) -> SwitchCollector:
+    """All metrics of the switch called `target`."""
+    return SwitchCollector(
+        lambda: asker(target), lambda: json_asker(target), table_stats, controllers, max_ports
+    )
+
+
 def export(target: str, listen: str, max_ports: int) -> None:
     """Serve /metrics until SIGTERM or Ctrl-C. CliError: a wrong address, or one that is taken."""
     try:
@@ -69,7 +91,7 @@ def export(target: str, listen: str, max_ports: int) -> None:
     except ValueError as error:
         raise CliError(f"--listen {error}") from error
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SwitchCollector(lambda: asker(target), controllers, max_ports))
+    registry.register(collector(target, max_ports))
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())

@@ -6,10 +6,11 @@ On a terminal they draw tables, into a pipe they write plain lines, with `--json
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rich import box
@@ -18,9 +19,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vswitch.base.unixctl import CommandError
+from vswitch.base.unixctl import CommandError, Json
 from vswitch.cli import processes, sample
-from vswitch.cli.appctl import TargetError, ask, control_socket
+from vswitch.cli.appctl import TargetError, ask, ask_json, control_socket
 from vswitch.cli.errors import CliError
 from vswitch.cli.processes import DATABASE, SWITCH
 from vswitch.cli.sample import Rates, Sample, human
@@ -52,6 +53,15 @@ def asker(target: str) -> sample.Ask:
             raise CliError(f"{path}: {error.strerror or error}") from error
 
     return put
+
+
+def json_asker(target: str) -> Callable[..., Json]:
+    """As `asker`, for answers as JSON values. CliError if there is no such switch."""
+    try:
+        path = control_socket(target)
+    except TargetError as error:
+        raise CliError(f"no switch is running here ({error})") from error
+    return functools.partial(ask_json, path)
 
 
 def _table(console: Console, title: str, *columns: str) -> Table:

@@ -1,8 +1,9 @@
 """`SwitchCollector`: a running switch as metrics for Prometheus, read from its runtime commands and database.
 
 Names and units follow Prometheus' conventions for naming (seconds, bytes, "_total" for what only
-grows). Series are bounded: `max_ports` ports, and one for each channel, controller, drop reason and
-event, which are fixed sets; nothing is labelled with a flow, an address or a packet's bytes.
+grows). Series are bounded: `max_ports` ports, three for each table with flows, and one for each channel,
+controller, drop reason and event, which are fixed sets; nothing is labelled with a flow, an
+address or a packet's bytes.
 """
 
 from __future__ import annotations
@@ -13,15 +14,26 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
-from vswitch.base.unixctl import CommandError
+from vswitch.base.unixctl import CommandError, Json
 from vswitch.cli.errors import CliError
 from vswitch.cli.sample import Ask, Sample, read_channels, read_counters, read_show
+from vswitch.openflow.messages.table import TableStats
 
 Controllers = Callable[[], list[tuple[str, str, bool]]]
 """What the database says of controllers: (bridge, target, connected). OSError, CliError."""
+
+AskJson = Callable[..., Json]
+TablesInUse = Callable[[], dict[str, list[TableStats]]]
+"""Bridge -> the counters (OpenFlow's) of its tables that have flows or were looked up."""
 
 _EVENT: Final = re.compile(r"(\S+) .* total: (\d+)$")
 _DROP: Final = re.compile(r"(?:datapath_)?drop_(.+)")
@@ -40,8 +52,17 @@ _COUNTED: Final = (
 class SwitchCollector(Collector):
     """Asks the switch at each scrape. A switch that does not answer is `vswitch_up 0`."""
 
-    def __init__(self, ask: Callable[[], Ask], controllers: Controllers, max_ports: int) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], Ask],
+        ask_json: Callable[[], AskJson],
+        table_stats: TablesInUse,
+        controllers: Controllers,
+        max_ports: int,
+    ) -> None:
         self._ask = ask
+        self._ask_json = ask_json
+        self._table_stats = table_stats
         self._controllers = controllers
         self._max_ports = max_ports
 
@@ -52,7 +73,10 @@ class SwitchCollector(Collector):
         up = True
         try:
             ask = self._ask()
-            for part in (self._about, self._traffic, self._revalidation, self._events, self._conntrack):
+            for part in (
+                self._about, self._traffic, self._tables, self._revalidation, self._times, self._events,
+                self._conntrack,
+            ):  # fmt: skip
                 found += part(ask)
         except (CliError, CommandError, OSError):
             up = False
@@ -142,6 +166,38 @@ class SwitchCollector(Collector):
                 family, label = (drops, drop[1]) if drop else (events, m[1])
                 family.add_metric([label], float(m[2]))
         return [drops, events]
+
+    def _times(self, _ask: Ask) -> list[Metric]:
+        found: list[Metric] = []
+        with contextlib.suppress(CommandError):  # the real switch has no such command
+            for name, told in self._ask_json()("perf/show").items():
+                buckets, n = [], 0
+                for bound, count in told["buckets"].items():
+                    n += count
+                    buckets.append((bound, n))
+                family = HistogramMetricFamily(
+                    f"vswitch_{name.replace('-', '_')}_duration_seconds", f"Time of {told['what']}."
+                )
+                family.add_metric([], buckets, told["sum"])
+                found.append(family)
+        return found
+
+    def _tables(self, _ask: Ask) -> list[Metric]:
+        flows = GaugeMetricFamily(
+            "vswitch_table_flows", "Flows of the OpenFlow tables that have any.", labels=["bridge", "table"]
+        )
+        ways = ("lookups", "matched")
+        counters = [
+            CounterMetricFamily(f"vswitch_table_{way}", f"Packets {text}.", labels=["bridge", "table"])
+            for way, text in zip(ways, ("looked up", "that matched"), strict=True)
+        ]
+        for bridge, rows in self._table_stats().items():
+            for row in rows:
+                where = [bridge, str(row.table_id)]
+                flows.add_metric(where, row.active_count)
+                for family, n in zip(counters, (row.lookup_count, row.matched_count), strict=True):
+                    family.add_metric(where, n)
+        return [flows, *counters]
 
     def _conntrack(self, ask: Ask) -> list[Metric]:
         found: list[Metric] = []

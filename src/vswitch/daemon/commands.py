@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from vswitch.base import coverage, vlog_commands
+from vswitch.base import coverage, histogram, vlog_commands
 from vswitch.base.clock import Clock
 from vswitch.base.memory import MemoryReport
 from vswitch.base.unixctl import CommandError, Commands
@@ -72,6 +72,9 @@ def register(
         "coverage/show", "", 0, 0, lambda _args: coverage.show(), lambda _args: coverage.totals()
     )
     commands.register("coverage/read-counter", "COUNTER", 1, 1, read_counter)
+    commands.register(
+        "perf/show", "", 0, 0, lambda _args: histogram.show(), lambda _args: histogram.values()
+    )
     commands.register("memory/show", "", 0, 0, lambda _args: memory.show(), lambda _args: memory.usage())
     commands.register("time/stop", "", 0, 0, time_stop)
     commands.register("time/warp", "[large_msecs] msecs", 1, 2, time_warp)

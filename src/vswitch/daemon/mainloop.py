@@ -16,6 +16,7 @@ from typing import Final, Protocol, final
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
+from vswitch.base.histogram import histogram
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 
@@ -29,6 +30,7 @@ with the same number."""
 _BACKOFF_S: Final = (0.01, 0.1, 1.0)
 
 turns: Final = coverage.counter("mainloop_turn")
+turn_times: Final = histogram("main-loop", "the main loop's turns, from waking to waiting")
 handler_errors: Final = coverage.counter("mainloop_handler_error")
 
 
@@ -121,11 +123,13 @@ class MainLoop:
         self._soon = None
         if self._closed:
             return
+        started = time.perf_counter_ns()
         more = self.turn()
         if more:
             end = time.monotonic() + SPIN_S
             while more and time.monotonic() < end:
                 more = self.turn()
+        turn_times.observe(time.perf_counter_ns() - started)
         self._wait(more)
 
     def _wait(self, more: bool) -> None:

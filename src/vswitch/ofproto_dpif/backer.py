@@ -10,10 +10,12 @@ expects. The backer alone translates between datapath and OpenFlow port numbers.
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
+from vswitch.base.histogram import histogram
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.respite import Respite
 from vswitch.base.tags import TagSet
@@ -58,6 +60,7 @@ BATCHES_PER_RUN: Final = 4
 """Batches of upcalls that one `run` takes before it gives way to the rest of the process."""
 
 backer_upcall_batches = coverage.counter("upcall_batch")
+upcall_times: Final = histogram("upcall", "an upcall: from its batch being read to the batch being done")
 dpif_port_changes = coverage.counter("backer_port_change")
 
 
@@ -338,7 +341,9 @@ class Backer:
             if not upcalls:
                 break
             backer_upcall_batches.inc()
+            started = time.perf_counter_ns()
             handle_upcalls(self, upcalls, now)
+            upcall_times.observe(time.perf_counter_ns() - started, len(upcalls))
             batches += 1
         return batches
 

@@ -31,9 +31,8 @@ from starlette.staticfiles import StaticFiles
 from vswitch.base.unixctl import CommandError
 from vswitch.cli import processes
 from vswitch.cli.errors import CliError
-from vswitch.cli.exporter import controllers, parse_listen
+from vswitch.cli.exporter import collector, parse_listen
 from vswitch.cli.look import asker
-from vswitch.cli.metrics import SwitchCollector
 from vswitch.cli.ofctl.switch import OfctlError, SwitchError
 from vswitch.cli.sample import Ask
 from vswitch.cli.web import control, trace
@@ -72,7 +71,7 @@ class Page:
         self._tables: dict[str, FlowTables] = {}
         self._seen = 0
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(SwitchCollector(self._ask, controllers, max_ports))
+        self._registry.register(collector(target, max_ports))
 
     def _ask(self) -> Ask:
         return asker(self._target)
