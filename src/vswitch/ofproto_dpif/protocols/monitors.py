@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from vswitch.dpif.types import DpifError
-from vswitch.monitor.bfd import BfdSession, BfdSettings
+from vswitch.monitor.bfd import DEFAULT_SRC_IP, BfdSession, BfdSettings
 from vswitch.monitor.cfm import CfmSession, CfmSettings
 from vswitch.monitor.lldp import LldpAgent
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
@@ -47,6 +47,12 @@ class Watch:
     def takes_cfm(self, dl_dst: int, tun_id: int) -> bool:
         """Whether a CFM packet with these headers is for the port's maintenance point."""
         return self.cfm is not None and self.cfm.takes(dl_dst, tun_id)
+
+    def looks_at_addresses(self) -> tuple[bool, bool]:
+        """Whether BFD's session takes packets by their MAC address, and by their IP address."""
+        bfd = self.bfd
+        return (False, False) if bfd is None else (
+            bfd.settings.remote_dst_mac != 0, bfd.settings.src_ip != DEFAULT_SRC_IP)  # fmt: skip
 
     def looks_at_tunnel_key(self) -> bool:
         """Whether a session takes packets by their tunnel key."""

@@ -78,6 +78,9 @@ class MonitorReceiver(PacketReceiver, Protocol):
     def takes_cfm(self, dl_dst: int, tun_id: int) -> bool:
         """Whether a CFM packet with these headers is."""
 
+    def looks_at_addresses(self) -> tuple[bool, bool]:
+        """Whether what `takes_bfd` says depends on `dl_dst`, and on `nw_dst`."""
+
     def looks_at_tunnel_key(self) -> bool:
         """Whether what these two say depends on `tun_id`."""
 
@@ -147,12 +150,22 @@ def _is_bfd(flow: Flow, wc: Flow, receiver: PacketReceiver) -> bool:
     mask[W_NW_FRAG] |= FRAG_LATER << S_NW_FRAG
     if flow.nw_proto != IPPROTO_UDP or flow.nw_frag & FRAG_LATER:
         return False
-    mask[W_TP_DST] |= 0xFFFF << S_TP_DST
-    if flow.tp_dst != BFD_DEST_PORT:
+    different: i64 = flow.tp_dst ^ BFD_DEST_PORT
+    if different:
+        # The highest bit that differs says enough: flows to other ports are not told apart for BFD's sake.
+        bit: i64 = 1
+        while different > 1:
+            different >>= 1
+            bit <<= 1
+        mask[W_TP_DST] |= bit << S_TP_DST
         return False
+    mask[W_TP_DST] |= 0xFFFF << S_TP_DST
     monitor = cast(MonitorReceiver, receiver)
-    mask[W_ETH_DST] |= -1 << 16
-    mask[W_NW_DST] |= 0xFFFFFFFF << S_NW_DST
+    by_mac, by_address = monitor.looks_at_addresses()
+    if by_mac:
+        mask[W_ETH_DST] |= -1 << 16
+    if by_address:
+        mask[W_NW_DST] |= 0xFFFFFFFF << S_NW_DST
     if monitor.looks_at_tunnel_key():
         mask[W_TUN_ID] = -1
     return monitor.takes_bfd(flow.dl_dst, flow.nw_dst, flow.tun_id)
