@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +107,31 @@ def test_who_joins_gets_packets_and_nobody_else(
     if protocol != "IGMPv1":
         # Version 1 has no leaving.
         until("the group's end", lambda: not any(line[:4] == row for line in mdb(stack)))
+
+
+@pytest.mark.parametrize(
+    ("group", "protocol"), [("225.9.1.1", "IGMPv3"), ("ff05::9:11", "MLDv2")], ids=["IGMP", "MLD"]
+)
+def test_smcroute_joins_and_leaves(
+    stack: Stack, require: Callable[..., None], tmp_path: Path, group: str, protocol: str
+) -> None:
+    require("command:smcrouted", "command:smcroutectl")
+    host = stack.hosts[1]
+    for setting in ("net.ipv4.conf.eth0.force_igmp_version=0", "net.ipv6.conf.eth0.force_mld_version=0"):
+        stack.inside(host, "sysctl", "-q", setting)
+    path = str(tmp_path / "smcroute.sock")
+    daemon = subprocess.Popen(
+        ["ip", "netns", "exec", host, "smcrouted", "-n", "-u", path, "-P", f"{tmp_path}/pid",
+         "-f", "/dev/null"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        ask = ("smcroutectl", "-u", path)
+        until("it joins", lambda: stack.inside(host, *ask, "join", "eth0", group).returncode == 0)
+        row = ["2", "0", protocol, group]
+        until("the group's row", lambda: any(line[:4] == row for line in mdb(stack)))
+        assert stack.inside(host, *ask, "leave", "eth0", group).returncode == 0
+        until("the group's end", lambda: not any(group in line for line in mdb(stack)))
+    finally:
+        daemon.terminate()
+        daemon.wait(10)
