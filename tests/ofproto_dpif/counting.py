@@ -1,17 +1,55 @@
-"""Random flow tables and packets of every kind of header, for tests that count packets."""
+"""Random flow tables and packets of every kind of header, in tunnels with options as well, for tests that
+count packets."""
 
 from __future__ import annotations
 
 import random
 import struct
 
+from vswitch.openflow.messages.nicira import NXTTMC_ADD, TlvMap, TlvTableMod
 from vswitch.packet.checksum import csum
+from vswitch.packet.tunnel.headers import geneve
 
 OUTPUTS = ("drop", "output:2", "output:3", "mod_vlan_vid:7,output:2", "strip_vlan,output:3",
            "resubmit(,1)", "dec_ttl,output:2", "push_vlan:0x8100,output:2")
 MATCHES = ("ip", "ipv6", "arp", "mpls", "dl_vlan=1", "vlan_tci=0", "vlan_tci=0x1000/0x1000", "udp",
            "ip,nw_dst=10.0.0.0/8", "udp,tp_dst=2", "ip,nw_frag=later", "dl_vlan_pcp=3", "mpls,mpls_bos=1",
            "dl_src=02:00:00:00:00:01", "dl_type=0x8100", "vlan_vid=0x1000/0x1001", "icmp6", "nw_tos=0,ip")
+
+TUNNEL = 4
+"""The port with the tunnel."""
+TLVS = TlvTableMod(NXTTMC_ADD, (TlvMap(0x100, 1, 4, 0), TlvMap(0x100, 2, 8, 1)))
+TUNNEL_MATCHES = ("tun_id=5", "tun_metadata0=0x7", "tun_metadata0=0x5/0xf", "tun_metadata1",
+                  "tun_metadata1=2/0xff", "tun_src=10.95.0.2", "ip,tun_id=5,tun_metadata0=0x7",
+                  "dl_vlan=1,tun_id=7", "tun_tos=0")
+GENEVE_PORT = 6081
+
+
+def random_tunnel_flows(r: random.Random) -> list[str]:
+    """Flows of tables 0 and 1 that look at what packets came in."""
+    flows = random_flows(r)
+    for priority, match in enumerate(r.sample(TUNNEL_MATCHES, r.randrange(1, 5)), 20):
+        flows.append(f"priority={priority},{match},actions={r.choice(OUTPUTS)}")
+    flows.append(f"table=1,priority=20,{r.choice(TUNNEL_MATCHES)},actions=output:3")
+    return flows
+
+
+def random_options(r: random.Random) -> bytes:
+    """Geneve options (RFC 8926, section 3.5): in any order, some that nobody has mapped."""
+    options = [struct.pack(">HBBI", 0x100, 1, 1, r.choice((5, 7, 0x15))),
+               struct.pack(">HBBQ", 0x100, 2, 2, r.choice((2, 1 << 40 | 2, 9))),
+               struct.pack(">HBBI", 0x9, 3, 1, r.randrange(2))]
+    return b"".join(r.sample(options, r.randrange(0, 4)))
+
+
+def in_geneve(r: random.Random, packet: bytes, dst_mac: bytes) -> bytes:
+    """`packet` in an outer frame from 10.95.0.2 to 10.95.0.1."""
+    inside = geneve(r.choice((5, 5, 7)), random_options(r)) + packet
+    udp = struct.pack(">HHHH", 0xC000 + r.randrange(4), GENEVE_PORT, 8 + len(inside), 0)
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, r.choice((0, 0, 32)), 28 + len(inside), 0, 0, r.choice((64, 9)),
+                       17, 0, bytes((10, 95, 0, 2)), bytes((10, 95, 0, 1)))
+    head = head[:10] + csum(head).to_bytes(2, "big") + head[12:]
+    return dst_mac + b"\x02\0\0\0\0\x5f" + b"\x08\x00" + head + udp + inside
 
 
 def random_flows(r: random.Random) -> list[str]:

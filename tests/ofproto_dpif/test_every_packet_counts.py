@@ -8,9 +8,19 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.ofproto_dpif.counting import random_flows, random_packet
+from tests.ofproto_dpif.counting import (
+    TLVS,
+    TUNNEL,
+    in_geneve,
+    random_flows,
+    random_packet,
+    random_tunnel_flows,
+)
 from tests.ofproto_dpif.lab import Counted, Lab, udp
 from tests.whole import sample
+from vswitch.netdev import dummy
+from vswitch.ofproto.request import request
+from vswitch.openflow.wire.version import OFP15
 
 MakeLab = Callable[..., Lab]
 
@@ -78,6 +88,42 @@ def test_whatever_is_sent_is_counted_once(lab: MakeLab, seed: int) -> None:
         made.clock.warp(r.choice((1, 600)))
     made.seconds(r.choice((1, 12)))
     # A flow that replaced another one counts on from where that one was.
+    assert in_table(made) == sent
+
+
+@pytest.mark.parametrize("seed", sample(range(400), 15))
+def test_what_comes_in_tunnels_is_counted_once_whatever_its_options(lab: MakeLab, seed: int) -> None:
+    r = random.Random(seed)
+    made = lab(3)
+    request(made.bridge, [TLVS], OFP15, made.clock.now())
+    made.add_port(made.bridge, "t0", TUNNEL, "geneve", remote_ip="flow", key="flow")
+    under = made.add_bridge("under")
+    made.add_port(under, "u1", 1)
+    made.flow("actions=LOCAL", under)
+    dummy.register_commands(made.commands)
+    assert made.commands.run("netdev-dummy/ip4addr", ["under", "10.95.0.1/24"])[0]
+    assert made.commands.run("ovs/route/add", ["10.95.0.0/24", "under"])[0]
+    made.run()
+    address = dummy.find("under").mac().to_bytes(6, "big")
+    for flow in random_tunnel_flows(r):
+        made.flow(flow)
+    sent = 0
+    for _ in range(25):
+        packets = [random_packet(r) for _ in range(r.randrange(1, 9))]
+        sent += len(packets)
+        made.send("u1", *(in_geneve(r, packet, address) for packet in packets))
+        made.clock.warp(r.choice((1, 40, 120)))
+    made.seconds(1)
+    assert in_table(made) == sent
+    # Each packet as it came in, and what was in it.
+    assert sum(facet.n_packets for facet in made.facets()) == 2 * sent
+    for _ in range(3):
+        made.flow(r.choice(random_tunnel_flows(r)))
+        packets = [random_packet(r) for _ in range(r.randrange(1, 9))]
+        sent += len(packets)
+        made.send("u1", *(in_geneve(r, packet, address) for packet in packets))
+        made.clock.warp(r.choice((1, 600)))
+    made.seconds(r.choice((1, 12)))
     assert in_table(made) == sent
 
 

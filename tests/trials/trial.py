@@ -27,6 +27,7 @@ from typing import Final
 
 from tests.ofctl.scenario import VERSIONS, normalised
 from tests.oracle.real import OracleError, RealSwitch
+from tests.own_tools import run_own
 
 IP: Final = "450000280001000040060000c0a80001c0a800020001000200000000000000005002000000000000"
 PACKETS: Final = {
@@ -92,10 +93,12 @@ def with_packets(text: str) -> str:
 
 
 class Bench:
-    """One of the two switches, with the bridge of a trial."""
+    """One of the two switches, with the bridge of a trial. `own`: its lines are carried out by our own
+    `vswitch ofctl`, `vsctl` and `appctl`."""
 
-    def __init__(self, switch: RealSwitch) -> None:
+    def __init__(self, switch: RealSwitch, own: bool = False) -> None:
         self.switch = switch
+        self.own = own
         self.sent: dict[str, int] = {}
         self.logged = 0
         """How much of the switch's log has been looked at."""
@@ -134,14 +137,23 @@ class Bench:
 
     def tool(self, *words: str, stdin: str = "") -> str:
         """What a program says, with its exit status if it fails."""
-        ran = subprocess.run(words, env=self.switch.environment, input=stdin, capture_output=True, text=True,
-                             check=False, timeout=30)  # fmt: skip
+        if self.own:
+            ran = run_own(words, self.switch.environment, stdin)
+        else:
+            ran = subprocess.run(words, env=self.switch.environment, input=stdin, capture_output=True,
+                                 text=True, check=False, timeout=30)  # fmt: skip
         status = f"exit {ran.returncode}\n" if ran.returncode else ""
         said = [line for line in ran.stderr.splitlines() if "default log directory" not in line]
         return ran.stdout + "".join(f"{line}\n" for line in said) + status
 
     def appctl(self, *words: str) -> str:
         """What a runtime command says, or the error that it gets."""
+        if self.own:
+            target = f"{self.switch.directory}/vswitchd.ctl"
+            ran = run_own(["ovs-appctl", "-t", target, *words], self.switch.environment)
+            end = f"ovs-appctl: {target}: server returned an error\n"
+            assert ran.stderr.endswith(end) == bool(ran.returncode)
+            return f"error: {ran.stderr.removesuffix(end)}" if ran.returncode else ran.stdout
         try:
             return self.switch.appctl(*words)
         except OracleError as error:

@@ -24,8 +24,10 @@ from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 COMMANDS: Final = {
     "add": FlowModCommand.ADD,
     "modify": FlowModCommand.MODIFY,
+    "mod": FlowModCommand.MODIFY,
     "modify_strict": FlowModCommand.MODIFY_STRICT,
     "delete": FlowModCommand.DELETE,
+    "del": FlowModCommand.DELETE,
     "delete_strict": FlowModCommand.DELETE_STRICT,
 }
 FLAGS: Final = {

@@ -32,8 +32,10 @@ TYPES: Final = {
 COMMANDS: Final = {
     "add": g.OFPGC_ADD,
     "modify": g.OFPGC_MODIFY,
+    "mod": g.OFPGC_MODIFY,
     "add_or_mod": g.OFPGC_ADD_OR_MOD,
     "delete": g.OFPGC_DELETE,
+    "del": g.OFPGC_DELETE,
     "insert_bucket": g.OFPGC_INSERT_BUCKET,
     "remove_bucket": g.OFPGC_REMOVE_BUCKET,
 }

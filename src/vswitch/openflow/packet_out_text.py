@@ -9,7 +9,7 @@ from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_match_word
 from vswitch.flow.syntax import FlowSyntaxError, split_words
-from vswitch.flow.values import parse_port
+from vswitch.flow.values import parse_packet_type, parse_port
 from vswitch.openflow.action_text import parse_plain_actions
 from vswitch.openflow.constants import OFPP_CONTROLLER
 from vswitch.openflow.flow_mod import FlowModCommand
@@ -19,6 +19,7 @@ from vswitch.openflow.messages.packet import PacketOut
 
 ETHERNET_BYTES: Final = 14
 _IN_PORT: Final = by_name("in_port")
+_PACKET_TYPE: Final = by_name("packet_type")
 
 
 def packet_bytes(text: str) -> bytes:
@@ -49,11 +50,21 @@ def parse_packet_out(text: str, ports: Mapping[str, int] | None = None) -> Packe
             if number is None:
                 raise FlowSyntaxError(f"{word.value} is not a valid OpenFlow port")
             in_port = number
+        elif word.key == "packet_type":
+            metadata.set(_PACKET_TYPE, _packet_type(word.value))
         elif not parse_match_word(metadata, word, ports):
             raise FlowSyntaxError(f"unknown keyword {word.key}")
     if packet is None:
         raise FlowSyntaxError("must specify packet")
     return packet_out(packet, actions, in_port, ports, metadata)
+
+
+def _packet_type(text: str) -> int:
+    """Namespace and type, in parentheses or not. FlowSyntaxError."""
+    inside = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+    if "," not in inside:
+        raise FlowSyntaxError(f"packet_type({text}) can't be interpreted", text)
+    return parse_packet_type(f"({inside})")
 
 
 def packet_out(packet: bytes, actions: str, in_port: int, ports: Mapping[str, int] | None = None,

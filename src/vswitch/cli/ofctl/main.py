@@ -136,6 +136,9 @@ def read_settings(options: Sequence[tuple[str, str | None]]) -> tuple[Settings, 
             settings.formats = parse_formats(text)
         elif name in ("sort", "rsort"):
             settings.sort.append((text, name == "rsort"))
+        elif name == "color":
+            if text not in ("", "always", "never", "auto"):
+                raise OfctlError(f"incorrect value `{text}' for --color")
         elif name == "more":
             settings.verbosity += 1
         elif name in ("strict", "bundle", "readd", "timestamp", "names"):

@@ -234,7 +234,7 @@ class Session:
                 why = record.text("error")
                 why = f": {why}" if why else ""
                 warn(f"Error detected while setting up '{record.text('name')}'{why}."
-                     "  See the switch's log for details.")  # fmt: skip
+                     "  See ovs-vswitchd log for details.")  # fmt: skip
                 failed = True
         if failed and (logs := os.environ.get("OVS_LOGDIR", "/var/log/openvswitch")):
             warn(f'The default log directory is "{logs}".')
