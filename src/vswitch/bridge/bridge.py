@@ -36,7 +36,8 @@ from vswitch.bridge.spanning_tree import configure_trees
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.dpif.open import dpif_class, dpif_types
 from vswitch.flow.values import parse_mac
-from vswitch.netdev.registry import kind
+from vswitch.netdev.registry import kind, open_type, types
+from vswitch.netdev.tunnel_options import FOREIGN_DP_NAMES, reserves
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ports.device import device_info
 from vswitch.ofproto_dpif.settings import BundleSettings
@@ -165,7 +166,7 @@ class Bridge:
             log.info("bridge %s: added interface %s on port %d", self.name, config.name, OFPP_LOCAL)
             set_device(self.scope, config, local=True)
             return
-        if config.name in {f"ovs-{type}" for type in dpif_types()}:
+        if self._is_reserved(config.name):
             known.reserved = True
             log.warn("could not create interface %s, name is reserved", config.name)
             return
@@ -177,6 +178,15 @@ class Bridge:
                 log.warn("%s", known.error)
             return
         log.info("bridge %s: added interface %s on port %d", self.name, config.name, number)
+
+    def _is_reserved(self, name: str) -> bool:
+        """Whether the name is for a datapath's own device, or for its ports for tunnels."""
+        if name in {f"ovs-{type}" for type in dpif_types()}:
+            return True
+        tunnels = [type for type in types() if kind(type).tunnel and open_type(type, self.scope) == type]
+        return bool(tunnels) and (
+            name.startswith(FOREIGN_DP_NAMES) or any(reserves(type, name) for type in tunnels)
+        )
 
     def _reconfigure(self, known: Interface, config: InterfaceConfig) -> None:
         old = known.config

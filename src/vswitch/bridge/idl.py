@@ -48,6 +48,7 @@ jsonrpc_log = Vlog("jsonrpc")
 MAX_MESSAGE: Final = 256 << 20
 READ_SIZE: Final = 1 << 16
 DATABASE: Final = "Open_vSwitch"
+ATTEMPT: Final = "connection attempt failed"
 LOCK: Final = "ovs_open_vswitch"
 
 
@@ -59,7 +60,8 @@ class _LibraryLog:
         log = Vlog(module)
         self.emer = lambda text, **_: log.emer("%s", text)
         self.err = lambda text, **_: log.err("%s", text)
-        self.warn = lambda text, **_: log.warn("%s", text)
+        # What is told again and again while a server is away is no warning, as in Open vSwitch.
+        self.warn = lambda text, **_: (log.info if ATTEMPT in text else log.warn)("%s", text)
         self.info = lambda text, **_: log.info("%s", text)
         self.dbg = lambda text, **_: log.dbg("%s", text)
         self.exception = self.err

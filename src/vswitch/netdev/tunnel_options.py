@@ -39,6 +39,13 @@ _DP_NAMES: Final = {
     "vxlan": "vxlan_sys", "geneve": "genev_sys", "gtpu": "gtpu_sys", "bareudp": "bareudp_sys",
     "srv6": "srv6_sys",
 }  # fmt: skip
+FOREIGN_DP_NAMES: Final = ("lisp_sys", "stt_sys", "udp_sys")
+"""What other versions of Open vSwitch call ports of the datapath for kinds of tunnels."""
+
+
+def reserves(kind: str, name: str) -> bool:
+    """Whether an interface can't be called `name`, as the datapath's ports for tunnels of `kind` are."""
+    return name.startswith(_DP_NAMES[kind])
 
 
 @dataclass(frozen=True)

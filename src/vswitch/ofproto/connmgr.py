@@ -34,7 +34,7 @@ from vswitch.openflow.messages.table import (
 )
 from vswitch.openflow.wire.codec import Message, class_of, decodable_length, encode
 from vswitch.openflow.wire.messages_packet import wire_reason
-from vswitch.openflow.wire.version import OFP13, OFP14
+from vswitch.openflow.wire.version import OFP10, OFP13, OFP14
 
 if TYPE_CHECKING:
     from vswitch.ofproto.ofproto import Ofproto
@@ -85,6 +85,7 @@ class ConnMgr:
             self.conns.remove(ofconn)
         if ofconn.monitors is not None:
             ofconn.monitors.clear()
+        ofconn.flow_mods.say(now)
         ofconn.flush()
         self.update_miss_config()
 
@@ -192,10 +193,10 @@ class ConnMgr:
             packet_in_unwanted.inc()
         return wanted
 
-    def send_port_status(self, reason: int, port: Port) -> None:
-        """A port came, went or changed (OFPPR_*)."""
+    def send_port_status(self, reason: int, port: Port, oldest: int = OFP10) -> None:
+        """A port came, went or changed (OFPPR_*), as connections of the version `oldest` and later see it."""
         for conn in self.conns:
-            if conn.wants(s.OFPACPT_PORT_STATUS, reason):
+            if conn.version >= oldest and conn.wants(s.OFPACPT_PORT_STATUS, reason):
                 conn.send_async(PortStatus(reason, port))
 
     def send_table_status(self, reason: int, table: TableConfig) -> None:

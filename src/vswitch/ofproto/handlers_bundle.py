@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from vswitch.ofproto.bundle import Bundle
 from vswitch.ofproto.bundles import BundleError, commit, read_entry
 from vswitch.openflow.errors import OfpError
+from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.messages import bundle as b
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def _commit(ofconn: OfConn, request: b.BundleControl, now: int) -> None:
         data = failed.entry.data
         ofconn.send_error(failed.error, int.from_bytes(data[4:8], "big"), data)
         raise OfpError("OFPBFC_MSG_FAILED", f"bundle {request.bundle_id}") from failed
+    for entry in bundle.entries:
+        if isinstance(entry.body, FlowMod):
+            ofconn.flow_mods.note(entry.body.command, now)
     ofconn.ofproto.catch_up()
 
 

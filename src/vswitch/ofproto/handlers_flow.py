@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Vlog
 from vswitch.ofproto.multipart import Multipart
 from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.errors import OfpError
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto.tables import FlowModResult
     from vswitch.openflow.wire.codec import Message
+
+log: Final = Vlog("ofp_flow")
+_too_long_rl: Final = RateLimit(60, 5)
 
 NO_BUFFER: Final = 0xFFFFFFFF
 DELETES: Final = (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
@@ -54,6 +59,7 @@ def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     result = apply_flow_mod(ofconn.ofproto, message.body, message.version, message.form)
     if len(result.deleted) > 1:
         ofconn.ofproto.tables.respite.drop(result.deleted)
+    ofconn.flow_mods.note(message.body.command, now)
     return ()
 
 
@@ -94,7 +100,11 @@ def flow_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
             rule.importance, rule.flags, rule.n_packets, rule.n_bytes,
         )  # fmt: skip
 
-    return (Multipart(rules, f.FlowStatsReply, entry),)
+    def too_long() -> None:
+        log.warn_rl(_too_long_rl, now, "Flow exceeded the maximum flow statistics reply size and was excluded"
+                                       " from the response set")  # fmt: skip
+
+    return (Multipart(rules, f.FlowStatsReply, entry, too_long),)
 
 
 def aggregate(ofconn: OfConn, message: Message, now: int) -> Replies:

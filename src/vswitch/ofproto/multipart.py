@@ -27,13 +27,15 @@ entry_too_long = coverage.counter("drop_multipart_entry_too_long")
 @final
 class Multipart:
     """A reply that lists something: `entry` makes what is reported of each of `items`, `reply` the message of
-    a tuple of those."""
+    a tuple of those. An entry that is longer than a message can be is left out: `too_long` hears of it."""
 
     def __init__(self, items: Sequence[Any], reply: Callable[[tuple[Any, ...]], Any],
-                 entry: Callable[[Any], Any] | None = None) -> None:
+                 entry: Callable[[Any], Any] | None = None,
+                 too_long: Callable[[], None] | None = None) -> None:
         self.items: Sequence[Any] = items
         self.reply: Callable[[tuple[Any, ...]], Any] = reply
         self.entry: Callable[[Any], Any] | None = entry
+        self.too_long: Callable[[], None] | None = too_long
 
     def messages(self, version: int, xid: int, form: Form) -> Iterator[bytes]:
         """The encoded messages, at least one. NotInVersion: `version` has no such reply in `form`."""
@@ -57,6 +59,8 @@ class Multipart:
                     size = max(len(part) // 2, 1)
                     continue
                 entry_too_long.inc()
+                if self.too_long is not None:
+                    self.too_long()
                 at += 1
                 continue
             if len(message) + len(data) - len(header) > LONGEST:

@@ -16,6 +16,7 @@ from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.ofproto.async_config import NOT_SECONDARY, default_masks
 from vswitch.ofproto.bundle import Bundle
+from vswitch.ofproto.flow_mod_log import FlowModLog
 from vswitch.ofproto.flow_monitor import Changes, Monitors
 from vswitch.ofproto.multipart import Multipart
 from vswitch.ofproto.partial_requests import OFPT_MULTIPART_REQUEST, TIMEOUT, PartialRequests
@@ -31,6 +32,7 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import nicira as n
 from vswitch.openflow.messages import session as s
 from vswitch.openflow.messages.packet import PacketIn
+from vswitch.openflow.print import name_of_bytes
 from vswitch.openflow.wire.codec import Message, decode, encodable, encode
 from vswitch.openflow.wire.messages_base import Form, NotInVersion
 from vswitch.openflow.wire.version import OFP10, VERSIONS
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from vswitch.openflow.messages.group import GroupMod
     from vswitch.openflow.messages.meter import MeterMod
 
-log = Vlog("ofconn")
+log = Vlog("connmgr")
 
 MAX_REPLIES: Final = 100
 """No request is taken while so many messages wait for a peer that does not read."""
@@ -161,6 +163,7 @@ class OfConn:
         """Packet-ins of packets that matched no flow."""
         self.sent_by_actions: PacketInQueues = PacketInQueues(now)
         """The other packet-ins."""
+        self.flow_mods: FlowModLog = FlowModLog(peer.name)
         self.max_packet_ins: int = MAX_ASYNC
         """No packet-in is sent while so many messages wait (`Controller:controller_queue_size`)."""
         self.n_async_dropped: int = 0
@@ -202,6 +205,8 @@ class OfConn:
         for queues in (self.misses, self.sent_by_actions):
             for pin in queues.run(now):
                 self._send_packet_in(pin)
+        if now >= self.flow_mods.due:
+            self.flow_mods.run(now)
         if self.monitors is not None:
             self.monitors.run(now)
         if self.bundles:
@@ -222,7 +227,7 @@ class OfConn:
 
     def wakeup(self, now: int) -> int:
         """Clock ms at which `run` has something to do that no event announces."""
-        when = min(self.misses.wakeup(now), self.sent_by_actions.wakeup(now))
+        when = min(self.misses.wakeup(now), self.sent_by_actions.wakeup(now), self.flow_mods.due)
         for _, since in self.partial_requests.begun.values():
             when = min(when, since + TIMEOUT)
         for bundle in self.bundles.values():
@@ -284,7 +289,8 @@ class OfConn:
     def send_error(self, error: OfpError, xid: int, data: bytes) -> None:
         """Refuse the request whose first bytes are `data`."""
         error_sent.inc()
-        log.info("%s: sending %s error reply", self.peer.name, error)
+        log.info("%s: sending %s error reply to %s message", self.peer.name, error.name, name_of_bytes(data))
+        log.dbg("%s: %s", self.peer.name, error)
         version = data[0] if data[0] in VERSIONS else OFP10
         self.send(encode(s.Error(error.name, data[:MAX_ERROR_DATA]), version, xid))
 

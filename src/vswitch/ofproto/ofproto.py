@@ -30,6 +30,7 @@ from vswitch.openflow.messages.nicira import CtFlush, IpfixStats
 from vswitch.openflow.messages.packet import PacketIn
 from vswitch.openflow.messages.port import Port, PortStats
 from vswitch.openflow.messages.queue import QueueConfig, QueueStats
+from vswitch.openflow.wire.version import OFP10
 
 _REG0: Final = by_name("reg0")
 
@@ -69,7 +70,7 @@ class Connections(RuleListener, Protocol):
     def send_packet_in(self, pin: PacketIn, max_len: int, controller_id: int, now: int) -> bool:
         """A packet for controllers of `controller_id`; whether anybody wanted it."""
 
-    def send_port_status(self, reason: int, port: Port) -> None:
+    def send_port_status(self, reason: int, port: Port, oldest: int = OFP10) -> None:
         """A port came, went or changed (OFPPR_*)."""
 
 

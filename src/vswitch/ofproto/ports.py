@@ -63,6 +63,8 @@ class OfPort:
         self.state: int = 0
         self.mtu: int = 1500
         self.features: dict[str, int] = {}
+        self.told_live: bool = False
+        """Whether controllers were told last that it is live."""
         self.created: int = 0
         """Clock ms."""
 

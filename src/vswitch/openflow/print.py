@@ -57,6 +57,12 @@ def message_name(m: Message) -> str:
     return _name_of_row(row_of_body(m.body, m.version, m.form))
 
 
+def name_of_bytes(data: bytes) -> str:
+    """The name of a message by its header alone; a number for a type that there is not."""
+    row = row_of_bytes(data)
+    return f"type {data[1]}" if row is None else _name_of_row(row)
+
+
 def _version_text(version: int) -> str:
     return f" (OF1.{version - 1})" if version > OFP10 else ""
 

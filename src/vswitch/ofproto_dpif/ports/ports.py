@@ -23,6 +23,7 @@ from vswitch.ofproto_dpif.settings import PortSpec
 from vswitch.ofproto_dpif.xlate.bridge import XPort
 from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
 from vswitch.openflow.messages.port import OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY
+from vswitch.openflow.wire.version import OFP11
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.roles import BridgeRole
@@ -111,7 +112,9 @@ def _insert(ofproto: BridgeRole, port: XPort) -> None:
     _update(ofproto, port)
     if port.up is not None:
         port.up.created = ofproto.clock.now()
-    tell(ofproto, port, OFPPR_ADD)
+    tell(ofproto, port, OFPPR_ADD, live=False)
+    if port.may_enable:
+        tell_liveness(ofproto, port, True)
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
@@ -193,7 +196,7 @@ def set_config(ofproto: BridgeRole, port: XPort, config: int) -> None:
     port.config = config
     if port.up is not None:
         port.up.config = config
-    tell(ofproto, port, OFPPR_MODIFY)
+    tell(ofproto, port, OFPPR_MODIFY, live=port.may_enable and not config & OFPPC_PORT_DOWN)
     port_config_changed(ofproto)
 
 
@@ -216,6 +219,9 @@ def _update(ofproto: BridgeRole, port: XPort) -> bool:
     state = port.state & ~OFPPS_LINK_DOWN | (0 if info.carrier and info.up else OFPPS_LINK_DOWN)
     config = port.config & ~OFPPC_PORT_DOWN | (0 if info.up else OFPPC_PORT_DOWN)
     if (port.state, port.config) != (state, config):
+        if state & OFPPS_LINK_DOWN and up is not None and up.told_live:
+            # That it is not live is told before why.
+            tell_liveness(ofproto, port, False)
         port.state = state
         port.config = config
         ofproto.link_changes += 1
@@ -245,7 +251,7 @@ def set_monitored(ofproto: BridgeRole, port: XPort, alive: bool) -> None:
     if alive is not port.monitored:
         port.monitored = alive
         if _update_may_enable(ofproto, port):
-            tell(ofproto, port, OFPPR_MODIFY)
+            tell_liveness(ofproto, port, port.may_enable)
 
 
 def set_aggregated(ofproto: BridgeRole, port: XPort, allowed: bool) -> None:
@@ -253,7 +259,7 @@ def set_aggregated(ofproto: BridgeRole, port: XPort, allowed: bool) -> None:
     if allowed is not port.aggregated:
         port.aggregated = allowed
         if _update_may_enable(ofproto, port):
-            tell(ofproto, port, OFPPR_MODIFY)
+            tell_liveness(ofproto, port, port.may_enable)
 
 
 def ofp_ports(ofproto: BridgeRole) -> list[Port]:
@@ -268,10 +274,19 @@ def ofp_port(ofproto: BridgeRole, number: int) -> Port | None:
     return describe(port.up, port.may_enable) if port is not None and port.up is not None else None
 
 
-def tell(ofproto: BridgeRole, port: XPort, reason: int) -> None:
-    """Tell controllers that `port` came, went or changed (OFPPR_*)."""
+def tell(ofproto: BridgeRole, port: XPort, reason: int, live: bool | None = None) -> None:
+    """Tell controllers that `port` came, went or changed (OFPPR_*); `live` if it is to be another than the
+    port's own."""
     if port.up is not None:
-        ofproto.connmgr.send_port_status(reason, describe(port.up, port.may_enable))
+        port.up.told_live = port.may_enable if live is None else live
+        ofproto.connmgr.send_port_status(reason, describe(port.up, port.up.told_live))
+
+
+def tell_liveness(ofproto: BridgeRole, port: XPort, live: bool) -> None:
+    """Tell controllers that `port` is live now, or not: those whose version has a word for that."""
+    if port.up is not None:
+        port.up.told_live = live
+        ofproto.connmgr.send_port_status(OFPPR_MODIFY, describe(port.up, live), OFP11)
 
 
 def port_stats(ofproto: BridgeRole, port: XPort) -> dict[str, int]:
