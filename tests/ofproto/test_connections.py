@@ -16,6 +16,8 @@ from vswitch.ofproto.ofconn import MAX_ASYNC, MAX_QUEUED, MAX_REPLIES
 from vswitch.ofproto.pinsched import PacketInQueues
 from vswitch.openflow.constants import (
     OFPPC_NO_FWD,
+    OFPPS_LINK_DOWN,
+    OFPPS_LIVE,
     OFPRR_DELETE,
     OFPRR_EVICTION,
     OFPRR_GROUP_DELETE,
@@ -128,11 +130,12 @@ def test_ports_are_told_to_whom_wants_it(sw: Switch) -> None:
     end, deaf = controller(sw, OFP13), controller(sw, OFP13)
     deaf.ask(s.SetAsync(((s.OFPACPT_PACKET_IN + 1, 3),)))
     sw.add_port("p9", 9)
-    (added,) = heard(end)
-    assert (added.reason, added.port.port_no, added.port.name) == (p.OFPPR_ADD, 9, "p9")
+    live, down = OFPPS_LIVE, OFPPS_LINK_DOWN
+    added, alive = heard(end)
+    assert (added.reason, added.port.port_no, added.port.name, added.port.state) == (p.OFPPR_ADD, 9, "p9", 0)
+    assert (alive.reason, alive.port.state) == (p.OFPPR_MODIFY, live)
     sw.set_port("p9", carrier=False)
-    (changed,) = heard(end)
-    assert (changed.reason, changed.port.state) == (p.OFPPR_MODIFY, 1)
+    assert [(m.reason, m.port.state) for m in heard(end)] == [(p.OFPPR_MODIFY, 0), (p.OFPPR_MODIFY, down)]
     sw.del_port("p9")
     (gone,) = heard(end)
     assert (gone.reason, gone.port.port_no) == (p.OFPPR_DELETE, 9)

@@ -38,6 +38,15 @@ FLOWS: list[Flow] = [
     (OFP11, "priority=5,udp,actions=push_vlan:0x8100,set_field:4102->vlan_vid,CONTROLLER", 64),
     (OFP11, "priority=5,udp,actions=group:1", 64),
 ]  # fmt: skip
+CONNECTIONS: list[list[str]] = [
+    ["udp,actions=ct(commit,zone=3),controller"],
+    ["udp,actions=ct(table=1,zone=4)", "table=1,actions=load:7->NXM_NX_REG1[],controller"],
+    ["udp,actions=ct(commit,zone=5,exec(load:9->NXM_NX_CT_MARK[])),ct(table=1,zone=5)",
+     "table=1,actions=controller"],
+    ["udp,actions=ct(table=1,zone=6)", "table=1,actions=ct_clear,controller"],
+    ["udp,actions=ct(table=1,zone=6)", "table=1,udp,actions=ct(commit,zone=7),controller"],
+]  # fmt: skip
+"""Flows of connection tracking: what translation knows of it when the packet is sent is told, no more."""
 GROUP = g.GroupMod(g.OFPGC_ADD, g.OFPGT_INDIRECT, 1, (g.Bucket(parse_actions("CONTROLLER"), bucket_id=0),))
 
 
@@ -89,9 +98,29 @@ def test_packet_ins_are_those_of_the_real_switch(
             got = packet_ins(end.exchange())
             assert len(got) == 1, text
             assert got == packet_ins([wanted_end.message()]), text
+        if version >= OFP13:
+            _connections(real, ours, wanted_end, end, version)
         out = pk.PacketOut(packet, parse_actions("CONTROLLER"), in_port(2))
         wanted_end.socket.sendall(encoded(out, version))
         assert packet_ins(end.exchange(encoded(out, version))) == packet_ins([wanted_end.message()])
     finally:
         wanted_end.close()
         end.close()
+
+
+def _connections(
+    real: RealSwitch, ours: Switch, wanted_end: RealEnd, end: OurEnd, version: int
+) -> None:
+    """The same with flows of connection tracking."""
+    assert real.client is not None
+    for number, flows in enumerate(CONNECTIONS):
+        for each in (wanted_end, end):
+            assert each.ask(flow("delete table=1"), *[flow(text) for text in flows]) == []
+        real.client.call("revalidator/purge")
+        source = f"10.{version}.{number}.1"
+        packet = flow_compose(parse_exact_flow(UDP.replace("10.0.0.1", source).format(64)), b"")
+        real.client.call("netdev-dummy/receive", "p1", packet.hex())
+        ours.send("p1", packet)
+        got = packet_ins(end.exchange())
+        assert len(got) == 1, flows
+        assert got == packet_ins([wanted_end.message()]), flows

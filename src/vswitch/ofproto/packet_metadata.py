@@ -14,6 +14,7 @@ from vswitch.flow.match import Match
 
 IN_PORT: Final = by_name("in_port")
 _PACKET_TYPE: Final = by_name("packet_type")
+_ETH_TYPE: Final = by_name("eth_type")
 _CT_TUPLE: Final = tuple(field for field in FIELDS if field.prereq is Prereq.CT)
 _CT_NW_PROTO: Final = by_name("ct_nw_proto")
 
@@ -47,6 +48,9 @@ def metadata_of(flow: Flow, options: Sequence[Field] = ()) -> Match:
                 value = flow.get(field)
                 if value:
                     match.set(field, value)
+    if flow.ct_state:
+        # What is told of the connection can't be read without it.
+        match.set(_ETH_TYPE, flow.dl_type)
     if flow.get(_CT_NW_PROTO):
         for field in _CT_TUPLE:
             value = flow.get(field)

@@ -22,7 +22,7 @@ from vswitch.dpif.types import Upcall
 from vswitch.ofproto.packet_metadata import metadata_of
 from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.upcall import continuation
-from vswitch.ofproto_dpif.xlate.freeze import thaw_metadata
+from vswitch.ofproto_dpif.xlate.freeze import forget_conntrack, thaw_metadata
 from vswitch.openflow.messages.packet import PacketIn
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ def controller_packet(backer: DatapathRole, upcall: Upcall, cookie: ControllerCo
     odp_port = upcall.key.in_port
     flow = upcall.key.copy()
     flow.recirc_id = 0
+    if not frozen.conntracked:
+        # The datapath has tracked the packet, but translation does not know yet.
+        forget_conntrack(flow)
     thaw_metadata(frozen.metadata, flow)
     ofproto.send_packet_in(
         QueuedPacketIn(

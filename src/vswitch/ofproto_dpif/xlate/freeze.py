@@ -30,7 +30,16 @@ from vswitch.dpif.actions import Recirc
 from vswitch.dpif.cookie import ControllerCookie
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import W_IN_PORT, W_METADATA
+from vswitch.flow.layout import (
+    CT_PORTS,
+    W_CT,
+    W_CT_ADDRESSES,
+    W_CT_ADDRESSES_END,
+    W_CT_END,
+    W_CT_TP_SRC,
+    W_IN_PORT,
+    W_METADATA,
+)
 from vswitch.flow.values import c_hex
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx
@@ -96,6 +105,20 @@ def freeze_metadata(flow: Flow) -> tuple[int, ...]:
         i += 1
     kept.append(words[W_IN_PORT] & 0xFFFF)
     return tuple(kept)
+
+
+def forget_conntrack(flow: Flow) -> None:
+    """Take out of `flow` what connection tracking said of the packet."""
+    words = flow.words
+    i: i64 = W_CT
+    while i < W_CT_END:
+        words[i] = 0
+        i += 1
+    i = W_CT_ADDRESSES
+    while i < W_CT_ADDRESSES_END:
+        words[i] = 0
+        i += 1
+    words[W_CT_TP_SRC] &= ~CT_PORTS
 
 
 def thaw_metadata(kept: tuple[int, ...], flow: Flow) -> None:

@@ -10,15 +10,9 @@ from vswitch.dpif.actions import Hash, LbOutput, Output, Recirc, TnlPop, Trunc
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
-    CT_PORTS,
     S_ACTSET_OUTPUT,
     S_NW_TOS,
     W_ACTSET_OUTPUT,
-    W_CT,
-    W_CT_ADDRESSES,
-    W_CT_ADDRESSES_END,
-    W_CT_END,
-    W_CT_TP_SRC,
     W_IN_PORT,
     W_METADATA,
     W_NW_TOS,
@@ -283,16 +277,7 @@ def cancel_forwarding(ctx: Ctx, n_actions: int) -> None:
 def clear_conntrack(ctx: Ctx, flow: Flow) -> None:
     """Forget what connection tracking said of the packet."""
     ctx.conntracked = False
-    words = flow.words
-    i: i64 = W_CT
-    while i < W_CT_END:
-        words[i] = 0
-        i += 1
-    i = W_CT_ADDRESSES
-    while i < W_CT_ADDRESSES_END:
-        words[i] = 0
-        i += 1
-    words[W_CT_TP_SRC] &= ~CT_PORTS
+    xlate_freeze.forget_conntrack(flow)
 
 
 def flood(ctx: Ctx, all_ports: bool) -> None:
