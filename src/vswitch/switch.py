@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from vswitch.base.clock import Clock
 from vswitch.base.unixctl import CommandError, Commands
-from vswitch.flow.compose import flow_compose
+from vswitch.flow.compose import flow_compose, flow_compose_sized
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.values import parse_port
@@ -399,8 +399,9 @@ class Switch:
         self._run()
         return results
 
-    def _compose(self, text: str) -> bytes:
-        return flow_compose(parse_exact_flow(text, self._names("")[0]), DEFAULT_PAYLOAD)
+    def _compose(self, text: str, size: int | None = None) -> bytes:
+        flow = parse_exact_flow(text, self._names("")[0])
+        return flow_compose(flow, DEFAULT_PAYLOAD) if size is None else flow_compose_sized(flow, size)
 
     def _packet(self, packet: Packet) -> bytes:
         return self._compose(packet) if isinstance(packet, str) else bytes(packet)

@@ -139,11 +139,21 @@ def test_carrier_changes_are_counted_and_told(dummy: DummyNetdev) -> None:
 
 def test_commands_feed_and_switch_dummies(dummy: DummyNetdev) -> None:
     commands = Commands()
-    register_commands(commands, lambda text: PACKET if text == "arp()" else bytes.fromhex(text))
+
+    def compose(text: str, size: int | None) -> bytes:
+        if text != "arp()":
+            raise ValueError(text)
+        return PACKET + bytes((size or len(PACKET)) - len(PACKET))
+
+    register_commands(commands, compose)
     assert commands.run("netdev-dummy/receive", ["d0", PACKET.hex(), "arp()"]) == (True, "")
     assert [f.data for f in dummy.recv(9)] == [PACKET, PACKET]
-    assert commands.run("netdev-dummy/receive", ["d0", "--qid", "0", PACKET.hex(), "--len", "100"])[0]
+    assert commands.run("netdev-dummy/receive", ["d0", "--qid", "0", "arp()", "--len", "100"])[0]
     assert [len(f.data) for f in dummy.recv(9)] == [100]
+    for words in (["arp()", "--len", "59"], ["arp()", "--len", "x"], ["arp()", "--len"], ["--len", "60"],
+                  [PACKET.hex(), "--len", "100"], ["--qid", "1", "arp()"]):  # fmt: skip
+        assert not commands.run("netdev-dummy/receive", ["d0", *words])[0]
+    assert dummy.recv(9) == []
     ok, text = commands.run("netdev-dummy/receive", ["nope", PACKET.hex()])
     assert not ok
     assert "no such dummy netdev" in text

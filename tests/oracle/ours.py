@@ -53,7 +53,7 @@ class OurSwitch:
         self.scope = Scope()
         enable_dummy("override", self.scope)
         enable_debug_actions()
-        dummy.register_commands(self.commands, lambda text: b"", self.scope)
+        dummy.register_commands(self.commands, lambda text, size: b"", self.scope)
         self.ofprotos = Ofprotos(self.clock, self.commands, self.scope)
 
     def close(self) -> None:

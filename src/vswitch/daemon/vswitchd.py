@@ -20,7 +20,7 @@ from vswitch.daemon.memory_log import MemoryLog
 from vswitch.dpif import open as dpif_open
 from vswitch.dpif.odp_text import parse_key
 from vswitch.dpif.userspace import dummy_commands
-from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
+from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose, flow_compose_sized
 from vswitch.netdev import dummy, registry
 from vswitch.ofproto_dpif.commands.usage import usage
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
@@ -51,9 +51,10 @@ class Settings:
     tls: TlsSettings = field(default_factory=TlsSettings)
 
 
-def _compose(text: str) -> bytes:
-    """A packet of a datapath flow, as `netdev-dummy/receive` takes it."""
-    return flow_compose(parse_key(text)[0], DEFAULT_PAYLOAD)
+def _compose(text: str, size: int | None) -> bytes:
+    """A packet of a datapath flow, as `netdev-dummy/receive` takes it; of just `size` bytes if given."""
+    flow = parse_key(text)[0]
+    return flow_compose(flow, DEFAULT_PAYLOAD) if size is None else flow_compose_sized(flow, size)
 
 
 @final

@@ -76,12 +76,24 @@ def _bytes128(flow: Flow, word: int) -> bytes:
     return b"".join((int(flow.words[word + i]) & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "big") for i in (0, 1))
 
 
-def flow_compose(flow: Flow, payload: bytes = b"") -> bytes:
+def flow_compose_sized(flow: Flow, size: int) -> bytes:
+    """A packet of `size` bytes that extracts to `flow`, with as many zeros behind its headers as that takes.
+
+    ValueError: its headers alone are longer.
+    """
+    lacking = size - len(flow_compose(flow))
+    if lacking < 0:
+        raise ValueError("too small packet len")
+    packet = flow_compose(flow, bytes(lacking), always=True)
+    return packet + bytes(size - len(packet))
+
+
+def flow_compose(flow: Flow, payload: bytes = b"", always: bool = False) -> bytes:
     """A packet that extracts to the packet part of `flow`, carrying `payload` where it can.
 
     A flow that no packet has (a source port without a protocol, a VLAN priority without a
-    tag...) gives the packet nearest to it. With `packet_type` (1, type) there is no Ethernet
-    header.
+    tag...) gives the packet nearest to it. `always`: what usually carries nothing (a SYN) does, too.
+    With `packet_type` (1, type) there is no Ethernet header.
     """
     dl_type = _part(flow, at.W_ETH_TYPE, at.S_ETH_TYPE, 16)
     headers: list[Header] = []
@@ -103,7 +115,8 @@ def flow_compose(flow: Flow, payload: bytes = b"") -> bytes:
         payload = b""
     elif dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6):
         inner = _ip(flow, dl_type)
-        l4, payload = _l4(flow, dl_type, payload)
+        l4, usual = _l4(flow, dl_type, payload)
+        payload = payload if always else usual
         inner += l4
     else:
         payload = b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from vswitch.netdev import patch
-from vswitch.netdev.dummy import DummyNetdev
+from vswitch.netdev.dummy import PMD, DummyNetdev
 from vswitch.netdev.kind import PortKind
 from vswitch.netdev.linux import LinuxNetdev
 from vswitch.netdev.patch import PatchNetdev
@@ -25,6 +25,10 @@ KINDS: Final[dict[str, PortKind]] = {
         ),
         PortKind(
             "dummy", lambda name, _: DummyNetdev(name), announced=False, has_queues=False,
+            dummy_may_replace=False, options=None,
+        ),
+        PortKind(
+            PMD, lambda name, _: DummyNetdev(name, PMD), announced=False, has_queues=False,
             dummy_may_replace=False, options=None,
         ),
         PortKind(

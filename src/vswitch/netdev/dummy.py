@@ -15,10 +15,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from vswitch.base.vlog import Vlog
 from vswitch.netdev import gso
 from vswitch.netdev.dummy_stream import DummyStream
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.memory import MemoryNetdev
+from vswitch.netdev.pcap import PcapFile
 from vswitch.netdev.provider import NetdevError
 from vswitch.netdev.scope import PROCESS, Scope
 
@@ -27,11 +29,17 @@ if TYPE_CHECKING:
 
 MIN_PACKET = 14
 """A packet has an Ethernet header."""
+MIN_LEN = 60
+"""The shortest Ethernet frame, without its checksum (IEEE 802.3, 4A.4.2)."""
 TX_KEPT = 10000
 """Transmitted frames that are kept for `transmitted`; older ones are forgotten."""
 
+log: Final = Vlog("pcap")
+
 _next_mac = count(0xAA55AA550000)
 
+PMD: Final = "dummy-pmd"
+"""The type of those that have several queues."""
 NO_STREAM: Final = "unknown"
 """The state of the stream of a dummy that has none, or of no dummy at all."""
 
@@ -44,6 +52,14 @@ class DummyNetdev(MemoryNetdev):
 
     def __init__(self, name: str, type: str = "dummy") -> None:
         super().__init__(name, type, next(_next_mac))
+        self.n_rxq = 1
+        """How many queues for reception it seems to have."""
+        self._n_txq = 1
+        self._rx_counts: dict[int, tuple[int, int]] = {}
+        """Queue -> packets and bytes."""
+        self._pcap_paths = ("", "")
+        self._rx_pcap: PcapFile | None = None
+        self._tx_pcap: PcapFile | None = None
         self.frames: deque[Frame] = deque(maxlen=TX_KEPT)
         self.on_transmit: Callable[[Frame], None] | None = None
         """Called, if set, with each transmitted frame instead of keeping it."""
@@ -57,6 +73,7 @@ class DummyNetdev(MemoryNetdev):
         self._targets = ("", "")
 
     def close(self) -> None:
+        self._close_pcap()
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -83,9 +100,18 @@ class DummyNetdev(MemoryNetdev):
         """Give it an IP address, in place of the one of that version that it had."""
         self.addresses = [a for a in self.addresses if a.version != address.version] + [address]
 
-    def inject(self, packet: bytes) -> bool:
-        """`packet` (from its Ethernet header on) arrives at the device."""
-        return self.receive(Frame(packet))
+    def inject(self, packet: bytes, queue: int = 0) -> bool:
+        """`packet` (from its Ethernet header on) arrives at the device, in one of its queues."""
+        if not self.receive(Frame(packet)):
+            return False
+        n_packets, n_bytes = self._rx_counts.get(queue, (0, 0))
+        self._rx_counts[queue] = (n_packets + 1, n_bytes + len(packet))
+        return True
+
+    def receive(self, frame: Frame) -> bool:
+        if self._rx_pcap is not None:
+            self._rx_pcap.write(frame.data)
+        return super().receive(frame)
 
     def send(self, frames: list[Frame]) -> int:
         if not self._up:
@@ -102,6 +128,8 @@ class DummyNetdev(MemoryNetdev):
     def _transmit(self, frame: Frame) -> None:
         self._stats.tx_packets += 1
         self._stats.tx_bytes += len(frame.data)
+        if self._tx_pcap is not None:
+            self._tx_pcap.write(frame.data)
         if self.on_transmit is not None:
             self.on_transmit(frame)
         elif self._stream is not None:
@@ -118,11 +146,16 @@ class DummyNetdev(MemoryNetdev):
 
     def set_config(self, options: dict[str, str]) -> None:
         """`offload=true|false`; `ifindex`, what `ifindex()` is to say; `stream` or `pstream`, to
-        whom the device is joined (`dummy_stream.py`).
+        whom the device is joined (`dummy_stream.py`); `pcap`, or `rxq_pcap` and `tx_pcap`, files that get
+        what comes in and goes out. A "dummy-pmd" has `n_rxq` and `n_txq` queues.
         Other options are ignored, as ovs-vswitchd's dummy ignores most. NetdevError: a bad target."""
         self._offload = options.get("offload", "false") == "true"
         number = options.get("ifindex", "")
         self._ifindex = int(number) if number.isdecimal() else 0
+        if self.type == PMD:
+            self.n_rxq = _number(options, "n_rxq")
+            self._n_txq = _number(options, "n_txq")
+        self._open_pcap(options)
         targets = (options.get("stream", ""), options.get("pstream", ""))
         if targets != self._targets:
             self._targets = targets
@@ -132,17 +165,60 @@ class DummyNetdev(MemoryNetdev):
             if any(targets):
                 self._stream = DummyStream(self.name, *targets, self._poll)
 
+    def _open_pcap(self, options: dict[str, str]) -> None:
+        both = options.get("pcap", "")
+        paths = (both or options.get("rxq_pcap", ""), both or options.get("tx_pcap", ""))
+        if paths == self._pcap_paths:
+            return
+        self._close_pcap()
+        self._pcap_paths = paths
+        self._rx_pcap = _pcap(paths[0])
+        self._tx_pcap = self._rx_pcap if paths[0] == paths[1] else _pcap(paths[1])
+
+    def _close_pcap(self) -> None:
+        for pcap in (self._rx_pcap, self._tx_pcap):
+            if pcap is not None:
+                pcap.close()
+        self._rx_pcap = self._tx_pcap = None
+
+    def config(self) -> dict[str, str]:
+        if self.type != PMD:
+            return {}
+        queues = {"rx_queues": self.n_rxq, "tx_queues": self._n_txq}
+        return {f"{how}_{name}": str(n) for how in ("configured", "requested") for name, n in queues.items()}
+
     def ifindex(self) -> int:
         return self._ifindex
 
     def custom_stats(self) -> dict[str, int]:
-        """Two counters for tests, and those of the one queue each way."""
+        """Two counters for tests, and those of the queues. One is enough to transmit."""
         s = self._stats
-        return {
-            "rx_custom_packets_1": 0, "rx_custom_packets_2": 0,
-            "rx_q0_bytes": s.rx_bytes, "rx_q0_packets": s.rx_packets,
-            "tx_q0_bytes": s.tx_bytes, "tx_q0_packets": s.tx_packets,
-        }  # fmt: skip
+        counts = {"rx_custom_packets_1": 0, "rx_custom_packets_2": 0}
+        for queue in range(self.n_rxq):
+            n_packets, n_bytes = self._rx_counts.get(queue, (0, 0)) if self.n_rxq > 1 else (
+                s.rx_packets, s.rx_bytes)
+            counts |= {f"rx_q{queue}_bytes": n_bytes, f"rx_q{queue}_packets": n_packets}
+        for queue in range(self._n_txq):
+            n_packets, n_bytes = (0, 0) if queue else (s.tx_packets, s.tx_bytes)
+            counts |= {f"tx_q{queue}_bytes": n_bytes, f"tx_q{queue}_packets": n_packets}
+        return counts
+
+
+def _number(options: dict[str, str], key: str) -> int:
+    """How many queues an option asks for: 1 if it makes no sense."""
+    text = options.get(key, "")
+    return max(int(text), 1) if text.isdecimal() else 1
+
+
+def _pcap(path: str) -> PcapFile | None:
+    """The file at `path`, None for "". What goes wrong is logged."""
+    if not path:
+        return None
+    try:
+        return PcapFile(path)
+    except OSError as e:
+        log.warn("%s: failed to open pcap file for appending (%s)", path, e.strerror)
+        return None
 
 
 def find(name: str, scope: Scope = PROCESS) -> DummyNetdev:
@@ -153,10 +229,18 @@ def find(name: str, scope: Scope = PROCESS) -> DummyNetdev:
     return netdev
 
 
-def register_commands(commands: Commands, compose: Callable[[str], bytes] | None = None,
+def _is_packet(text: str) -> bool:
+    """Whether `text` is a packet in hexadecimal."""
+    try:
+        return len(bytes.fromhex(text)) >= MIN_PACKET
+    except ValueError:
+        return False
+
+
+def register_commands(commands: Commands, compose: Callable[[str, int | None], bytes] | None = None,
                       scope: Scope = PROCESS) -> None:
-    """Register `netdev-dummy/...` for the dummies of `scope`; `compose` makes a packet of flow text
-    (ValueError if it is bad)."""
+    """Register `netdev-dummy/...` for the dummies of `scope`; `compose` makes a packet of flow text,
+    of just so many bytes if told (ValueError if it is bad)."""
     from vswitch.base.unixctl import CommandError
 
     def dummy(name: str) -> DummyNetdev:
@@ -165,17 +249,13 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
         except NetdevError:
             raise CommandError("no such dummy netdev") from None
 
-    def packet(text: str) -> bytes:
-        try:
-            data = bytes.fromhex(text)
-        except ValueError:
-            data = b""
-        if len(data) >= MIN_PACKET:
-            return data
+    def packet(text: str, size: int | None) -> bytes:
+        if _is_packet(text):
+            return bytes.fromhex(text)
         if compose is None:
             raise CommandError(f"{text}: bad packet or flow syntax")
         try:
-            return compose(text)
+            return compose(text, size)
         except ValueError as e:
             raise CommandError(str(e)) from None
 
@@ -185,23 +265,26 @@ def register_commands(commands: Commands, compose: Callable[[str], bytes] | None
     def receive(args: list[str]) -> str:
         netdev = dummy(args[0])
         rest = args[1:]
-        if rest[:1] == ["--qid"]:
-            if rest[1:2] != ["0"]:
+        queue = 0
+        if rest[:1] == ["--qid"] and len(rest) > 1:
+            queue = int(rest[1]) if rest[1].isdecimal() else -1
+            if not 0 <= queue < netdev.n_rxq:
                 raise CommandError("bad rx queue id.")
             rest = rest[2:]
         packets: list[bytes] = []
         while rest:
             text, *rest = rest
-            data = packet(text)
-            if rest[:1] == ["--len"] and len(rest) >= 2:
-                wanted = int(rest[1]) if rest[1].isdigit() else 0
-                if wanted < 64:
+            size = None
+            if rest[:1] == ["--len"] and not _is_packet(text):
+                if len(rest) < 2:
+                    raise CommandError("--len: missing packet length")
+                size = int(rest[1]) if rest[1].isdecimal() else 0
+                if size < MIN_LEN:
                     raise CommandError("too small packet len")
-                data += bytes(max(0, wanted - len(data)))
                 rest = rest[2:]
-            packets.append(data)
+            packets.append(packet(text, size))
         for data in packets:
-            netdev.inject(data)
+            netdev.inject(data, queue)
         return ""
 
     def set_admin_state(args: list[str]) -> str:
