@@ -64,7 +64,7 @@ def test_success_is_told_at_debug(dpif: LoggedDpif, log: io.StringIO) -> None:
         "DBG|netdev@dp: recv_purge success",
         "DBG|netdev@dp: recv_set success",
         f"DBG|netdev@dp: added p1 as port {number}",
-        "DBG|netdev@dp: flow_dump success",
+        "DBG|netdev@dp: dumped all flows",
     ]
     put, execute = lines(log)[5:]
     assert put.startswith("DBG|netdev@dp: put[create] ufid:01010101-0101-0101-0101-010101010101 ")
@@ -116,3 +116,22 @@ def test_a_datapath_is_made_only_when_asked_to() -> None:
     assert refused.value.errno == errno.ENODEV
     with pytest.raises(DpifError, match="no datapaths of type bogus, only ebpf, netdev, system"):
         dpif_create_and_open("dp", "bogus", Clock(), Scope())
+
+
+def test_flows_are_told_with_all_that_their_masks_leave_out(dpif: LoggedDpif, log: io.StringIO) -> None:
+    number = dpif.port_add("p1", "dummy")
+    key, mask = key_of(udp(), number), mask_of()
+    dpif.operate([FlowPut(key, mask, (Output(0),), b"\1" * 16, PutFlags.CREATE)])
+    dpif.operate([FlowPut(key, mask, (), b"\1" * 16, PutFlags.MODIFY)])
+    list(dpif.flow_dump())
+    dpif.operate([FlowDel(key, b"\1" * 16)])
+    ufid = "ufid:01010101-0101-0101-0101-010101010101"
+    put, modified, dumped, end, deleted = lines(log)[1:]
+    assert put.startswith(f"DBG|netdev@dp: put[create] {ufid} skb_priority(0/0),skb_mark(0/0),")
+    assert modified.startswith(f"DBG|netdev@dp: put[modify] {ufid} skb_priority(0/0),")
+    assert modified.endswith(", actions:drop")
+    assert dumped.startswith(f"DBG|netdev@dp: flow_dump {ufid} ")
+    assert ", packets:0, bytes:0, used:never, actions:drop" in dumped
+    assert end == "DBG|netdev@dp: dumped all flows"
+    assert deleted.startswith(f"DBG|netdev@dp: flow_del {ufid} skb_priority(0),")
+    assert deleted.endswith(", packets:0, bytes:0, used:never")

@@ -15,7 +15,7 @@ from vswitch.base import coverage
 from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Level, Vlog
-from vswitch.dpif.odp_text import format_actions, format_flow, format_key, format_ufid
+from vswitch.dpif.odp_text import format_actions, format_key, format_stats, format_ufid
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import (
     CtEntry,
@@ -170,13 +170,17 @@ class LoggedDpif(Dpif):
         self._do("flow_flush", self.provider.flow_flush)
 
     def flow_dump(self, terse: bool = False) -> Iterator[DpifFlow]:
+        debug = log.enabled(Level.DBG)
         try:
-            yield from self.provider.flow_dump(terse)
+            for flow in self.provider.flow_dump(terse):
+                if debug:
+                    log.dbg("%s: flow_dump %s", self.full_name, _dumped(flow, terse, self.clock.now()))
+                yield flow
         except DpifError as e:
             log_operation(self, "flow_dump", e)
             raise
-        if log.enabled(Level.DBG):
-            log_operation(self, "flow_dump", None)
+        if debug:
+            log.dbg("%s: dumped all flows", self.full_name)
 
     def operate(self, ops: Sequence[Op]) -> None:
         self.provider.operate(ops)
@@ -201,9 +205,9 @@ class LoggedDpif(Dpif):
         level = _level_of(op)
         if log.enabled(level):
             if level == Level.DBG:
-                log.dbg("%s", describe(self.full_name, op))
+                log.dbg("%s", describe(self.full_name, op, self.clock.now()))
             elif error_rl.allow(self.clock.now()):
-                log.warn("%s", describe(self.full_name, op))
+                log.warn("%s", describe(self.full_name, op, self.clock.now()))
 
     # Upcalls.
 
@@ -216,7 +220,7 @@ class LoggedDpif(Dpif):
 
     def recv(self, max_upcalls: int) -> list[Upcall]:
         upcalls = self.provider.recv(max_upcalls)
-        if upcalls and log.enabled(Level.DBG):
+        if upcalls and log.enabled(Level.DBG) and not self.provider.logs_upcalls:
             for upcall in upcalls:
                 kind, key = upcall.type.name.lower(), format_key(upcall.key)
                 log.dbg("%s: %s upcall:\n%s", self.full_name, kind, key)
@@ -373,8 +377,16 @@ def _operation(op: Op) -> str:
     return {FlowDel: "flow_del", FlowGet: "flow_get"}.get(type(op), "execute")
 
 
-def describe(dp: str, op: Op) -> str:
-    """One line about an operation that `operate` carried out on datapath `dp`."""
+def _dumped(flow: DpifFlow, terse: bool, now: int) -> str:
+    ufid = f"{format_ufid(flow.ufid)} " if flow.ufid else ""
+    if terse:
+        return f"{ufid}<empty>, {format_stats(flow.stats, now)}"
+    key = format_key(flow.key, flow.mask, verbose=True)
+    return f"{ufid}{key}, {format_stats(flow.stats, now)}, actions:{format_actions(flow.actions)}"
+
+
+def describe(dp: str, op: Op, now: int) -> str:
+    """One line about an operation that `operate` carried out on datapath `dp`; `now` is the clock's ms."""
     why = os.strerror(op.error) if op.error else ""
     if op.detail:
         why += f": {op.detail}"
@@ -389,7 +401,10 @@ def describe(dp: str, op: Op) -> str:
     if isinstance(op, FlowPut | FlowDel | FlowGet) and op.ufid:
         words.append(format_ufid(op.ufid))
     if isinstance(op, FlowPut):
-        words.append(f"{format_flow(op.key, op.mask)}, actions:{format_actions(op.actions)}")
+        key = format_key(op.key, op.mask, verbose=True)
+        words.append(f"{key}, actions:{format_actions(op.actions)}")
+    elif isinstance(op, FlowDel) and op.stats is not None:
+        words.append(f"{format_key(op.key)}, {format_stats(op.stats, now)}")
     elif isinstance(op, FlowDel | FlowGet):
         words.append(format_key(op.key))
     return " ".join(words)

@@ -111,6 +111,8 @@ class Dpif(ABC):
     """The type that it was opened as: "system", "netdev", or what a dummy stands in for."""
     name: str
     """The datapath's name, such as "ovs-system"."""
+    logs_upcalls: bool = False
+    """Whether it logs the packets that go up by itself."""
 
     # The datapath as a whole.
 

@@ -17,6 +17,7 @@ from librt.vecs import vec
 from mypy_extensions import i64, mypyc_attr
 
 from vswitch.base.clock import Clock
+from vswitch.base.vlog import Level
 from vswitch.dpif.key_mask import expressible
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
 from vswitch.dpif.provider import N_BUCKETS
@@ -41,7 +42,7 @@ from vswitch.dpif.types import (
     QueueCounters,
     Upcall,
 )
-from vswitch.dpif.userspace import meter
+from vswitch.dpif.userspace import flow_log, meter
 from vswitch.dpif.userspace.bond import DatapathBond
 from vswitch.dpif.userspace.ct import CtDpif
 from vswitch.dpif.userspace.datapath import LOCAL_PORT, Datapath, port_open_type
@@ -72,6 +73,8 @@ CREATE, MODIFY, ZERO_STATS = int(PutFlags.CREATE), int(PutFlags.MODIFY), int(Put
 @mypyc_attr(allow_interpreted_subclasses=True)
 class UserspaceDpif(CtDpif):
     """An open userspace datapath."""
+
+    logs_upcalls = True
 
     def _make(self, name: str, type: str, clock: Clock, dummy: bool, scope: Scope) -> Datapath:
         """The state of a new datapath."""
@@ -367,6 +370,7 @@ class UserspaceDpif(CtDpif):
         except ActionError as e:
             op.error, op.detail = e.errno, str(e)
             return
+        added = entry is None
         if entry is None:
             if len(dp.flows) >= MAX_FLOWS:
                 op.error = errno.EFBIG
@@ -379,6 +383,8 @@ class UserspaceDpif(CtDpif):
         elif op.ufid and (mask != entry.mask or not op.key.equal_in(entry.key, mask)):
             op.error, op.detail = errno.EINVAL, "the flow of this ufid has another key or mask"
             return
+        if flow_log.log.most >= Level.DBG:
+            flow_log.log_flow(op.key, mask, ufid, None if added else entry.actions, op.actions)
         entry.program = program
         entry.actions = op.actions
         entry.out_port = single_output(op.actions)
@@ -425,7 +431,10 @@ class UserspaceDpif(CtDpif):
         self._dp.queues.purge()
 
     def recv(self, max_upcalls: int) -> list[Upcall]:
-        return self._dp.queues.take(max_upcalls)
+        upcalls = self._dp.queues.take(max_upcalls)
+        if upcalls and flow_log.log.most >= Level.DBG:
+            flow_log.log_upcalls(self.name, upcalls)
+        return upcalls
 
     def recv_fd(self) -> int:
         return self._dp.queues.fd
