@@ -18,6 +18,8 @@ class Scope:
         """Port types that a dummy stands in for."""
         self.datapaths: dict[str, Any] = {}
         """The userspace datapaths, by name; theirs to keep."""
+        self.validates_actions: bool = False
+        """Whether these carry actions out in two ways and compare (`odp-execute/action-impl-set`)."""
 
     def find(self, name: str) -> Netdev | None:
         """The open device `name`, not opened once more."""

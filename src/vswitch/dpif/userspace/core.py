@@ -20,6 +20,7 @@ from mypy_extensions import i64
 from vswitch.base import coverage
 from vswitch.base.signed import high32
 from vswitch.dpif import odp_step as op
+from vswitch.dpif.autovalidator import run_validated
 from vswitch.dpif.drop_reasons import drop_reason
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
@@ -81,6 +82,8 @@ class Core:
         self.key: vec[i64] = vec[i64]([0] * KEY_WORDS)
         self.tracker: Tracker = Tracker(random.getrandbits(31))
         self.executor: Executor = Executor()
+        self.validates: bool = False
+        """Whether changes of packets are carried out in two ways and compared (`dpif/autovalidator.py`)."""
         self.parser: Parser = self.executor.parser
         self.scratch: Flow = Flow()
         self.now: i64 = 0
@@ -233,9 +236,16 @@ class Core:
             if number == op.STEP_OUTPUT:
                 self.send(step.args[0], packet)
             elif op.is_set(number):
-                self.executor.set_field(number, step.args, packet)
+                if self.validates:
+                    run_validated(self.executor, step, packet)
+                else:
+                    self.executor.set_field(number, step.args, packet)
             elif op.FIRST_PUSH_POP <= number <= op.LAST_PUSH_POP or number == op.STEP_ADD_MPLS:
-                if not self.executor.push_pop(number, step, packet):
+                whole = (
+                    run_validated(self.executor, step, packet) if self.validates
+                    else self.executor.push_pop(number, step, packet)
+                )
+                if not whole:
                     self.drop(DROP_NSH)
                     return
             elif number == op.STEP_RECIRC:

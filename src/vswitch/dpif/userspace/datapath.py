@@ -66,6 +66,7 @@ class Datapath:
         """Where its devices are open."""
         self.queues = UpcallQueues()
         self.core = Core(self.queues)
+        self.core.validates = scope.validates_actions
         self.ports: dict[int, Port] = {}
         self.by_name: dict[str, Port] = {}
         self.by_fd: dict[int, Port] = {}

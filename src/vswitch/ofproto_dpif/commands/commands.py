@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, final
 
 from vswitch.base.unixctl import CommandError, Commands, Json
-from vswitch.dpif import dpctl_commands
+from vswitch.dpif import dpctl_commands, execute_commands
 from vswitch.dpif.ebpf import commands as ebpf_commands
 from vswitch.dpif.types import DpifError, DpifFlow
 from vswitch.dpif.userspace import commands as userspace_commands
@@ -67,6 +67,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     tunnel_commands.register(ofprotos, commands)
     dpctl_commands.register(commands, ofprotos.clock, ofprotos.scope)
     ebpf_commands.register(commands, ofprotos.clock, ofprotos.scope)
+    execute_commands.register(commands, ofprotos.scope)
     userspace_commands.register(commands, ofprotos.scope)
 
 
