@@ -119,7 +119,8 @@ class Daemon:
                 turn=mainloop.turn,
                 stop=self._exit,
             )
-            server = UnixctlServer(self._unixctl_path, self.commands) if self._unixctl_path else None
+            path = self._unixctl_path
+            server = UnixctlServer(path, self.commands, mainloop.wake) if path else None
             try:
                 undo.callback(self._finish)
                 if server is not None:

@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast, final
 
 from vswitch.base import coverage
@@ -91,8 +91,11 @@ def _carry_out(commands: Commands, method: str, params: Sequence[str], options: 
 class _Connection(asyncio.Protocol):
     """One client."""
 
-    def __init__(self, commands: Commands, connections: set[_Connection]) -> None:
+    def __init__(
+        self, commands: Commands, connections: set[_Connection], answered: Callable[[], None]
+    ) -> None:
         self._commands = commands
+        self._answered = answered
         self._options = Options()
         self._connections = connections
         self._framer = JsonFramer()
@@ -142,6 +145,7 @@ class _Connection(asyncio.Protocol):
                 self._drop(f"{e}: {str(message)[:100]}")
                 return
             self._transport.write(json.dumps(reply).encode())
+            self._answered()
         if self._eof and not self._pending and self._transport is not None:
             self._transport.close()
 
@@ -160,9 +164,13 @@ class _Connection(asyncio.Protocol):
 class UnixctlServer:
     """Listens on `path`."""
 
-    def __init__(self, path: str, commands: Commands) -> None:
+    def __init__(
+        self, path: str, commands: Commands, answered: Callable[[], None] = lambda: None
+    ) -> None:
+        """`answered` is called after each command, which may have changed anything."""
         self.path = path
         self._commands = commands
+        self._answered = answered
         self._connections: set[_Connection] = set()
         self._server: asyncio.AbstractServer | None = None
 
@@ -184,7 +192,7 @@ class UnixctlServer:
             os.umask(mask)
         sock.setblocking(False)
         self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: _Connection(self._commands, self._connections), sock=sock
+            lambda: _Connection(self._commands, self._connections, self._answered), sock=sock
         )
 
     async def close(self) -> None:

@@ -74,13 +74,9 @@ class _Bonds:
         bond = self._bond(args[0])
         if bond.settings.mode != BALANCE_SLB:
             raise CommandError("not an SLB bond")
-        if args[1].isdigit() and int(args[1]) < N_HASHES:
-            value = int(args[1])
-        else:
-            mac = parse_mac(args[1])
-            if mac is None:
-                raise CommandError("bad hash")
-            value = hash_mac(mac, 0, bond.settings.basis)
+        if not (args[1].isascii() and args[1].isdigit()):
+            raise CommandError("bad hash")
+        value = int(args[1]) % N_HASHES
         member = self._member(bond, args[2])
         if not member.enabled:
             raise CommandError("cannot migrate to disabled member")

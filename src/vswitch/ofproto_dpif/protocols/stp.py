@@ -9,6 +9,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.l2.bpdu import Bpdu
 from vswitch.l2.stp import BLOCKING, DISABLED, FORWARDING, LEARNING, LISTENING, Stp, StpPort, path_cost
 from vswitch.ofproto_dpif.protocols import spanning_tree as tree
+from vswitch.openflow.constants import OFPPS_LINK_DOWN
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.roles import BridgeRole
@@ -79,7 +80,8 @@ class StpBridge(tree.TreeBridge[StpPort, StpPortSettings]):
             self.stp.set_port_priority(port, settings.priority, now)
             cost = settings.path_cost
             self.stp.set_path_cost(port, path_cost(tree.mbps(there)) if cost is None else cost, now)
-            if there.may_enable:
+            # What watches the link doesn't count here, as in Open vSwitch; it does for RSTP.
+            if not there.state & OFPPS_LINK_DOWN:
                 self.stp.enable(port, now)
             else:
                 self.stp.disable(port, now)
