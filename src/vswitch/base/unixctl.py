@@ -6,7 +6,7 @@ names and wrong numbers of arguments are Open vSwitch's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
@@ -58,6 +58,11 @@ class Commands:
         if name in self._by_name:
             raise ValueError(f"command {name} is registered already")
         self._by_name[name] = Command(name, usage, min_args, max_args, fn, json_fn)
+
+    def register_all(self, rows: Iterable[tuple[str, str | None, int, int, Handler]]) -> None:
+        """Add several: name, usage, fewest and most arguments, function."""
+        for row in rows:
+            self.register(*row)
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name

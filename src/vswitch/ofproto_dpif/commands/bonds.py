@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     c = _Bonds(ofprotos)
-    for name, usage, least, most, fn in (
+    commands.register_all((
         ("bond/list", "", 0, 0, c.bond_list),
         ("bond/show", "[port]", 0, 1, c.show),
         ("bond/migrate", "port hash member", 3, 3, c.migrate),
@@ -29,8 +29,7 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
         ("bond/hash", "mac [vlan] [basis]", 1, 3, c.hash),
         ("lacp/show", "[port]", 0, 1, c.lacp_show),
         ("lacp/show-stats", "[port]", 0, 1, c.lacp_stats),
-    ):
-        commands.register(name, usage, least, most, fn)
+    ))
 
 
 @final

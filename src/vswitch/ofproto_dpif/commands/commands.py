@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`. Twice on one `commands` is a ValueError."""
     c = _Commands(ofprotos)
-    for name, usage, least, most, fn in (
+    commands.register_all((
         ("ofproto/list", "", 0, 0, c.ofproto_list),
         ("ofproto/trace", "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
          1, 2**31 - 1, c.ofproto_trace),
@@ -54,8 +54,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
         ("revalidator/purge", "", 0, 0, c.revalidator_purge),
         ("revalidator/pause", None, 0, 0, c.revalidator_pause),
         ("revalidator/resume", None, 0, 0, c.revalidator_resume),
-    ):
-        commands.register(name, usage, least, most, fn)
+    ))
     commands.register("dpif/show", "", 0, 0, c.dpif_show, c.dpif_show_json)
     commands.register("upcall/show", "", 0, 0, c.upcall_show, c.upcall_show_json)
     fdb_commands.register(ofprotos, commands)

@@ -20,13 +20,12 @@ NO_SUCH_BRIDGE: Final = "no such bridge"
 def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     fdb = _Fdb(ofprotos)
-    for name, usage, least, most, fn in (
+    commands.register_all((
         ("fdb/add", "bridge port vlan mac", 4, 4, fdb.add),
         ("fdb/del", "bridge vlan mac", 3, 3, fdb.delete),
         ("fdb/flush", "[bridge]", 0, 1, fdb.flush),
         ("fdb/stats-clear", "[bridge]", 0, 1, fdb.stats_clear),
-    ):
-        commands.register(name, usage, least, most, fn)
+    ))
     commands.register("fdb/show", "bridge", 1, 1, fdb.show, fdb.show_json)
     commands.register("fdb/stats-show", "bridge", 1, 1, fdb.stats_show, fdb.stats_json)
 

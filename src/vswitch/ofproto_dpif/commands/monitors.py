@@ -16,7 +16,7 @@ OVERRIDES: Final = {"true": True, "false": False, "normal": None}
 def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     c = _Monitors(ofprotos)
-    for name, usage, least, most, fn in (
+    commands.register_all((
         ("bfd/show", "[interface]", 0, 1, c.bfd_show),
         ("bfd/set-forwarding", "[interface] normal|false|true", 1, 2, c.bfd_set_forwarding),
         ("cfm/show", "[interface]", 0, 1, c.cfm_show),
@@ -24,8 +24,7 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
         ("autoattach/status", "[bridge]", 0, 1, c.autoattach_status),
         ("autoattach/show-isid", "[bridge]", 0, 1, c.autoattach_show_isid),
         ("autoattach/statistics", "[bridge]", 0, 1, c.autoattach_statistics),
-    ):
-        commands.register(name, usage, least, most, fn)
+    ))
 
 
 @final

@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 def register(ofprotos: Bridges, commands: Commands) -> None:
     """Register the commands for `ofprotos`."""
     c = _Commands(ofprotos)
-    for name, usage, least, most, fn in (
+    commands.register_all((
         ("ovs/route/add", "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark]", 2, 5,
          c.route_add),
         ("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", 1, 2, c.route_del),
         ("ovs/route/lookup", "ip_addr [pkt_mark=mark]", 1, 2, c.route_lookup),
         ("tnl/ports/show", "-v", 0, 1, c.ports_show),
         ("tnl/egress_port_range", "min max", 0, 2, c.egress_port_range),
-    ):
-        commands.register(name, usage, least, most, fn)
+    ))
     commands.register("ovs/route/show", "", 0, 0, c.route_show, c.route_show_json)
     for family in ("arp", "neigh"):
         commands.register(f"tnl/{family}/show", "", 0, 0, c.neigh_show)
