@@ -172,25 +172,11 @@ def _decode_l2(
     all_expected = expected
     depth: i64 = 0
     while True:
-        dl_type: i64 = DL_TYPE_NONE
-        if (present >> key.ETHERTYPE) & 1:
-            if index.lengths[key.ETHERTYPE] != 2:
-                return Fitness.ERROR
-            dl_type = be16_at(data, index.offsets[key.ETHERTYPE])
-            if not is_mask and dl_type < ETH_TYPE_MIN:
-                return Fitness.ERROR
-            all_expected |= i64(1) << key.ETHERTYPE
-        elif is_mask:
-            dl_type = 0
-        tagged = False
-        if depth < 2:
-            if is_mask:
-                shift: i64 = at.S_VLAN_TCI if depth == 0 else at.S_VLAN_TCI1
-                w: i64 = at.W_VLAN_TCI if depth == 0 else at.W_VLAN_TCI1
-                tagged = (flow[w] >> shift) & at.VLAN_CFI != 0
-            else:
-                tagged = dl_type in (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD)
-        if not tagged:
+        dl_type = _ethertype(data, index, is_mask)
+        if dl_type < 0:
+            return Fitness.ERROR
+        all_expected |= present & (i64(1) << key.ETHERTYPE)
+        if not _is_tagged(flow, depth, dl_type, is_mask):
             if is_mask and depth < 2 and (flow[at.W_PACKET_TYPE] & 0xFFFFFFFF) == 0:
                 # A mask without VLAN means "no tag", not "any".
                 _put_vlan(words, depth, 0xFFFF, 0xFFFF)
@@ -203,13 +189,13 @@ def _decode_l2(
             if not is_mask:
                 return Fitness.TOO_LITTLE
             _put_vlan(words, depth, dl_type, tci)
-            return Fitness.TOO_MUCH if all_present & ~all_expected else Fitness.PERFECT
+            return _fitness(all_present, all_expected)
         if not is_mask and not tci & at.VLAN_CFI:
             # A tag cut off by the end of the packet: TCI 0, nothing behind it.
             if tci != 0 or index.lengths[key.ENCAP] != 0 or not (present >> key.VLAN) & 1:
                 return Fitness.ERROR
             words[at.W_ETH_TYPE] |= dl_type
-            return Fitness.TOO_MUCH if all_present & ~all_expected else Fitness.PERFECT
+            return _fitness(all_present, all_expected)
         _put_vlan(words, depth, dl_type, tci)
         start = index.offsets[key.ENCAP]
         end = start + index.lengths[key.ENCAP]
@@ -231,9 +217,34 @@ def _decode_l2(
     all_expected |= behind & ~_TOO_MUCH
     if not is_mask and all_expected & ~all_present:
         return Fitness.TOO_LITTLE
-    if all_present & ~all_expected:
-        return Fitness.TOO_MUCH
-    return Fitness.PERFECT
+    return _fitness(all_present, all_expected)
+
+
+def _fitness(present: i64, expected: i64) -> Fitness:
+    return Fitness.TOO_MUCH if present & ~expected else Fitness.PERFECT
+
+
+def _ethertype(data: bytes, index: AttrIndex, is_mask: bool) -> i64:
+    """ETHERTYPE of one level of a key, or of its mask: no type in a key without one, 0 in a mask. _ERROR."""
+    if not index.has(key.ETHERTYPE):
+        return 0 if is_mask else DL_TYPE_NONE
+    if index.lengths[key.ETHERTYPE] != 2:
+        return _ERROR
+    dl_type: i64 = be16_at(data, index.offsets[key.ETHERTYPE])
+    if not is_mask and dl_type < ETH_TYPE_MIN:
+        return _ERROR
+    return dl_type
+
+
+def _is_tagged(flow: vec[i64], depth: i64, dl_type: i64, is_mask: bool) -> bool:
+    """Whether a VLAN tag follows: a key's type says so, and a mask is as its key. A flow has two at most."""
+    if depth >= 2:
+        return False
+    if not is_mask:
+        return dl_type in (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD)
+    if depth == 0:
+        return (flow[at.W_VLAN_TCI] >> at.S_VLAN_TCI) & at.VLAN_CFI != 0
+    return (flow[at.W_VLAN_TCI1] >> at.S_VLAN_TCI1) & at.VLAN_CFI != 0
 
 
 def _put_vlan(words: vec[i64], depth: i64, tpid: i64, tci: i64) -> None:
