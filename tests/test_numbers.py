@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from vswitch.flow import port_numbers
@@ -32,6 +33,7 @@ ELSEWHERE = {
 """Masks, and numbers of other protocols that are the same by chance."""
 
 
+@cache
 def literals() -> set[tuple[str, int, int]]:
     """(file, number, line) of every number of `NAMED` that is written as such outside of its home."""
     found = set()
