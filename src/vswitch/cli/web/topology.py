@@ -10,6 +10,7 @@ from vswitch.base.unixctl import CommandError
 from vswitch.cli.sample import Ask, Sample, rates, read_counters, read_show
 from vswitch.cli.vsctl.replica import Edit, Record
 from vswitch.cli.web.database import DatabaseWatch
+from vswitch.openflow.constants import OFPP_LOCAL
 
 TUNNELS: Final = frozenset(
     ("bareudp", "erspan", "geneve", "gre", "gtpu", "ip6erspan", "ip6gre", "srv6", "vxlan")
@@ -146,7 +147,7 @@ def _hosts(ask: Ask, bridge: str, addresses: dict[str, list[str]]) -> list[dict[
     found = []
     for line in text.splitlines():
         if m := _HOST.fullmatch(line):
-            port = 65534 if m[1] == "LOCAL" else int(m[1]) if m[1].isdigit() else 0
+            port = OFPP_LOCAL if m[1] == "LOCAL" else int(m[1]) if m[1].isdigit() else 0
             found.append(
                 {"port": port, "vlan": int(m[2]), "mac": m[3], "age": m[4], "ip": addresses.get(m[3], [])}
             )
