@@ -178,7 +178,7 @@ class UserspaceDpif(CtDpif):
                     dp.note_error(port)
             if not busy:
                 return False
-            if queues.waiting:
+            if queues.want_a_turn():
                 break
         return True
 

@@ -7,12 +7,22 @@ while anything waits.
 from __future__ import annotations
 
 import os
+import struct
 from collections import deque
 
-from vswitch.dpif.types import Upcall
+from vswitch.dpif.cookie import FLOW_SAMPLE, IPFIX, SFLOW
+from vswitch.dpif.types import Upcall, UpcallType
 
 QUEUE_LIMIT = 1000
 """Upcalls that wait for one port."""
+SAMPLES_LIMIT = 256
+"""Samples that may wait while packets are forwarded. A turn for every few would cost more than they do."""
+_SAMPLES = frozenset(struct.pack("=H", kind) for kind in (SFLOW, FLOW_SAMPLE, IPFIX))
+"""What the cookies of samples begin with."""
+
+
+def _is_sample(upcall: Upcall) -> bool:
+    return upcall.type == UpcallType.ACTION and upcall.userdata[:2] in _SAMPLES
 
 
 class UpcallQueues:
@@ -21,6 +31,8 @@ class UpcallQueues:
     def __init__(self) -> None:
         self.fd = -1
         self.waiting = 0
+        self._pressing = 0
+        """How many of those that wait are no samples."""
         self.lost = 0
         self.lost_by_port: dict[int, int] = {}
         self.taken_by_port: dict[int, int] = {}
@@ -40,6 +52,11 @@ class UpcallQueues:
             os.close(self.fd)
             self.fd = -1
 
+    def want_a_turn(self) -> bool:
+        """Whether something waits that no more packets should come before: a packet whose flow is not known,
+        or that needs help, or many samples."""
+        return self._pressing > 0 or self.waiting >= SAMPLES_LIMIT
+
     def push(self, port: int, upcall: Upcall) -> bool:
         """Queue `upcall`; False if it was lost."""
         if self.fd < 0:
@@ -57,6 +74,8 @@ class UpcallQueues:
         if not self.waiting:
             os.eventfd_write(self.fd, 1)
         self.waiting += 1
+        if not _is_sample(upcall):
+            self._pressing += 1
         return True
 
     def take(self, max_upcalls: int) -> list[Upcall]:
@@ -73,6 +92,7 @@ class UpcallQueues:
             if queue:
                 turn.append(port)
         self.waiting -= len(taken)
+        self._pressing -= sum(not _is_sample(upcall) for upcall in taken)
         if not self.waiting:
             os.eventfd_read(self.fd)
         return taken
@@ -82,6 +102,7 @@ class UpcallQueues:
         if self.waiting:
             os.eventfd_read(self.fd)
         self.waiting = 0
+        self._pressing = 0
         self._turn.clear()
         self._queues.clear()
 
@@ -93,6 +114,7 @@ class UpcallQueues:
         if queue:
             self._turn.remove(port)
             self.waiting -= len(queue)
+            self._pressing -= sum(not _is_sample(upcall) for upcall in queue)
             if not self.waiting:
                 os.eventfd_read(self.fd)
 
