@@ -15,6 +15,8 @@ Tag: TypeAlias = int
 
 N_TAG_BITS: Final = 32
 _BUCKETS: Final = 4
+ALL: Final = (1 << N_TAG_BITS) - 1
+"""The union of all tags."""
 
 
 def _two_bits(value: int) -> Tag:
@@ -74,6 +76,10 @@ class TagSet:
     def is_empty(self) -> bool:
         """Whether nothing was added since the last `clear`."""
         return not any(self._unions)
+
+    def is_full(self) -> bool:
+        """Whether it intersects everything, whatever is added."""
+        return ALL in self._unions
 
     def take(self) -> TagSet:
         """Everything that was added, as a set of its own; this one is empty then."""

@@ -192,6 +192,7 @@ class Bridges:
     def _wanted_ports(self, row: Row) -> dict[str, PortConfig]:
         wanted: dict[str, PortConfig] = {}
         for port in self.idl.refs(row, "ports"):
+            self.ofprotos.respite.give()
             config = self._cache.port(port)
             wanted[config.name] = config
         return wanted

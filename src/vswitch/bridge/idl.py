@@ -165,6 +165,10 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         """Rows whose status changed."""
         super().__init__(remote, schema, leader_only=False)
 
+    def cooperative_yield(self) -> None:
+        """The library's hook between two rows of an update."""
+        self.respite.give()
+
     def notify(self, event: str, row: Row, updates: Row = None) -> None:
         self.respite.give()
         if event == ovs.db.idl.ROW_UPDATE and updates is not None:

@@ -90,6 +90,10 @@ class Classifier:
         self.order: list[Subtable] = []
         """The subtables as lookups visit them."""
         self.n_rules: i64 = 0
+        self._scratch: vec[i64] = vec[i64]([0] * N_WORDS)
+        """The words of a rule that is being removed; those that its mask lacks are anybody's."""
+        self._recent: Subtable | None = None
+        """The subtable of the last change: most changes come many to a mask."""
 
     # Lookup.
 
@@ -222,16 +226,15 @@ class Classifier:
 
         The rule's mask becomes one that it shares with others: it must not be changed.
         """
-        key = rule.mask.key()
-        subtable = self.subtables.get(key)
+        subtable = self._subtable(rule.mask)
         if subtable is None:
-            subtable = self._add_subtable(key, rule.mask)
+            subtable = self._add_subtable(rule.mask)
         flow = rule.match.flow
         before = subtable.max_priority
         fresh = subtable.n_rules == 0
         replaced, first = subtable.insert(rule, flow)
         if first:
-            self._count_prefixes(subtable, flow, True)
+            self._count_prefixes(subtable, flow.words, True)
         rule.pack(subtable.mask, subtable.words)
         if replaced is None:
             self.n_rules += 1
@@ -241,17 +244,20 @@ class Classifier:
 
     def remove(self, rule: ClsRule) -> None:
         """Remove `rule`; KeyError if it is not here."""
-        key = rule.mask.key()
-        subtable = self.subtables.get(key)
+        subtable = self._subtable(rule.mask)
         if subtable is None:
             raise KeyError("rule is not in the classifier")
         before = subtable.max_priority
-        flow = rule.match.flow
-        if subtable.remove(rule, flow):
-            self._count_prefixes(subtable, flow, False)
+        words = self._scratch
+        if not rule.unpack_into(words):
+            words = rule.match.flow.words
+        if subtable.remove(rule, words):
+            self._count_prefixes(subtable, words, False)
         self.n_rules -= 1
         if subtable.n_rules == 0:
-            del self.subtables[key]
+            del self.subtables[subtable.mask.key()]
+            if self._recent is subtable:
+                self._recent = None
             i = 0
             while self.order[i] is not subtable:
                 i += 1
@@ -279,7 +285,7 @@ class Classifier:
             self._place_tries(subtable)
             for head in subtable.heads:
                 if head is not None:
-                    self._count_prefixes(subtable, head.match.flow, True)
+                    self._count_prefixes(subtable, head.match.flow.words, True)
         return True
 
     def clear(self) -> None:
@@ -289,6 +295,7 @@ class Classifier:
         for ctx in self.tries:
             ctx.trie.root = None
         self.subtables = {}
+        self._recent = None
         self.order = []
         self.n_rules = 0
 
@@ -296,7 +303,7 @@ class Classifier:
 
     def find_exactly(self, match: Match, priority: int) -> ClsRule | None:
         """The rule with just this match and priority."""
-        subtable = self.subtables.get(match.mask.key())
+        subtable = self._subtable(match.mask)
         rule = None if subtable is None else subtable.find(match.flow.words)
         rank: i64 = priority
         while rule is not None and rule.cls_rank > rank:
@@ -374,10 +381,21 @@ class Classifier:
 
     # Upkeep.
 
-    def _add_subtable(self, key: bytes, mask: Flow) -> Subtable:
+    def _subtable(self, mask: Flow) -> Subtable | None:
+        """The subtable of `mask`."""
+        recent = self._recent
+        if recent is not None and (recent.mask is mask or recent.mask == mask):
+            return recent
+        found = self.subtables.get(mask.key())
+        if found is not None:
+            self._recent = found
+        return found
+
+    def _add_subtable(self, mask: Flow) -> Subtable:
         subtable = Subtable(mask, self.stage_ends)
         self._place_tries(subtable)
-        self.subtables[key] = subtable
+        self.subtables[subtable.mask.key()] = subtable
+        self._recent = subtable
         self.order.append(subtable)
         return subtable
 
@@ -401,11 +419,10 @@ class Classifier:
         subtable.trie_plens = plens
         subtable.trie_stages = stages
 
-    def _count_prefixes(self, subtable: Subtable, flow: Flow, more: bool) -> None:
-        """Count a match in, or out of, the tries that concern its subtable."""
+    def _count_prefixes(self, subtable: Subtable, words: vec[i64], more: bool) -> None:
+        """Count a match, of a flow of these words, in or out of the tries that concern its subtable."""
         if not subtable.has_tries:
             return
-        words = flow.words
         for t, ctx in enumerate(self.tries):
             plen = subtable.trie_plens[t]
             if plen > 0:

@@ -51,6 +51,19 @@ class ClsRule:
             i += 1
         return Match(flow, self.mask)
 
+    def unpack_into(self, words: vec[i64]) -> bool:
+        """Set those of `words` in which the mask has bits to the match's; False if the rule isn't packed."""
+        if self._match is not None:
+            return False
+        numbers = self._words
+        values = self._values
+        n: i64 = len(numbers)
+        i: i64 = 0
+        while i < n:
+            words[numbers[i]] = values[i]
+            i += 1
+        return True
+
     def pack(self, mask: Flow, numbers: vec[i64]) -> None:
         """Share `mask`, equal to its own, and keep only the words of these `numbers`: all in which the
         mask has bits."""

@@ -251,10 +251,9 @@ class Subtable:
         self._list(rule)
         return replaced, False
 
-    def remove(self, rule: ClsRule, match_flow: Flow) -> bool:
-        """Remove a rule that is here, whose match has that flow; whether it was the last of its match.
-        KeyError: not here."""
-        flow = match_flow.words
+    def remove(self, rule: ClsRule, flow: vec[i64]) -> bool:
+        """Remove a rule that is here, whose match has a flow of these words; whether it was the last of its
+        match. Only the words in which the mask has bits count. KeyError: not here."""
         h = self.hash_of(flow)
         slot = self.slot_of(flow, h)
         above: ClsRule | None = None

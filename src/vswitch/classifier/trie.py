@@ -193,6 +193,11 @@ class Trie:
 
     def remove(self, hi: i64, lo: i64, plen: i64) -> None:
         """Count one rule less at the value's first `plen` bits, which must have one."""
+        if plen > 32 or not self._remove32((hi >> 32) & 0xFFFFFFFF, plen):
+            self._remove_long(hi, lo, plen)
+
+    def _remove_long(self, hi: i64, lo: i64, plen: i64) -> None:
+        """`remove`, whatever becomes of the nodes on the way."""
         path: list[Node] = []
         ofs: i64 = 0
         node = self.root
@@ -234,6 +239,55 @@ class Trie:
                 return
             else:
                 return
+
+    def _remove32(self, value: i64, plen: i64) -> bool:
+        """`remove` of a prefix of up to 32 bits of `value`, which has 32, where only the last node and the
+        one above change: almost always. False, and nothing changed, where it is otherwise."""
+        up: Node | None = None
+        ofs: i64 = 0
+        node = self.root
+        while node is not None:
+            n = node.n_bits
+            if ofs + n > plen or (value >> (32 - ofs - n)) & (0x7FFFFFFFFFFFFFFF >> (63 - n)) != node.prefix:
+                raise KeyError("prefix not in trie")
+            ofs += n
+            if ofs == plen:
+                break
+            up = node
+            node = node.one if (value >> (31 - ofs)) & 1 else node.zero
+        if node is None or node.n_rules == 0:
+            raise KeyError("prefix not in trie")
+        zero = node.zero
+        one = node.one
+        leaf = zero is None and one is None
+        if leaf and up is not None and up.n_rules == 0 and (up.zero is None or up.one is None):
+            return False
+        node.n_rules -= 1
+        if node.n_rules > 0:
+            return True
+        if leaf:
+            if up is None:
+                self.root = None
+                return True
+            if up.one is node:
+                up.one = None
+            else:
+                up.zero = None
+            if up.n_rules == 0:
+                self._merge(up)
+        elif zero is None or one is None:
+            self._merge(node)
+        return True
+
+    def _merge(self, node: Node) -> None:
+        """Join a node that has no rules with the only one below it, if an edge can be so long."""
+        below = node.zero if node.zero is not None else node.one
+        if below is not None and node.n_bits + below.n_bits <= EDGE_BITS:
+            node.prefix = (node.prefix << below.n_bits) | below.prefix
+            node.n_bits += below.n_bits
+            node.n_rules = below.n_rules
+            node.zero = below.zero
+            node.one = below.one
 
     def _attach(self, parent: Node | None, side: i64, node: Node) -> None:
         """Put `node` below `parent`, or at the root."""

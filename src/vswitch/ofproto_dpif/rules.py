@@ -75,7 +75,7 @@ class RuleChanges:
         other = table.other_table
         if tags_changed or other is None or other != mask:
             backer.need(RevReason.FLOW_TABLE)
-        else:
+        elif not backer.revalidate_set.is_full():
             backer.revalidate_set.add(table.tag(rule.match.flow, mask))
             backer.revalidate_set.add(table.partial_tag)
 

@@ -154,7 +154,10 @@ class Expiration:
         normal_cutoff = now - self.max_idle
         special_cutoff = now - SPECIAL_IDLE
         idle: list[Subfacet] = []
-        for subfacet in subfacets:
+        respite = self.installer.respite
+        for n, subfacet in enumerate(subfacets):
+            if not n & 0xFF:
+                respite.give()
             special = subfacet.path == SF_SLOW_PATH and subfacet.facet.slow & SLOW_PROTOCOLS
             if subfacet.used < (special_cutoff if special else normal_cutoff):
                 idle.append(subfacet)

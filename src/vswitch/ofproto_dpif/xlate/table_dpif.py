@@ -20,6 +20,15 @@ from vswitch.flow.flow import Flow
 
 
 @final
+class MaskUse:
+    """How many rules of a table have `mask`."""
+
+    def __init__(self, mask: Flow) -> None:
+        self.mask: Flow = mask
+        self.n_rules: int = 1
+
+
+@final
 class TableDpif:
     """What is kept of one table. `basis` sets its tags apart from other tables'.
 
@@ -32,7 +41,9 @@ class TableDpif:
         self.partial_tag: int = tag_deterministic(basis)
         self.catchall_table: Flow | None = None
         self.other_table: Flow | None = None
-        self._masks: dict[bytes, tuple[Flow, int]] = {}
+        self._masks: dict[bytes, MaskUse] = {}
+        self._recent: MaskUse | None = None
+        """The one that was last asked for: most changes come many to a mask."""
 
     def tag(self, flow: Flow, wc: Flow) -> int:
         """The tag of a lookup of `flow` that looked at the bits `wc`: of the value under the mask
@@ -46,29 +57,40 @@ class TableDpif:
 
     def add(self, mask: Flow) -> bool:
         """A rule with `mask` came. Whether the table's tags mean something else from now on."""
-        key = mask.key()
-        found = self._masks.get(key)
+        found = self._use(mask)
         if found is not None:
-            self._masks[key] = (found[0], found[1] + 1)
+            found.n_rules += 1
             return False
-        self._masks[key] = (mask.copy(), 1)
+        self._masks[mask.key()] = MaskUse(mask.copy())
         return self._update_taggable()
 
     def remove(self, mask: Flow) -> bool:
         """A rule with `mask` went. Whether the table's tags mean something else from now on."""
-        key = mask.key()
-        found = self._masks[key]
-        if found[1] > 1:
-            self._masks[key] = (found[0], found[1] - 1)
+        found = self._use(mask)
+        if found is None:
+            raise KeyError("no rule of this mask")
+        found.n_rules -= 1
+        if found.n_rules:
             return False
-        del self._masks[key]
+        del self._masks[mask.key()]
+        self._recent = None
         return self._update_taggable()
+
+    def _use(self, mask: Flow) -> MaskUse | None:
+        recent = self._recent
+        if recent is not None and (recent.mask is mask or recent.mask == mask):
+            return recent
+        found = self._masks.get(mask.key())
+        if found is not None:
+            self._recent = found
+        return found
 
     def _update_taggable(self) -> bool:
         catchall: Flow | None = None
         other: Flow | None = None
         if len(self._masks) <= 2:
-            for mask, _ in self._masks.values():
+            for use in self._masks.values():
+                mask = use.mask
                 if mask.is_zero():
                     catchall = mask
                 elif other is None:
