@@ -27,7 +27,7 @@ KINDS = (PEER, OURS, EMBEDDED)
 
 DUMMY = ("--enable-dummy=override", "--disable-system")
 QUIET = ("-vconsole:off", "-vsyslog:off")
-VSWITCHD = (sys.executable, "-c", "from vswitch.cli.main import vswitchd; vswitchd()")
+VSWITCHD = (sys.executable, "-c", "from vswitch.cli.entry import vswitchd; vswitchd()")
 POLL_S = 0.002
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-OURS = (sys.executable, "-c", "from vswitch.cli.main import vswitchd; vswitchd()")
+OURS = (sys.executable, "-c", "from vswitch.cli.entry import vswitchd; vswitchd()")
 REAL = ("ovs-vswitchd",)
 
 

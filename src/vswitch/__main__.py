@@ -1,5 +1,5 @@
 """`python -m vswitch` is the `vswitch` command."""
 
-from vswitch.cli.main import main
+from vswitch.cli.entry import main
 
 main()

@@ -26,7 +26,7 @@ def test_start_status_restart_stop(require: Callable[..., None], tmp_path: Path)
     path = os.pathsep.join([str(root / part) for part in os.environ.get("PYTHONPATH", "").split(":") if part])
     switch.write_text(
         f"#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -c "
-        "'from vswitch.cli.main import vswitchd; vswitchd()' \"$@\"\n"
+        "'from vswitch.cli.entry import vswitchd; vswitchd()' \"$@\"\n"
     )
     switch.chmod(0o755)
     environment = dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.oracle.real import RealSwitch
 
-VSWITCHD = (sys.executable, "-c", "from vswitch.cli.main import vswitchd; vswitchd()")
+VSWITCHD = (sys.executable, "-c", "from vswitch.cli.entry import vswitchd; vswitchd()")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from vswitch.cli import commands, tools
+from vswitch.cli import commands
 from vswitch.cli.errors import CliError
 from vswitch.cli.version import version_text
 
@@ -201,14 +201,5 @@ def _carry_out(args: list[str], program: str) -> None:
 
 
 def main() -> None:
-    """Entry point of `vswitch`."""
-    if len(sys.argv) > 1 and sys.argv[1] in tools.TOOLS:
-        sys.exit(tools.run(sys.argv[1], sys.argv[2:]))
+    """`vswitch`, but for the subcommands of `tools.py`."""
     _carry_out(sys.argv[1:], "vswitch")
-
-
-def vswitchd() -> None:
-    """Entry point of `vswitchd`, which takes what ovs-vswitchd(8) takes."""
-    from vswitch.cli.vswitchd import main as serve
-
-    serve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from collections.abc import Sequence
 from typing import Final
@@ -14,9 +15,14 @@ TOOLS: Final = {
     "vswitchd": "vswitch.cli.vswitchd",
 }
 """Subcommand -> the module whose `main(argv)` carries it out and returns the exit status, if any."""
+DAEMONS: Final = ("ovsdb-server", "vswitchd")
+"""Those that go on loading, and see to the collector themselves."""
 
 
 def run(name: str, argv: Sequence[str]) -> int:
     """Carry out `vswitch NAME ARGV...`; the exit status."""
-    status: int | None = importlib.import_module(TOOLS[name]).main(argv)
+    carry_out = importlib.import_module(TOOLS[name]).main
+    if name not in DAEMONS:
+        gc.enable()
+    status: int | None = carry_out(argv)
     return status or 0

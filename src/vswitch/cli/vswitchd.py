@@ -14,13 +14,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from vswitch.base import vlog, vlog_commands, vlog_syslog
 from vswitch.base.vlog import Destination, Level, Vlog
 from vswitch.cli.long_options import OptionError, Takes, parse
 from vswitch.cli.vswitchd_usage import usage
 from vswitch.daemon.process import logdir, rundir
+
+if TYPE_CHECKING:
+    from vswitch.daemon.vswitchd import Settings
 
 log: Final = Vlog("vswitchd")
 
@@ -241,8 +244,7 @@ def _serve(options: Options) -> int:
     background.start()
     if options.mlockall:
         _lock_memory()
-    from vswitch.daemon.vswitchd import Settings, serve
-    from vswitch.vconn.tls import TlsSettings
+    from vswitch.daemon.serve import serve
 
     version = version_lines()
     if options.user:
@@ -254,17 +256,32 @@ def _serve(options: Options) -> int:
             become(options.user)
         except UserError as e:
             raise Fatal(str(e)) from e
+    usual = str(rundir() / f"{PROGRAM}.{os.getpid()}.ctl")
+    try:
+        return serve(
+            lambda: _settings(options, version),
+            background.complete,
+            version=version,
+            unixctl_path={"": usual, "none": ""}.get(options.unixctl, options.unixctl),
+            pidfile_path=options.pidfile,
+            overwrite_pidfile=options.overwrite_pidfile,
+        )
+    except BlockingIOError as e:
+        raise Fatal(f"{e.strerror}, aborting") from e
+    except OSError as e:
+        where = f"{e.filename}: " if e.filename else ""
+        raise Fatal(f"{where}{e.strerror or e}") from e
+
+
+def _settings(options: Options, version: str) -> Settings:
+    """What the command line settled."""
+    from vswitch.daemon.vswitchd import Settings
+    from vswitch.vconn.tls import TlsSettings
 
     tls = options.tls
-    settings = Settings(
-        program=PROGRAM,
+    return Settings(
         version=version,
         remote=options.database,
-        unixctl_path={"": str(rundir() / f"{PROGRAM}.{os.getpid()}.ctl"), "none": ""}.get(
-            options.unixctl, options.unixctl
-        ),
-        pidfile_path=options.pidfile,
-        overwrite_pidfile=options.overwrite_pidfile,
         dummy=options.dummy,
         disable_system=options.disable_system,
         system_routes=options.system_routes,
@@ -277,13 +294,6 @@ def _serve(options: Options) -> int:
             ciphers=tls.get("ssl-ciphers", ""),
         ),
     )
-    try:
-        return serve(settings, background.complete)
-    except BlockingIOError as e:
-        raise Fatal(f"{e.strerror}, aborting") from e
-    except OSError as e:
-        where = f"{e.filename}: " if e.filename else ""
-        raise Fatal(f"{where}{e.strerror or e}") from e
 
 
 def main(args: Sequence[str] | None = None) -> None:

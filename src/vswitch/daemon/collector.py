@@ -22,8 +22,10 @@ NEVER: Final = 1_000_000
 def spare_the_living() -> None:
     """Have it so from now on. All that is there lives on."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(YOUNG, PASSES, NEVER)
-    gc.callbacks.append(_after)
+    if _after not in gc.callbacks:
+        gc.callbacks.append(_after)
 
 
 def _after(phase: str, info: dict[str, int]) -> None:

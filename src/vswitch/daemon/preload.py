@@ -6,10 +6,11 @@ the modules.
 
 from __future__ import annotations
 
+from vswitch.daemon import vswitchd
 from vswitch.dpif import dpctl_commands
 from vswitch.dpif.ebpf import dpif_class as ebpf
 from vswitch.dpif.kernel import dpif_class as kernel
 from vswitch.dpif.userspace import dpif_class as userspace
 from vswitch.ofproto_dpif.commands import commands, trace
 
-MODULES = (commands, dpctl_commands, ebpf, kernel, trace, userspace)
+MODULES = (commands, dpctl_commands, ebpf, kernel, trace, userspace, vswitchd)

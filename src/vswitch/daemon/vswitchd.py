@@ -1,6 +1,6 @@
 """The process that stands in for ovs-vswitchd: bridges that follow a database, and what is around them.
 
-`serve` runs it; the command line is `cli/vswitchd.py`'s.
+`serve.py` runs it; the command line is `cli/vswitchd.py`'s.
 """
 
 from __future__ import annotations
@@ -34,15 +34,10 @@ log: Final = Vlog("bridge")
 class Settings:
     """What the command line settled."""
 
-    program: str
-    """The name in the log and in files: "ovs-vswitchd"."""
     version: str
     """What `ovs-appctl version` prints; its first line goes to the log."""
     remote: str
     """The database: "unix:FILE", "tcp:IP:PORT", "ssl:IP:PORT"."""
-    unixctl_path: str = ""
-    pidfile_path: str = ""
-    overwrite_pidfile: bool = False
     dummy: str | None = None
     """How far dummies stand in: None for no dummies, else "", "system" or "override"."""
     disable_system: bool = False
@@ -124,21 +119,3 @@ class Vswitchd:
     def write_fds(self) -> list[int]:
         """Descriptors whose writability means that `run` has work."""
         return self._bridges.write_fds() if self._bridges is not None else []
-
-
-def serve(settings: Settings, serving: Callable[[], None]) -> int:
-    """Be that process until SIGTERM or `ovs-appctl exit`. The number of the signal that ended it, or 0.
-
-    BlockingIOError if another process has the pidfile; OSError for pidfile and control socket.
-    """
-    clock = Clock()
-    vswitchd = Vswitchd(settings, clock, serving)
-    daemon = Daemon(
-        version=settings.version,
-        clock=clock,
-        unixctl_path=settings.unixctl_path,
-        pidfile_path=settings.pidfile_path,
-        overwrite_pidfile=settings.overwrite_pidfile,
-    )
-    daemon.run(vswitchd.start, vswitchd.close)
-    return daemon.signal
