@@ -2,7 +2,9 @@
 
 A part (all bridges of a process are one, `Ofprotos`) is synchronous: `run(now)` does what
 there is to do without waiting. All descriptors sit in one epoll set, and asyncio waits on that
-set's own descriptor, so that a turn costs asyncio one callback however many devices there are.
+set's own descriptor, so that a turn costs asyncio one callback however many devices there are. Where
+much comes in little pieces, as from a client that waits for each answer, even that is too dear: after a
+turn the loop waits for the next by itself, for a moment.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import contextlib
 import select
 import time
 import traceback
-from typing import Final, Protocol, final
+from typing import Final, Protocol, final, runtime_checkable
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
@@ -22,8 +24,10 @@ from vswitch.base.vlog import Vlog
 
 log: Final = Vlog("mainloop")
 
-SPIN_S: Final = 0.002
-"""A turn with more to do goes on this long before signals and runtime commands get a look in."""
+SPIN_S: Final = 0.004
+"""One turn may follow the other for this long before signals and runtime commands get a look in."""
+LINGER_S: Final = 0.001
+"""How long the next turn's descriptors are waited for without asyncio; `epoll` counts whole ms."""
 RESYNC_MS: Final = 1000
 """How often every descriptor is registered anew, for those that were closed and opened again
 with the same number."""
@@ -50,6 +54,15 @@ class Part(Protocol):
         """Descriptors whose writability means that `run` has work; they may be in `fds` too."""
 
 
+@runtime_checkable
+class PatientPart(Part, Protocol):
+    """A part that need not run in every turn."""
+
+    def may_skip(self, now: int, ready: list[int]) -> bool:
+        """Whether a turn in which only the descriptors `ready` are so may go by without `run`. `wakeup` then
+        tells when it has to come."""
+
+
 @final
 class MainLoop:
     """Runs parts inside a running asyncio loop."""
@@ -58,6 +71,8 @@ class MainLoop:
         self._clock = clock
         self._loop = loop
         self._parts: list[Part] = []
+        self._patient: dict[int, PatientPart] = {}
+        """By their place in `_parts`, the parts that need not run in every turn."""
         self._epoll = select.epoll()
         self._fds: list[int] = []
         self._write_fds: list[int] = []
@@ -74,6 +89,8 @@ class MainLoop:
 
     def add(self, part: Part) -> None:
         """Run `part` from now on."""
+        if isinstance(part, PatientPart):
+            self._patient[len(self._parts)] = part
         self._parts.append(part)
         self.wake()
 
@@ -93,8 +110,9 @@ class MainLoop:
         self._set_reading(False)
         self._epoll.close()
 
-    def turn(self) -> bool:
-        """Run every part once. True if one has more to do at once.
+    def turn(self, ready: list[int] | None = None) -> bool:
+        """Run every part once; those that may skip it when there is nothing but the descriptors `ready`, only
+        if they want to. True if one has more to do at once.
 
         An exception in a part is logged with its traceback and counted, and costs the others
         nothing; a part that keeps failing makes the loop slower, up to a turn a second.
@@ -104,7 +122,11 @@ class MainLoop:
         coverage.run(now)
         more = False
         failed = False
-        for part in self._parts:
+        for place, part in enumerate(self._parts):
+            if ready is not None:
+                patient = self._patient.get(place)
+                if patient is not None and patient.may_skip(now, ready):
+                    continue
             try:
                 if part.run(now):
                     more = True
@@ -125,10 +147,23 @@ class MainLoop:
             return
         started = time.perf_counter_ns()
         more = self.turn()
-        if more:
-            end = time.monotonic() + SPIN_S
-            while more and time.monotonic() < end:
-                more = self.turn()
+        end = time.monotonic() + SPIN_S
+        while not self._failures and not self._closed and self._soon is None:
+            ready: list[int] | None = None
+            if not more:
+                if self._clock.stopped:
+                    break
+                self._sync_fds()
+                turn_times.observe(time.perf_counter_ns() - started)
+                ready = [fd for fd, _ in self._epoll.poll(LINGER_S)]
+                started = time.perf_counter_ns()
+                if not ready:
+                    self._wait(more)
+                    return
+            if time.monotonic() >= end:
+                more = True
+                break
+            more = self.turn(ready)
         turn_times.observe(time.perf_counter_ns() - started)
         self._wait(more)
 

@@ -29,6 +29,9 @@ from vswitch.vconn.tls import TlsSettings
 
 log: Final = Vlog("bridge")
 
+PATIENCE_MS: Final = 5
+"""How long the database and what is written to it may wait while other descriptors keep the loop busy."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -62,6 +65,8 @@ class Vswitchd:
         self._serving: Callable[[], None] | None = serving
         self._bridges: Bridges | None = None
         self._daemon: Daemon | None = None
+        self._ran_at = 0
+        self._skipped = False
 
     def start(self, daemon: Daemon) -> Part:
         """Make what the process consists of."""
@@ -101,6 +106,8 @@ class Vswitchd:
         bridges = self._bridges
         if bridges is None:
             return False
+        self._ran_at = now
+        self._skipped = False
         more = bridges.run(now)
         if bridges.configured and self._serving is not None:
             serving, self._serving = self._serving, None
@@ -108,9 +115,21 @@ class Vswitchd:
             log.info("%s", self._settings.version.partition("\n")[0])
         return more
 
+    def may_skip(self, now: int, ready: list[int]) -> bool:
+        """Whether the database may wait: it says nothing, and was looked at just now."""
+        if self._serving is not None or now - self._ran_at >= PATIENCE_MS:
+            return False
+        if not set(ready).isdisjoint(self.fds()) or not set(ready).isdisjoint(self.write_fds()):
+            return False
+        self._skipped = True
+        return True
+
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
-        return self._bridges.wakeup(now) if self._bridges is not None else now + 3_600_000
+        if self._bridges is None:
+            return now + 3_600_000
+        when = self._bridges.wakeup(now)
+        return min(when, self._ran_at + PATIENCE_MS) if self._skipped else when
 
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""

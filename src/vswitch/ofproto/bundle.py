@@ -32,11 +32,16 @@ class Bundle:
         self.entries: list[Entry] = []
         self._masks: dict[bytes, Flow] = {}
         """The masks of its flow mods, by value."""
+        self._mask: Flow | None = None
+        """The one of the last flow mod."""
 
     def add(self, entry: Entry) -> None:
         """Put a message in. Many flow mods have few different masks, which are long: they share them."""
         body = entry.body
         if isinstance(body, FlowMod):
             match = body.match
-            match.mask = self._masks.setdefault(match.mask.key(), match.mask)
+            mask = self._mask
+            if mask is None or mask != match.mask:
+                mask = self._mask = self._masks.setdefault(match.mask.key(), match.mask)
+            match.mask = mask
         self.entries.append(entry)

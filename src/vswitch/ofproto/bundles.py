@@ -46,9 +46,13 @@ class BundleError(Exception):
 def read_entry(ofproto: Ofproto, inner: bytes, outer: bytes, flow_mod_table_id: bool) -> Entry:
     """Decode the message `inner` that `outer` puts into a bundle, and check what does not depend on
     the tables. OfpError."""
-    if not decodable_length(inner):
-        raise OfpError("OFPBFC_MSG_UNSUP", f"a message of type {inner[1]} of {len(inner)} bytes")
-    message: Message = decode(inner, flow_mod_table_id)
+    try:
+        message: Message = decode(inner, flow_mod_table_id)
+    except OfpError:
+        if not decodable_length(inner):
+            what = f"a message of type {inner[1]} of {len(inner)} bytes"
+            raise OfpError("OFPBFC_MSG_UNSUP", what) from None
+        raise
     body = message.body
     if isinstance(body, FlowMod):
         check_flow_mod(ofproto, body, message.version, message.form)
