@@ -14,7 +14,8 @@ import contextlib
 import select
 import time
 import traceback
-from typing import Final, Protocol, final, runtime_checkable
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias, final
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
@@ -54,13 +55,9 @@ class Part(Protocol):
         """Descriptors whose writability means that `run` has work; they may be in `fds` too."""
 
 
-@runtime_checkable
-class PatientPart(Part, Protocol):
-    """A part that need not run in every turn."""
-
-    def may_skip(self, now: int, ready: list[int]) -> bool:
-        """Whether a turn in which only the descriptors `ready` are so may go by without `run`. `wakeup` then
-        tells when it has to come."""
+MaySkip: TypeAlias = Callable[[int, list[int]], bool]
+"""`may_skip(now, ready)` of a part that has it: whether a turn in which only the descriptors `ready` are so may
+go by without its `run`. `wakeup` then tells when it has to come."""
 
 
 @final
@@ -71,8 +68,8 @@ class MainLoop:
         self._clock = clock
         self._loop = loop
         self._parts: list[Part] = []
-        self._patient: dict[int, PatientPart] = {}
-        """By their place in `_parts`, the parts that need not run in every turn."""
+        self._patient: dict[int, MaySkip] = {}
+        """Of the parts that need not run in every turn, by their place in `_parts`."""
         self._epoll = select.epoll()
         self._fds: list[int] = []
         self._write_fds: list[int] = []
@@ -89,8 +86,9 @@ class MainLoop:
 
     def add(self, part: Part) -> None:
         """Run `part` from now on."""
-        if isinstance(part, PatientPart):
-            self._patient[len(self._parts)] = part
+        may_skip = getattr(part, "may_skip", None)
+        if may_skip is not None:
+            self._patient[len(self._parts)] = may_skip
         self._parts.append(part)
         self.wake()
 
@@ -124,8 +122,8 @@ class MainLoop:
         failed = False
         for place, part in enumerate(self._parts):
             if ready is not None:
-                patient = self._patient.get(place)
-                if patient is not None and patient.may_skip(now, ready):
+                may_skip = self._patient.get(place)
+                if may_skip is not None and may_skip(now, ready):
                     continue
             try:
                 if part.run(now):
