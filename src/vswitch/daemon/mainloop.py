@@ -56,8 +56,8 @@ class Part(Protocol):
 
 
 MaySkip: TypeAlias = Callable[[int, list[int]], bool]
-"""`may_skip(now, ready)` of a part that has it: whether a turn in which only the descriptors `ready` are so may
-go by without its `run`. `wakeup` then tells when it has to come."""
+"""`may_skip(now, ready)` of a part that has it: whether a turn may go by without its `run` in which only the
+descriptors `ready` have something. `wakeup` then tells when it has to come."""
 
 
 @final

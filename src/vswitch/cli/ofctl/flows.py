@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from rich.progress import track
-
 from vswitch.cli.ofctl.formats import OPENFLOW10, allowed, check_usable, form_of
+from vswitch.cli.ofctl.progress import shown
 from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError, find_target
 from vswitch.flow.fields import by_name
 from vswitch.flow.syntax import FlowSyntaxError
@@ -29,8 +28,6 @@ from vswitch.openflow.wire.messages_base import Form
 from vswitch.openflow.wire.version import OFP10
 
 BUNDLE_ID: Final = 0
-MANY: Final = 5000
-"""From so many flows on, progress is shown."""
 
 Args: TypeAlias = Sequence[str]
 
@@ -158,7 +155,7 @@ def _parse(switch: Switch, text: str, command: FlowModCommand) -> FlowMod:
 
 def _from_file(switch: Switch, path: str, command: FlowModCommand) -> list[FlowMod]:
     found = []
-    for where, text in read_lines(path):
+    for where, text in shown(list(read_lines(path)), "reading flows"):
         try:
             found.append(parse_flow_line(text, command, switch.port_names, switch.table_names))
         except FlowSyntaxError as error:
@@ -174,16 +171,7 @@ def change(switch: Switch, mods: Sequence[FlowMod]) -> None:
         run_bundle(switch, [(mod, Form.OPENFLOW) for mod in mods])
         return
     switch.use_table_ids()
-    switch.do([(mod, form_of(mod, switch.version, may)) for mod in _shown(mods)])
-
-
-def _shown(mods: Sequence[FlowMod]) -> Iterable[FlowMod]:
-    """`mods`, with a bar on a terminal if there are many."""
-    if len(mods) < MANY or not sys.stderr.isatty():
-        return mods
-    from rich.console import Console
-
-    return track(mods, description="sending flows", console=Console(stderr=True), transient=True)
+    switch.do([(mod, form_of(mod, switch.version, may)) for mod in mods])
 
 
 def _modify(kind: str) -> Callable[[Switch, Args], None]:
@@ -220,7 +208,7 @@ def run_bundle(switch: Switch, bodies: Sequence[tuple[Any, Form]], flags: int = 
     """Carry out requests together or not at all. SwitchError has all that was refused."""
     flags |= b.OFPBF_ATOMIC
     switch.ask(b.BundleControl(BUNDLE_ID, b.OFPBCT_OPEN_REQUEST, flags))
-    for body, form in bodies:
+    for body, form in shown(bodies, "sending flows"):
         switch.send_in_bundle(BUNDLE_ID, body, form, flags)
     refused = switch.collect_errors(b.BundleControl(BUNDLE_ID, b.OFPBCT_COMMIT_REQUEST, flags))
     if refused:
@@ -240,7 +228,7 @@ def _refused(data: bytes) -> bytes:
 def bundle(switch: Switch, args: Args) -> None:
     """`bundle SWITCH FILE`"""
     bodies: list[tuple[Any, Form]] = []
-    for where, line in read_lines(args[0]):
+    for where, line in shown(list(read_lines(args[0])), "reading requests"):
         try:
             bodies.append((parse_bundle_line(line, switch.port_names, switch.table_names), Form.OPENFLOW))
         except FlowSyntaxError as error:

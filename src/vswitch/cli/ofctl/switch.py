@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from vswitch.base.clock import Clock
+from vswitch.cli.ofctl.progress import shown
 from vswitch.daemon.process import rundir
 from vswitch.openflow.messages.bundle import BundleAdd
 from vswitch.openflow.messages.nicira import NXFF_NXM, FlowModTableId, SetFlowFormat
@@ -214,7 +215,7 @@ class Switch:
     def do(self, bodies: Sequence[tuple[Any, Form]]) -> None:
         """Have requests carried out that have no answer but an error, then a barrier. SwitchError."""
         try:
-            for body, form in bodies:
+            for body, form in shown(bodies, "sending flows"):
                 self.client.send(body, form)
             barrier = self.client.send(BarrierRequest())
             refused: Message | None = None
