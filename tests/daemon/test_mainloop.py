@@ -183,3 +183,57 @@ def test_stopped_time_waits_for_descriptors_only() -> None:
         part.close()
 
     _run(test, Clock(virtual=True))
+
+
+class PatientPipe(Pipe):
+    """A pipe that is read only when it has something, or when every part must run."""
+
+    def may_skip(self, now: int, ready: list[int]) -> bool:
+        return self.r not in ready
+
+
+def test_a_patient_part_lets_turns_go_by_in_which_others_have_something() -> None:
+    async def test(mainloop: MainLoop, _clock: Clock) -> None:
+        part, patient = Pipe(), PatientPipe()
+        mainloop.add(part)
+        mainloop.add(patient)
+        mainloop.turn([part.r])
+        assert (part.runs, patient.runs) == (1, 0)
+        mainloop.turn([patient.r])
+        assert (part.runs, patient.runs) == (2, 1)
+        mainloop.turn()
+        assert (part.runs, patient.runs) == (3, 2)
+        os.write(patient.w, b"x")
+        await _until(lambda: patient.got == b"x")
+        part.close()
+        patient.close()
+
+    _run(test)
+
+
+def test_a_stream_of_little_pieces_leaves_asyncio_its_turns() -> None:
+    async def test(mainloop: MainLoop, _clock: Clock) -> None:
+        part = Pipe()
+        mainloop.add(part)
+        await asyncio.sleep(0.02)
+        done = asyncio.Event()
+
+        class Endless(Pipe):
+            def run(self, now: int) -> bool:
+                self.runs += 1
+                os.write(part.w, b"x")
+                return False
+
+            def fds(self) -> list[int]:
+                return [part.r]
+
+        endless = Endless()
+        mainloop.add(endless)
+        asyncio.get_running_loop().call_later(0.05, done.set)
+        await asyncio.wait_for(done.wait(), 2)
+        assert endless.runs > 2
+        mainloop.close()
+        endless.close()
+        part.close()
+
+    _run(test)

@@ -122,6 +122,23 @@ class _Connection(ovs.jsonrpc.Connection):  # type: ignore[misc]
 ovs.jsonrpc.Connection = _Connection
 
 
+class _Columns(ovs.db.idl.ColumnDefaultDict):  # type: ignore[misc]
+    """The library's columns of a row. Those that have their default share it: it is made once a column and
+    never changed, where the library makes it at each look."""
+
+    __slots__ = ()
+
+    def __missing__(self, name: str) -> Any:
+        column = self._table.columns[name]
+        found = getattr(column, "default_datum", None)
+        if found is None:
+            found = column.default_datum = super().__missing__(name)
+        return found
+
+
+ovs.db.idl.ColumnDefaultDict = _Columns
+
+
 @final
 class _Wanted:
     """Stands where the library expects its poller, and only notes what it would wait for."""
@@ -164,6 +181,9 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         self.reported: set[UUID] = set()
         """Rows whose status changed."""
         super().__init__(remote, schema, leader_only=False)
+
+    def _Idl__add_default(self, _table: Any, _update: Any) -> None:
+        """Nothing: a row has the defaults anyway. The library would write them out, and read them again."""
 
     def cooperative_yield(self) -> None:
         """The library's hook between two rows of an update."""

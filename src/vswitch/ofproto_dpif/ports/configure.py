@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
@@ -56,6 +57,7 @@ def bundle_set(ofproto: BridgeRole, aux: object, settings: BundleSettings | None
         other = port.bundle
         if other is not None and other is not bundle:
             other.ports.remove(port)
+            _set_floodable(other)
             if not other.ports:
                 _destroy(ofproto, other)
         port.bundle = bundle
@@ -74,7 +76,7 @@ def bundle_set(ofproto: BridgeRole, aux: object, settings: BundleSettings | None
         ofproto.multicast_changed()
     if moved:
         forget_learned(ofproto, bundle)
-    _changed(ofproto)
+    _changed(ofproto, (bundle,))
 
 
 def _invalid(ofproto: BridgeRole, settings: BundleSettings, what: str) -> SettingsError:
@@ -143,13 +145,14 @@ def forget_learned(ofproto: BridgeRole, bundle: XBundle) -> None:
         ofproto.multicast_changed()
 
 
-def _changed(ofproto: BridgeRole) -> None:
-    """Recompute what depends on the set of bundles and mirrors."""
-    for bundle in ofproto.bundles.values():
+def _changed(ofproto: BridgeRole, bundles: Iterable[XBundle] | None = None) -> None:
+    """Recompute what depends on the set of bundles and mirrors. `bundles`: only their ports changed."""
+    of_all = ofproto.bundles.values()
+    for bundle in of_all if bundles is None else bundles:
         _set_floodable(bundle)
     ofproto.has_bonded_bundles = any(bundle.bond is not None for bundle in ofproto.bundles.values())
     ofproto.has_mirrors = mirrors.has_mirrors(ofproto.mirrors)
-    mirrors.refresh(ofproto.mirrors, ofproto.bundles.values())
+    mirrors.refresh(ofproto.mirrors, of_all if bundles is None or ofproto.has_mirrors else bundles)
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
