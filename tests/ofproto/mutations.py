@@ -27,10 +27,11 @@ from vswitch.openflow.messages.packet import Resume
 from vswitch.openflow.messages.table import TableFeaturesRequest
 from vswitch.openflow.wire.codec import class_of, decode, encode
 from vswitch.openflow.wire.messages_base import NotInVersion
-from vswitch.openflow.wire.version import OFP15
+from vswitch.openflow.wire.version import OFP10, OFP15
 
 HEADER: Final = 8
 OFPT_ERROR: Final = 1
+OFPT_FLOW_MOD: Final = 14
 OFPT_GROUP_MOD: Final = 15
 ACTIONS: Final = Path(__file__).parents[1] / "openflow" / "actions.txt"
 INNER: Final = (16, 24)
@@ -117,6 +118,21 @@ def hangs_the_real_switch(data: bytes) -> bool:
     return data[1] in (4, 15, 34) and b"\0\3" in commands
 
 
+def lacks_prerequisites(data: bytes) -> bool:
+    """Whether `data` is a flow mod of OpenFlow 1.0 whose match has parts that no packet can be held against:
+    they fall away, but the real switch still tells such flows from others that it lists in the same words."""
+    if data[0] != OFP10 or data[1] != OFPT_FLOW_MOD or len(data) < HEADER + 40:
+        return False
+    wildcards, dl_type, nw_proto = struct.unpack_from(">I18xH1xB", data, HEADER)
+    addresses = any((wildcards >> shift) & 0x3F < 32 for shift in (8, 14))
+    tos, proto, ports = (not wildcards & 1 << 21, not wildcards & 0x20, wildcards & 0xC0 != 0xC0)
+    if wildcards & 0x10 or dl_type not in (0x0800, 0x0806, 0x8035):
+        return addresses or tos or proto or ports
+    if dl_type != 0x0800:
+        return tos or ports
+    return ports and (not proto or nw_proto not in (1, 6, 17, 132))
+
+
 def error_name(reply: bytes) -> str:
     """An error by its name, where it has none by its numbers; UNREADABLE as in `ends`."""
     body = decode(reply).body
@@ -198,6 +214,10 @@ REASONS: Final[dict[str, Callable[[Difference], bool]]] = {
         lambda d: d.ours == {"OFPBAC_BAD_ARGUMENT"} and b"\0\0\x23\x20\0\x0d" in d.data,
     "a flush of connections by a property that there is not would flush more than was meant: ours refuses":
         lambda d: class_of(d.data) is CtFlush,
+    "an address to translate to, but neither sources nor destinations to translate: ours refuses":
+        lambda d: d.ours == {"OFPBAC_BAD_ARGUMENT"} and not d.real and b"\0\0\x23\x20\0\x24" in d.data,
+    "flows of the real switch keep their tunnel options for a while after they are gone":
+        lambda d: d.real == {"NXTTMFC_INVALID_TLV_DEL"} and not d.ours,
     "replies are no requests: of the two errors that say so, one or the other":
         lambda d: d.real | d.ours == {"OFPBRC_BAD_LEN", "OFPBRC_BAD_TYPE"},
     "ours keeps at most 16 requests that are not whole, so that a client can't fill its memory":

@@ -24,7 +24,7 @@ from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages import group as g
 from vswitch.openflow.messages.packet import PacketOut
-from vswitch.openflow.wire.version import OFP10, OFP13
+from vswitch.openflow.wire.version import OFP10, OFP11, OFP13, OFP15
 
 ACTIONS: Final = (  # noqa: SIM905
     """
@@ -121,7 +121,8 @@ PACKETS: Final = {
     "vlan": bytes.fromhex("020000000002020000000001810000059999" + "00" * 46),
 }  # fmt: skip
 PLACES: Final = (
-    "flow", "write_actions", "clone", "ct", "meter", "conjunction", "learn", "bundle", "group", "packet-out",
+    "flow", "write_actions", "clone", "ct", "meter", "conjunction", "learn", "bundle", "group",
+    "inserted bucket", "packet-out", "bundled group", "bundled packet-out",
 )  # fmt: skip
 
 
@@ -154,6 +155,48 @@ def _own(match: str, number: int) -> tuple[str, str]:
     return text, ",".join(["in_port=1", *parts, source])
 
 
+BUNDLE: Final = 5
+GROUP: Final = 1000
+"""The first of the groups; the one before is there when the requests come, without buckets."""
+
+
+def _body(place: str, acts: tuple[a.Action, ...], number: int, packet: bytes) -> Any:
+    """A group or a packet-out with `acts`."""
+    bucket = g.Bucket(acts, 0, OFPP_ANY, g.OFPG_ANY, number if place == "inserted bucket" else 0)
+    if place == "inserted bucket":
+        return g.GroupMod(g.OFPGC_INSERT_BUCKET, g.OFPGT_ALL, GROUP - 1, (bucket,), g.OFPG_BUCKET_LAST)
+    if place.endswith("group"):
+        return g.GroupMod(g.OFPGC_ADD, g.OFPGT_ALL, GROUP + number, (bucket,))
+    return PacketOut(packet, acts, parse_match("in_port=1"))
+
+
+def _bundled(out: Requests, body: Any) -> b.BundleAdd:
+    """`body` within a bundle, with the number of the message around it."""
+    inner = encoded(body, out.version)
+    return b.BundleAdd(BUNDLE, inner[:4] + (len(out.cases) + 1).to_bytes(4, "big") + inner[8:], 3)
+
+
+def learned(version: int) -> Requests:
+    """Flows that learn a match on each field from the packet's, and load it, of each kind of packet."""
+    out = Requests(version, "learned")
+    for each in FIELDS:
+        if not each.oxm or each.name.startswith(NOT_MATCHED):
+            continue
+        n = min(each.n_bits, 32) - 1
+        for words in (f"{each.name}[]", f"{each.name}[0..{n}]=reg0[0..{n}]", f"load:1->{each.name}[0]",
+                      f"load:{each.name}[0..{n}]->reg1[0..{n}]"):
+            if words.startswith("load:1->") and not each.writable:
+                continue  # both refuse, each for another reason
+            for before in BEFORE:
+                try:
+                    acts = parse_actions(f"learn(table=9,{words})")
+                    own, shows = _own(before, len(out.cases) + 1)
+                    out.add(f"{before}: {words}", FlowMod(parse_match(own), priority=7, actions=acts), shows)
+                except FlowSyntaxError:
+                    continue
+    return out
+
+
 def requests(version: int, place: str, matches: tuple[str, ...], words: list[str]) -> Requests:
     """All that version and place can hold, over `matches`."""
     out = Requests(version, place)
@@ -166,14 +209,15 @@ def requests(version: int, place: str, matches: tuple[str, ...], words: list[str
             acts = actions(place, word)
         except FlowSyntaxError:
             continue
-        if place == "group":
-            bucket = g.Bucket(acts, 0, OFPP_ANY, g.OFPG_ANY, 0)
-            number = 1000 + len(out.cases)
-            out.add(f"{word}", g.GroupMod(g.OFPGC_ADD, g.OFPGT_ALL, number, (bucket,)))
-            continue
-        if place == "packet-out":
-            for kind, packet in PACKETS.items():
-                out.add(f"{kind}: {word}", PacketOut(packet, acts, parse_match("in_port=1")))
+        if place.endswith(("group", "bucket", "packet-out")):
+            packets = PACKETS if place.endswith("packet-out") else {"": b""}
+            for kind, packet in packets.items():
+                try:
+                    body = _body(place, acts, len(out.cases), packet)
+                    body = _bundled(out, body) if place.startswith("bundled") else body
+                except (OfpError, ValueError, KeyError):
+                    continue
+                out.add(f"{kind} {word}".strip(), body)
             continue
         for match in matches:
             own, shows = _own(match, len(out.cases) + 1)
@@ -182,12 +226,9 @@ def requests(version: int, place: str, matches: tuple[str, ...], words: list[str
             fm = FlowMod(parse_match(own), priority=7, actions=acts)
             if place == "bundle":
                 try:
-                    inner = encoded(fm, version)
+                    out.add(f"{match}: {word}", _bundled(out, fm), shows)
                 except (OfpError, ValueError, KeyError):
                     continue
-                # The message within has the number of the one around it.
-                xid = (len(out.cases) + 1).to_bytes(4, "big")
-                out.add(f"{match}: {word}", b.BundleAdd(5, inner[:4] + xid + inner[8:], 3), shows)
             else:
                 out.add(f"{match}: {word}", fm, shows)
     return out
@@ -203,6 +244,8 @@ def field_matches(version: int) -> Requests:
             if mask != each.ones and not each.maskable:
                 continue
             for before in BEFORE:
+                if version == OFP11 and each.name == "vlan_vid" and not value & 0x1000:
+                    continue  # the real switch lists it with a priority that lacks its prerequisite
                 match: Match = parse_match(before)
                 match.set(each, value, None if mask == each.ones else mask)
                 fm = FlowMod(match, priority=len(out.cases) + 1, actions=(a.Output(2),))
@@ -213,10 +256,10 @@ def field_matches(version: int) -> Requests:
 def versions_of(place: str) -> Iterator[int]:
     """The versions that have such a place."""
     for version in VERSIONS.values():
-        if place in ("write_actions", "group") and version == OFP10:
+        if place == "write_actions" and version == OFP10:
             continue
-        if place == "meter" and version < OFP13:
+        if place.startswith(("meter", "bundle")) and version < OFP13:
             continue
-        if place == "bundle" and version < OFP13:
+        if place == "inserted bucket" and version < OFP15:
             continue
         yield version

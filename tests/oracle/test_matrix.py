@@ -9,12 +9,25 @@ import pytest
 
 from tests.ofproto.ends import RealEnd, told
 from tests.oracle.compare import answer
-from tests.oracle.matrix import ACTIONS, MATCHES, PLACES, Requests, field_matches, requests, versions_of
+from tests.oracle.matrix import (
+    ACTIONS,
+    BUNDLE,
+    GROUP,
+    MATCHES,
+    PLACES,
+    Requests,
+    field_matches,
+    learned,
+    requests,
+    versions_of,
+)
 from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
 from tests.oracle.setup import Bridge, Port, Query, Setup
 from tests.oracle.wired import VERSIONS, Wire, encoded
 from tests.whole import ALL
+from vswitch.openflow.action_text import parse_actions
+from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.group_text import parse_meter
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages import flow as f
@@ -122,6 +135,20 @@ def check_traces(both: Both, cases: Requests, refused: dict[int, str]) -> list[s
     return found
 
 
+def check_groups(both: Both, cases: Requests, refused: dict[int, str]) -> list[str]:
+    """Packets that meet groups which were taken, and to which something else happens."""
+    taken = [number for number in range(len(cases.cases)) if number + 1 not in refused]
+    found = []
+    for number in random.Random(5).sample(taken, min(N_TRACES, len(taken))):
+        both.ask(FlowMod(actions=parse_actions(f"group:{GROUP + number}")))
+        for packet in ("tcp,nw_ttl=9", "arp", "mpls,mpls_label=5,mpls_ttl=9,mpls_bos=1"):
+            query = Query("br0", f"in_port=1,{packet}")
+            theirs, mine = answer(both.real, query), answer(both.ours, query)
+            if theirs != mine:
+                found.append(f"{NAMES[cases.version]} {cases.cases[number].text}\n{theirs}--- ours\n{mine}")
+    return found
+
+
 PAIRS = [(version, place) for place in PLACES for version in versions_of(place)]
 
 
@@ -136,16 +163,19 @@ def test_every_action_in_every_place(both: Both, place: str) -> None:
         both.ask(parse_meter("meter=1,kbps,bands=type=drop,rate=1000"))
     if version >= OFP11:
         both.ask(g.GroupMod(g.OFPGC_ADD, g.OFPGT_ALL, 1, ()))
-    if place == "bundle":
-        both.ask(b.BundleControl(5, b.OFPBCT_OPEN_REQUEST, 3))
+        both.ask(g.GroupMod(g.OFPGC_ADD, g.OFPGT_ALL, GROUP - 1, ()))
+    if place.startswith("bundle"):
+        both.ask(b.BundleControl(BUNDLE, b.OFPBCT_OPEN_REQUEST, 3))
     theirs, ours = both.exchange([case.data for case in cases.cases])
     found = different(cases, theirs, ours)
-    if place == "bundle":
-        a, c = both.ask(b.BundleControl(5, b.OFPBCT_COMMIT_REQUEST, 3))
+    if place.startswith("bundle"):
+        a, c = both.ask(b.BundleControl(BUNDLE, b.OFPBCT_COMMIT_REQUEST, 3))
         if a != c:
             found.append(f"commit: real {a[:200]}, ours {c[:200]}")
     found += check_dumps(both)
     found += check_traces(both, cases, theirs)
+    if place == "group" and version >= OFP11:
+        found += check_groups(both, cases, theirs)
     assert not found, f"{len(found)} differ of {len(cases.cases)}:\n" + "\n".join(found[:12])
 
 
@@ -155,4 +185,13 @@ def test_every_kind_of_match(both: Both) -> None:
     assert len(cases.cases) > 200
     theirs, ours = both.exchange([case.data for case in cases.cases])
     found = different(cases, theirs, ours) + check_dumps(both)
+    assert not found, f"{len(found)} differ of {len(cases.cases)}:\n" + "\n".join(found[:12])
+
+
+@pytest.mark.parametrize("both", [OFP10, OFP15] if not ALL else list(VERSIONS.values()), indirect=True)
+def test_every_kind_of_match_that_is_learned(both: Both) -> None:
+    cases = learned(both.version)
+    assert len(cases.cases) > 200
+    theirs, ours = both.exchange([case.data for case in cases.cases])
+    found = different(cases, theirs, ours) + check_dumps(both) + check_traces(both, cases, theirs)
     assert not found, f"{len(found)} differ of {len(cases.cases)}:\n" + "\n".join(found[:12])

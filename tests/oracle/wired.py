@@ -15,6 +15,7 @@ from vswitch.ofproto.ofproto import Ofproto
 from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.flow_text import parse_flow
+from vswitch.openflow.messages.group import GroupMod
 from vswitch.openflow.messages.session import Error
 from vswitch.openflow.wire.codec import decode, encode
 from vswitch.openflow.wire.messages_base import Form
@@ -26,7 +27,7 @@ VERSIONS = {"OpenFlow10": OFP10, "OpenFlow11": OFP11, "OpenFlow12": OFP12, "Open
 
 def encoded(body: Any, version: int) -> bytes:
     """`body` as a message, in the form that has words for the most."""
-    form = Form.EXTENSION if version == OFP10 and isinstance(body, FlowMod) else Form.OPENFLOW
+    form = Form.EXTENSION if version == OFP10 and isinstance(body, FlowMod | GroupMod) else Form.OPENFLOW
     return encode(body, version, 1, form, True)
 
 
