@@ -220,11 +220,11 @@ def test_the_database_can_t_reach_sockets_elsewhere(ours: Side, target: str) -> 
 
 def test_what_is_not_done_is_said_once(ours: Side) -> None:
     ours.vsctl(f"{BR0} -- {_ports('br0', 'p1')}")
-    ours.vsctl("set port p1 bond_fake_iface=true")
+    ours.vsctl("set interface p1 other_config:emc-enable=true")
     ours.vsctl("set interface p1 other_config:tx-steering=hash")
     ours.vsctl("set port p1 tag=3")
     log = ours.log("ovs-vswitchd")
-    for said in ("port p1: bond_fake_iface=true is not supported",
+    for said in ("interface p1: other_config:emc-enable=true is not supported",
                  "interface p1: other_config:tx-steering=hash is not supported"):  # fmt: skip
         assert log.count(said) == 1
 
