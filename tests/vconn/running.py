@@ -27,7 +27,7 @@ class Running:
     def __init__(self, directory: Path, ports: tuple[str, ...] = (), clock: Clock | None = None) -> None:
         self.directory = directory
         self.clock = clock or Clock()
-        scope = Scope()
+        self.scope = scope = Scope()
         self._lock = threading.Lock()
         self._ending = False
         self._bell = os.eventfd(0, os.EFD_NONBLOCK)

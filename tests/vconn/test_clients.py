@@ -36,10 +36,10 @@ def switch(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactor
         running.close()
 
 
-def receive(port: str, packet: str) -> None:
+def receive(switch: Running, port: str, packet: str) -> None:
     """Let a packet come in at a dummy port; between two turns."""
     commands = Commands()
-    dummy.register_commands(commands)
+    dummy.register_commands(commands, scope=switch.scope)
     ok, text = commands.run("netdev-dummy/receive", [port, packet])
     assert ok, text
 
@@ -100,7 +100,7 @@ def test_ovs_ofctl_monitor_sees_packets(switch: Running, version: int) -> None:
 
         def seen() -> bool:
             # One that comes while the monitor waits for another answer, it throws away.
-            receive("p1", PACKET)
+            receive(switch, "p1", PACKET)
             return "nw_src=10.0.0.1" in monitor.said()
 
         switch.until(seen)
@@ -126,7 +126,7 @@ def test_ovs_ofctl_snoop_sees_both_directions(switch: Running, require: Callable
         switch.until(lambda: any(x.vconn.connected for x in switch.bridge.controllers._listeners))
 
         def seen() -> bool:
-            receive("p1", PACKET)
+            receive(switch, "p1", PACKET)
             return "PACKET_IN" in snoop.said() and "PACKET_OUT" in snoop.said()
 
         switch.until(seen)
@@ -158,8 +158,8 @@ def test_ovs_testcontroller_makes_a_learning_switch(
         reply = PACKET[12:24] + "020000000002" + PACKET[24:52] + "0a0000020a000001" + PACKET[68:]
 
         def learned() -> bool:
-            receive("p1", PACKET)
-            receive("p2", reply)
+            receive(switch, "p1", PACKET)
+            receive(switch, "p2", reply)
             return any("dl_dst=02:00:00:00:00:01" in str(rule.match) for rule in switch.bridge.tables.rules())
 
         switch.until(learned)
