@@ -182,9 +182,6 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         """Rows whose status changed."""
         super().__init__(remote, schema, leader_only=False)
 
-    def _Idl__add_default(self, _table: Any, _update: Any) -> None:
-        """Nothing: a row has the defaults anyway. The library would write them out, and read them again."""
-
     def cooperative_yield(self) -> None:
         """The library's hook between two rows of an update."""
         self.respite.give()
