@@ -9,13 +9,12 @@ from __future__ import annotations
 import gc
 import sys
 
-from vswitch.cli import quick_dataclasses, tools
+from vswitch.cli import tools
 
 
 def _prepare() -> None:
     """What is loaded while a process starts stays: no looking for what could go."""
     gc.disable()
-    quick_dataclasses.install()
 
 
 def main() -> None:

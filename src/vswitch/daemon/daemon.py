@@ -15,7 +15,7 @@ from vswitch.base.memory import MemoryReport
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.daemon import commands as process_commands
-from vswitch.daemon.collector import spare_the_living
+from vswitch.daemon.collector import Collector, spare_the_living
 from vswitch.daemon.mainloop import MainLoop, Part
 from vswitch.daemon.process import Pidfile
 from vswitch.daemon.unixctl import UnixctlServer
@@ -130,6 +130,7 @@ class Daemon:
                 if server is not None:
                     log.dbg("listening for ovs-appctl on %s (pid %d)", server.path, os.getpid())
                 spare_the_living()
+                mainloop.add(Collector(self.clock.now()))
                 await self._stopping.wait()
                 log.dbg("ending (%s)", self._why)
             finally:
