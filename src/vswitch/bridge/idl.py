@@ -122,23 +122,6 @@ class _Connection(ovs.jsonrpc.Connection):  # type: ignore[misc]
 ovs.jsonrpc.Connection = _Connection
 
 
-class _Columns(ovs.db.idl.ColumnDefaultDict):  # type: ignore[misc]
-    """The library's columns of a row. Those that have their default share it: it is made once a column and
-    never changed, where the library makes it at each look."""
-
-    __slots__ = ()
-
-    def __missing__(self, name: str) -> Any:
-        column = self._table.columns[name]
-        found = getattr(column, "default_datum", None)
-        if found is None:
-            found = column.default_datum = super().__missing__(name)
-        return found
-
-
-ovs.db.idl.ColumnDefaultDict = _Columns
-
-
 @final
 class _Wanted:
     """Stands where the library expects its poller, and only notes what it would wait for."""

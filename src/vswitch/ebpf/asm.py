@@ -121,8 +121,8 @@ class Asm:
         if -0x80000000 <= value <= 0x7FFFFFFF:
             self.mov(dst, value)
             return
-        self.insns.append(Insn(LD_IMM64, dst, 0, 0, signed32(value)))
-        self.insns.append(Insn(0, 0, 0, 0, signed32(value >> 32)))
+        self.insns.append(Insn(LD_IMM64, dst, 0, 0, signed32(value & 0xFFFFFFFF)))
+        self.insns.append(Insn(0, 0, 0, 0, signed32(value >> 32 & 0xFFFFFFFF)))
 
     # Memory.
 
