@@ -62,6 +62,7 @@ def test_egress_policers_follow_the_database(ours: Side) -> None:
     ours.vsctl("clear port p2 qos")
     assert ours.appctl("qos/show", "p2") == "QoS not configured on p2\n"
     assert sent(30) == 0
+    ours.vsctl("-- --all destroy qos -- --all destroy queue")
 
 
 def test_a_policer_that_can_t_be_is_said_with_its_key(ours: Side) -> None:
@@ -74,6 +75,7 @@ def test_a_policer_that_can_t_be_is_said_with_its_key(ours: Side) -> None:
         assert "could not set egress-policer QoS" in ours.log("ovs-vswitchd")
         assert why in ours.log("ovs-vswitchd")
         assert ours.appctl("qos/show", "p1") == "QoS not configured on p1\n"
+        ours.vsctl("-- --all destroy qos")
 
 
 SENDER = (

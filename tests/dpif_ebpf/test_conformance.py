@@ -41,6 +41,7 @@ KERNEL_HITS = {
     "a_meter_drops_what_exceeds_its_rate": 30,
     "a_flow_without_actions_drops": 1,
     "output_to_several_ports_sends_copies": 1,
+    "a_terse_dump_tells_flows_by_their_ufids": 1,
 }
 """Case -> packets that the kernel must have forwarded, counted or dropped by itself; 0 for all others."""
 

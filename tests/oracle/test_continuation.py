@@ -37,12 +37,13 @@ def test_the_real_tool_prints_a_continuation(real: RealSwitch) -> None:
         data = encode(as_message(sent), OFP15, 0, Form.EXTENSION2)
     text = real.run("ovs-ofctl", "ofp-print", data.hex(), "3")
     shown = [line for line in text.splitlines() if line.startswith((" userdata", " continuation"))]
+    # The tool names a table and cookie before the first actions, too: 0 where the message has none yet.
     assert shown == [
         " userdata=01.02.03",
         f" continuation.bridge={continuation.bridge_uuid('br0')}",
         " continuation.stack=(top) 0x5 (bottom)",
-        " continuation.actions=unroll_xlate(table=1, cookie=153),set_field:0x7->reg1,output:2,resubmit(,2),"
-        "unroll_xlate(table=0, cookie=0),output:3",
+        " continuation.actions=unroll_xlate(table=0, cookie=0),set_field:0x7->reg1,"
+        "unroll_xlate(table=1, cookie=153),output:2,resubmit(,2),unroll_xlate(table=0, cookie=0),output:3",
         " continuation.odp_port=2",
     ]
 
@@ -55,6 +56,6 @@ def test_a_continuation_of_the_real_switch_is_read() -> None:
     actions: tuple[object, ...] = state.actions
     shown = [str(a) if isinstance(a, Unroll) else format_actions((a,)) for a in actions]  # type: ignore[arg-type]
     assert shown == [
-        "set_field:0x7->reg1", "Unroll(table_id=1, cookie=153)", "output:1", "resubmit(,2)",
-        "Unroll(table_id=0, cookie=0)", "output:2",
+        "set_field:0x7->reg1", "unroll_xlate(table=1, cookie=153)", "output:1", "resubmit(,2)",
+        "unroll_xlate(table=0, cookie=0)", "output:2",
     ]  # fmt: skip

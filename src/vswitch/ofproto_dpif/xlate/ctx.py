@@ -113,9 +113,11 @@ class Saved:
         self.conntracked: bool = ctx.conntracked
 
     def restore_flow(self, ctx: Ctx) -> None:
-        """Headers and metadata are as they were; the next commit undoes what the datapath has, but for a
-        header that was put around or taken off since and is not there yet."""
+        """Headers and metadata are as they were; the next commit undoes what the datapath has."""
         ctx.flow.assign(self._flow)
+
+    def restore_headers(self, ctx: Ctx) -> None:
+        """A header that was put around or taken off since, and is not so in the datapath yet, never will be."""
         if ctx.n_headers != self._n_headers:
             ctx.pending_encap = False
             ctx.pending_decap = False

@@ -255,6 +255,7 @@ def go_on_in(ctx: Ctx, peer: XPort, last: bool) -> None:
     if trace is not None and outer is not None:
         trace.leave(outer)
     saved.restore_flow(ctx)
+    saved.restore_headers(ctx)
     saved.restore_pipeline(ctx)
     saved.restore_knowledge(ctx)
     ctx.bridge = here

@@ -132,6 +132,7 @@ def run_clone(ctx: Ctx, actions: of.Actions, last: bool) -> None:
         saved.restore_knowledge(ctx)
         ctx.base.assign(old_base)
     saved.restore_flow(ctx)
+    saved.restore_headers(ctx)
     saved.restore_pipeline(ctx)
 
 

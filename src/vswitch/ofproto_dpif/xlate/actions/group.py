@@ -278,6 +278,7 @@ def _run_bucket(ctx: Ctx, bucket: GroupBucket, last: bool) -> None:
     if ctx.freezing:
         xlate_freeze.finish(ctx)
     saved.restore_flow(ctx)
+    saved.restore_headers(ctx)
     ctx.was_mpls = saved.was_mpls
     # However the bucket ended, it is not the end of what follows.
     ctx.exit = False
