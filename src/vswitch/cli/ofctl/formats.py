@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from vswitch.cli.ofctl.switch import OfctlError
 from vswitch.openflow import actions as a
 from vswitch.openflow import constants as c
-from vswitch.openflow.action_check import check_actions
+from vswitch.openflow.action_check import INCONSISTENT, check_actions
 from vswitch.openflow.actions import Action
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod
@@ -103,8 +103,10 @@ def form_of(mod: FlowMod, version: int, may: Formats) -> Form:
 
 
 def usable(mod: FlowMod) -> Formats:
-    """The formats that can say all of `mod`."""
+    """The formats that can say all of `mod`. OfctlError: the match lacks what the actions need, and no
+    format that leaves that to the packet can say them."""
     found = ANY
+    inconsistent = False
     if not fits_match(mod.match, OFP10):
         found -= {OPENFLOW10}
         if not fits_match(mod.match, OFP11):
@@ -120,9 +122,13 @@ def usable(mod: FlowMod) -> Formats:
     try:
         check_actions(mod.actions, mod.match, table_id=mod.table_id, strict=True)
     except OfpError as error:
-        if error.name == "OFPBAC_MATCH_INCONSISTENT":
-            found &= {OPENFLOW10, NXM}  # OpenFlow 1.0 leaves it to the packet
-    return found & usable_actions(mod.actions)
+        inconsistent = error.name == INCONSISTENT
+    if inconsistent:
+        found &= {OPENFLOW10, NXM}  # OpenFlow 1.0 leaves it to the packet
+    found &= usable_actions(mod.actions)
+    if inconsistent and not found:
+        raise OfctlError(f"actions are invalid with specified match ({INCONSISTENT})")
+    return found
 
 
 def usable_actions(actions: Iterable[Action]) -> Formats:

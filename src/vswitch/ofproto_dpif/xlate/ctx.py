@@ -117,7 +117,7 @@ class Saved:
         ctx.flow.assign(self._flow)
 
     def restore_headers(self, ctx: Ctx) -> None:
-        """A header that was put around or taken off since, and is not so in the datapath yet, never will be."""
+        """A header that was put around or taken off since, but not in the datapath yet, never will be."""
         if ctx.n_headers != self._n_headers:
             ctx.pending_encap = False
             ctx.pending_decap = False
