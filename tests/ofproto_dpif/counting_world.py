@@ -122,14 +122,16 @@ def counts_what_is_sent(
         sent += len(packets)
         send(packets)
         world.turn(r.choice((0, 0, 0.15)))
-    assert world.wait_for(sent) == sent
+    counted = world.wait_for(sent)
+    assert counted == sent, f"{counted} of {sent}: {[str(rule) for rule in world.bridge.tables[0]]}"
     for _ in range(3):
         world.flow(r.choice(flows(r)))
         packets = [random_packet(r) for _ in range(r.randrange(1, 12))]
         sent += len(packets)
         send(packets)
         world.turn()
-    assert world.wait_for(sent) == sent
+    counted = world.wait_for(sent)
+    assert counted == sent, f"{counted} of {sent}: {[str(rule) for rule in world.bridge.tables[0]]}"
     assert (failed(), unexpected()) == (0, 0)
 
 

@@ -21,7 +21,7 @@ from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import parse_flow
 
 PACKET = bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP() / UDP(sport=1, dport=2) / b"x")
-MANY = 300
+MANY = 3000
 """Flows that take longer than a millisecond to change, whatever machine and build."""
 
 
