@@ -19,6 +19,8 @@ def test_tables_and_columns_are_those_of_the_installed_schema(require: Any) -> N
     require("command:ovs-vswitchd")
     ours = DbSchema.from_json(VSWITCH).to_json()
     real = DbSchema.from_json(json.loads(REAL.read_text())).to_json()
+    assert "filter" not in real["tables"]["Mirror"]["columns"]
+    del ours["tables"]["Mirror"]["columns"]["filter"]  # of later versions
     assert ours["tables"] == real["tables"]
 
 
