@@ -75,7 +75,7 @@ def test_a_policer_that_can_t_be_is_said_with_its_key(ours: Side) -> None:
         assert "could not set egress-policer QoS" in ours.log("ovs-vswitchd")
         assert why in ours.log("ovs-vswitchd")
         assert ours.appctl("qos/show", "p1") == "QoS not configured on p1\n"
-        ours.vsctl("-- --all destroy qos")
+        ours.vsctl("clear port p1 qos -- --all destroy qos")
 
 
 SENDER = (
