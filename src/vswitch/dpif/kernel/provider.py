@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -135,10 +136,9 @@ class DpifKernel(Dpif):
     def close(self) -> None:
         if self._closed:
             return
-        try:
+        # Once the datapath is gone, there are no ports left whose pids could be taken away.
+        with contextlib.suppress(DpifError):
             self.recv_set(False)
-        except DpifError:
-            pass  # The datapath is gone, and so are the ports whose pids would have been set.
         self._closed = True
         self._sock.close()
         self._pool.close()
