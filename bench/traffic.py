@@ -63,8 +63,14 @@ def udp(client: Host, server: Host, seconds: float) -> tuple[float, float]:
             stop_group(sender)
 
 
-def ping(client: Host, server: Host, count: int = 200) -> float:
-    """Median round trip in ms."""
+def ping(client: Host, server: Host, count: int = 200, patience: float = 10) -> float:
+    """Median round trip in ms. Before that, ports may need up to `patience` s to come up."""
+    end = time.monotonic() + patience
+    while " 0% packet loss" not in run(
+        *client.command("ping", "-c", "1", "-W", "0.2", server.address), check=False
+    ):
+        if time.monotonic() > end:
+            raise RuntimeError(f"{server.address} answers no ping within {patience:.0f} s")
     out = run(*client.command("ping", "-c", str(count), "-i", "0.01", server.address), check=False)
     times = [float(t) for t in re.findall(r"time=([\d.]+)", out)]
     if not times:
