@@ -23,6 +23,8 @@ from tests.whole import ALL
 
 pytestmark = pytest.mark.system
 
+TIMES = 3
+"""How often the cable fails."""
 MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
 SENDER = """
 import socket, sys, time
@@ -37,7 +39,7 @@ while time.monotonic() < end:
         s.sendto(b"all", ("10.0.0.255", 7778))
     n += 1
     time.sleep(0.002)
-print(n)
+print(n, end)
 """
 RECEIVER = """
 import json, socket, sys, time
@@ -59,14 +61,14 @@ while time.monotonic() < end:
     last = now
     repeated += packet in seen
     seen.add(packet)
-print(json.dumps([len(seen), repeated, longest]))
+print(json.dumps([len(seen), repeated, longest, last]))
 """
 
 
 @dataclass
 class Measured:
     """What came of a change in the ring: packets sent, arrived and arrived twice; the longest silence, s; and
-    packets that left all ports of the ring's cables meanwhile."""
+    packets that left all ports of the ring's cables meanwhile. Silence at the end counts as well."""
 
     sent: int
     arrived: int
@@ -134,7 +136,7 @@ class Ring:
             for stack in self.stacks for device in ("r1", "r2")
         )  # fmt: skip
 
-    def measure(self, change: Callable[[], object], seconds: float = 3.0) -> Measured:
+    def measure(self, change: Callable[[], object], seconds: float = 2.0) -> Measured:
         """Send packets from one host to the other while `change` happens."""
         hosts = [self.stacks[n].hosts[0] for n in (0, 1)]
 
@@ -142,16 +144,17 @@ class Ring:
             command = ["ip", "netns", "exec", host, sys.executable, "-c", program, str(seconds)]
             return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-        receiver = inside(hosts[1], RECEIVER, seconds + 2)
+        receiver = inside(hosts[1], RECEIVER, seconds + 1)
         assert receiver.stdout is not None
         assert receiver.stdout.readline() == "ready\n"
         before = self.forwarded()
         sender = inside(hosts[0], SENDER, seconds)
-        time.sleep(1.5)
+        time.sleep(0.7)
         change()
-        sent = int(sender.communicate(timeout=60)[0])
-        arrived, repeated, silence = json.loads(receiver.communicate(timeout=60)[0])
-        return Measured(sent, arrived, repeated, silence, self.forwarded() - before)
+        sent, end = sender.communicate(timeout=60)[0].split()
+        arrived, repeated, silence, last = json.loads(receiver.communicate(timeout=60)[0])
+        silence = max(silence, float(end) - last)
+        return Measured(int(sent), arrived, repeated, silence, self.forwarded() - before)
 
     def link(self, state: str) -> None:
         """The cable between the hosts' switches."""
@@ -177,19 +180,22 @@ def ring(require: Callable[..., None], tmp_path: Path) -> Iterator[Callable[[str
 
 
 def test_a_ring_has_no_storm_and_heals_as_fast_as_real_ones(ring: Callable[[str], Ring]) -> None:
-    silence: dict[str, list[float]] = {}
+    silence: dict[str, tuple[list[float], list[float]]] = {}
     for kinds in ("ooo", "rrr", "oro") if ALL else ("ooo", "rrr"):
         made = ring(kinds)
-        for state in ("down", "up"):
-            found = made.measure(partial(made.link, state))
-            silence.setdefault(kinds, []).append(found.silence)
+        silence[kinds] = ([], [])
+        for n in range(2 * TIMES):
+            found = made.measure(partial(made.link, ("down", "up")[n % 2]))
+            silence[kinds][n % 2].append(found.silence)
             # Three cables, one of them not used: a broadcast crosses two, the others two at most.
             assert found.forwarded < 3 * found.sent, found
             assert found.repeated < 50, found
             assert found.arrived > found.sent / 2, found
         until("a tree again", made.is_tree, 30)
         made.close()
-        failure, repair = silence[kinds]
-        print(f"{kinds}: longest silence {failure:.3f} s at failure, {repair:.3f} s at repair")
+        failures, repairs = ([f"{s:.3f}" for s in found] for found in silence[kinds])
+        print(f"{kinds}: silences {', '.join(failures)} s failing, {', '.join(repairs)} s mending")
     for i, what in enumerate(("failure", "repair")):
-        assert silence["ooo"][i] <= silence["rrr"][i] + 0.5, f"{what}: {silence}"
+        # Of several changes the best: others' processes only make it longer.
+        assert min(silence["ooo"][i]) <= min(silence["rrr"][i]) + 0.05, f"{what}: {silence}"
+        assert max(silence["ooo"][i]) <= max(silence["rrr"][i]) + 0.5, f"{what}: {silence}"

@@ -120,7 +120,7 @@ def test_static_entries_neither_move_nor_age_nor_flush() -> None:
     assert entry.port == "p1"
     assert ml.age(entry, 999_000) == MAC_ENTRY_AGE_STATIC_ENTRY
     assert ml.expire(10_000_000).is_empty()
-    ml.flush()
+    ml.flush(0)
     assert len(ml) == 1
     assert ml.remove(A, 0)
     assert (len(ml), ml.n_static) == (0, 0)
@@ -131,9 +131,33 @@ def test_a_port_that_goes_takes_its_addresses_along() -> None:
     ml.learn(A, 0, "p1", 0)
     ml.learn(B, 0, "p2", 0)
     tag = ml.lookup_tag(A, 0)
-    assert ml.forget_port("p1").intersects(tag)
+    assert ml.forget_port("p1", 0).intersects(tag)
     assert [e.mac for e in ml.entries()] == [B]
-    assert ml.forget_port("p9").is_empty()
+    assert ml.forget_port("p9", 0).is_empty()
+
+
+def test_packets_from_before_a_flush_teach_nothing_when_their_count_comes_in() -> None:
+    ml = MacLearning()
+    ml.learn(A, 0, "p1", 1000)
+    ml.flush(2000)
+    assert ml.learn(A, 0, "p1", 1999) == 0
+    assert port_of(ml, A) is None
+    assert ml.learn(A, 0, "p1", 2000)
+    ml.forget_port("p1", 3000)
+    assert ml.learn(A, 0, "p1", 2999) == 0
+    assert ml.learn(A, 0, "p2", 2999)
+    assert ml.learn(A, 0, "p1", 3000)
+
+
+def test_an_older_packet_that_is_counted_later_does_not_move_an_address_back() -> None:
+    ml = MacLearning()
+    ml.learn(A, 0, "p1", 1000)
+    ml.learn(A, 0, "p2", 2000)
+    assert ml.learn(A, 0, "p1", 1500) == 0
+    assert port_of(ml, A) == "p2"
+    entry = ml.lookup(A, 0)
+    assert entry is not None
+    assert entry.used == 2000
 
 
 @settings(max_examples=100, deadline=None)

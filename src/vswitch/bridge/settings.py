@@ -92,5 +92,5 @@ def _configure_mac_table(bridge: BridgeView) -> None:
     size = integer(other, "mac-table-size", 8192, 1)
     ofproto.revalidate_set.update(learning.set_max_entries(size))
     if learning.set_flood_vlans(bridge.row.flood_vlans):
-        ofproto.revalidate_set.update(learning.flush())
+        ofproto.revalidate_set.update(learning.flush(ofproto.now()))
         ofproto.backer.need(RevReason.RECONFIGURE)

@@ -22,6 +22,8 @@ MAC_ENTRY_AGE_STATIC_ENTRY: Final = -1
 """The age of an entry that never goes."""
 MAC_DEFAULT_MAX: Final = 8192
 """How many entries there are at most unless configured (Bridge `other_config:mac-table-size`)."""
+COUNTED_WITHIN: Final = 10_000
+"""ms within which the datapath's counters have told of every packet."""
 MAC_GRAT_ARP_LOCK_TIME: Final = 5
 """Seconds for which an entry made by a gratuitous ARP resists those reflected by a bond."""
 
@@ -70,6 +72,10 @@ class MacLearning:
         self.flood_vlans: frozenset[int] = frozenset()
         """VLANs in which nothing is learned, so that everything floods."""
         self.secret: int = random.getrandbits(31)
+        self._flushed: int = -1
+        """Clock ms of the last flush; what was seen before it teaches nothing any more."""
+        self._forgotten: dict[Hashable, int] = {}
+        """The same for a port's addresses, of those forgotten of late."""
         # Both dictionaries keep the order in which entries were last seen, oldest first.
         self._entries: dict[tuple[int, int], MacEntry] = {}
         self._by_port: dict[Hashable, dict[tuple[int, int], MacEntry]] = {}
@@ -142,8 +148,11 @@ class MacLearning:
 
         A gratuitous ARP from a port that is no bond locks the entry for 5 s: a bond's other end
         may reflect the packet, and learning from the reflection would send traffic astray.
+
+        `now` is when the packet came. Counters of the datapath tell of it later: one from before the
+        port's addresses were forgotten teaches nothing, and one older than the last seen moves nothing.
         """
-        if not self.may_learn(mac, vlan):
+        if not self.may_learn(mac, vlan) or now < self._flushed or now < self._forgotten.get(port, -1):
             return 0
         key = (mac, vlan)
         entry = self._entries.get(key)
@@ -160,6 +169,8 @@ class MacLearning:
         if entry.static:
             if entry.port is not port:
                 mac_learning_static_none_move.inc()
+            return 0
+        if now < entry.used:
             return 0
         entry.used = now
         self._entries[key] = self._entries.pop(key)
@@ -222,12 +233,16 @@ class MacLearning:
         mac_learning_expired.inc(len(gone))
         return tags
 
-    def flush(self) -> TagSet:
+    def flush(self, now: int) -> TagSet:
         """Forget everything but static entries."""
+        self._flushed = now
+        self._forgotten.clear()
         return self._remove_all(e for e in list(self._entries.values()) if not e.static)
 
-    def forget_port(self, port: Any) -> TagSet:
+    def forget_port(self, port: Any, now: int) -> TagSet:
         """Forget all addresses on `port`."""
+        self._forgotten = {p: ms for p, ms in self._forgotten.items() if now - ms < COUNTED_WITHIN}
+        self._forgotten[port] = now
         return self._remove_all(list(self._by_port.get(port, {}).values()))
 
     def on_port(self, port: Any) -> list[tuple[int, int]]:

@@ -505,7 +505,7 @@ class OfprotoDpif(Ofproto):
 
     def flush_mac_table(self) -> None:
         """Forget all learned addresses."""
-        self.mac_learning.flush()
+        self.mac_learning.flush(self.now())
         self.backer.need(RevReason.MAC_LEARNING)
 
     def set_multicast_snooping(self, enabled: bool) -> None:

@@ -57,7 +57,7 @@ def bundle_set(ofproto: BridgeRole, aux: object, settings: BundleSettings | None
         other = port.bundle
         if other is not None and other is not bundle:
             other.ports.remove(port)
-            _set_floodable(other)
+            _heed_trees(other)
             if not other.ports:
                 _destroy(ofproto, other)
         port.bundle = bundle
@@ -139,7 +139,7 @@ def _destroy(ofproto: BridgeRole, bundle: XBundle) -> None:
 
 def forget_learned(ofproto: BridgeRole, bundle: XBundle) -> None:
     """Forget addresses and multicast groups that were learned at `bundle`."""
-    ofproto.revalidate_set.update(ofproto.mac_learning.forget_port(bundle))
+    ofproto.revalidate_set.update(ofproto.mac_learning.forget_port(bundle, ofproto.now()))
     table = ofproto.mcast_snooping
     if table is not None and table.forget_port(bundle):
         ofproto.multicast_changed()
@@ -149,7 +149,7 @@ def _changed(ofproto: BridgeRole, bundles: Iterable[XBundle] | None = None) -> N
     """Recompute what depends on the set of bundles and mirrors. `bundles`: only their ports changed."""
     of_all = ofproto.bundles.values()
     for bundle in of_all if bundles is None else bundles:
-        _set_floodable(bundle)
+        _heed_trees(bundle)
     ofproto.has_bonded_bundles = any(bundle.bond is not None for bundle in ofproto.bundles.values())
     ofproto.has_mirrors = mirrors.has_mirrors(ofproto.mirrors)
     mirrors.refresh(ofproto.mirrors, of_all if bundles is None or ofproto.has_mirrors else bundles)
@@ -164,11 +164,13 @@ def port_config_changed(ofproto: BridgeRole) -> None:
 def tree_changed(ofproto: BridgeRole) -> None:
     """A spanning tree has let a port forward, or no longer."""
     for bundle in ofproto.bundles.values():
-        _set_floodable(bundle)
+        _heed_trees(bundle)
     ofproto.backer.need(RevReason.STP)
 
 
-def _set_floodable(bundle: XBundle) -> None:
+def _heed_trees(bundle: XBundle) -> None:
+    """Have `bundle` know what spanning trees and settings let its ports do."""
+    bundle.learns = all(port.learns for port in bundle.ports)
     bundle.floodable = all(port.forwards and not port.config & OFPPC_NO_FLOOD for port in bundle.ports)
 
 

@@ -98,6 +98,8 @@ class XBundle:
         self.priority_tags: int = PRIORITY_TAGS_NEVER
         self.protected: bool = False
         self.floodable: bool = True
+        self.learns: bool = True
+        """Whether spanning trees let addresses be learned here."""
         self.bond: Bond | None = None
         self.lacp: Lacp | None = None
         self.src_mirrors: int = 0

@@ -129,8 +129,8 @@ class LearnMac(CreditedEffect):
     def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
         bridge = self.bridge
         bundle = self.bundle
-        if bridge.bundles.get(bundle.aux) is not bundle:
-            # The port has gone since; these are the last packets of its flows.
+        if not bundle.learns or bridge.bundles.get(bundle.aux) is not bundle:
+            # The port has gone or been blocked since; these are the last packets of its flows.
             return
         tag = bridge.mac_learning.learn(
             self.mac, self.vlan, bundle, now, self.gratuitous_arp, bundle.bond is not None
