@@ -12,14 +12,19 @@ from tests.ofproto_dpif import counting_world
 from tests.ofproto_dpif.counting import in_geneve, random_packet
 from tests.ofproto_dpif.counting_world import World, since
 from tests.uml.inside.lab import ip, packet_socket
-from tests.whole import ALL, sample
+from tests.whole import sample
 
 
 class KernelWorld(World):
     """Packets out of the kernel's own tunnels come from a wire whose other end we hold."""
 
+    def __init__(self) -> None:
+        # Geneve loads IPv6, whose neighbour discovery would be counted: it is there before the ports are, so
+        # that they can be told to stay silent.
+        subprocess.run(["modprobe", "-a", "ipv6", "vport-geneve"], check=True)
+        super().__init__("system")
+
     def tunnel(self, r: random.Random) -> Callable[[list[bytes]], None]:
-        subprocess.run(["modprobe", "-a", "vport-geneve"], check=True)
         ip("link add near0 address 02:00:00:00:00:5e type veth peer name far0")
         ip("addr add 10.95.0.1/24 dev near0")
         ip("link set near0 up")
@@ -39,7 +44,7 @@ class KernelWorld(World):
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    made = KernelWorld("system")
+    made = KernelWorld()
     yield made
     made.close()
 
@@ -49,11 +54,9 @@ def test_whatever_is_sent_is_counted_once(world: World, seed: int) -> None:
     counting_world.whatever_is_sent_is_counted_once(world, seed)
 
 
-if ALL:
-    # An open fault: of what comes in tunnels, about one packet in seven is counted twice here.
-    @pytest.mark.parametrize("seed", range(40))
-    def test_what_comes_in_tunnels_is_counted_once(world: World, seed: int) -> None:
-        counting_world.what_comes_in_tunnels_is_counted_once(world, seed)
+@pytest.mark.parametrize("seed", sample(range(40), 4))
+def test_what_comes_in_tunnels_is_counted_once(world: World, seed: int) -> None:
+    counting_world.what_comes_in_tunnels_is_counted_once(world, seed)
 
 
 def test_one_rule_and_many_vlans_miss_once_a_vlan(world: World) -> None:
