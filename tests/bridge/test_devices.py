@@ -126,6 +126,36 @@ def test_devices_that_can_t_be_ports(pair: list[Side]) -> None:
     _alike(pair)
 
 
+def test_controllers_give_the_local_port_its_ip_address(pair: list[Side]) -> None:
+    _both(pair, "add-br br0 -- set bridge br0 datapath_type=netdev -- set-controller br0 tcp:10.1.2.9:6653")
+
+    def address(side: Side) -> tuple[list[str], list[str]]:
+        device = side.run("ip", "-n", side.namespace, "-4", "-br", "addr", "show", "dev", "br0").split()
+        routes = side.run("ip", "-n", side.namespace, "route").splitlines()
+        return device, [route.strip() for route in routes]
+
+    for asked, expected in {
+        "local_ip=10.1.2.3 local_gateway=10.1.2.1": "10.1.2.3/8",
+        "local_netmask=255.255.255.0": "10.1.2.3/24",
+        "local_ip=192.168.7.7 local_netmask=255.0.255.0": "192.168.7.7/24",
+        "local_ip=bogus": "192.168.7.7/24",
+        "local_ip=172.16.7.9 local_netmask=0.0.0.0 local_gateway=172.16.0.1 connection_mode=out-of-band":
+            "172.16.7.9/16",
+        "local_ip=224.0.0.5": "172.16.7.9/16",
+        "local_ip=[] target=\"tcp:10.1.2.8:6653\"": "172.16.7.9/16",
+    }.items():  # fmt: skip
+        _both(pair, f"set controller br0 {asked}")
+        ours, real = address(pair[1]), address(pair[0])
+        assert ours == real, asked
+        assert expected in ours[0]
+    log = pair[1].log("ovs-vswitchd")
+    assert "bridge br0: configured IP address 10.1.2.3, netmask 255.0.0.0" in log
+    assert "bridge br0: configured gateway 172.16.0.1" in log
+    assert "local_netmask=255.0.255.0 is not a netmask" in log
+    assert "local_ip=bogus is not an IPv4 address" in log
+    assert "cannot configure IP address 224.0.0.5 (Invalid argument)" in log
+
+
 def _qos(side: Side) -> str:
     """What is said of v0's QoS, without what the kernel itself sent."""
     return re.sub(r"(?<=tx_)(packets|bytes): +\d+", r"\1: N", side.appctl("qos/show", "v0"))

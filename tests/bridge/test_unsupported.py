@@ -85,8 +85,8 @@ def test_a_row_that_asks_for_nothing_more_is_silent() -> None:
 
 
 def test_columns_are_written_as_the_tools_write_them() -> None:
-    asked = asked_in_vain("Controller", row("Controller", local_netmask=["255.0.0.0"]))
-    assert asked == {"local_netmask": "255.0.0.0"}
+    asked = asked_in_vain("QoS", row("QoS", type=["linux-fifo"]))
+    assert asked == {"type": "linux-fifo"}
 
 
 def test_a_key_that_nobody_knows_is_no_reason_for_a_warning() -> None:
@@ -110,9 +110,9 @@ def test_a_warning_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     log = SimpleNamespace(warn=lambda text, *args: said.append(text % args), enabled=lambda level: False)
     monkeypatch.setattr("vswitch.bridge.unsupported.log", log)
     unsupported = Unsupported()
-    for address in ("10.0.0.5", "10.0.0.5", "10.0.0.6"):
-        unsupported.look_at("controller c1", "Controller", row("Controller", local_ip=[address]))
-    assert said == [f"controller c1: local_ip=10.0.0.{n} is not supported" for n in (5, 6)]
+    for type in ("linux-fifo", "linux-fifo", "linux-prio"):
+        unsupported.look_at("qos of p1", "QoS", row("QoS", type=type))
+    assert said == [f"qos of p1: type=linux-{name} is not supported" for name in ("fifo", "prio")]
 
 
 def test_every_port_type_says_which_options_it_has() -> None:

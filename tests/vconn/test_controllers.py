@@ -169,7 +169,7 @@ class OneRouter:
 
     def next_hop(self, address: str) -> str:
         if address.startswith("127."):
-            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
         return "02:00:00:00:00:fe"
 
 
@@ -252,7 +252,7 @@ def test_the_way_to_an_address_is_the_hosts(tmp_path: Path) -> None:
     assert host.next_hop("10.0.0.8") == "", "asked for, not answered"
     assert host.next_hop("192.168.1.1") == "02:00:00:00:00:01", "the link is down"
     (tmp_path / "route").write_text(ROUTES.splitlines()[0] + "\n")
-    with pytest.raises(OSError, match="No route to host"):
+    with pytest.raises(OSError, match="No such device or address"):
         host.next_hop("10.0.0.7")
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import boolean, integer, optional
 from vswitch.bridge.idl import Idl, Row
+from vswitch.bridge.local_address import configure_local_address
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.ofproto.ofconn import MAX_ASYNC, ConnKind
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
@@ -97,6 +98,7 @@ class BridgeControllers:
         for row in sorted(idl.refs(bridge, "controller"), key=lambda row: row.target):
             unsupported.look_at(f"controller {row.target}", "Controller", row)
             if self._permitted(row.target):
+                configure_local_address(self._ofproto.backer.scope, self._ofproto.name, row)
                 wanted[row.target] = controller_settings(row, queue_size)
                 self._rows[row.target] = row.uuid
         controllers.set_protocols(PROTOCOLS[name] for name in bridge.protocols if name in PROTOCOLS)

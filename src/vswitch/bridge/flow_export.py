@@ -57,6 +57,8 @@ def configure_sflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
     targets = tuple(sorted(row.targets))
     addresses = ofproto.backer.dp.underlay.addresses
     agent = agent_address(optional(row, "agent") or "", targets, PORT_DEFAULT, addresses)
+    if agent is None and not optional(row, "agent"):
+        agent = next((optional(c, "local_ip") for c in idl.refs(bridge, "controller") if c.local_ip), None)
     if agent is None:
         log.err("bridge %s: could not determine IP address for sFlow agent", ofproto.name)
         ofproto.set_sflow(None)

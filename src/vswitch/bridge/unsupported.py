@@ -95,7 +95,8 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
         """,
         "Controller": """
             connection_mode controller_burst_limit controller_queue_size controller_rate_limit
-            enable_async_messages inactivity_probe max_backoff target type other_config:dscp
+            enable_async_messages inactivity_probe local_gateway local_ip local_netmask max_backoff
+            target type other_config:dscp
         """,
         # The database server follows these.
         "Manager": "connection_mode inactivity_probe max_backoff other_config target",
@@ -139,10 +140,6 @@ GAPS: Final = (
     Gap("QoS", "type", done=frozenset(
         ("egress-policer", "trtcm-policer",
          *(f"linux-{name}" for name in ("htb", "hfsc", "sfq", "codel", "fq_codel", "netem", "noop"))))),
-    # Controllers.
-    Gap("Controller", "local_ip"),
-    Gap("Controller", "local_netmask"),
-    Gap("Controller", "local_gateway"),
 )  # fmt: skip
 
 

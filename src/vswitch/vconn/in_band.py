@@ -103,7 +103,7 @@ def _route(address: str, routes: str) -> str:
                 hop = str(ipaddress.IPv4Address(gateway)) if gateway else address
                 best = (mask.bit_count(), hop)
     if best[0] < 0:
-        raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
     return best[1]
 
 
