@@ -59,14 +59,15 @@ def test_success_is_told_at_debug(dpif: LoggedDpif, log: io.StringIO) -> None:
         FlowPut(key, mask, (Output(0),), b"\1" * 16, PutFlags.CREATE),
         Execute(udp(), key, (Output(0),)),
     ])
-    assert lines(log)[:5] == [
+    assert lines(log)[:6] == [
         "DBG|netdev@dp: flow_flush success",
         "DBG|netdev@dp: recv_purge success",
         "DBG|netdev@dp: recv_set success",
         f"DBG|netdev@dp: added p1 as port {number}",
         "DBG|netdev@dp: dumped all flows",
+        "DBG|netdev@dp: flow_dump_destroy success",
     ]
-    put, execute = lines(log)[5:]
+    put, execute = lines(log)[6:]
     assert put.startswith("DBG|netdev@dp: put[create] ufid:01010101-0101-0101-0101-010101010101 ")
     assert put.endswith(", actions:0")
     assert execute.startswith("DBG|netdev@dp: execute 0 on packet 02000000000b")
@@ -126,12 +127,12 @@ def test_flows_are_told_with_all_that_their_masks_leave_out(dpif: LoggedDpif, lo
     list(dpif.flow_dump())
     dpif.operate([FlowDel(key, b"\1" * 16)])
     ufid = "ufid:01010101-0101-0101-0101-010101010101"
-    put, modified, dumped, end, deleted = lines(log)[1:]
+    put, modified, dumped, *end, deleted = lines(log)[1:]
     assert put.startswith(f"DBG|netdev@dp: put[create] {ufid} skb_priority(0/0),skb_mark(0/0),")
     assert modified.startswith(f"DBG|netdev@dp: put[modify] {ufid} skb_priority(0/0),")
     assert modified.endswith(", actions:drop")
     assert dumped.startswith(f"DBG|netdev@dp: flow_dump {ufid} ")
     assert ", packets:0, bytes:0, used:never, actions:drop" in dumped
-    assert end == "DBG|netdev@dp: dumped all flows"
+    assert end == ["DBG|netdev@dp: dumped all flows", "DBG|netdev@dp: flow_dump_destroy success"]
     assert deleted.startswith(f"DBG|netdev@dp: flow_del {ufid} skb_priority(0),")
     assert deleted.endswith(", packets:0, bytes:0, used:never")

@@ -28,7 +28,7 @@ def two(lab: MakeLab) -> Lab:
     made.add_port(made.bridge, "pp0", 3, "patch", peer="pp1")
     made.add_port(other, "pp1", 1, "patch", peer="pp0")
     made.send("p1", SYN)
-    made.clock.warp(500)
+    made.clock.warp(400)
     made.send("p1", SYN)
     return made
 
@@ -149,7 +149,7 @@ def test_upcall_show(two: Lab) -> None:
     two.seconds(1)
     assert shown(two, "upcall/show") == text("""
         netdev@ovs-netdev:
-          flows         : (current 1) (avg 1) (max 1) (limit 2500)
+          flows         : (current 1) (avg 1) (max 1) (limit 10000)
           dump duration : 0ms
           ufid enabled : true
 
@@ -179,9 +179,9 @@ def test_dumps_by_ufid_alone_are_turned_off_and_on(two: Lab) -> None:
 def test_show_facets(two: Lab) -> None:
     lines = shown(two, "dpif/show-facets br0").splitlines()
     assert lines[0] == "1 facets, 1 masks"
-    assert ", packets:1, bytes:54, idle:0.500s, tags:" in lines[1]
+    assert ", packets:1, bytes:54, idle:0.400s, tags:" in lines[1]
     assert lines[1].endswith("actions:1,4")
-    assert lines[2] == "  fast path from datapath port 2, packets:0, bytes:0, age:0.500s"
+    assert lines[2] == "  fast path from datapath port 2, packets:0, bytes:0, age:0.400s"
 
 
 def test_show_channels_of_the_userspace_datapath_are_its_queues(two: Lab) -> None:

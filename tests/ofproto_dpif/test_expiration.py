@@ -1,15 +1,22 @@
-"""Expiration once a second: idle datapath flows, rules with timeouts, MAC addresses."""
+"""Statistics twice and expiration once a second: idle datapath flows, rules with timeouts, MAC addresses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.ofproto_dpif.lab import Counted, Lab, from_host, udp
+from vswitch.dpif.types import DpifFlow
 from vswitch.ofproto.rule import Rule
-from vswitch.ofproto_dpif.facets.expiration import BUCKET_WIDTH, MAX_IDLE, subfacet_max_idle
+from vswitch.ofproto_dpif.facets.expiration import (
+    BUCKET_WIDTH,
+    MAX_IDLE,
+    adapted_flow_limit,
+    subfacet_max_idle,
+)
 
 MakeLab = Callable[..., Lab]
 
@@ -34,6 +41,62 @@ def test_the_idle_time_is_a_whole_number_of_buckets_and_never_zero(idle: list[in
     assert limit % BUCKET_WIDTH == 0
 
 
+@pytest.mark.parametrize(
+    ("limit", "n_flows", "dump_ms", "then"),
+    [
+        (10_000, 0, 0, 10_000),
+        (10_000, 2_000, 1, 10_000),
+        (10_000, 2_001, 1, 11_000),
+        (10_000, 2_001, 300, 10_000),
+        (199_500, 150_000, 100, 200_000),
+        (10_000, 9_000, 1_301, 7_500),
+        (10_000, 9_000, 5_100, 2_000),
+        (1_100, 9_000, 5_100, 1_000),
+        (5, 0, 0, 1_000),
+        (500_000, 0, 0, 200_000),
+    ],
+)
+def test_the_flow_limit_follows_what_a_dump_takes(limit: int, n_flows: int, dump_ms: int, then: int) -> None:
+    assert adapted_flow_limit(limit, 200_000, n_flows, dump_ms) == then
+    assert adapted_flow_limit(limit, 20, n_flows, dump_ms) == 20
+
+
+def test_statistics_come_up_twice_a_second(lab: MakeLab) -> None:
+    made = lab(2, "actions=output:2")
+    made.send("p1", udp())
+    made.seconds(1)
+    dumped = Counted("dumped_datapath_flow")
+    for _ in range(8):
+        made.clock.warp(250)
+        made.run()
+    assert dumped["dumped_datapath_flow"] == 4
+    made.backer.expiration.dump_interval = 250
+    made.seconds(1)
+    dumped = Counted("dumped_datapath_flow")
+    for _ in range(8):
+        made.clock.warp(250)
+        made.run()
+    assert dumped["dumped_datapath_flow"] == 8
+
+
+def test_dumps_that_take_long_come_once_a_second(lab: MakeLab) -> None:
+    made = lab(2, "actions=output:2")
+    made.send("p1", udp())
+    dump, made.backer.dpif.flow_dump = made.backer.dpif.flow_dump, None  # type: ignore[method-assign, assignment]
+
+    def slow(terse: bool) -> Iterator[DpifFlow]:
+        made.clock.warp(60)
+        return dump(terse)
+
+    made.backer.dpif.flow_dump = slow  # type: ignore[method-assign]
+    made.seconds(1)
+    dumped = Counted("dumped_datapath_flow")
+    for _ in range(20):
+        made.clock.warp(100)
+        made.run()
+    assert dumped["dumped_datapath_flow"] == 2
+
+
 def test_an_unused_datapath_flow_goes_after_five_seconds(lab: MakeLab) -> None:
     made = lab(2, "actions=output:2")
     made.send("p1", udp())
@@ -55,7 +118,7 @@ def test_a_used_one_stays(lab: MakeLab) -> None:
 
 def test_too_many_flows_are_idled_out_sooner(lab: MakeLab) -> None:
     made = lab(2, "priority=9,dl_src=02:00:00:00:01:ff,actions=drop", "priority=1,actions=output:2")
-    made.backer.flow_eviction_threshold = 20
+    made.backer.flow_eviction_threshold = made.backer.max_flow_limit = 20
     for host in range(20):
         made.send("p1", from_host(host))
     made.clock.warp(600)
@@ -101,7 +164,7 @@ def test_a_rule_goes_at_its_hard_timeout_with_all_its_packets(lab: MakeLab) -> N
 
 def test_flows_that_are_not_worth_it_are_forwarded_without_a_datapath_flow(lab: MakeLab) -> None:
     made = lab(2, "priority=9,dl_src=02:00:00:00:01:ff,actions=drop", "priority=1,actions=output:2")
-    made.backer.flow_eviction_threshold = 5
+    made.backer.flow_eviction_threshold = made.backer.max_flow_limit = 5
     for host in range(100):
         made.send("p1", from_host(host))
     assert made.received() == {"p2": 100}
@@ -119,7 +182,7 @@ def test_flows_that_are_not_worth_it_are_forwarded_without_a_datapath_flow(lab: 
 
 def test_the_governor_goes_when_misses_are_rare_again(lab: MakeLab) -> None:
     made = lab(2, "priority=9,dl_src=02:00:00:00:01:ff,actions=drop", "priority=1,actions=output:2")
-    made.backer.flow_eviction_threshold = 5
+    made.backer.flow_eviction_threshold = made.backer.max_flow_limit = 5
     for host in range(100):
         made.send("p1", from_host(host))
     before = made.bridge.governor
@@ -130,7 +193,11 @@ def test_the_governor_goes_when_misses_are_rare_again(lab: MakeLab) -> None:
     assert len(made.facets()) == 1
 
 
-def test_wakeup_is_the_next_round_of_expiration(lab: MakeLab) -> None:
+def test_wakeup_is_the_next_dump_or_round_of_expiration(lab: MakeLab) -> None:
     made = lab(0)
     now = made.clock.now()
+    assert made.ofprotos.wakeup(now) == now + 500
+    made.backer.expiration.dump_interval = 3000
+    made.clock.warp(500)
+    made.run()
     assert made.ofprotos.wakeup(now) == now + 1000

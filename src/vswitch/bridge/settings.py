@@ -9,7 +9,8 @@ from vswitch.bridge.idl import Row
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.dpif.types import DpifError
 from vswitch.l2.mcast_snooping import DEFAULT_IDLE, DEFAULT_MAX
-from vswitch.ofproto_dpif.backer import FLOW_EVICTION_THRESHOLD, Backer
+from vswitch.ofproto_dpif.backer import MAX_FLOW_LIMIT, Backer
+from vswitch.ofproto_dpif.facets.expiration import DUMP_MS
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MIN_MAC_AGING: Final = 15
 MAX_MAC_AGING: Final = 3600
 DEFAULT_MAX_IDLE: Final = 10_000
-DEFAULT_FLOW_LIMIT: Final = 200_000
+MIN_DUMP_MS: Final = 100
 DEFAULT_VLAN_LIMIT: Final = 1
 DEFAULT_BUNDLE_IDLE: Final = 10
 
@@ -29,9 +30,9 @@ def configure_backer(backer: Backer, root: Row | None, unsupported: Unsupported)
     backer.max_idle = integer(other, "max-idle", DEFAULT_MAX_IDLE, 500)
     backer.set_vlan_limit(integer(other, "vlan-limit", DEFAULT_VLAN_LIMIT, 0))
     backer.set_explicit_sampled_drops(boolean(other, "explicit-sampled-drops"))
-    limit = integer(other, "flow-limit", DEFAULT_FLOW_LIMIT, 1)
-    # Until the limit is near, flows are not idled out early.
-    backer.flow_eviction_threshold = min(FLOW_EVICTION_THRESHOLD, limit)
+    backer.max_flow_limit = integer(other, "flow-limit", MAX_FLOW_LIMIT, 1)
+    interval = integer(other, "max-revalidator", DUMP_MS, MIN_DUMP_MS)
+    backer.expiration.dump_interval = min(interval, backer.max_idle)
     datapath = root.datapaths.get(backer.type) if root is not None else None
     zones: dict[int, dict[str, int]] = {}
     if datapath is not None:

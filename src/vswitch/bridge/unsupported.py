@@ -27,8 +27,8 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             bridges datapaths manager_options next_cfg ssl
             other_config:bundle-idle-timeout other_config:enable-statistics other_config:flow-limit
             other_config:explicit-sampled-drops
-            other_config:flow-restore-wait other_config:max-idle other_config:stats-update-interval
-            other_config:vlan-limit
+            other_config:flow-restore-wait other_config:max-idle other_config:max-revalidator
+            other_config:stats-update-interval other_config:vlan-limit
         """,
         "Bridge": """
             auto_attach controller datapath_type fail_mode flood_vlans flow_tables ipfix mirrors name netflow
@@ -107,10 +107,10 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
 
 MEANINGLESS: Final[Mapping[str, frozenset[str]]] = {
     "Open_vSwitch": frozenset(
-        # Threads: there is one. How often flows are revalidated follows from what it takes. The files
-        # belong to other programs.
+        # Threads: there is one. Every flow is revalidated, whatever its rate. The files belong to other
+        # programs.
         ("other_config:n-handler-threads", "other_config:n-revalidator-threads",
-         "other_config:n-offload-threads", "other_config:max-revalidator", "other_config:min-revalidate-pps",
+         "other_config:n-offload-threads", "other_config:min-revalidate-pps",
          "other_config:private_key", "other_config:certificate", "other_config:ca_cert")
     ),
 }  # fmt: skip

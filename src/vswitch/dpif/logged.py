@@ -181,6 +181,7 @@ class LoggedDpif(Dpif):
             raise
         if debug:
             log.dbg("%s: dumped all flows", self.full_name)
+            log.dbg("%s: flow_dump_destroy success", self.full_name)
 
     def operate(self, ops: Sequence[Op]) -> None:
         self.provider.operate(ops)

@@ -29,7 +29,7 @@ from vswitch.flow.flow import Flow
 from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.aids import Aids
 from vswitch.ofproto_dpif.ct_timeouts import CtTimeouts
-from vswitch.ofproto_dpif.facets.expiration import EXPIRATION_MS, Expiration
+from vswitch.ofproto_dpif.facets.expiration import EXPIRATION_MS, Expiration, adapted_flow_limit
 from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
 from vswitch.ofproto_dpif.facets.governor import FLOW_SETUP_THRESHOLD, Governor
 from vswitch.ofproto_dpif.facets.install import Installer
@@ -49,7 +49,9 @@ if TYPE_CHECKING:
 log = Vlog("ofproto_dpif")
 _rl = RateLimit(1, 5)
 
-FLOW_EVICTION_THRESHOLD: Final = 2500
+FLOW_EVICTION_THRESHOLD: Final = 10_000
+"""How many flows the datapath holds at first before they are idled out sooner; it adapts."""
+MAX_FLOW_LIMIT: Final = 200_000
 """With more datapath flows than this they are idled out sooner, and the governor steps in at
 twice as many."""
 REVALIDATION_PAUSE: Final = 4
@@ -114,6 +116,8 @@ class Backer:
         self.governor: Governor | None = None
         """There while misses come faster than flows are worth installing."""
         self.flow_eviction_threshold: int = FLOW_EVICTION_THRESHOLD
+        self.max_flow_limit: int = MAX_FLOW_LIMIT
+        """The most that it adapts to (`other_config:flow-limit`)."""
         self.max_idle: int = 10000
         """The longest, in ms, that an unused datapath flow lives (`other_config:max-idle`)."""
         self.vlan_limit: int = 1
@@ -316,10 +320,16 @@ class Backer:
                 self.expiration.timer_set_duration(now, EXPIRATION_MS)
             else:
                 self.expiration.run(now, self.flow_eviction_threshold, self.max_idle)
+                self.flow_eviction_threshold = adapted_flow_limit(
+                    self.flow_eviction_threshold, self.max_flow_limit, len(self.subfacets),
+                    self.expiration.dump_duration,
+                )
             for ofproto in self.ofprotos.values():
                 ofproto.expire(now)
             if self.ct_timeouts.unwanted:
                 self._sweep_ct_timeouts(now)
+        elif now >= self.expiration.next_dump and not self.paused:
+            self.expiration.dump(now)
         self._run_governor(now)
         self.dp.recirc_ids.run(now)
         return (
@@ -383,6 +393,8 @@ class Backer:
         if self.restoring:
             return now + 1000
         when = self.expiration.next_expiration
+        if not self.paused:
+            when = min(when, self.expiration.next_dump)
         if self.governor is not None:
             when = min(when, self.governor.wakeup())
         if self._wants_revalidation():

@@ -1,8 +1,9 @@
-"""Once a second: statistics come up from the datapath, and what is not used goes.
+"""Statistics come up from the datapath, twice a second; and once a second what is not used goes.
 
 The time that an unused datapath flow lives adapts to how many there are. Up to the eviction
 threshold it is `max_idle` or 5 s; with more flows a histogram of their idle times decides: the
-threshold's worth of the most recently used ones, or 1 % of all if that is more, may stay.
+threshold's worth of the most recently used ones, or 1 % of all if that is more, may stay. The threshold
+itself follows what a dump takes, as Open vSwitch's flow limit does.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 log = Vlog("ofproto_dpif")
 
 EXPIRATION_MS: Final = 1000
+DUMP_MS: Final = 500
+"""Between two dumps of statistics (`other_config:max-revalidator`'s default)."""
+CHEAP_DUMP_MS: Final = 50
+"""While a dump takes longer than this there is one an expiration."""
+MIN_FLOW_LIMIT: Final = 1000
+SLOW_DUMP_MS: Final = 1300
+VERY_SLOW_DUMP_MS: Final = 2000
+FEW_FLOWS: Final = 2000
+FLOW_LIMIT_STEP: Final = 1000
 BUCKET_WIDTH: Final = 100
 """ms of idle time that one bucket of the histogram spans."""
 N_BUCKETS: Final = 50
@@ -55,6 +65,19 @@ def subfacet_max_idle(idle_times: list[int], threshold: int) -> int:
     return bucket * BUCKET_WIDTH
 
 
+def adapted_flow_limit(limit: int, most: int, n_flows: int, dump_ms: int) -> int:
+    """How many flows the datapath is to hold, after a dump of `n_flows` took `dump_ms`; `most` is what the
+    database allows. Dumps are to take about a second at most."""
+    took = max(dump_ms, 1)
+    if took > VERY_SLOW_DUMP_MS:
+        limit //= took // 1000
+    elif took > SLOW_DUMP_MS:
+        limit = limit * 3 // 4
+    elif took < EXPIRATION_MS and n_flows > FEW_FLOWS and limit < n_flows * 1000 // took:
+        limit += FLOW_LIMIT_STEP
+    return min(most, max(limit, MIN_FLOW_LIMIT))
+
+
 @final
 class Expiration:
     """The timer of one datapath's flows, and what `upcall/show` tells of the last runs."""
@@ -62,9 +85,12 @@ class Expiration:
     def __init__(self, installer: Installer, now: int) -> None:
         self.installer: Installer = installer
         self.next_expiration: int = 0
-        self.timer_set_duration(now, EXPIRATION_MS)
         self.dump_duration: int = 0
         """ms that the last dump took."""
+        self.next_dump: int = 0
+        self.dump_interval: int = DUMP_MS
+        """ms between two dumps (`other_config:max-revalidator`)."""
+        self.timer_set_duration(now, EXPIRATION_MS)
         self.max_idle: int = MAX_IDLE
         self.n_lost: int = -1
         """Upcalls that the datapath says were lost, when it was last asked; -1: not yet."""
@@ -76,15 +102,22 @@ class Expiration:
     def timer_set_duration(self, now: int, ms: int) -> None:
         """Run again `ms` from `now`."""
         self.next_expiration = now + ms
+        cheap = self.dump_duration <= CHEAP_DUMP_MS
+        self.next_dump = now + min(self.dump_interval if cheap else ms, ms)
 
-    def run(self, now: int, threshold: int, max_idle: int) -> None:
-        """One round: statistics, then idle flows: those idle for longer than `max_idle` ms, or less long
-        where there are more than `threshold`."""
-        self.timer_set_duration(now, EXPIRATION_MS)
+    def dump(self, now: int) -> None:
+        """Bring all counters up to date."""
+        self.next_dump = now + self.dump_interval
         began = self.installer.clock.now()
         self._datapath_stats()
         self.update_stats(now)
         self.dump_duration = self.installer.clock.now() - began
+
+    def run(self, now: int, threshold: int, max_idle: int) -> None:
+        """One round: statistics, then idle flows: those idle for longer than `max_idle` ms, or less long
+        where there are more than `threshold`."""
+        self.dump(now)
+        self.timer_set_duration(now, EXPIRATION_MS)
         self.expire_subfacets(now, threshold, max_idle)
         n_flows = len(self.installer.subfacets)
         self.max_flows = max(self.max_flows, n_flows)
