@@ -88,7 +88,7 @@ def test_dumps_that_take_long_come_once_a_second(lab: MakeLab) -> None:
         made.clock.warp(60)
         return dump(terse)
 
-    made.backer.dpif.flow_dump = slow  # type: ignore[method-assign]
+    made.backer.dpif.flow_dump = slow  # type: ignore[method-assign, assignment]
     made.seconds(1)
     dumped = Counted("dumped_datapath_flow")
     for _ in range(20):
