@@ -8,23 +8,24 @@ by a userspace datapath over a dummy device. Same bytes, checksums included; the
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 
 import pytest
 
 from tests.dpif.lab import key_of
-from tests.dpif_ebpf.lab import EbpfLab, own_namespace
 from tests.dpif_ebpf.packets import ipv4, ipv6, ordinary
+from tests.dpif_ebpf.pair import CHECKSUM_COMPLETE, EXACT, REDIRECT, STOLEN, Pair
 from tests.whole import ALL
-from vswitch.base.clock import Clock
 from vswitch.dpif.actions import (
     Action,
     Actions,
     CheckPktLen,
     Clone,
+    Ct,
     DecTtl,
     Output,
+    PopVlan,
+    PushVlan,
     Recirc,
     Sample,
     Set,
@@ -32,82 +33,13 @@ from vswitch.dpif.actions import (
     Trunc,
     Userspace,
 )
-from vswitch.dpif.ebpf.provider import EbpfDpif
-from vswitch.dpif.types import Execute, FlowDel, FlowPut
-from vswitch.dpif.userspace.provider import UserspaceDpif
+from vswitch.dpif.types import FlowPut
 from vswitch.ebpf.program import skb
 from vswitch.flow import key_attr as attr
-from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
-from vswitch.netdev.dummy import find
-from vswitch.netdev.registry import netdev_close, netdev_open
 
 pytestmark = pytest.mark.system
-REDIRECT, STOLEN = 7, 4
 N_PAIRS = 20_000 if ALL else 600
-_numbers = count(1)
-
-
-class Pair:
-    """An eBPF datapath with two ports, and a userspace datapath with a dummy to compare with."""
-
-    def __init__(self, lab: EbpfLab) -> None:
-        dpif = lab.open()
-        assert isinstance(dpif, EbpfDpif)
-        self.ebpf = dpif
-        (self.name, self.port), (_, self.out) = lab.attach(dpif), lab.attach(dpif)
-        self.ifindex = dpif.offload.by_number[self.port].ifindex
-        self.dummy = f"pair{next(_numbers)}"
-        self.device = netdev_open(self.dummy, "dummy")
-        self.userspace = UserspaceDpif(f"pairdp{next(_numbers)}", Clock(), dummy=True)
-        self.to = self.userspace.port_add(self.dummy, "dummy", self.out)
-
-    def close(self) -> None:
-        self.userspace.destroy()
-        netdev_close(self.device)
-
-    def in_kernel(self, packet: bytes, actions: Actions, mask: Flow | None = None) -> tuple[int, bytes, int]:
-        """(verdict, packet, packets counted) of `packet` in the kernel; it must be there."""
-        key = key_of(packet, self.port)
-        put = FlowPut(key.masked(mask or EXACT), mask or EXACT, actions, b"test".ljust(16))
-        self.ebpf.operate([put])
-        assert not put.error, put.detail
-        offload = self.ebpf.offload
-        assert put.ufid in offload.flows, f"{offload.reasons} for {packet.hex()} {actions}"
-        offload.settle()
-        ran = offload.programs.classify.run(packet, skb(ifindex=self.ifindex))
-        gone = FlowDel(key, put.ufid)
-        self.ebpf.operate([gone])
-        assert gone.stats is not None
-        return ran.result, ran.packet, gone.stats.n_packets
-
-    def in_userspace(self, packet: bytes, actions: Actions) -> list[bytes]:
-        self.userspace.operate([Execute(packet, key_of(packet, 0), actions)])
-        return find(self.dummy).transmitted()
-
-
-def _exact() -> Flow:
-    mask = Flow()
-    for word in (at.W_IN_PORT, *range(at.W_PACKET, at.N_WORDS)):
-        mask.words[word] = -1
-    mask.words[at.W_TP_SRC] = -1 << 32
-    return mask
-
-
-EXACT = _exact()
-
-
-@pytest.fixture
-def pair(require: Callable[..., None]) -> Iterator[Pair]:
-    require("root", "netns", "tun", "ebpf")
-    with own_namespace():
-        lab = EbpfLab()
-        made = Pair(lab)
-        try:
-            yield made
-        finally:
-            made.close()
-            lab.close()
 
 
 def random_set(r: random.Random, packet: bytes, key: Flow) -> list[Action]:
@@ -121,7 +53,7 @@ def random_set(r: random.Random, packet: bytes, key: Flow) -> list[Action]:
         chosen.append((attr.ARP, 24))
     proto = key.nw_proto
     if key.dl_type in (0x0800, 0x86DD) and (key.tp_src or key.tp_dst):
-        chosen += {6: [(attr.TCP, 4)], 17: [(attr.UDP, 4)]}.get(proto, [])
+        chosen += {6: [(attr.TCP, 4), (attr.TCP_FLAGS, 2)], 17: [(attr.UDP, 4)]}.get(proto, [])
         if (proto, key.dl_type) == (1, 0x0800):
             chosen.append((attr.ICMP, 2))
         if (proto, key.dl_type) == (58, 0x86DD):
@@ -155,6 +87,43 @@ def test_random_sets_make_the_same_packet(pair: Pair) -> None:
         (wanted,) = pair.in_userspace(packet, actions)
         assert got == wanted, f"pair {n}: {packet.hex()}\n{actions}\n{got.hex()}\n{wanted.hex()}"
         assert (verdict, counted) == (REDIRECT, 1)
+
+
+def test_what_the_device_summed_up_is_still_right_after_changes(pair: Pair) -> None:
+    """The kernel compares CHECKSUM_COMPLETE's sum with the packet as it is afterwards (EBADMSG)."""
+    if not pair.sums_are_checked():
+        pytest.skip("the kernel's BPF_PROG_TEST_RUN compares no sums (Linux 6.16)")
+    r = random.Random(14)
+    for _ in range(300):
+        packet = ordinary(r)
+        if packet[12:14] == b"\x00\x26":
+            continue
+        key = key_of(packet, 0)
+        actions = random_set(r, packet, key)
+        if key.dl_type in (0x0800, 0x86DD):
+            actions.insert(0, DecTtl(()))
+        wanted = pair.in_userspace(packet, (*actions, Output(pair.out)))
+        verdict, got, _ = pair.in_kernel(packet, (*actions, Output(pair.out)), flags=CHECKSUM_COMPLETE)
+        assert ([got] if verdict == REDIRECT else []) == wanted, f"{packet.hex()} {actions}"
+
+
+def test_a_second_tag_goes_on_changes_and_comes_off(pair: Pair) -> None:
+    r = random.Random(15)
+    tci, other = b"\x00\x07", b"\x0f\xff"
+    for actions in (
+        (PushVlan(0x8100, 0x1005), PushVlan(0x88A8, 0x3006)),
+        (PushVlan(0x8100, 0x1005), PushVlan(0x88A8, 0x3006), SetMasked(attr.VLAN, tci, other)),
+        (PushVlan(0x8100, 0x1005), PushVlan(0x8100, 0x3006), PopVlan()),
+        (PushVlan(0x8100, 0x1005), PushVlan(0x88A8, 0x3006), PopVlan(), SetMasked(attr.VLAN, tci, other)),
+        (PushVlan(0x8100, 0x1005), PushVlan(0x88A8, 0x3006), PopVlan(), PopVlan(), PushVlan(0x8100, 0x1001)),
+    ):
+        for _ in range(10):
+            packet = ordinary(r)
+            if packet[12:14] != b"\x00\x26":
+                verdict, got, _ = pair.in_kernel(packet, (*actions, Output(pair.out)))
+                # The outermost tag lies beside the packet, where BPF_PROG_TEST_RUN shows it to nobody.
+                wanted = pair.in_userspace(packet, (*actions, PopVlan(), Output(pair.out)))
+                assert (verdict, [got]) == (REDIRECT, wanted), actions
 
 
 @pytest.mark.parametrize("make", [ipv4, ipv6], ids=["ipv4", "ipv6"])
@@ -206,9 +175,14 @@ def test_sampling_takes_its_share(pair: Pair) -> None:
     [
         ((Recirc(1), Output(2)), "it recirculates a copy"),
         ((Clone((Set(attr.ETHERNET, bytes(12)), Output(2))), Output(2)), "it changes a copy of the packet"),
+        (
+            (PushVlan(0x8100, 0x1001), PushVlan(0x8100, 0x1002), PushVlan(0x8100, 0x1003), Output(2)),
+            "it pushes a third VLAN tag",
+        ),
         ((Trunc(64), Output(2), Output(2)), "it truncates a packet of which a copy goes on"),
+        ((Ct(), Output(2)), "it tracks connections"),
         ((Output(4000),), "port 4000 has no device of the kernel"),
-        ((Set(attr.SCTP, bytes(4)), Output(2)), "the kernel's program doesn't set key attribute 17"),
+        ((Set(attr.SCTP, bytes(4)), Output(2)), "it sets ports of SCTP, which the kernel's program can't"),
         (tuple(Userspace(0, b"x") for _ in range(40)), "it has too many actions"),
     ],
 )

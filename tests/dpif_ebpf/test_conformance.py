@@ -3,25 +3,12 @@ many packets each case has it forward is asserted, or a broken fast path would p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from tests.dpif.conformance import CASES, Case
-from tests.dpif_ebpf.lab import EbpfLab, own_namespace
+from tests.dpif_ebpf.lab import EbpfLab
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture
-def lab(require: Callable[..., None]) -> Iterator[EbpfLab]:
-    require("root", "netns", "tun", "ebpf")
-    with own_namespace():
-        lab = EbpfLab()
-        try:
-            yield lab
-        finally:
-            lab.close()
 
 
 KERNEL_HITS = {

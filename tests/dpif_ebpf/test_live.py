@@ -9,13 +9,12 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
 
 from tests.dpif.lab import key_of, put, tcp, udp, ufid_of
-from tests.dpif_ebpf.lab import EbpfLab, own_namespace, sh
+from tests.dpif_ebpf.lab import EbpfLab, sh
 from tests.dpif_ebpf.packets import ordinary
 from tests.dpif_ebpf.test_actions import random_set
 from tests.whole import ALL
@@ -39,17 +38,6 @@ PACKETS_A_TABLE = 100
 PACKET_VNET_HDR, SOL_PACKET, PACKET_IGNORE_OUTGOING = 15, 263, 23
 VNET = struct.Struct("=BBHHHH")
 _numbers = count(1)
-
-
-@pytest.fixture
-def lab(require: Callable[..., None]) -> Iterator[EbpfLab]:
-    require("root", "netns", "tun", "ebpf")
-    with own_namespace():
-        lab = EbpfLab()
-        try:
-            yield lab
-        finally:
-            lab.close()
 
 
 def opened(lab: EbpfLab) -> EbpfDpif:

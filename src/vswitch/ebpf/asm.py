@@ -116,6 +116,10 @@ class Asm:
         """Network order to host order, or back: the low `bits`, the rest becomes 0."""
         self.insns.append(Insn(ALU32 | X | END, dst, 0, 0, bits))
 
+    def le(self, dst: Reg, bits: int) -> None:
+        """Little-endian order to host order, or back: the low `bits`, the rest becomes 0."""
+        self.insns.append(Insn(ALU32 | END, dst, 0, 0, bits))
+
     def imm64(self, dst: Reg, value: int) -> None:
         """Load 64 bits: one instruction if sign extension makes them, else two."""
         if -0x80000000 <= value <= 0x7FFFFFFF:

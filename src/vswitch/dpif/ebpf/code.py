@@ -15,15 +15,25 @@ from enum import IntEnum
 from typing import Final
 
 from vswitch.dpif import actions as act
+from vswitch.dpif.ebpf.frame import net16, net32
 from vswitch.dpif.ebpf.key import Unfit, exact_type
 from vswitch.dpif.ebpf.tables import LIST_SIZE
 from vswitch.flow import key_attr as attr
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
-from vswitch.packet.numbers import ETH_TYPE_ARP, ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_RARP
+from vswitch.packet.numbers import (
+    ETH_TYPE_ARP,
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_RARP,
+)
 
 MAX_OPS: Final = 32
 """Operations that one packet can go through."""
+MAX_TAGS: Final = 2
+"""VLAN tags that a packet can be given."""
 ITEM: Final = struct.Struct("=BBHI")
 SET_REST: Final = struct.Struct("=BBBx4x16s16s")
 
@@ -60,7 +70,22 @@ class Op(IntEnum):
     DEC_TTL = 14
     """Argument: `Fix` bits. What has none left goes up, to have its exception in userspace."""
     METER = 15
-    """Go on unless meter `argument` is exceeded."""
+    """Go on unless meter `argument` is exceeded. Flag: `Fix.IPV4`, `Fix.IPV6` or 0, for bands that remark."""
+    HASH = 16
+    """Make `skb->cb`'s dp_hash from basis `argument`. Flag: `HASH_SYMMETRIC`, `HASH_IPV6`."""
+    WHOLE = 17
+    """What is a GSO packet goes up, to have all of its actions in userspace."""
+    PUSH_MPLS = 18
+    """Argument: the label stack entry in network order; the next item's the Ethernet type, likewise."""
+    POP_MPLS = 19
+    """Argument: the Ethernet type of what is below, in network order. Flag: the label is part of what the
+    device summed up, for it came with the packet."""
+    SET_DP_HASH = 20
+    """Argument: the bits; the mask is the next item's argument."""
+
+
+HASH_SYMMETRIC: Final = 1
+HASH_IPV6: Final = 2
 
 
 class Base(IntEnum):
@@ -82,6 +107,8 @@ class Fix(IntEnum):
     """The bytes are part of L4's pseudo header, not of its own."""
     IPV6 = 8
     """It is an IPv6 packet."""
+    WHOLE = 16
+    """No checksum of IPv4 covers the bytes, so that the device's sum over all (CHECKSUM_COMPLETE) changes."""
 
 
 @dataclass
@@ -94,13 +121,15 @@ class Code:
     """Datapath port -> interface, and whether output to it is into the host's stack. Unfit."""
     cookie: Callable[[act.Userspace, int], int]
     """The number by which the provider knows an upcall action that wants so many bytes (0: all)."""
-    meter: Callable[[int], int]
-    """Datapath meter -> its number in the kernel. Unfit."""
+    meter: Callable[[int], tuple[int, bool]]
+    """Datapath meter -> its number in the kernel, and whether it remarks. Unfit."""
     data: bytearray = field(default_factory=bytearray)
     n_ops: int = 0
     eth_type: int = -1
     tags: int = -1
     """VLAN tags that the packet has; -1: not known."""
+    labels: int = 0
+    """Labels that were pushed."""
     emitted: bool = False
     """Something has left already, or the packet was changed."""
     cut: int = 0
@@ -122,15 +151,29 @@ class Code:
 
 def compile_list(code: Code, actions: act.Actions) -> bytes:
     """The list of `actions`, ended. Unfit."""
+    if _any_mpls(actions):
+        code.add(Op.WHOLE)
     _compile(code, actions, last=True)
     return bytes(code.data) + bytes(ITEM.size)
+
+
+def _any_mpls(actions: Sequence[act.Action]) -> bool:
+    """Whether a label is pushed or popped, nested actions included."""
+    for action in actions:
+        if isinstance(action, act.PushMpls | act.PopMpls | act.AddMpls):
+            return True
+        if isinstance(action, act.Clone | act.Sample) and _any_mpls(action.actions):
+            return True
+        if isinstance(action, act.CheckPktLen) and _any_mpls((*action.greater, *action.less_equal)):
+            return True
+    return False
 
 
 def _compile(code: Code, actions: Sequence[act.Action], last: bool) -> None:
     for n, action in enumerate(actions):
         maker = _MAKERS.get(type(action))
         if maker is None:
-            raise Unfit(f"the kernel's program has no action {type(action).__name__.lower()}")
+            raise Unfit(_NOT_HERE.get(type(action), f"it has action {type(action).__name__.lower()}"))
         maker(code, action, last and n == len(actions) - 1)
 
 
@@ -146,11 +189,10 @@ def _output(code: Code, action: act.Output, last: bool) -> None:
 
 
 def _push_vlan(code: Code, action: act.PushVlan, last: bool) -> None:
-    if code.tags:
-        raise Unfit("it pushes a second VLAN tag" if code.tags > 0 else "it pushes a tag onto who knows what")
-    tpid = struct.unpack("=H", struct.pack(">H", action.tpid))[0]
-    code.add(Op.PUSH_VLAN, tpid | (action.tci & 0xEFFF) << 16)
-    code.tags = 1
+    if code.tags < 0 or code.tags == MAX_TAGS:
+        raise Unfit("it pushes a third VLAN tag" if code.tags > 0 else "it pushes a tag onto who knows what")
+    code.add(Op.PUSH_VLAN, net16(action.tpid) | (action.tci & 0xEFFF) << 16)
+    code.tags += 1
     code.emitted = True
 
 
@@ -159,12 +201,12 @@ def _pop_vlan(code: Code, action: act.PopVlan, last: bool) -> None:
         raise Unfit("it pops a tag that may not be there")
     if code.tags:
         code.add(Op.POP_VLAN)
-        code.tags = 0
+        code.tags -= 1
         code.emitted = True
 
 
 def _set_vlan(code: Code, value: bytes, mask: bytes) -> None:
-    if code.tags != 1:
+    if code.tags < 1:
         raise Unfit("it changes a tag that may not be there")
     bits, ones = (int.from_bytes(b, "big") & 0xEFFF for b in (value, mask))
     code.add(Op.SET_VLAN, ~ones & 0xEFFF | (bits & ones) << 16)
@@ -178,8 +220,11 @@ def _bytes(code: Code, base: Base, offset: int, value: bytes, mask: bytes, fix: 
 
 
 def _need(code: Code, *eth_types: int) -> None:
+    """The packet is of one of `eth_types`, and its headers are where the program looks for them."""
     if code.eth_type not in eth_types:
         raise Unfit("it sets a header that may not be there")
+    if code.tags > 1:
+        raise Unfit("it changes what is behind two VLAN tags")
 
 
 def _set_ethernet(code: Code, value: bytes, mask: bytes) -> None:
@@ -199,13 +244,14 @@ def _set_ipv6(code: Code, value: bytes, mask: bytes) -> None:
     """struct ovs_key_ipv6: source, destination, label, protocol, traffic class, hop limit, fragment."""
     _need(code, ETH_TYPE_IPV6)
     for n, offset in ((0, 8), (16, 24)):
-        _bytes(code, Base.L3, offset, value[n : n + 16], mask[n : n + 16], Fix.IPV6 | Fix.L4 | Fix.PSEUDO)
+        _bytes(code, Base.L3, offset, value[n : n + 16], mask[n : n + 16],
+               Fix.IPV6 | Fix.L4 | Fix.PSEUDO | Fix.WHOLE)
 
     def first(data: bytes) -> bytes:
         return (int.from_bytes(data[32:36], "big") & 0xFFFFF | data[37] << 20).to_bytes(4, "big")
 
-    _bytes(code, Base.L3, 0, first(value), first(mask), Fix.IPV6)
-    _bytes(code, Base.L3, 4, bytes((0, 0, 0, value[38])), bytes((0, 0, 0, mask[38])), Fix.IPV6)
+    _bytes(code, Base.L3, 0, first(value), first(mask), Fix.IPV6 | Fix.WHOLE)
+    _bytes(code, Base.L3, 4, bytes((0, 0, 0, value[38])), bytes((0, 0, 0, mask[38])), Fix.IPV6 | Fix.WHOLE)
 
 
 def _l4(code: Code, protocol: int) -> int:
@@ -225,6 +271,15 @@ def _set_ports(protocol: int) -> Callable[[Code, bytes, bytes], None]:
     return ports
 
 
+def _set_tcp_flags(code: Code, value: bytes, mask: bytes) -> None:
+    """Twelve bits, behind the header's length and in front of the window."""
+
+    def word(data: bytes) -> bytes:
+        return (int.from_bytes(data[:2], "big") & 0xFFF).to_bytes(2, "big") + bytes(2)
+
+    _bytes(code, Base.L4, 12, word(value), word(mask), _l4(code, 6))
+
+
 def _set_icmp(protocol: int) -> Callable[[Code, bytes, bytes], None]:
     def icmp(code: Code, value: bytes, mask: bytes) -> None:
         _bytes(code, Base.L4, 0, value + bytes(2), mask + bytes(2), _l4(code, protocol))
@@ -242,7 +297,18 @@ def _set_arp(code: Code, value: bytes, mask: bytes) -> None:
 
     whole, ones = body(value), body(mask)
     for offset, end in ((4, 16), (16, 28)):
-        _bytes(code, Base.L3, offset, whole[offset:end], ones[offset:end], 0)
+        _bytes(code, Base.L3, offset, whole[offset:end], ones[offset:end], Fix.WHOLE)
+
+
+def _set_mpls(code: Code, value: bytes, mask: bytes) -> None:
+    """The outermost label stack entry."""
+    _need(code, ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST)
+    _bytes(code, Base.L3, 0, value[:4], mask[:4], 0 if code.labels else Fix.WHOLE)
+
+
+def _set_dp_hash(code: Code, value: bytes, mask: bytes) -> None:
+    bits, ones = (struct.unpack("=I", b)[0] for b in (value, mask))
+    code.add(Op.SET_DP_HASH, bits & ones, 0, ITEM.pack(0, 0, 0, ones))
 
 
 def _set_mark(code: Code, value: bytes, mask: bytes) -> None:
@@ -263,13 +329,20 @@ _SETTERS: Final[dict[int, tuple[int, Callable[[Code, bytes, bytes], None]]]] = {
     attr.IPV6: (40, _set_ipv6),
     attr.TCP: (4, _set_ports(6)),
     attr.UDP: (4, _set_ports(17)),
+    attr.TCP_FLAGS: (2, _set_tcp_flags),
     attr.ICMP: (2, _set_icmp(1)),
     attr.ICMPV6: (2, _set_icmp(58)),
     attr.ARP: (22, _set_arp),
+    attr.MPLS: (4, _set_mpls),
+    attr.DP_HASH: (4, _set_dp_hash),
     attr.SKB_MARK: (4, _set_mark),
     attr.PRIORITY: (4, _set_priority),
 }
 """Key attribute -> (least size of its struct, what makes a set of it)."""
+_UNSET: Final = {
+    attr.SCTP: "ports of SCTP", attr.ND: "neighbour discovery", attr.ND_EXTENSIONS: "neighbour discovery",
+    attr.TUNNEL: "a tunnel", attr.NSH: "NSH",
+}  # fmt: skip
 
 
 def _set(code: Code, action: act.Set, last: bool) -> None:
@@ -283,7 +356,8 @@ def _set_masked(code: Code, action: act.SetMasked, last: bool) -> None:
 def _set_any(code: Code, key_attr: int, value: bytes, mask: bytes) -> None:
     size, setter = _SETTERS.get(key_attr, (0, None))
     if setter is None or len(value) < size or len(mask) < size:
-        raise Unfit(f"the kernel's program doesn't set key attribute {key_attr}")
+        what = _UNSET.get(key_attr, f"key attribute {key_attr}")
+        raise Unfit(f"it sets {what}, which the kernel's program can't")
     code.emitted = True
     setter(code, value, mask)
 
@@ -318,17 +392,19 @@ def _branch(code: Code, op: Op, argument: int, then: act.Actions, other: act.Act
     if code.cut:
         raise Unfit("it truncates a packet of which a copy goes on")
     where = len(code.data)
+    if code.tags > 1:
+        raise Unfit("it measures what is behind two VLAN tags")
     code.add(op, argument, 0, ITEM.pack(0, 0, 0, 0))
-    before = code.tags
+    before = code.tags, code.eth_type
     _compile(code, then, last)
-    after = code.tags
+    after = code.tags, code.eth_type
     jump = len(code.data)
     code.add(Op.SAMPLE, 0xFFFFFFFF, 0, ITEM.pack(0, 0, 0, 0))
     _patch_other(code, where)
-    code.tags = before
+    code.tags, code.eth_type = before
     _compile(code, other, last)
-    if code.tags != after:
-        code.tags = -1
+    if (code.tags, code.eth_type) != after:
+        code.tags = code.eth_type = -1
     # The first branch goes on behind the second.
     struct.pack_into("=H", code.data, jump + 2, len(code.data))
     code.emitted = True
@@ -355,13 +431,51 @@ def _dec_ttl(code: Code, action: act.DecTtl, last: bool) -> None:
     _need(code, ETH_TYPE_IP, ETH_TYPE_IPV6)
     if code.emitted:
         raise Unfit("it decrements the TTL after other actions")
-    code.add(Op.DEC_TTL, Fix.IPV4 if code.eth_type == ETH_TYPE_IP else Fix.IPV6)
+    code.add(Op.DEC_TTL, Fix.IPV4 if code.eth_type == ETH_TYPE_IP else Fix.IPV6 | Fix.WHOLE)
     code.emitted = True
 
 
 def _meter(code: Code, action: act.Meter, last: bool) -> None:
-    code.add(Op.METER, code.meter(action.meter_id))
+    number, remarks = code.meter(action.meter_id)
+    kind = 0
+    if remarks:
+        if code.eth_type < 0 or code.tags > 1:
+            raise Unfit("its meter remarks what may be no IP")
+        kind = {ETH_TYPE_IP: Fix.IPV4, ETH_TYPE_IPV6: Fix.IPV6}.get(code.eth_type, 0)
+    code.add(Op.METER, number, kind)
     code.emitted = True
+
+
+def _hash(code: Code, action: act.Hash, last: bool) -> None:
+    if code.eth_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6) or code.tags > 1:
+        raise Unfit("it hashes what isn't IP")
+    kind = HASH_IPV6 if code.eth_type == ETH_TYPE_IPV6 else 0
+    code.add(Op.HASH, action.basis, kind | (HASH_SYMMETRIC if action.algorithm else 0))
+    code.emitted = True
+
+
+def _push_mpls(code: Code, action: act.PushMpls, last: bool) -> None:
+    if code.tags > 1:
+        raise Unfit("it pushes a label behind two VLAN tags")
+    code.add(Op.PUSH_MPLS, net32(action.lse), 0, ITEM.pack(0, 0, 0, net16(action.ethertype)))
+    code.eth_type = action.ethertype
+    code.labels += 1
+    code.emitted = True
+
+
+def _pop_mpls(code: Code, action: act.PopMpls, last: bool) -> None:
+    _need(code, ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST)
+    code.add(Op.POP_MPLS, net16(action.ethertype), int(not code.labels))
+    code.labels = max(0, code.labels - 1)
+    # Where the headers below are isn't known before the packet is looked up again.
+    code.eth_type = action.ethertype if action.ethertype in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST) else -1
+    code.emitted = True
+
+
+def _add_mpls(code: Code, action: act.AddMpls, last: bool) -> None:
+    if not action.tun_flags & 1:
+        raise Unfit("it pushes a label in front of the Ethernet header")
+    _push_mpls(code, act.PushMpls(action.lse, action.ethertype), last)
 
 
 def _drop(code: Code, action: act.Drop, last: bool) -> None:
@@ -386,6 +500,21 @@ _MAKERS: Final[dict[type, Callable[..., None]]] = {
     act.Trunc: _trunc,
     act.DecTtl: _dec_ttl,
     act.Meter: _meter,
+    act.Hash: _hash,
+    act.PushMpls: _push_mpls,
+    act.PopMpls: _pop_mpls,
+    act.AddMpls: _add_mpls,
     act.Drop: _drop,
     act.CtClear: _ct_clear,
 }
+_NOT_HERE: Final[dict[type, str]] = {
+    act.Ct: "it tracks connections",
+    act.TnlPush: "it puts a tunnel's headers around the packet",
+    act.TnlPop: "it takes a tunnel's headers off",
+    act.LbOutput: "a bond's member is chosen in userspace",
+    act.PushNsh: "it pushes an NSH header",
+    act.PopNsh: "it pops an NSH header",
+    act.PushEth: "it pushes an Ethernet header",
+    act.PopEth: "it pops the Ethernet header",
+}
+"""Action -> why flows with it stay in userspace."""

@@ -11,19 +11,30 @@ from typing import Final
 
 from vswitch.dpif.ebpf import frame as f
 from vswitch.dpif.ebpf.code import MAX_OPS, Base, Fix, Op
+from vswitch.dpif.ebpf.frame import net16
+from vswitch.dpif.ebpf.hashing import run_hash
 from vswitch.dpif.ebpf.lookup import AGAIN, REDIRECT_INGRESS, count
-from vswitch.dpif.ebpf.meters import run_meter
+from vswitch.dpif.ebpf.meters import METER_VERDICT, run_meter
 from vswitch.dpif.ebpf.parse import L3
 from vswitch.dpif.ebpf.ring import ACTION, UpRing, emit
 from vswitch.dpif.ebpf.tables import LIST_SIZE, Counter, Tables
 from vswitch.ebpf.asm import Asm
 from vswitch.ebpf.insn import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, U8, U16, U32, U64, Helper
-from vswitch.packet.numbers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP
+from vswitch.packet.numbers import (
+    ETH_TYPE_VLAN_8021Q,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+)
 
 OFFSETS: Final = LIST_SIZE - 8
 """The bits that an offset in a list has."""
 PSEUDO_HEADER: Final = 0x10
 MARK_MANGLED_0: Final = 0x20
+RECOMPUTE_CSUM: Final = 1
+"""BPF_F_RECOMPUTE_CSUM of bpf_skb_store_bytes: the device's sum over the whole packet follows."""
+FIX_WHOLE: Final = int(Fix.WHOLE).bit_length() - 1
 """BPF_F_PSEUDO_HDR and BPF_F_MARK_MANGLED_0 of bpf_l4_csum_replace."""
 
 # Stack, below f.SCRATCH.
@@ -79,10 +90,15 @@ def interpreter(t: Tables, up: UpRing) -> Asm:
     _again(a, t)
     _up(a, t, up)
     a.label("meter")
-    run_meter(a, t.meters, f.SCRATCH, "round", "metered")
+    a.store(U64, R10, LIST, R3)
+    run_meter(a, t.meters, f.SCRATCH, "round", "metered", "remark")
     a.label("metered")
     count(a, t, Counter.METERED)
     f.gone(a)
+    _remark(a)
+    a.label("hash")
+    run_hash(a, "round", "failed")
+    _mpls(a)
     a.label("failed")
     count(a, t, Counter.ACTION_FAILED)
     f.gone(a)
@@ -95,7 +111,8 @@ _PARTS: Final = (
     (Op.SET_MARK, "set.mark"),
     (Op.SET_PRIORITY, "set.priority"), (Op.RECIRC, "recirc"), (Op.SAMPLE, "sample"),
     (Op.IF_LONGER, "if.longer"), (Op.TRUNC, "trunc"), (Op.DEC_TTL, "dec.ttl"),
-    (Op.METER, "meter"),
+    (Op.METER, "meter"), (Op.HASH, "hash"), (Op.WHOLE, "whole"), (Op.PUSH_MPLS, "push.mpls"),
+    (Op.POP_MPLS, "pop.mpls"), (Op.SET_DP_HASH, "set.dp.hash"),
 )  # fmt: skip
 
 
@@ -159,20 +176,40 @@ def _set(a: Asm) -> None:
     a.load(U8, R2, R1, 8)
     a.load(U8, R5, R1, 9)
     a.load(U8, R3, R1, 10)
+    a.store(U64, R10, ROUND, R3)
     a.jump_if(R2, "==", int(Base.L2), "set.from.l2")
     a.jump_if(R2, "==", int(Base.L3), "set.from.l3")
     a.load(U32, R2, R6, f.CB_INFO)
+    a.mov(R3, R2)
     a.and_(R2, 0xFF)
     a.jump_if(R2, "==", 0, "failed")
     a.add(R5, R2)
-    a.jump("set.from.l2")
+    a.store(U64, R10, START, R5)
+    a.shr(R3, 8)
+    a.and_(R3, 0xFF)
+    a.jump_if(R3, "!=", IPPROTO_UDP, "set.placed")
+    # Without a checksum of its own, nothing makes up for the change in the device's sum.
+    a.mov(R1, R6)
+    a.add(R2, 6)
+    a.frame(R3, NEW)
+    a.mov(R4, 2)
+    a.call(Helper.skb_load_bytes)
+    a.jump_if(R0, "!=", 0, "failed")
+    a.load(U16, R1, R10, NEW)
+    a.jump_if(R1, "!=", 0, "set.placed")
+    a.load(U64, R1, R10, LIST)
+    a.or_(R1, int(Fix.WHOLE))
+    a.store(U64, R10, LIST, R1)
+    a.jump("set.placed")
     a.label("set.from.l3")
     a.add(R5, L3)
     a.label("set.from.l2")
     a.store(U64, R10, START, R5)
+    a.label("set.placed")
+    a.load(U64, R5, R10, START)
+    a.load(U64, R3, R10, ROUND)
     a.jump_if(R3, ">", 16, "failed")
     a.jump_if(R3, "<", 1, "failed")
-    a.store(U64, R10, ROUND, R3)
     for n in range(0, 16, 8):
         a.store(U64, R10, OLD + n, 0)
     a.mov(R1, R6)
@@ -196,7 +233,9 @@ def _set(a: Asm) -> None:
     a.load(U64, R4, R10, ROUND)
     a.jump_if(R4, ">", 16, "failed")
     a.jump_if(R4, "<", 1, "failed")
-    a.mov(R5, 0)
+    a.load(U64, R5, R10, LIST)
+    a.shr(R5, FIX_WHOLE)
+    a.and_(R5, RECOMPUTE_CSUM)
     a.call(Helper.skb_store_bytes)
     a.jump_if(R0, "!=", 0, "failed")
     a.label("fix")
@@ -258,6 +297,14 @@ def _metadata(a: Asm) -> None:
     a.and_(R2, R3)
     a.or_(R2, R4)
     a.store(U32, R6, f.CB_MARK, R2)
+    a.jump("round")
+    a.label("set.dp.hash")
+    a.load(U32, R2, R6, f.CB_DP_HASH)
+    a.load(U32, R3, R1, 12)
+    a.alu("^", R3, -1)
+    a.and_(R2, R3)
+    a.or_(R2, R4)
+    a.store(U32, R6, f.CB_DP_HASH, R2)
     a.jump("round")
     a.label("set.priority")
     a.store(U32, R6, f.C_PRIORITY, R4)
@@ -371,10 +418,168 @@ def _dec_ttl(a: Asm) -> None:
     a.load(U64, R2, R10, START)
     a.frame(R3, NEW)
     a.mov(R4, 4)
-    a.mov(R5, 0)
+    a.load(U64, R5, R10, LIST)
+    a.shr(R5, FIX_WHOLE)
+    a.and_(R5, RECOMPUTE_CSUM)
     a.call(Helper.skb_store_bytes)
     a.jump_if(R0, "!=", 0, "failed")
     a.jump("fix")
+
+
+def _remark(a: Asm) -> None:
+    """Raise the drop precedence of an AF class (RFC 2597) by what stands at METER_VERDICT, minus one. LIST:
+    `Fix` bits, 0 for what isn't IP."""
+    a.label("remark")
+    a.load(U64, R1, R10, LIST)
+    a.jump_if(R1, "==", 0, "round")
+    for n in range(0, 16, 8):
+        a.store(U64, R10, OLD + n, 0)
+        a.store(U64, R10, NEW + n, 0)
+    a.mov(R1, R6)
+    a.mov(R2, L3)
+    a.frame(R3, OLD)
+    a.mov(R4, 4)
+    a.call(Helper.skb_load_bytes)
+    a.jump_if(R0, "!=", 0, "failed")
+    # R1: the first four bytes; R2: how far from their end the DSCP is.
+    a.load(U32, R1, R10, OLD)
+    a.be(R1, 32)
+    a.mov(R2, 18)
+    a.load(U64, R3, R10, LIST)
+    a.and_(R3, int(Fix.IPV4))
+    a.jump_if(R3, "!=", 0, "dscp")
+    a.mov(R2, 22)
+    a.label("dscp")
+    a.mov(R3, R1)
+    a.shr(R3, R2)
+    a.and_(R3, 0x3F)
+    a.mov(R4, R3)
+    a.and_(R4, 1)
+    a.jump_if(R4, "!=", 0, "round")
+    a.mov(R4, R3)
+    a.shr(R4, 3)
+    a.jump_if(R4, "<", 1, "round")
+    a.jump_if(R4, ">", 4, "round")
+    a.mov(R5, R3)
+    a.shr(R5, 1)
+    a.and_(R5, 3)
+    a.jump_if(R5, "==", 0, "round")
+    a.load(U64, R0, R10, f.SCRATCH + METER_VERDICT)
+    a.add(R5, R0)
+    a.sub(R5, 1)
+    a.jump_if(R5, "<=", 3, "precedence")
+    a.mov(R5, 3)
+    a.label("precedence")
+    a.shl(R4, 3)
+    a.shl(R5, 1)
+    a.or_(R4, R5)
+    a.alu("^", R4, R3)
+    a.shl(R4, R2)
+    a.alu("^", R1, R4)
+    a.be(R1, 32)
+    a.store(U32, R10, NEW, R1)
+    a.store(U64, R10, START, L3)
+    a.load(U64, R1, R10, LIST)
+    a.jump_if(R1, "!=", int(Fix.IPV6), "ttl.store")
+    a.or_(R1, int(Fix.WHOLE))
+    a.store(U64, R10, LIST, R1)
+    a.jump("ttl.store")
+
+
+def _mpls(a: Asm) -> None:
+    """A label goes in and out where VLAN tags do: the helpers for tags move the headers, keep the device's
+    sum and set `skb->protocol`, and a tag among tags is overwritten by the label, or the other way round. A
+    tag that the packet has is put aside meanwhile."""
+    a.label("push.mpls")
+    a.load(U32, R2, R1, 12)
+    a.store(U64, R10, PC, R2)
+    a.store(U64, R10, LIST, R4)
+    _tag_aside(a, "push")
+    for tag in (1, 2, 3):
+        _push_tag(a, tag)
+    # Behind the addresses: tag 2, tag 1, the Ethernet type. Tag 1 and that become type and label.
+    a.load(U64, R1, R10, PC)
+    a.store(U16, R10, NEW, R1)
+    a.load(U64, R1, R10, LIST)
+    a.store(U16, R10, NEW + 2, R1)
+    a.shr(R1, 16)
+    a.store(U16, R10, NEW + 4, R1)
+    # All of it is in front of what the device summed up.
+    _overwrite(a, L3 + 2, NEW, 6)
+    _pop_tag(a)
+    _pop_tag(a)
+    _tag_back(a)
+    a.label("pop.mpls")
+    a.store(U64, R10, LIST, R4)
+    a.and_(R3, RECOMPUTE_CSUM)
+    a.store(U64, R10, PC, R3)
+    _tag_aside(a, "pop")
+    for tag in (1, 2):
+        _push_tag(a, tag)
+    # Behind the addresses: tag 1, type and label. These become a tag and the Ethernet type.
+    a.store(U16, R10, NEW, net16(ETH_TYPE_VLAN_8021Q))
+    a.store(U16, R10, NEW + 2, 0)
+    a.load(U64, R1, R10, LIST)
+    a.store(U16, R10, NEW + 4, R1)
+    _overwrite(a, L3 + 2, NEW, 2)
+    _overwrite(a, L3 + 4, NEW + 2, 4, PC)
+    for _ in range(3):
+        _pop_tag(a)
+    _tag_back(a)
+    a.label("whole")
+    a.load(U32, R1, R6, f.C_GSO_SIZE)
+    a.jump_if(R1, "==", 0, "round")
+    a.jump("ttl.over")
+
+
+def _push_tag(a: Asm, tci: int) -> None:
+    a.mov(R1, R6)
+    a.mov(R2, net16(ETH_TYPE_VLAN_8021Q))
+    a.mov(R3, tci)
+    a.call(Helper.skb_vlan_push)
+    a.jump_if(R0, "!=", 0, "failed")
+
+
+def _pop_tag(a: Asm) -> None:
+    a.mov(R1, R6)
+    a.call(Helper.skb_vlan_pop)
+    a.jump_if(R0, "!=", 0, "failed")
+
+
+def _overwrite(a: Asm, at: int, source: int, size: int, flags: int = 0) -> None:
+    """Copy bytes from the stack into the packet; `flags`: where on the stack the helper's flags are."""
+    a.mov(R1, R6)
+    a.mov(R2, at)
+    a.frame(R3, source)
+    a.mov(R4, size)
+    a.mov(R5, 0)
+    if flags:
+        a.load(U64, R5, R10, flags)
+    a.call(Helper.skb_store_bytes)
+    a.jump_if(R0, "!=", 0, "failed")
+
+
+def _tag_aside(a: Asm, which: str) -> None:
+    """The packet's tag is at START (0: none) and ROUND, and no more in the packet."""
+    a.load(U32, R1, R6, f.C_VLAN_PRESENT)
+    a.store(U64, R10, START, R1)
+    a.jump_if(R1, "==", 0, f"{which}.untagged")
+    a.load(U32, R1, R6, f.C_VLAN_PROTO)
+    a.store(U64, R10, START, R1)
+    a.load(U32, R1, R6, f.C_VLAN_TCI)
+    a.store(U64, R10, ROUND, R1)
+    _pop_tag(a)
+    a.label(f"{which}.untagged")
+
+
+def _tag_back(a: Asm) -> None:
+    a.load(U64, R2, R10, START)
+    a.jump_if(R2, "==", 0, "round")
+    a.load(U64, R3, R10, ROUND)
+    a.mov(R1, R6)
+    a.call(Helper.skb_vlan_push)
+    a.jump_if(R0, "!=", 0, "failed")
+    a.jump("round")
 
 
 def _again(a: Asm, t: Tables) -> None:

@@ -32,7 +32,7 @@ STATS_BYTES: Final = 64 << 20
 """The most memory that statistics may take; with many CPUs there are fewer slots."""
 STAT_WORDS: Final = 4
 CACHE_SLOTS: Final = 4096
-LIST_SIZE: Final = 512
+LIST_SIZE: Final = 1024
 LIST_TAIL: Final = 64
 """Zeros behind every list, so that reading its last action stays within."""
 MAX_LISTS: Final = 4096
