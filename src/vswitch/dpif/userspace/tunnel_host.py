@@ -13,7 +13,7 @@ from vswitch.dpif.odp_execute import Packet
 from vswitch.dpif.odp_nested import option_bytes
 from vswitch.dpif.userspace.tunnel import Popper, TunnelEnd, l3_segments, put_tunnel
 from vswitch.flow import layout as at
-from vswitch.flow.flow import Flow
+from vswitch.flow.flow import Flow, signed64
 from vswitch.netdev import gso
 from vswitch.netdev.coalesce import coalesce
 from vswitch.netdev.frame import Frame
@@ -24,10 +24,6 @@ from vswitch.packet.tunnel import headers, kinds
 
 _ERSPAN_TYPES: Final = (kinds.ETH_TYPE_ERSPAN1, kinds.ETH_TYPE_ERSPAN2)
 _MASK64: Final = (1 << 64) - 1
-
-
-def _signed(value: int) -> int:
-    return (value ^ 1 << 63) - (1 << 63)
 
 
 def tunnel_header(kind: int, flow: Flow, packet_type: int) -> bytes:
@@ -139,10 +135,10 @@ def _flow(outer: Outer, in_port: int, packet_type: int) -> Flow:
     if is_v4(outer.src):
         words[at.W_TUN_SRC] = high32(outer.src & 0xFFFFFFFF, outer.dst & 0xFFFFFFFF)
     else:
-        words[at.W_TUN_IPV6_SRC] = _signed(outer.src >> 64)
-        words[at.W_TUN_IPV6_SRC + 1] = _signed(outer.src & _MASK64)
-        words[at.W_TUN_IPV6_DST] = _signed(outer.dst >> 64)
-        words[at.W_TUN_IPV6_DST + 1] = _signed(outer.dst & _MASK64)
+        words[at.W_TUN_IPV6_SRC] = signed64(outer.src >> 64)
+        words[at.W_TUN_IPV6_SRC + 1] = signed64(outer.src & _MASK64)
+        words[at.W_TUN_IPV6_DST] = signed64(outer.dst >> 64)
+        words[at.W_TUN_IPV6_DST + 1] = signed64(outer.dst & _MASK64)
     words[at.W_TUN_FLAGS] = (
         outer.tos << at.S_TUN_TOS | outer.ttl << at.S_TUN_TTL
         | outer.src_port << at.S_TUN_TP_SRC | outer.dst_port

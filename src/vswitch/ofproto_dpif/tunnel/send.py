@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from vswitch.base.signed import high32
-from vswitch.flow.flow import Flow
+from vswitch.flow.flow import Flow, signed64
 from vswitch.flow.layout import (
     S_NW_TOS,
     S_NW_TTL,
@@ -59,10 +59,6 @@ ECN_ECT0: Final = 2
 _INTERNAL_FLAGS: Final = (TUN_F_DF | TUN_F_CSUM | TUN_F_KEY) << S_TUN_FLAGS
 
 
-def _signed(value: int) -> int:
-    return (value ^ 1 << 63) - (1 << 63)
-
-
 def set_address(flow: Flow, v4_word_high: bool, address: int, word6: int) -> None:
     """Put an outer address into the tunnel fields: the source's if `v4_word_high`."""
     words = flow.words
@@ -72,8 +68,8 @@ def set_address(flow: Flow, v4_word_high: bool, address: int, word6: int) -> Non
         words[W_TUN_SRC] = high32(v4, words[W_TUN_DST] & 0xFFFFFFFF)
     else:
         words[W_TUN_DST] = words[W_TUN_DST] & ~0xFFFFFFFF | v4
-    words[word6] = _signed(v6 >> 64)
-    words[word6 + 1] = _signed(v6 & (1 << 64) - 1)
+    words[word6] = signed64(v6 >> 64)
+    words[word6 + 1] = signed64(v6 & (1 << 64) - 1)
 
 
 def tunnel_fields(config: TunnelConfig, flow: Flow, wc: Flow) -> None:
@@ -87,7 +83,7 @@ def tunnel_fields(config: TunnelConfig, flow: Flow, wc: Flow) -> None:
     if not config.remote_flow:
         set_address(flow, False, config.remote_ip, W_TUN_IPV6_DST)
     if not config.out_key_flow:
-        words[W_TUN_ID] = _signed(config.out_key or 0)
+        words[W_TUN_ID] = signed64(config.out_key or 0)
     ip = words[W_ETH_TYPE] & 0xFFFF in (ETH_TYPE_IP, ETH_TYPE_IPV6)
     ttl, tos = config.ttl, config.tos
     if config.ttl_inherit and ip:

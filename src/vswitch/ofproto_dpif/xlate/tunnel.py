@@ -19,7 +19,7 @@ from vswitch.dpif.odp_nested import option_bytes, tunnel_bytes
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow import key_attr
 from vswitch.flow.extract import high48
-from vswitch.flow.flow import Flow
+from vswitch.flow.flow import Flow, signed64
 from vswitch.flow.layout import (
     S_NW_TOS,
     S_TUN_TOS,
@@ -257,10 +257,8 @@ def _outer_flow(
 
 
 def _put128(flow: Flow, word: i64, value: int) -> None:
-    high = value >> 64
-    low = value & MASK64
-    flow.words[word] = (high ^ 1 << 63) - (1 << 63)
-    flow.words[word + 1] = (low ^ 1 << 63) - (1 << 63)
+    flow.words[word] = signed64(value >> 64)
+    flow.words[word + 1] = signed64(value & MASK64)
 
 
 def _outer_packet(ctx: Ctx, push: TnlPush, outer: Flow, out: XPort, last: bool) -> None:

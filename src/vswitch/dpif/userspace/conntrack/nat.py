@@ -17,6 +17,7 @@ from mypy_extensions import i64
 from vswitch.dpif import odp_step as op
 from vswitch.dpif.userspace.conntrack.key import SCTP, TCP, UDP, Key, ports_meta
 from vswitch.dpif.userspace.conntrack.table import F_DST_NAT, F_SRC_NAT, Table, round_of
+from vswitch.flow.flow import signed64
 
 MAX_TRIES: Final = 2048
 """Tuples that are tried for one packet (about 0.3 ms) until the range counts as exhausted."""
@@ -89,14 +90,9 @@ def bounds(args: vec[i64]) -> tuple[int, int]:
     return low, high
 
 
-def signed(word: int) -> int:
-    """A word of 64 bits as its signed value."""
-    return (word ^ 1 << 63) - (1 << 63)
-
-
 def put_address(reply: Key, source: bool, address: int) -> None:
     """What answers are sent to (for a source), or come from."""
-    high, low = signed(address >> 64), signed(address & _WORD)
+    high, low = signed64(address >> 64), signed64(address & _WORD)
     if source:
         reply.dst_hi = high
         reply.dst_lo = low
