@@ -133,6 +133,7 @@ def run(
         "PYTHONUNBUFFERED": "1",
         "EXCHANGE": str(exchange),
         "VSWITCH_UML": "1",
+        "VSWITCH_TEST_ALL": os.environ.get("VSWITCH_TEST_ALL", ""),
         "CI": os.environ.get("CI", ""),
         **(env or {}),
     }

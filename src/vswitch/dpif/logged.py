@@ -235,6 +235,9 @@ class LoggedDpif(Dpif):
     def queue_to_priority(self, queue_id: int) -> int:
         return self.provider.queue_to_priority(queue_id)
 
+    def tunnel_fits(self, name: str, type: str, options: Mapping[str, str]) -> bool:
+        return self.provider.tunnel_fits(name, type, options)
+
     def reaches_alone(self, port_no: int) -> bool:
         return self.provider.reaches_alone(port_no)
 

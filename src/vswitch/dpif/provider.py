@@ -76,6 +76,8 @@ class DpifClass(ABC):
 
     pushes_tunnels: bool = False
     """Whether its datapaths put outer headers on and take them off (`TnlPush`, `TnlPop`)."""
+    tunnels_are_devices: bool = False
+    """Whether its ports for tunnels are devices of the kernel, each made for extensions and packet types."""
     kernel_polices: bool = False
     """Whether its ports' devices give packets to the kernel's own policers (tc-police(8)) first. Other
     datapaths take packets before those would see them, and police by `Dpif.set_policing`."""
@@ -236,6 +238,11 @@ class Dpif(ABC):
     def queue_to_priority(self, queue_id: int) -> int:
         """The skb priority that puts packets into queue `queue_id` (TC handle 1:queue+1)."""
         return (1 << 16) | (queue_id + 1)
+
+    def tunnel_fits(self, name: str, type: str, options: Mapping[str, str]) -> bool:
+        """Whether port `name`, which is there, can be that of a tunnel of `type` with `options` as well.
+        DpifError."""
+        return True
 
     def reaches_alone(self, port_no: int) -> bool:
         """Whether a tunnel's port sends packets with their tunnel set by itself, so that no bridge of ours

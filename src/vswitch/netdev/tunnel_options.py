@@ -48,6 +48,11 @@ def reserves(kind: str, name: str) -> bool:
     return name.startswith(_DP_NAMES[kind])
 
 
+def is_tunnel_name(name: str) -> bool:
+    """Whether `name` is that of a datapath's port for tunnels."""
+    return any(reserves(kind, name) for kind in _DP_NAMES)
+
+
 @dataclass(frozen=True)
 class TunnelConfig:
     """What a tunnel interface is asked to be.
@@ -99,6 +104,18 @@ class TunnelConfig:
         """The datapath port that all tunnels of this kind and UDP port share."""
         name = _DP_NAMES[self.type]
         return f"{name}_{self.dst_port}" if self.type in _UDP else name
+
+    @property
+    def device_name(self) -> str:
+        """As `dp_name` where the port is a device of the kernel: GRE has one for frames, and one for packets
+        without Ethernet headers."""
+        return self.dp_name if self.type != "gre" or self.packet_type == LEGACY_L2 else f"{self.dp_name}_l3"
+
+    def device_options(self) -> dict[str, str]:
+        """As `dp_options` where the port is a device of the kernel, which carries frames or packets."""
+        if self.type not in _LAYERS or self.packet_type == LEGACY_L2:
+            return self.dp_options()
+        return {**self.dp_options(), "packet_type": self.packet_type}
 
     def dp_options(self) -> dict[str, str]:
         """What the datapath needs to know to make that port."""

@@ -30,6 +30,7 @@ class KernelClass(DpifClass):
     datapath_version = "<unknown>"
     ends_with_process = False
     counts_masks = True
+    tunnels_are_devices = True
     kernel_polices = True
 
     def open(self, name: str, clock: Clock, create: bool, scope: Scope) -> Dpif:

@@ -28,6 +28,7 @@ from vswitch.dpif.kernel.flow import (
 )
 from vswitch.dpif.kernel.packet import UpcallParser, compose_execute
 from vswitch.dpif.kernel.port_changes import PortChanges
+from vswitch.dpif.kernel.tunnel_link import TunnelLinks
 from vswitch.dpif.provider import MAX_OPS, Dpif
 from vswitch.dpif.types import (
     CtEntry,
@@ -48,6 +49,8 @@ from vswitch.dpif.types import (
     PutFlags,
     Upcall,
 )
+from vswitch.netdev.registry import kind
+from vswitch.netdev.tunnel_options import is_tunnel_name
 from vswitch.netlink.attrs import NlAttrError
 from vswitch.netlink.errors import NlError
 from vswitch.netlink.message import NLM_F_CREATE, NLM_F_ECHO, Batch
@@ -55,6 +58,8 @@ from vswitch.netlink.socket import MAX_TRIES, NETLINK_GENERIC, Dump, NlSocket, S
 
 MAX_PORTS: Final = 65535
 """The kernel's DP_MAX_PORTS (USHRT_MAX)."""
+DEVICE: Final = "system"
+"""The module's type of ports that are devices which somebody else made."""
 MAX_BATCH_BYTES: Final = 65536
 """A batch is sent once it holds this many bytes, or MAX_OPS requests."""
 
@@ -84,6 +89,7 @@ class DpifKernel(Dpif):
         self._families = lookup_families(self._obj)
         self._closed = False
         self._sock = self._call("open", NlSocket, NETLINK_GENERIC)
+        self._tunnels = self._call("open", TunnelLinks)
         self._pool = SocketPool(NETLINK_GENERIC)
         self._names: dict[int, str] = {}
         self._rl = RateLimit(60, 5)
@@ -93,11 +99,13 @@ class DpifKernel(Dpif):
             self._changes = PortChanges(self._obj, self._families)
         except BaseException:
             self._sock.close()
+            self._tunnels.close()
             raise
         try:
             self._ports()
         except BaseException:
             self._sock.close()
+            self._tunnels.close()
             self._changes.close()
             raise
         self.channels = Channels(
@@ -141,11 +149,15 @@ class DpifKernel(Dpif):
             self.recv_set(False)
         self._closed = True
         self._sock.close()
+        self._tunnels.close()
         self._pool.close()
         self._changes.close()
 
     def destroy(self) -> None:
+        names = [port.name for port in self._ports() if is_tunnel_name(port.name)]
         self._call("destroy", datapath.delete, self._sock, self._families.datapath, self.dp_ifindex)
+        for name in names:
+            self._call("destroy", self._tunnels.delete, name, obj=name)
         self.channels.close()
 
     def run(self) -> bool:
@@ -208,16 +220,41 @@ class DpifKernel(Dpif):
     ) -> int:
         # The pid depends on the number, which the kernel may choose: set at once if it's known.
         pid = self.channels.pid_of(port_no) if port_no is not None else 0
+        options = options or {}
+        made = kind(type).tunnel and is_tunnel_name(name) and self._tunnel_link(name, type, options)
+        of_module = DEVICE if made else type
         try:
-            info = self._vport("port add", vport.create, name, type, port_no, pid, options or {}, obj=name)
+            info = self._vport("port add", vport.create, name, of_module, port_no, pid, options, obj=name)
         except DpifError as e:
             if e.errno == errno.EBUSY and self._has_port(name):
                 raise DpifError(errno.EEXIST, e.operation, e.obj, e.detail) from e
+            if made:
+                self._call("port add", self._tunnels.delete, name, obj=name)
             raise
         self._names[info.port_no] = info.name
         if port_no is None and self.channels.enabled:
             self._set_pid(info)
         return info.port_no
+
+    def _tunnel_link(self, name: str, type: str, options: Mapping[str, str]) -> bool:
+        """Make the device of a tunnel's port. False where the module's own vports are all there is."""
+        try:
+            self._call("port add", self._tunnels.create, name, type, options, obj=name)
+        except DpifError as e:
+            if e.errno != errno.EOPNOTSUPP or type not in vport.TYPES or "packet_type" in options:
+                raise
+            log.info("%s: %s: %s; the module's own port is used", self._obj, name, e.detail)
+            return False
+        return True
+
+    def tunnel_fits(self, name: str, type: str, options: Mapping[str, str]) -> bool:
+        return self._call("port query", self._tunnels.fits, name, type, options, obj=name)
+
+    def _type_of(self, port: vport.VportInfo) -> str:
+        """The type of a port: a tunnel's device is more than a device."""
+        if port.type != DEVICE or not is_tunnel_name(port.name):
+            return port.type
+        return self._call("port query", self._tunnels.type_of, port.name, obj=port.name) or port.type
 
     def _has_port(self, name: str) -> bool:
         try:
@@ -243,6 +280,8 @@ class DpifKernel(Dpif):
                 raise DpifError(errno.ENOENT, e.operation, e.obj, e.detail) from e
             raise
         self._names.pop(port_no, None)
+        if is_tunnel_name(name):
+            self._call("port del", self._tunnels.delete, name, obj=name)
 
     def _query(self, obj: str, port_no: int | None, name: str | None) -> vport.VportInfo:
         info = self._vport("port query", vport.get, port_no, name, obj=obj)
@@ -252,14 +291,14 @@ class DpifKernel(Dpif):
 
     def port_query_by_number(self, port_no: int) -> DpifPort:
         info = self._query(f"port {port_no}", port_no, None)
-        return DpifPort(info.name, info.type, info.port_no)
+        return DpifPort(info.name, self._type_of(info), info.port_no)
 
     def port_query_by_name(self, name: str) -> DpifPort:
         info = self._query(name, None, name)
-        return DpifPort(info.name, info.type, info.port_no)
+        return DpifPort(info.name, self._type_of(info), info.port_no)
 
     def port_dump(self) -> list[DpifPort]:
-        return [DpifPort(p.name, p.type, p.port_no) for p in self._ports()]
+        return [DpifPort(p.name, self._type_of(p), p.port_no) for p in self._ports()]
 
     def port_poll(self) -> set[str] | None:
         """Names of ports, and of any devices, that appeared, vanished or changed."""

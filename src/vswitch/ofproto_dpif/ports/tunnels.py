@@ -9,6 +9,7 @@ import errno
 from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base.vlog import Vlog
+from vswitch.dpif.open import dpif_class
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import ODPP_NONE, DpifError, DpifPort
 from vswitch.netdev.registry import kind, open_type
@@ -34,27 +35,37 @@ class TunnelDevices:
 
     def __init__(self, dpif: Dpif) -> None:
         self.dpif: Dpif = dpif
+        self.are_devices: bool = dpif_class(dpif.type).tunnels_are_devices
         self.ports: dict[str, tuple[int, int]] = {}
+
+    def name(self, config: TunnelConfig) -> str:
+        """What the datapath's port for a tunnel is called."""
+        return config.device_name if self.are_devices else config.dp_name
 
     def take(self, config: TunnelConfig, initial: dict[str, DpifPort]) -> int:
         """The datapath port for a tunnel; made if it is not there. DpifError. Of `initial`, the ports of
         an earlier life, one that fits is taken over."""
-        name = config.dp_name
+        name = self.name(config)
         odp_port, users = self.ports.get(name, (ODPP_NONE, 0))
+        options = config.device_options() if self.are_devices else config.dp_options()
+        if users and not self.dpif.tunnel_fits(name, config.type, options):
+            said = "another tunnel has it with other exts, packet_type or payload_type"
+            raise DpifError(errno.EINVAL, "port add", name, said)
         if not users:
             left = initial.pop(name, None)
-            if left is not None and left.type == config.type:
+            fits = left is not None and left.type == config.type
+            if left is not None and fits and self.dpif.tunnel_fits(name, config.type, options):
                 odp_port = left.port_no
             else:
                 if left is not None:
                     self.dpif.port_del(left.port_no)
-                odp_port = self.dpif.port_add(name, config.type, None, config.dp_options())
+                odp_port = self.dpif.port_add(name, config.type, None, options)
         self.ports[name] = (odp_port, users + 1)
         return odp_port
 
     def give(self, config: TunnelConfig) -> bool:
         """One tunnel less. Whether it was the last of its port."""
-        name = config.dp_name
+        name = self.name(config)
         odp_port, users = self.ports[name]
         if users > 1:
             self.ports[name] = (odp_port, users - 1)
