@@ -53,16 +53,20 @@ class Stack:
         self.run("ip", "link", "set", "lo", "up")
         database = self.directory / "conf.db"
         self.run("ovsdb-tool", "create", str(database), SCHEMA)
-        remote = self.directory / "db.sock"
-        self.spawn(
-            "ovsdb-server",
-            f"--remote=punix:{remote}",
-            f"--unixctl={self.directory}/db.ctl",
-            str(database),
-        )
-        until("the database's socket", remote.exists)
+        self.start_database()
         self.run("ovs-vsctl", "--no-wait", "init")
         self.start_switch()
+
+    def start_database(self) -> subprocess.Popen[bytes]:
+        """Its server alone, on what is stored; the process."""
+        remote = self.directory / "db.sock"
+        remote.unlink(missing_ok=True)
+        server = self.spawn(
+            "ovsdb-server", f"--remote=punix:{remote}",
+            f"--unixctl={self.directory}/db.ctl", str(self.directory / "conf.db"),
+        )  # fmt: skip
+        until("the database's socket", remote.exists)
+        return server
 
     def start_switch(self) -> subprocess.Popen[bytes]:
         """The switch alone; the process."""

@@ -133,7 +133,8 @@ class Bridge:
         log.info("bridge %s: deleted interface %s on port %d", self.name, name, number)
 
     def add_ports(self) -> None:
-        """Bring in the interfaces that are wanted and not there, those that ask for a number first."""
+        """Bring in the interfaces that are wanted and not there: first those that ask for a number, then those
+        that have had one (in an earlier life of the process)."""
         missing: list[InterfaceConfig] = []
         for port in self.wanted.values():
             for config in port.interfaces:
@@ -144,7 +145,9 @@ class Bridge:
                 self._bring_back(config.name)
                 if known.config is not config:
                     self._reconfigure(known, config)
-        missing.sort(key=lambda config: (not config.ofport_request, natural(config.name)))
+        missing.sort(
+            key=lambda config: (not config.ofport_request, (config.ofport or -1) < 0, natural(config.name))
+        )
         for config in missing:
             self._add(config)
             self._respite.give()

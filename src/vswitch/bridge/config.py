@@ -28,6 +28,8 @@ class InterfaceConfig:
     type: str = "system"
     options: Mapping[str, str] = field(default_factory=dict)
     ofport_request: int | None = None
+    ofport: int | None = None
+    """The number that it had when the row was read: it gets that again if it can."""
     mac: str | None = None
     mtu_request: int | None = None
     bfd: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class ConfigCache:
                 type=row.type or "system",
                 options=dict(row.options),
                 ofport_request=optional(row, "ofport_request"),
+                ofport=optional(row, "ofport"),
                 mac=optional(row, "mac"),
                 mtu_request=optional(row, "mtu_request"),
                 bfd=dict(row.bfd),

@@ -42,7 +42,8 @@ def check_options(config: InterfaceConfig) -> None:
 
 
 def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
-    """Attach the device to the bridge; returns its OpenFlow number. Refused."""
+    """Attach the device to the bridge; returns its OpenFlow number, which is the one it asks for or has had,
+    if that is free. Refused."""
     check_options(config)
     kind = registry.kind(config.type)
     if config.type not in registry.types():
@@ -52,7 +53,8 @@ def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
         # What is sent there comes back.
         raise Refused(_cannot_add(config.name, errno.EINVAL))
     try:
-        port = ofproto.port_add(config.name, config.type, config.ofport_request, dict(config.options))
+        number = config.ofport_request or config.ofport
+        port = ofproto.port_add(config.name, config.type, number, dict(config.options))
     except OSError as e:
         code = e.errno or errno.EIO
         if code in CANNOT_OPEN or (kind.made_here and code == errno.EINVAL):

@@ -1,0 +1,48 @@
+"""Who reaches whom: every machine every other, and the addresses that OVN makes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.ovn.deployment import Deployment
+from tests.ovn.network import CENTRAL, FLOATING, MACHINES, OUTSIDE, PUBLIC_VIP, TAGGED, VIP
+
+ADDRESSES = {m.name: m.address for m in MACHINES} | {"outside": OUTSIDE, "tagged": TAGGED}
+SERVED = (
+    ("vm1", "10.2.0.3", 8080), ("vm1", "10.2.0.4", 8080), ("vm2", "10.2.0.3", 8080), ("vm5", "10.2.0.3", 8080),
+    ("vm1", "10.2.0.3", 22), ("vm2", "10.2.0.3", 22), ("vm4", "10.2.0.3", 22),
+    ("vm1", VIP, 80), ("vm2", VIP, 80), ("vm5", VIP, 80), ("vm6", VIP, 80),
+    ("outside", FLOATING, 8080), ("outside", FLOATING, 22), ("outside", PUBLIC_VIP, 80), ("vm6", FLOATING, 8080),
+)  # fmt: skip
+"""Connections to servers: those to port 22 are for nobody."""
+
+
+def pings(deployment: Deployment, ipv6: bool = True) -> dict[tuple[str, str], bool]:
+    """(machine, machine or address) -> whether it is answered."""
+    wanted = [(a, b, ADDRESSES[b]) for a in ADDRESSES for b in ADDRESSES if a != b]
+    wanted += [("outside", a, a) for a in (FLOATING, CENTRAL)] + [("vm6", FLOATING, FLOATING)]
+    if ipv6:
+        six = [m for m in MACHINES if m.address6 and not m.dhcp]
+        wanted += [(a.name, b.address6, b.address6) for a in six for b in six if a is not b]
+    with ThreadPoolExecutor(32) as pool:
+        reached = list(pool.map(lambda want: deployment.pings(want[0], want[2]), wanted))
+    return {(a, b): yes for (a, b, _), yes in zip(wanted, reached, strict=True)}
+
+
+def served(deployment: Deployment) -> dict[tuple[str, str], bool]:
+    """(machine, "address:port") -> whether the server is reached."""
+    with ThreadPoolExecutor(16) as pool:
+        said = list(pool.map(lambda want: deployment.says(*want), SERVED))
+    return {(a, f"{b}:{port}"): word != "" for (a, b, port), word in zip(SERVED, said, strict=True)}
+
+
+def table(reached: dict[tuple[str, str], bool]) -> str:
+    """As text: a row for each asker, a column for each machine; the rest as a list."""
+    lines = ["from \\ to " + "".join(f"{name:>8}" for name in ADDRESSES)]
+    for a in ADDRESSES:
+        row = ["-" if a == b else "yes" if reached[a, b] else "." for b in ADDRESSES]
+        lines.append(f"{a:10}" + "".join(f"{cell:>8}" for cell in row))
+    for (a, b), yes in reached.items():
+        if b not in ADDRESSES:
+            lines.append(f"{a:10}  {b:20} {'yes' if yes else '.'}")
+    return "\n".join(lines)
