@@ -60,12 +60,10 @@ class Chassis(Stack):
         self.run("ip", "link", "set", "under", "up")
         self.run("ip", "link", "set", "phys", "up")
         kind = f"datapath_type={self.datapath}"
-        self.run("ovs-vsctl", "add-br", "br-ex", "--", "set", "bridge", "br-ex", kind, "--", "add-port", "br-ex", "phys")
-        if self.bridged:
-            self.run(
-                "ovs-vsctl", "add-br", "br-phys",
-                "--", "set", "bridge", "br-phys", kind, "--", "add-port", "br-phys", "under",
-            )  # fmt: skip
+        bridges = [("br-ex", "phys"), ("br-phys", "under")]
+        for bridge, port in bridges if self.bridged else bridges[:1]:
+            set_kind = ("--", "set", "bridge", bridge, kind)
+            self.run("ovs-vsctl", "add-br", bridge, *set_kind, "--", "add-port", bridge, port)
         self.take_address()
 
     def take_address(self) -> None:
@@ -173,7 +171,8 @@ class Chassis(Stack):
         script = self.directory / "lease.sh"
         script.write_text(LEASE)
         script.chmod(0o755)
-        return self.inside(host, "udhcpc", "-f", "-q", "-n", "-t", "5", "-T", "1", "-i", "eth0", "-s", str(script))
+        words = ["udhcpc", "-f", "-q", "-n", "-t", "5", "-T", "1", "-i", "eth0", "-s", str(script)]
+        return self.inside(host, *words)
 
     def announce(self, host: str, machine: Machine, device: str) -> None:
         """Send the RARP of a machine that has just come."""

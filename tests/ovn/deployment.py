@@ -123,7 +123,8 @@ class Deployment:
         wires.start()
         wires.run("ip", "link", "add", "between", "type", "bridge")
         wires.run("ip", "link", "set", "between", "up")
-        wires.run("ovs-vsctl", "add-br", "tor", "--", "set", "bridge", "tor", f"datapath_type={self.datapath}")
+        kind = f"datapath_type={self.datapath}"
+        wires.run("ovs-vsctl", "add-br", "tor", "--", "set", "bridge", "tor", kind)
         for chassis in self.chassis:
             chassis.start()
             for device in ("under", "phys"):
@@ -161,13 +162,17 @@ class Deployment:
     def inside(self, machine: str, *words: str) -> str:
         """What a program on a machine prints, "" if it fails."""
         chassis, host = self.machines[machine]
-        return chassis.inside(host, *words).stdout
+        ran = chassis.inside(host, *words)
+        return "" if ran.returncode else ran.stdout
 
     def chassis_of(self, port: str) -> str:
         """The name of the chassis that a logical port is bound to, "" if to none."""
-        find = ("find", "port_binding", f"logical_port={port}")
-        uuid = self.run("ovn-sbctl", "--bare", "--columns=chassis", *find).strip()
+        uuid = self._binding(port, "chassis")
         return self.run("ovn-sbctl", "--bare", "get", "chassis", uuid, "name").strip(' "\n') if uuid else ""
+
+    def _binding(self, port: str, column: str) -> str:
+        find = ("find", "port_binding", f"logical_port={port}")
+        return self.run("ovn-sbctl", "--bare", f"--columns={column}", *find).strip()
 
     def move(self, machine: Machine, there: int) -> None:
         """A machine is unplugged at its chassis and plugged in at chassis `there`."""
@@ -200,8 +205,7 @@ class Deployment:
         if new.real:
             new.inside(host, "ethtool", "-K", "eth1", "tx", "off")
         new.plug(machine)
-        find = ("ovn-sbctl", "--bare", "--columns=additional_chassis", "find", "port_binding", f"logical_port={name}")
-        until(f"{name} on both chassis", lambda: self.run(*find).strip())
+        until(f"{name} on both chassis", lambda: self._binding(name, "additional_chassis"))
         self.nbctl("sync")
         on(host, "link", "set", "eth0", "down")
         on(host, "addr", "flush", "dev", "eth0")
@@ -213,14 +217,13 @@ class Deployment:
         old.unplug(machine)
         self.nbctl("lsp-set-options", name)
         on(old.name, "link", "del", device)
-        for words_ in (("down",), ("name", "eth0"), ("up",)):
-            on(host, "link", "set", "eth1" if words_ != ("up",) else "eth0", *words_)
+        on(host, "link", "set", "eth1", "down")
+        on(host, "link", "set", "eth1", "name", "eth0")
         old.settle(host, machine)
 
     def pings(self, machine: str, address: str) -> bool:
-        """Whether one of up to three packets is answered."""
-        chassis, host = self.machines[machine]
-        return any(chassis.pings(host, address, 1) for _ in range(3))
+        """Whether one of up to three packets is answered within a second."""
+        return any(self.inside(machine, "ping", "-n", "-c", "1", "-W", "1", address) for _ in range(3))
 
     def says(self, machine: str, address: str, port: int) -> str:
         """What the server at an address says to a machine, "" if it is not reached."""

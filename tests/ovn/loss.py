@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import subprocess
@@ -61,5 +62,5 @@ class Watch:
         times = [self.started, *self.times(), ended]
         self.out.close()
         self.answered = len(times) - 2
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
         self.longest = max(0.0, max(gaps) - INTERVAL)

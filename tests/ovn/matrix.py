@@ -9,10 +9,12 @@ from tests.ovn.network import CENTRAL, FLOATING, MACHINES, OUTSIDE, PUBLIC_VIP, 
 
 ADDRESSES = {m.name: m.address for m in MACHINES} | {"outside": OUTSIDE, "tagged": TAGGED}
 SERVED = (
-    ("vm1", "10.2.0.3", 8080), ("vm1", "10.2.0.4", 8080), ("vm2", "10.2.0.3", 8080), ("vm5", "10.2.0.3", 8080),
+    ("vm1", "10.2.0.3", 8080), ("vm1", "10.2.0.4", 8080), ("vm2", "10.2.0.3", 8080),
+    ("vm5", "10.2.0.3", 8080),
     ("vm1", "10.2.0.3", 22), ("vm2", "10.2.0.3", 22), ("vm4", "10.2.0.3", 22),
     ("vm1", VIP, 80), ("vm2", VIP, 80), ("vm5", VIP, 80), ("vm6", VIP, 80),
-    ("outside", FLOATING, 8080), ("outside", FLOATING, 22), ("outside", PUBLIC_VIP, 80), ("vm6", FLOATING, 8080),
+    ("outside", FLOATING, 8080), ("outside", FLOATING, 22), ("outside", PUBLIC_VIP, 80),
+    ("vm6", FLOATING, 8080),
 )  # fmt: skip
 """Connections to servers: those to port 22 are for nobody."""
 

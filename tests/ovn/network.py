@@ -1,9 +1,9 @@
 """The logical network of the deployment, as commands of ovn-nbctl, and the machines in it.
 
-    a    10.1.0.0/24  vm1, vm2, vm5 (by DHCP)   --+
-    b    10.2.0.0/24  vm3, vm4 (`guarded`)      --+-- r, its gateway on hv1, else on hv2 --+-- public 172.16.0.0/24
-    d    10.4.0.0/24  vm6                       ----- gw, a router on hv3 ----------------+
-    vlan 10.6.0.0/24  vm7, vm8                  ----- VLAN 100 of the physical network
+    a    10.1.0.0/24  vm1, vm2, vm5 (by DHCP)  --+
+    b    10.2.0.0/24  vm3, vm4 (`guarded`)     --+- r, gateway on hv1, else hv2 --+- public 172.16.0.0/24
+    d    10.4.0.0/24  vm6                      ---- gw, a router on hv3 -------+
+    vlan 10.6.0.0/24  vm7, vm8                 ---- VLAN 100 of the physical network
 
 `public` and `vlan` are on the physical network, where "outside" is untagged and "tagged" in VLAN 100.
 """

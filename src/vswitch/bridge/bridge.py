@@ -133,8 +133,8 @@ class Bridge:
         log.info("bridge %s: deleted interface %s on port %d", self.name, name, number)
 
     def add_ports(self) -> None:
-        """Bring in the interfaces that are wanted and not there: first those that ask for a number, then those
-        that have had one (in an earlier life of the process)."""
+        """Bring in the interfaces that are wanted and not there: first those that ask for a number, then
+        those that have had one (in an earlier life of the process)."""
         missing: list[InterfaceConfig] = []
         for port in self.wanted.values():
             for config in port.interfaces:

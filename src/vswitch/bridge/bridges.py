@@ -20,7 +20,7 @@ from vswitch.bridge.bridge import Bridge
 from vswitch.bridge.columns import boolean
 from vswitch.bridge.commands import register
 from vswitch.bridge.config import ConfigCache, PortConfig
-from vswitch.bridge.controllers import configure_tls, default_rundir
+from vswitch.bridge.controllers import configure_tls, default_rundir, mgmt_path
 from vswitch.bridge.datapaths import Choice
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.qos import Qos
@@ -200,7 +200,7 @@ class Bridges:
     def _create(self, row: Row, ports: dict[str, PortConfig]) -> None:
         type, why = self._choice.resolve(row.datapath_type)
         try:
-            ofproto = self.ofprotos.create(row.name, type)
+            ofproto = self.ofprotos.create(row.name, type, mgmt_path(self.rundir, row.name))
         except (OSError, ValueError) as e:
             text = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
             if self._failed.get(row.name) != (type, text):

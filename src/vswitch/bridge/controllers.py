@@ -77,6 +77,11 @@ def configure_tls(tls: Tls, ssl: Row | None) -> None:
         )
 
 
+def mgmt_path(rundir: str, bridge: str) -> str:
+    """The socket at which a bridge is managed."""
+    return f"{rundir}/{bridge}.mgmt"
+
+
 @final
 class BridgeControllers:
     """The connections of one bridge as its rows ask for them. Unix sockets are in `rundir`."""
@@ -106,7 +111,7 @@ class BridgeControllers:
         controllers.set_in_band(not boolean(other, "disable-in-band"), None if queue < 0 else queue)
         controllers.set_controllers([] if restoring else list(wanted.values()))
         controllers.set_fail_mode(optional(bridge, "fail_mode") or "standalone")
-        controllers.set_mgmt(f"{self._rundir}/{self._ofproto.name}.mgmt", queue_size)
+        controllers.set_mgmt(mgmt_path(self._rundir, self._ofproto.name), queue_size)
         controllers.set_snoops([f"{self._rundir}/{self._ofproto.name}.snoop"])
 
     def _permitted(self, target: str) -> bool:

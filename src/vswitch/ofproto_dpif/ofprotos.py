@@ -74,8 +74,10 @@ class Ofprotos:
             backer.dpif.set_tunnel_source_ports(*self.underlay.source_ports)
         return backer
 
-    def create(self, name: str, type: str = "system") -> OfprotoDpif:
-        """A new bridge with its local port. DpifError names what failed; nothing is left then."""
+    def create(self, name: str, type: str = "system", mgmt: str = "") -> OfprotoDpif:
+        """A new bridge with its local port, and with a socket for management at the path `mgmt`: that is
+        there before devices take their time, for clients that saw the bridge in the database and don't wait.
+        DpifError names what failed; nothing is left then."""
         if name in self.all_ofproto_dpifs:
             raise ValueError(f"there is a bridge {name} already")
         ofproto = OfprotoDpif(name, type or "system", self)
@@ -85,6 +87,8 @@ class Ofprotos:
             self._close_if_unused(ofproto.type)
             raise
         self.all_ofproto_dpifs[name] = ofproto
+        if mgmt:
+            ofproto.controllers.set_mgmt(mgmt)
         try:
             ofproto.port_add(name, "internal", OFPP_LOCAL)
             ofproto.bundle_set(name, BundleSettings(name, (name,)))
