@@ -10,7 +10,7 @@ setup:
 demo: setup
 	@$(BIN)/vswitch demo
 
-# As root: two chassis of OVN in namespaces.
+# As root: three chassis of OVN in namespaces, then the same over the real switch.
 demo-ovn: setup
 	@$(BIN)/python -m tests.ovn
 

@@ -118,6 +118,7 @@ def bulk(deployment: Deployment, asker: str, server: str, address: str, seconds:
     try:
         until("iperf3 listens", lambda: ":5201" in chassis.inside(host, "ss", "-Hltn").stdout)
         said = deployment.inside(asker, "iperf3", "-J", "-t", str(seconds), "-c", address)
+        serving.wait(10)
     finally:
         serving.terminate()
         serving.wait()
