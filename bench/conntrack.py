@@ -14,7 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.report import Row
-from bench.stack import OURS, PEER, Stack, stack
+from bench.stack import OURS, PEER, Stack, stack, until
+from bench.stall import pinging
 from bench.topology import Host, hosts, run, stop_group
 from bench.traffic import PAYLOAD, ping, tcp, udp
 from vswitch.dpif.userspace.conntrack.key import Key, ports_meta
@@ -35,15 +36,20 @@ TRANSLATED = (
 )
 HELD = 1_000_000
 EXPIRING = 100_000
+KEPT_S = 86_400
+"""For how long an unanswered UDP connection is kept..."""
+SOON_S = 5
+"""...and for how long where it is the expiry that is measured."""
 
 
 @contextmanager
-def switch(kind: str, ports: Sequence[str], flows: Sequence[str]) -> Iterator[Stack]:
-    """A switch of `kind` over `ports`, numbered from 1, which keeps unanswered UDP connections for a day."""
+def switch(kind: str, ports: Sequence[str], flows: Sequence[str], kept: int = KEPT_S) -> Iterator[Stack]:
+    """A switch of `kind` over `ports`, numbered from 1, which keeps unanswered UDP connections for `kept` s."""
     with stack(kind, dummy=False) as made:
         made.vsctl("--", "--id=@m", "create", "Datapath", "datapath_version=0", "--", "set", "Open_vSwitch",
                    ".", "datapaths:netdev=@m")
-        made.vsctl("add-zone-tp", "netdev", "zone=0", "udp_first=86400", "udp_single=86400")
+        made.vsctl("add-zone-tp", "netdev", "zone=0", f"udp_first={kept}",
+                   f"udp_single={kept}")
         made.add_bridge("br0", ports)
         made.ofctl("add-flows", made.mgmt(), "-", stdin="\n".join(flows))
         try:
@@ -128,6 +134,20 @@ def translated(kind: str, a: Host, b: Host, seconds: float) -> float:
         return tcp(a, b, seconds)
 
 
+def beside_expiry(a: Host, b: Host, count: int) -> dict[str, float]:
+    """Our longest wait of a ping, ms, while `count` connections that came within about a second expire, and
+    ("... lost") how many pings were lost. The peer keeps connections longer than the policy says."""
+    values: dict[str, float] = {}
+    with switch(OURS, [a.port, b.port], ("priority=50,icmp,actions=NORMAL", *TRACKED), SOON_S) as made:
+        made.appctl("dpctl/ct-set-maxconns", str(count))
+        ping(a, b, 20)
+        with NewConnections(a, b):
+            until("new connections", lambda: connections(made) >= count)
+        with pinging(a, b, values, "expiry"):
+            until("their end", lambda: connections(made) == 0)
+    return values
+
+
 def expiry(count: int) -> tuple[float, float, float]:
     """Of the turns in which `count` connections that end at the same time are forgotten: the longest in ms
     of CPU time, and by the clock, which also has what else the machine did; all of them in ms of CPU time."""
@@ -160,6 +180,7 @@ def bench(seconds: float = 5, held: int = HELD) -> list[Row]:
         ours = tracked(OURS, a, b, seconds, held)
         peer_nat = translated(PEER, a, b, seconds)
         our_nat = translated(OURS, a, b, seconds)
+        wait = beside_expiry(a, b, EXPIRING)
     longest, by_clock, whole = expiry(EXPIRING)
     return [
         Row(f"established: UDP, {PAYLOAD}-byte payload", "packets/s", ours["udp"], peer["udp"], goal=">= 1",
@@ -171,4 +192,6 @@ def bench(seconds: float = 5, held: int = HELD) -> list[Row]:
             note="peer with tx offload off, ours with it on"),
         Row(f"longest turn while {EXPIRING:,} connections expire", "ms CPU", longest, better="lower",
             goal="< 10", note=f"{by_clock:.1f} ms by the clock; {whole:.0f} ms CPU in all"),
+        Row(f"longest ping while {EXPIRING:,} connections expire", "ms", wait["expiry"], better="lower",
+            goal="< 10", note=f"{wait['expiry lost']:.0f} lost"),
     ]

@@ -89,6 +89,27 @@ def test_every_command_says_and_does_what_ovs_vsctl_does(require: Any, tmp_path:
     assert not differing, "\n".join(differing)
 
 
+def test_show_can_be_asked_for_less(require: Any, tmp_path: Path) -> None:
+    require("command:ovsdb-server")
+    with real_server(tmp_path / "db", VSWITCH) as database:
+        ours(database, "--no-wait add-br br0 -- add-port br0 p1 -- add-port br0 p2 -- add-br br1"
+                       " -- add-port br1 v1 -- set interface v1 type=vxlan options:remote_ip=10.0.0.9")
+        root = ours(database, "get open_vswitch . _uuid")[0]
+        assert ours(database, "--filter=interface(vxlan) show") == (
+            f"{root}    Bridge br1\n        Port v1\n            Interface v1\n"
+            "                type: vxlan\n                options: {remote_ip=\"10.0.0.9\"}\n", 0, "")
+        two = ours(database, "--filter 'Port(p1)|bridge(br1)' show")[0].splitlines()
+        shown = [line.strip() for line in two if " Port " in line or " Bridge " in line]
+        assert sorted(shown) == ["Bridge br0", "Bridge br1", "Port br1", "Port p1", "Port v1"]
+        assert ours(database, "--filter=bridge(br9) show") == ("", 0, "")
+        assert ours(database, "--filter=bridge() show")[0] == ours(database, "show")[0]
+        for bad, said in (("br0", 'filter "br0" is not of the form TABLE(TEXT)'),
+                          ("qos(a)", 'filter "qos(a)": no table "qos" is shown, but Open_vSwitch, Bridge, ')):
+            out, status, error = ours(database, f"'--filter={bad}' show")
+            assert (out, status) == ("", 1)
+            assert said in error
+
+
 def test_a_command_waits_until_the_switch_has_carried_it_out(require: Any, tmp_path: Path) -> None:
     require("command:ovs-vsctl")
     with our_server(tmp_path / "a.db", VSWITCH) as (sock, _):

@@ -37,6 +37,8 @@ class Stream(ABC):
 
     name: str
     """Such as "tcp:127.0.0.1:6653", "unix#3"."""
+    short_read_drains: bool
+    """Whether a `recv` of less than it was asked for means that nothing is left."""
 
     @property
     @abstractmethod
@@ -88,6 +90,7 @@ class SocketStream(Stream):
     def __init__(self, name: str, sock: socket.socket | None, connected: bool, lookup: Lookup | None = None,
                  address: Address | None = None, dscp: int = 0) -> None:  # fmt: skip
         self.name = name
+        self.short_read_drains = True
         self._sock = sock
         self._connected = connected
         self._lookup = lookup
@@ -139,14 +142,18 @@ class SocketStream(Stream):
         return 0
 
     def recv(self, n: int) -> bytes | None:
+        sock = self._sock
+        assert sock is not None
         try:
-            return self.socket.recv(n)
+            return sock.recv(n)
         except (BlockingIOError, InterruptedError):
             return None
 
     def send(self, buffers: Sequence[bytes | memoryview]) -> int:
+        sock = self._sock
+        assert sock is not None
         try:
-            return self.socket.sendmsg(buffers)
+            return sock.send(buffers[0]) if len(buffers) == 1 else sock.sendmsg(buffers)
         except (BlockingIOError, InterruptedError):
             return 0
 
@@ -167,6 +174,7 @@ class TlsStream(Stream):
 
     def __init__(self, tcp: SocketStream, tls: Tls, context: ssl.SSLContext, server: bool) -> None:
         self.name = tcp.name
+        self.short_read_drains = False  # TLS hands out a record at a time
         self._tcp = tcp
         self._tls = tls
         self._context = context

@@ -96,6 +96,8 @@ class Vconn:
         self._incoming: deque[bytes] = deque()
         self._read_error: int = 0
         """What ends the connection when the messages before it have been taken."""
+        self._drained: bool = False
+        """Whether the last read found less than it had room for: to read again now would find nothing."""
         self._out: deque[bytes] = deque()
         self._out_bytes: int = 0
         self._first_sent: int = 0
@@ -224,11 +226,18 @@ class Vconn:
         return None
 
     def _next(self) -> bytes | None:
-        """A whole message, read if need be; sets `error` when there will be none any more."""
+        """A whole message, read if need be; sets `error` when there will be none any more.
+
+        The first time after a read that emptied the socket, None without asking the kernel (epoll(7), the
+        last of its questions): that is a system call a message to a client that waits for each answer.
+        """
         incoming = self._incoming
         while not incoming:
             if self._read_error:
                 self._disconnect(self._read_error)
+                return None
+            if self._drained:
+                self._drained = False
                 return None
             if not self._read():
                 return None
@@ -249,6 +258,7 @@ class Vconn:
                 stream_log.err_rl(self._rl, self._now, "connection dropped mid-packet")
                 self._read_error = EPROTO
             return True
+        self._drained = len(data) < READ_SIZE and self.stream.short_read_drains
         try:
             self._incoming.extend(self._framing.feed(data))
             if self._framing.pending >= 8:
@@ -290,6 +300,16 @@ class Vconn:
         """Write what waits, as far as there is room."""
         out = self._out
         try:
+            if len(out) == 1 and not self._first_sent and not self.stream.unsent:
+                data = out[0]
+                n = self.stream.send((data,))
+                if n == len(data):
+                    out.clear()
+                    self._out_bytes = 0
+                    return
+                self._first_sent = n
+                self._out_bytes -= n
+                return
             while out or self.stream.unsent:
                 buffers: list[bytes | memoryview] = list(itertools.islice(out, MAX_BUFFERS))
                 if self._first_sent:

@@ -12,7 +12,7 @@ _MAY: Final = ("may-exist",)
 
 _ALL: Final = (
     Syntax("init", 0, 0, "", (), connections.init),
-    Syntax("show", 0, 0, "", (), show.show),
+    Syntax("show", 0, 0, "", ("filter=",), show.show),
     Syntax("emer-reset", 0, 0, "", (), connections.emer_reset),
     Syntax("add-br", 1, 3, "!NEW-BRIDGE ?PARENT ?NEW-VLAN", _MAY, bridges.add_br),
     Syntax("del-br", 1, 1, "!BRIDGE", _IF, bridges.del_br),

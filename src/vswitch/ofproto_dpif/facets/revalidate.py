@@ -74,6 +74,8 @@ def revalidate(installer: Installer, facets: list[Facet], reason: int, tags: Tag
         rev_counters[reason].inc()
     else:
         rev_tags.inc()
+    if not facets:
+        return
     run = _Revalidation(installer, now)
     respite = installer.respite
     for facet in facets:
