@@ -24,6 +24,7 @@ SECTIONS = {
     "openflow": "flow mods, listings and packet-ins through the OpenFlow connection",
     "stall": "how long packets wait while the switch has much else to do",
     "database": "configuration by ovs-vsctl, start-up time and memory at rest",
+    "page": "the live page with 1,000 ports and 100,000 flows, and a scrape of the metrics",
     "newflows": "new flows a second on the kernel datapath, in user-mode Linux",
 }
 
