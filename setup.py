@@ -121,6 +121,7 @@ HOT = (
     "ofproto_dpif/ofprotos.py",
     "ofproto_dpif/queued_packet_in.py",
     "ofproto_dpif/rules.py",
+    "ofproto_dpif/tunnel/underlay.py",
     "ofproto_dpif/upcall/packet_in.py",
     "ofproto_dpif/upcall/packet_out.py",
     "ofproto_dpif/upcall/upcall.py",

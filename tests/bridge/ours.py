@@ -34,7 +34,7 @@ class Ours:
         """Make the parts; the one that is returned is the bridges'."""
         ofprotos = Ofprotos(self.clock, daemon.commands)
         if self.routes:
-            ofprotos.underlay.follow_kernel()
+            ofprotos.underlay.follow_kernel(ofprotos.poller)
         dummy.register_commands(daemon.commands)
         idl = Idl(f"unix:{self.directory}/db.sock", self.clock)
         self.bridges = Bridges(ofprotos, idl, self.clock, daemon.commands)

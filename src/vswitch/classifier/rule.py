@@ -41,14 +41,7 @@ class ClsRule:
         if match is not None:
             return match
         flow = Flow()
-        words = flow.words
-        numbers = self._words
-        values = self._values
-        n: i64 = len(numbers)
-        i: i64 = 0
-        while i < n:
-            words[numbers[i]] = values[i]
-            i += 1
+        self.unpack_into(flow.words)
         return Match(flow, self.mask)
 
     def unpack_into(self, words: vec[i64]) -> bool:

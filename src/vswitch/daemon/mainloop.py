@@ -145,13 +145,13 @@ class MainLoop:
             return
         started = time.perf_counter_ns()
         more = self.turn()
+        self._sync_fds()
         end = time.monotonic() + SPIN_S
         while not self._failures and not self._closed and self._soon is None:
             ready: list[int] | None = None
             if not more:
                 if self._clock.stopped:
                     break
-                self._sync_fds()
                 turn_times.observe(time.perf_counter_ns() - started)
                 ready = [fd for fd, _ in self._epoll.poll(LINGER_S)]
                 started = time.perf_counter_ns()

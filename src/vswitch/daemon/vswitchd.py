@@ -82,7 +82,7 @@ class Vswitchd:
             dummy_commands.register_commands(daemon.commands)
         ofprotos = Ofprotos(self._clock, daemon.commands)
         if settings.system_routes:
-            ofprotos.underlay.follow_kernel()
+            ofprotos.underlay.follow_kernel(ofprotos.poller)
         daemon.memory.register(lambda: usage(ofprotos))
         ofprotos.tls.configure(settings.tls)
         database_tls.use(ofprotos.tls)

@@ -129,11 +129,11 @@ class Ofprotos:
                 self.destroy(name)
         for ofproto in self.all_ofproto_dpifs.values():
             ofproto.controllers.close()
-        self.poller.close()
         for backer in list(self.backers.values()):
             backer.close(destroy=dpif_class(backer.type).ends_with_process)
         self.backers.clear()
-        self.underlay.close()
+        self.underlay.close(self.poller)
+        self.poller.close()
 
     def run(self, now: int) -> bool:
         """One turn of the main loop. True if there is more to do at once."""
@@ -173,7 +173,7 @@ class Ofprotos:
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""
         fds = [fd for backer in self.backers.values() for fd in backer.fds()]
-        return fds + self.poller.fds() + self.underlay.fds()
+        return fds + self.poller.fds()
 
     def write_fds(self) -> list[int]:
         """Descriptors whose writability means that `run` has work."""

@@ -20,6 +20,7 @@ from vswitch.ofproto_dpif.tunnel.neighbours import NeighbourTable
 from vswitch.ofproto_dpif.tunnel.routes import RouteTable
 from vswitch.packet.compose import compose
 from vswitch.packet.headers import Arp, Ethernet, Icmp, IPv6
+from vswitch.vconn.poller import READ, Poller
 
 log = Vlog("tunnel")
 
@@ -66,27 +67,33 @@ class Underlay:
         self.kernel: KernelRoutes | None = None
         self.route_changes: int = 0
         """Goes up when routes of tunnels change, and so what their interfaces leave by."""
+        self._news: bool = True
+        """Whether the host's routes and addresses may be others than those that were read."""
         self._next_aging: int = 0
         self._asked: dict[tuple[str, int], int] = {}
         """(bridge, address) -> clock ms of the last question."""
         self._questions: list[tuple[str, bytes]] = []
 
-    def follow_kernel(self) -> None:
-        """Take the host's routes into the table, and know the addresses of its devices."""
+    def follow_kernel(self, poller: Poller) -> None:
+        """Take the host's routes into the table, and know the addresses of its devices; `poller` has it
+        notice when they change."""
         try:
             self.kernel = KernelRoutes()
         except OSError as e:
             log.warn("the host's routes are not known: %s", e)
+            return
+        poller.watch(self.kernel.fileno(), READ, self)
 
-    def close(self) -> None:
+    def close(self, poller: Poller) -> None:
         """Let go of the host's routes."""
         if self.kernel is not None:
+            poller.forget(self.kernel.fileno())
             self.kernel.close()
             self.kernel = None
 
-    def fds(self) -> list[int]:
-        """Descriptors whose readability means that `run` has work."""
-        return [self.kernel.fileno()] if self.kernel is not None else []
+    def ready(self) -> None:
+        """The kernel has news (`Poller`)."""
+        self._news = True
 
     def addresses(self, device: str) -> Sequence[tuple[int, int]]:
         """The IP addresses of a device, each with its prefix length (of 128 bits)."""
@@ -138,8 +145,10 @@ class Underlay:
     def run(self, now: int) -> bool:
         """Follow what changed. Whether translations of packets in tunnels may be different now."""
         kernel = self.kernel
-        if kernel is not None and kernel.run():
-            self.routes.set_kernel(kernel.routes)
+        if kernel is not None and self._news:
+            self._news = False
+            if kernel.run():
+                self.routes.set_kernel(kernel.routes)
         if now >= self._next_aging:
             self._next_aging = now + AGING_INTERVAL
             self.neighbours.expire(now)
