@@ -44,7 +44,7 @@ SOON_S = 5
 
 @contextmanager
 def switch(kind: str, ports: Sequence[str], flows: Sequence[str], kept: int = KEPT_S) -> Iterator[Stack]:
-    """A switch of `kind` over `ports`, numbered from 1, which keeps unanswered UDP connections for `kept` s."""
+    """A switch of `kind` over `ports`, numbered from 1; unanswered UDP connections are kept for `kept` s."""
     with stack(kind, dummy=False) as made:
         made.vsctl("--", "--id=@m", "create", "Datapath", "datapath_version=0", "--", "set", "Open_vSwitch",
                    ".", "datapaths:netdev=@m")

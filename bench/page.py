@@ -96,7 +96,8 @@ def bench() -> list[Row]:
     return [
         Row(f"topology of {PORTS:,} ports opens", "s", topology, better="lower", goal="< 3"),
         Row(f"{FLOWS:,} flows open", "s", table, better="lower", goal="< 3"),
-        Row("CPU of the switch, topology open", "% of a core", watched, better="lower", goal="< 2", note=rest),
+        Row("CPU of the switch, topology open", "% of a core", watched, better="lower", goal="< 2",
+            note=rest),
         Row("CPU of the switch, flows open", "% of a core", table_watched, better="lower", goal="< 2",
             note=rest),
         Row(f"a scrape with {PORTS:,} ports, longest of {SCRAPES}", "ms", longest * 1000, better="lower",

@@ -24,7 +24,7 @@ SHOWN: Final = {
 _CONDITION: Final = re.compile(r"(\w+)\(([^()]*)\)")
 
 Filter = Sequence[tuple[str, str]]
-"""(table in small letters, text): a record of the table is looked for if the text is in what is shown of it."""
+"""Pairs (table in small letters, text): wanted is a record of the table with the text in what is shown."""
 
 
 @dataclass
