@@ -12,8 +12,9 @@ from __future__ import annotations
 import gc
 from typing import Final, final
 
-YOUNG: Final = 10_000
-"""Container objects that come, beyond those that go, until the young ones are looked at..."""
+YOUNG: Final = 2_000
+"""Container objects that come, beyond those that go, until the young ones are looked at: packets wait for as
+long as that takes, so it is done often and a few at a time..."""
 PASSES: Final = 4
 """...and how often that is done until what is left is looked at once more."""
 NEVER: Final = 1_000_000
