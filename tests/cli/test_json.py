@@ -94,3 +94,35 @@ def test_what_is_wrong_is_said(place: Place) -> None:
     assert fails("set-options", "--colour") == (2, "set-options: unknown option --colour")
     assert place.run("appctl", "set-options", "--format", "json") == "", "of this connection only"
     assert place.run("appctl", "version").startswith("ovs-vswitchd")
+
+
+@pytest.mark.system
+def test_answers_of_a_switch_are_values_as_well(place: Place) -> None:
+    place.run("vsctl", *BRIDGE.split())
+    flow = "table=3,priority=7,cookie=5,tcp,nw_dst=10.0.0.0/8,actions=output:2"
+    place.run("ofctl", "add-flow", "br0", flow)
+    place.run("ofctl", "-O", "OpenFlow13", "add-group", "br0", "group_id=4,type=all,bucket=output:1")
+
+    def of(*words: str) -> Any:
+        lines = place.run("ofctl", "--json", *words).splitlines()
+        assert len(lines) == 1, lines
+        return json.loads(lines[0])
+
+    reply = of("-O", "OpenFlow13", "dump-flows", "br0", "table=3")
+    assert (reply["message"], reply["version"]) == ("OFPST_FLOW reply", "OpenFlow13")
+    (found,) = reply["flows"]
+    assert (found["table_id"], found["priority"], found["cookie"]) == (3, 7, 5)
+    assert (found["match"], found["actions"]) == ("tcp,nw_dst=10.0.0.0/8", "output:2")
+    assert (found["packet_count"], found["idle_timeout"]) == (0, 0)
+    ports = {port["name"]: port for port in of("-O", "OpenFlow13", "dump-ports-desc", "br0")["ports"]}
+    assert ports["br0"]["hw_addr"] == "aa:55:aa:55:00:00"
+    counted = {port["port_no"]: port for port in of("-O", "OpenFlow13", "dump-ports", "br0")["stats"]}
+    assert counted[1]["rx_packets"] == 0
+    (group,) = of("-O", "OpenFlow13", "dump-groups", "br0")["groups"]
+    assert (group["group_id"], group["buckets"][0]["actions"]) == (4, "output:1")
+    assert of("get-frags", "br0")["flags"] == 0
+    for words in (("--sort", "dump-flows", "br0"), ("--no-stats", "dump-flows", "br0")):
+        command = [*VSWITCH, "ofctl", "--json", *words]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (ran.returncode, ran.stdout) == (1, "")
+        assert words[0] in ran.stderr

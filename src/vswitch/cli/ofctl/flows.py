@@ -97,7 +97,7 @@ def dump_flows(switch: Switch, args: Args) -> None:
     """`dump-flows SWITCH [FLOW]`"""
     settings = switch.settings
     text = args[0] if args else ""
-    if settings.stats and not settings.sort and not settings.names:
+    if settings.json or (settings.stats and not settings.sort and not settings.names):
         request = stats_request(switch, text)
         form = _stats_form(switch)
         if switch.version == OFP10 and form is Form.EXTENSION:

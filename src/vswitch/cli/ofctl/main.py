@@ -32,6 +32,7 @@ LONG: Final = {
     "bootstrap-ca-cert": _REQUIRED, "peer-ca-cert": _REQUIRED, "ssl-protocols": _REQUIRED,
     "ssl-ciphers": _REQUIRED, "verbose": _OPTIONAL, "log-file": _OPTIONAL, "syslog-target": _REQUIRED,
     "syslog-method": _REQUIRED, "unixctl": _REQUIRED, "help": _NOTHING, "version": _NOTHING,
+    "json": _NOTHING,
 }  # fmt: skip
 SHORT: Final = {
     "t": "timeout", "F": "flow-format", "P": "packet-in-format", "m": "more", "O": "protocols",
@@ -141,7 +142,7 @@ def read_settings(options: Sequence[tuple[str, str | None]]) -> tuple[Settings, 
                 raise OfctlError(f"incorrect value `{text}' for --color")
         elif name == "more":
             settings.verbosity += 1
-        elif name in ("strict", "bundle", "readd", "timestamp", "names"):
+        elif name in ("strict", "bundle", "readd", "timestamp", "names", "json"):
             setattr(settings, name, True)
         elif name == "no-names":
             settings.names = False
@@ -153,6 +154,11 @@ def read_settings(options: Sequence[tuple[str, str | None]]) -> tuple[Settings, 
             settings.packet_in_format = text
         elif value is not None:
             tls[name] = text
+    if settings.json and (settings.sort or settings.names or not settings.stats):
+        asked = {"sort": "--sort", "rsort": "--rsort", "no-stats": "--no-stats", "names": "--names"}
+        for option in asked.keys() & seen:
+            raise OfctlError(f"--json prints messages as they come: it has no {asked[option]}")
+        settings.names = False
     bootstrap = tls.get("bootstrap-ca-cert", "")
     settings.tls = TlsSettings(
         tls.get("private-key", ""), tls.get("certificate", ""), bootstrap or tls.get("ca-cert", ""),
@@ -215,6 +221,7 @@ def help_text() -> str:
               "  -O, --protocols=VERSIONS  OpenFlow versions to speak (default: OpenFlow10 with extensions)",
               "  --strict, --bundle, --readd, --may-create",
               "  --names, --no-names, --no-stats, --sort[=FIELD], --rsort[=FIELD], -m, --more, --timestamp",
+              "  --json  answers as JSON, an object a message, in place of text",
               "  -F, --flow-format=FORMATS  OpenFlow10, NXM, OpenFlow11, OXM... (default: any)",
               "  -t, --timeout=SECS, -P, --packet-in-format=FORMAT, --read-only",
               "  -p, --private-key=FILE, -c, --certificate=FILE, -C, --ca-cert=FILE", ""]  # fmt: skip

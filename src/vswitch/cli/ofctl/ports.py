@@ -119,8 +119,11 @@ def _find_port(switch: Switch, name: str) -> Port:
 
 def get_frags(switch: Switch, args: Args) -> None:
     """`get-frags SWITCH`"""
-    flags = switch.ask(GetConfigRequest())[0].body.flags
-    sys.stdout.write(FRAGS[flags & OFPC_FRAG_MASK] + "\n")
+    reply = switch.ask(GetConfigRequest())[0]
+    if switch.settings.json:
+        switch.print_message(reply)
+    else:
+        sys.stdout.write(FRAGS[reply.body.flags & OFPC_FRAG_MASK] + "\n")
 
 
 def set_frags(switch: Switch, args: Args) -> None:

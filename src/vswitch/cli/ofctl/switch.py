@@ -6,6 +6,7 @@ In OpenFlow 1.0 flows, groups and packet-ins are told in Nicira's extensions, as
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -16,6 +17,7 @@ from typing import Any, Final, final
 from vswitch.base.clock import Clock
 from vswitch.cli.ofctl.progress import shown
 from vswitch.daemon.process import rundir
+from vswitch.openflow.message_value import message_value
 from vswitch.openflow.messages.bundle import BundleAdd
 from vswitch.openflow.messages.nicira import NXFF_NXM, FlowModTableId, SetFlowFormat
 from vswitch.openflow.messages.port import Port, PortDescRequest
@@ -67,6 +69,7 @@ class Settings:
     formats: frozenset[str] | None = None
     """What `-F` says of flow formats (`formats.py`); None if it isn't given."""
     json: bool = False
+    """Whether answers are printed as JSON, an object a message and a line."""
 
 
 def find_target(name: str, suffix: str = "mgmt") -> str:
@@ -208,7 +211,10 @@ class Switch:
             self.print_message(message)
 
     def print_message(self, message: Message) -> None:
-        """To standard output, with the ports' names if the options ask for them."""
+        """To standard output, with the ports' names if the options ask for them; or as JSON."""
+        if self.settings.json:
+            sys.stdout.write(json.dumps(message_value(message)) + "\n")
+            return
         names = self.number_names() if self.settings.names else None
         sys.stdout.write(format_message(message, self.settings.verbosity + 1, names))
 

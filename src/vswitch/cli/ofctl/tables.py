@@ -30,6 +30,9 @@ def dump_table_features(switch: Switch, args: Args) -> None:
     switch.needs("dump-table-features", OFP13)
     replies = switch.ask(t.TableFeaturesRequest())
     tables = tuple(table for reply in replies for table in reply.body.tables)
+    if switch.settings.json:
+        switch.print_message(replace(replies[0], body=t.TableFeaturesReply(tables)))
+        return
     whole = format_message(replace(replies[0], body=t.TableFeaturesReply(tables)))
     sys.stdout.write(whole.partition("\n")[2] + "\n")
 

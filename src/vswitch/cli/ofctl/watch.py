@@ -114,6 +114,10 @@ def follow(switch: Switch) -> None:
             raise OfctlError(f"{switch.name}: {str(error).rpartition(': ')[2]}") from error
         if isinstance(message.body, EchoReply):
             continue
+        if switch.settings.json:
+            switch.print_message(message)
+            sys.stdout.flush()
+            continue
         stamp = f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3] + ": " if switch.settings.timestamp else ""
         sys.stdout.write(stamp + format_message(message, switch.settings.verbosity + 1, names))
         sys.stdout.flush()
