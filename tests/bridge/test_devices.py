@@ -77,6 +77,19 @@ def _alike(pair: list[Side], seconds: float = 8.0) -> None:
         time.sleep(0.1)
 
 
+def _controllers_see(side: Side) -> str:
+    """How OpenFlow and dpctl describe the ports, without their counts and the addresses of tap devices."""
+    manager = f"unix:{side.directory}/br0.mgmt"
+    text = "".join(
+        side.run("ovs-ofctl", command, manager) for command in ("dump-ports-desc", "dump-ports")
+    ) + side.appctl("dpctl/show", "-s")
+    text = re.sub(r"((?:pkts|bytes|drop|packets|dropped)[=:])\d+( \(.*?\))?", r"\1N", text)
+    text = re.sub(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|lookups:.*|  flows:.*", "", text)
+    # Datapath numbers, and so their order, follow from the real one's hash tables.
+    ports = re.split(r"\n(?= +(?:port )?\S+\(|  +port +\S+:)", text)
+    return "\n".join(sorted(re.sub(r"port \d+: ", "", port).strip() for port in ports))
+
+
 def _both(pair: list[Side], command: str) -> None:
     assert pair[1].vsctl(command) == pair[0].vsctl(command)
 
@@ -89,6 +102,8 @@ def test_devices_are_described_alike(pair: list[Side]) -> None:
         " add-port br0 t1 -- set interface t1 type=tap ofport_request=3 -- add-port br0 late",
     )
     _alike(pair)
+    assert "10GB-FD COPPER" in _controllers_see(pair[1])
+    assert _controllers_see(pair[1]) == _controllers_see(pair[0])
     assert pair[1].get("Bridge", "br0", "datapath_id") == '"000000005e005301"'
     for side in pair:
         _ip(side.namespace, "link", "set", "br0", "up")

@@ -82,11 +82,12 @@ def stats_of(index: int) -> NetdevStats:
     """The interface's counters (`struct rtnl_link_stats64`)."""
     _, attrs = query(index)
     raw = attrs.get(IFLA_STATS64, b"")
-    c = struct.unpack_from("=17Q", raw) if len(raw) >= 17 * 8 else (0,) * 17
+    c = struct.unpack_from("=18Q", raw) if len(raw) >= 18 * 8 else (0,) * 18
     return NetdevStats(
         rx_packets=c[0], tx_packets=c[1], rx_bytes=c[2], tx_bytes=c[3], rx_errors=c[4], tx_errors=c[5],
         rx_dropped=c[6], tx_dropped=c[7], collisions=c[9], rx_over_errors=c[11], rx_crc_errors=c[12],
-        rx_frame_errors=c[13], rx_missed_errors=c[15], multicast=c[8],
+        rx_frame_errors=c[13], rx_missed_errors=c[15], tx_aborted_errors=c[16], tx_carrier_errors=c[17],
+        multicast=c[8],
     )
 
 

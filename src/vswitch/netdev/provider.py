@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from vswitch.netdev.frame import Frame
 
@@ -39,9 +40,18 @@ class NetdevStats:
     rx_frame_errors: int = 0
     rx_crc_errors: int = 0
     rx_missed_errors: int = 0
+    tx_aborted_errors: int = 0
+    tx_carrier_errors: int = 0
     multicast: int = 0
     custom: dict[str, int] = field(default_factory=dict)
     """Counters that only this device type has, each a drop reason or an event."""
+
+
+PORT_COUNTERS: Final = (
+    "rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped",
+    "collisions", "rx_over_errors", "rx_frame_errors", "rx_crc_errors", "tx_aborted_errors", "tx_carrier_errors",
+)  # fmt: skip
+"""Those of a device that a datapath's port tells."""
 
 
 class Netdev(ABC):

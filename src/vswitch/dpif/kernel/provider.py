@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
@@ -49,6 +50,8 @@ from vswitch.dpif.types import (
     PutFlags,
     Upcall,
 )
+from vswitch.netdev import links
+from vswitch.netdev.provider import PORT_COUNTERS
 from vswitch.netdev.registry import kind
 from vswitch.netdev.tunnel_options import is_tunnel_name
 from vswitch.netlink.attrs import NlAttrError
@@ -341,7 +344,11 @@ class DpifKernel(Dpif):
         return self.channels.pid_of(port_no)
 
     def port_stats(self, port_no: int) -> dict[str, int]:
-        return self._query(f"port {port_no}", port_no, None).stats
+        port = self._query(f"port {port_no}", port_no, None)
+        with contextlib.suppress(OSError):  # a tunnel's port has no device of its name
+            device = links.stats_of(socket.if_nametoindex(port.name))
+            return {name: getattr(device, name) for name in PORT_COUNTERS} | port.stats
+        return port.stats
 
     def set_upcall_pids(self) -> None:
         """Set the upcall pid of every port whose pid is not right already (0: upcalls go nowhere).

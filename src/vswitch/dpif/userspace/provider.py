@@ -54,7 +54,7 @@ from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.upcalls import QUEUE_LIMIT
 from vswitch.flow.flow import Flow
 from vswitch.netdev.frame import Frame
-from vswitch.netdev.provider import Netdev, NetdevError
+from vswitch.netdev.provider import PORT_COUNTERS, Netdev, NetdevError
 from vswitch.netdev.registry import DEFAULT_TYPE, netdev_close, netdev_open
 from vswitch.netdev.scope import PROCESS, Scope
 
@@ -299,9 +299,7 @@ class UserspaceDpif(CtDpif):
 
     def port_stats(self, port_no: int) -> dict[str, int]:
         stats = self._port(port_no, "port stats").netdev.stats()
-        names = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes",
-                 "rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
-        return {name: getattr(stats, name) for name in names}
+        return {name: getattr(stats, name) for name in PORT_COUNTERS}
 
     def netdev(self, port_no: int) -> Netdev:
         """The device behind a port; ENODEV."""

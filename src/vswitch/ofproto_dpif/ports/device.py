@@ -68,16 +68,31 @@ SPEEDS: Final = (10, 10, 100, 100, 1000, 1000, 10000, 40000, 100000, 1000000)
 
 def link_rate(scope: Scope, name: str, type: str) -> int:
     """bit/s of the device's link, 0 if unknown."""
-    bits = current_features(scope, name, type)
-    return max((speed for i, speed in enumerate(SPEEDS) if bits >> i & 1), default=0) * 1_000_000
+    return mbps(current_features(scope, name, type)) * 1_000_000
 
 
 def current_features(scope: Scope, name: str, type: str) -> int:
     """The OFPPF_* bits of the link as it is, 0 if unknown."""
+    return features(scope, name, type).get("current", 0)
+
+
+def features(scope: Scope, name: str, type: str) -> dict[str, int]:
+    """The OFPPF_* maps of the device, by kind ("current"...), and its "current_speed" and "max_speed" in
+    kbit/s (OpenFlow 1.3.4 section 7.2.1); {} if it doesn't say."""
     if not kind(type).has_device:
-        return 0
+        return {}
     netdev = scope.find(name)
     try:
-        return (netdev.features() if netdev is not None else ethtool.features(name))["current"]
+        found = netdev.features() if netdev is not None else ethtool.features(name)
     except OSError:
-        return 0
+        return {}
+    if not any(found.values()):
+        return {}
+    return found | {
+        "current_speed": mbps(found["current"]) * 1000, "max_speed": mbps(found["supported"]) * 1000,
+    }  # fmt: skip
+
+
+def mbps(bits: int) -> int:
+    """The highest speed among OFPPF_* bits, 0 if there is none."""
+    return max((speed for i, speed in enumerate(SPEEDS) if bits >> i & 1), default=0)

@@ -18,7 +18,7 @@ from vswitch.ofproto.ports import OfPort, describe
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports import splinters, tunnels
 from vswitch.ofproto_dpif.ports.configure import port_added, port_config_changed, port_removed
-from vswitch.ofproto_dpif.ports.device import device_info, set_up
+from vswitch.ofproto_dpif.ports.device import device_info, features, set_up
 from vswitch.ofproto_dpif.settings import PortSpec
 from vswitch.ofproto_dpif.xlate.bridge import XPort
 from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
@@ -212,10 +212,13 @@ def _update(ofproto: BridgeRole, port: XPort) -> bool:
     info = device_info(ofproto.backer.scope, port.name, port.type)
     up = port.up
     changed = False
-    if up is not None and (up.mac, up.mtu) != (info.mac, info.mtu):
-        up.mac = info.mac
-        up.mtu = info.mtu
-        changed = True
+    if up is not None:
+        told = features(ofproto.backer.scope, port.name, port.type)
+        if (up.mac, up.mtu, up.features) != (info.mac, info.mtu, told):
+            if up.features != told:
+                ofproto.link_changes += 1  # a link's speed is its cost in spanning trees
+            up.mac, up.mtu, up.features = info.mac, info.mtu, told
+            changed = True
     state = port.state & ~OFPPS_LINK_DOWN | (0 if info.carrier and info.up else OFPPS_LINK_DOWN)
     config = port.config & ~OFPPC_PORT_DOWN | (0 if info.up else OFPPC_PORT_DOWN)
     if (port.state, port.config) != (state, config):

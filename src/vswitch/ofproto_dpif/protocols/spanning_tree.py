@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from vswitch.base import coverage
 from vswitch.l2.bpdu import Bpdu, frame, from_frame
+from vswitch.ofproto_dpif.ports import device
 from vswitch.ofproto_dpif.ports.configure import forget_learned, tree_changed
-from vswitch.ofproto_dpif.ports.device import SPEEDS
 from vswitch.ofproto_dpif.ports.ports import tell
 from vswitch.ofproto_dpif.xlate.types import SLOW_STP
 from vswitch.openflow.messages.port import OFPPR_MODIFY
@@ -94,7 +94,7 @@ def flush_bundle(ofproto: BridgeRole, port: XPort) -> None:
 def mbps(port: XPort) -> int:
     """The speed of the port's link; 10 Gbit/s where that is not known, as in Open vSwitch."""
     bits = port.up.features.get("current", 0) if port.up is not None else 0
-    return max((speed for i, speed in enumerate(SPEEDS) if bits >> i & 1), default=10_000)
+    return device.mbps(bits) or 10_000
 
 
 class TreePort(Protocol):
