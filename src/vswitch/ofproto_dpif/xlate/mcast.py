@@ -50,7 +50,9 @@ class Snoop(PacketEffect):
         table = self.bridge.mcast_snooping
         if table is None or self.bridge.bundles.get(self.bundle.aux) is not self.bundle:
             return
-        if _learn(table, self.bundle, self.vlan, packet, now):
+        news = _learn(table, self.bundle, self.vlan, packet, now)
+        # A group whose last port has left is one that nobody asked for, and floods.
+        if table.expire(now) or news:
             self.bridge.revalidate_set.add(self.bridge.mcast_tag)
 
     def __repr__(self) -> str:
