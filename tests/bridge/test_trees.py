@@ -63,3 +63,33 @@ def real_rings(
         return _cache[protocol, n]
 
     return shown
+
+
+def moved(sides: list[Side]) -> list[list[str]]:
+    """Where bridges of a ring of three know the root's host before and after the cable to the root fails, for
+    the bridge that has another way and for the one between."""
+    links = Links(sides, ring(3), KINDS["rstp"])
+    links.start()
+    try:
+        side = sides[0]
+        links.warp(15_000, 1000)
+        for node, of in enumerate(sides):
+            assert of.vsctl(f"set bridge b{node} other_config:rstp-priority={4096 * (node + 1)}") == ""
+        links.warp(8_000, 1000)
+        host = "aa5500000001"
+        side.appctl("netdev-dummy/receive", "b0", "ffffffffffff" + host + "1234" + "00" * 46)
+        links.pause()
+        before = links.show("fdb/show")
+        for port in ("b2-1", "b0-2"):
+            links.set_link(port, "down")
+        links.warp(2_000, 500)
+        return [[" ".join(text.split()[4:7]) for text in shown] for shown in (before, links.show("fdb/show"))]
+    finally:
+        links.close()
+
+
+def test_an_alternate_port_takes_over_what_the_root_port_has_learned(ours: Side, real: Side) -> None:
+    mine = moved([ours] * 3)
+    assert mine == moved([real] * 3)
+    assert mine[0][2] != mine[1][2]
+    assert mine[1][2] != ""

@@ -241,9 +241,21 @@ class MacLearning:
 
     def forget_port(self, port: Any, now: int) -> TagSet:
         """Forget all addresses on `port`."""
-        self._forgotten = {p: ms for p, ms in self._forgotten.items() if now - ms < COUNTED_WITHIN}
-        self._forgotten[port] = now
+        self._forget_before(port, now)
         return self._remove_all(list(self._by_port.get(port, {}).values()))
+
+    def move_port(self, old: Any, new: Any, now: int) -> TagSet:
+        """The addresses on port `old` are on `new` from now on, static ones too. They keep their age."""
+        self._forget_before(old, now)
+        tags = TagSet()
+        for key in list(self._by_port.get(old, {})):
+            entry = self._entries[key]
+            tags.add(entry.tag)
+            entry.tag = tag_random()
+            self._forget_port_of(entry)
+            entry.port = new
+            self._by_port.setdefault(new, {})[key] = entry
+        return tags
 
     def on_port(self, port: Any) -> list[tuple[int, int]]:
         """The (MAC, VLAN) pairs that were learned on `port`."""
@@ -279,6 +291,10 @@ class MacLearning:
         self.total_learned = self.total_expired = self.total_evicted = self.total_moved = 0
 
     # Within.
+
+    def _forget_before(self, port: Any, now: int) -> None:
+        self._forgotten = {p: ms for p, ms in self._forgotten.items() if now - ms < COUNTED_WITHIN}
+        self._forgotten[port] = now
 
     def _make_room(self) -> Tag:
         return self._evict() if len(self._entries) >= self.max_entries else 0

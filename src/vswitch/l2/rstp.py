@@ -62,6 +62,8 @@ class Rstp:
         self._out: list[tuple[int, Bpdu]] = []
         self._changed: dict[int, RstpPort] = {}
         self._flush: dict[int, RstpPort] = {}
+        self._root: RstpPort | None = None
+        self._moved_root: tuple[RstpPort, RstpPort] | None = None
 
     # What the caller takes out.
 
@@ -79,6 +81,12 @@ class Rstp:
         """The ports whose learned addresses have to go."""
         flush, self._flush = list(self._flush.values()), {}
         return flush
+
+    def take_moved_root(self) -> tuple[RstpPort, RstpPort] | tuple[None, None]:
+        """The root port before and an alternate port that took its place: what was learned at the one is
+        reached by the other, as it leads to the same root."""
+        moved, self._moved_root = self._moved_root, None
+        return moved or (None, None)
 
     # What the ports' machines give.
 
@@ -141,6 +149,8 @@ class Rstp:
         port.port_enabled = False
         self._settle()
         self.ports.pop(port.number, None)
+        if port is self._root:
+            self._root = None
         self._changed.pop(port.number, None)
         self._flush.pop(port.number, None)
         self._update_roles()
@@ -280,6 +290,10 @@ class Rstp:
             if vector < best:
                 best = vector
                 root_port = port
+        if root_port is not None and root_port.role == ALTERNATE and self._root not in (None, root_port):
+            assert self._root is not None
+            self._moved_root = (self._root, root_port)
+        self._root = root_port
         self.root_priority = best
         self.root_port_id = root_port.port_id if root_port is not None else 0
         if root_port is None:

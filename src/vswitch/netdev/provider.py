@@ -49,7 +49,8 @@ class NetdevStats:
 
 PORT_COUNTERS: Final = (
     "rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped",
-    "collisions", "rx_over_errors", "rx_frame_errors", "rx_crc_errors", "tx_aborted_errors", "tx_carrier_errors",
+    "collisions", "rx_over_errors", "rx_frame_errors", "rx_crc_errors", "tx_aborted_errors",
+    "tx_carrier_errors",
 )  # fmt: skip
 """Those of a device that a datapath's port tells."""
 

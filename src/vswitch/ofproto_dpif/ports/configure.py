@@ -145,6 +145,12 @@ def forget_learned(ofproto: BridgeRole, bundle: XBundle) -> None:
         ofproto.multicast_changed()
 
 
+def move_learned(ofproto: BridgeRole, old: XPort, new: XPort) -> None:
+    """What was learned at `old` is reached by `new` from now on."""
+    if old.bundle is not None and new.bundle is not None:
+        ofproto.revalidate_set.update(ofproto.mac_learning.move_port(old.bundle, new.bundle, ofproto.now()))
+
+
 def _changed(ofproto: BridgeRole, bundles: Iterable[XBundle] | None = None) -> None:
     """Recompute what depends on the set of bundles and mirrors. `bundles`: only their ports changed."""
     of_all = ofproto.bundles.values()

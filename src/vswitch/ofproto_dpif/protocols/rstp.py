@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.l2.bpdu import Bpdu
 from vswitch.l2.rstp import Rstp, path_cost
 from vswitch.l2.rstp_port import DISABLED, RstpPort, Times
+from vswitch.ofproto_dpif.ports.configure import move_learned
 from vswitch.ofproto_dpif.protocols import spanning_tree as tree
 
 if TYPE_CHECKING:
@@ -94,8 +96,9 @@ class RstpBridge(tree.TreeBridge[RstpPort, RstpPortSettings]):
             elif name not in self._checked:
                 self._checked.add(name)
                 self.rstp.mcheck(known)
-            self._apply(there, known)
         self._deliver()
+        for name, port in self.ports.items():
+            self._apply(ofproto.ports_by_name[name], port, tree.flush_bundle)
 
     def _remove(self, name: str, port: RstpPort) -> None:
         self.rstp.remove_port(port)
@@ -103,13 +106,14 @@ class RstpBridge(tree.TreeBridge[RstpPort, RstpPortSettings]):
         self._checked.discard(name)
         self._release(name)
 
-    def _apply(self, there: XPort, port: RstpPort) -> None:
+    def _apply(self, there: XPort, port: RstpPort, forget: Callable[[BridgeRole, XPort], None]) -> None:
         state = tree.OFPPS_STP_LISTEN
         if port.forwards:
             state = tree.OFPPS_STP_FORWARD
         elif port.learns:
             state = tree.OFPPS_STP_LEARN
-        tree.set_port(self.ofproto, there, "RSTP", port.learns, port.forwards, port.role != DISABLED, state)
+        tree.set_port(self.ofproto, there, "RSTP", port.learns, port.forwards, port.role != DISABLED, state,
+                      forget)
 
     def _received(self, port: RstpPort, bpdu: Bpdu | None, now: int) -> None:
         self.rstp.received(port, bpdu)
@@ -124,13 +128,18 @@ class RstpBridge(tree.TreeBridge[RstpPort, RstpPortSettings]):
     def _deliver(self) -> None:
         """Carry out what the machine has decided, and send what it has to say."""
         ofproto = self.ofproto
+        old_root, new_root = self.rstp.take_moved_root()
         for port in self.rstp.take_changed():
             there = self.port_of(port.number)
             if there is not None:
                 log.dbg("bridge %s: port %s is %s %s", ofproto.name, there.name, port.role, port.state)
-                self._apply(there, port)
+                self._apply(there, port, tree.keep if port is old_root else tree.flush_bundle)
         for port in self.rstp.take_flush():
             there = self.port_of(port.number)
-            if there is not None:
+            if there is not None and port is not old_root:
                 tree.flush_bundle(ofproto, there)
+        if old_root is not None and new_root is not None:
+            before, after = self.port_of(old_root.number), self.port_of(new_root.number)
+            if before is not None and after is not None:
+                move_learned(ofproto, before, after)
         self._send(self.rstp.take_sent())

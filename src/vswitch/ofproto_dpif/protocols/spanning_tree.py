@@ -8,7 +8,7 @@ bridge's protocols; what it has of ports and packets goes to one of the machines
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from vswitch.base import coverage
@@ -51,16 +51,17 @@ def set_port(
     forwards: bool,
     sends_bpdus: bool,
     state: int,
+    forget: Callable[[BridgeRole, XPort], None],
 ) -> None:
     """Let `port` do what `tree` says; `state` is the OFPPS_STP_* that controllers see.
 
-    Where addresses were learned or a packet went may have changed then: the MAC table is emptied and
-    facets are translated anew.
+    Where addresses were learned or a packet went may have changed then: `forget` empties what it should of
+    the MAC table, and facets are translated anew.
     """
     before = (port.tree, port.learns, port.forwards, port.sends_bpdus)
     if before != (tree, learns, forwards, sends_bpdus):
         if port.learns != learns:
-            ofproto.flush_mac_table()
+            forget(ofproto, port)
         port.tree = tree
         port.learns = learns
         port.forwards = forwards
@@ -76,13 +77,22 @@ def set_port(
 
 def release_port(ofproto: BridgeRole, port: XPort) -> None:
     """No spanning tree decides for `port` any longer."""
-    set_port(ofproto, port, "", True, True, True, 0)
+    set_port(ofproto, port, "", True, True, True, 0, flush_all)
 
 
 def listen(ofproto: BridgeRole, receiver: PacketReceiver | None) -> None:
     """Give the BPDUs of all ports that there are now to `receiver`; None: to nobody."""
     for port in ofproto.ports.values():
         ofproto.listen(port, SLOW_STP, receiver)
+
+
+def flush_all(ofproto: BridgeRole, _port: XPort) -> None:
+    """Forget all learned addresses of the bridge."""
+    ofproto.flush_mac_table()
+
+
+def keep(_ofproto: BridgeRole, _port: XPort) -> None:
+    """Forget nothing."""
 
 
 def flush_bundle(ofproto: BridgeRole, port: XPort) -> None:

@@ -90,7 +90,8 @@ class StpBridge(tree.TreeBridge[StpPort, StpPortSettings]):
 
     def _apply(self, there: XPort, port: StpPort) -> None:
         sends = port.state in (LISTENING, LEARNING, FORWARDING)
-        tree.set_port(self.ofproto, there, "STP", port.learns, port.forwards, sends, STATES[port.state])
+        tree.set_port(self.ofproto, there, "STP", port.learns, port.forwards, sends, STATES[port.state],
+                      tree.flush_all)
 
     def _received(self, port: StpPort, bpdu: Bpdu | None, now: int) -> None:
         self.stp.received(port, bpdu, now)
