@@ -14,7 +14,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
 from vswitch.netdev.frame import Frame
 
@@ -46,13 +45,17 @@ class NetdevStats:
     custom: dict[str, int] = field(default_factory=dict)
     """Counters that only this device type has, each a drop reason or an event."""
 
-
-PORT_COUNTERS: Final = (
-    "rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped",
-    "collisions", "rx_over_errors", "rx_frame_errors", "rx_crc_errors", "tx_aborted_errors",
-    "tx_carrier_errors",
-)  # fmt: skip
-"""Those of a device that a datapath's port tells."""
+    def of_port(self) -> dict[str, int]:
+        """Those that a datapath's port tells, by name."""
+        return {
+            "rx_packets": self.rx_packets, "tx_packets": self.tx_packets,
+            "rx_bytes": self.rx_bytes, "tx_bytes": self.tx_bytes,
+            "rx_errors": self.rx_errors, "tx_errors": self.tx_errors,
+            "rx_dropped": self.rx_dropped, "tx_dropped": self.tx_dropped,
+            "collisions": self.collisions, "rx_over_errors": self.rx_over_errors,
+            "rx_frame_errors": self.rx_frame_errors, "rx_crc_errors": self.rx_crc_errors,
+            "tx_aborted_errors": self.tx_aborted_errors, "tx_carrier_errors": self.tx_carrier_errors,
+        }  # fmt: skip
 
 
 class Netdev(ABC):

@@ -51,7 +51,6 @@ from vswitch.dpif.types import (
     Upcall,
 )
 from vswitch.netdev import links
-from vswitch.netdev.provider import PORT_COUNTERS
 from vswitch.netdev.registry import kind
 from vswitch.netdev.tunnel_options import is_tunnel_name
 from vswitch.netlink.attrs import NlAttrError
@@ -346,8 +345,7 @@ class DpifKernel(Dpif):
     def port_stats(self, port_no: int) -> dict[str, int]:
         port = self._query(f"port {port_no}", port_no, None)
         with contextlib.suppress(OSError):  # a tunnel's port has no device of its name
-            device = links.stats_of(socket.if_nametoindex(port.name))
-            return {name: getattr(device, name) for name in PORT_COUNTERS} | port.stats
+            return links.stats_of(socket.if_nametoindex(port.name)).of_port() | port.stats
         return port.stats
 
     def set_upcall_pids(self) -> None:

@@ -54,7 +54,7 @@ from vswitch.dpif.userspace.ports import Port
 from vswitch.dpif.userspace.upcalls import QUEUE_LIMIT
 from vswitch.flow.flow import Flow
 from vswitch.netdev.frame import Frame
-from vswitch.netdev.provider import PORT_COUNTERS, Netdev, NetdevError
+from vswitch.netdev.provider import Netdev, NetdevError
 from vswitch.netdev.registry import DEFAULT_TYPE, netdev_close, netdev_open
 from vswitch.netdev.scope import PROCESS, Scope
 
@@ -298,8 +298,7 @@ class UserspaceDpif(CtDpif):
         return 0
 
     def port_stats(self, port_no: int) -> dict[str, int]:
-        stats = self._port(port_no, "port stats").netdev.stats()
-        return {name: getattr(stats, name) for name in PORT_COUNTERS}
+        return self._port(port_no, "port stats").netdev.stats().of_port()
 
     def netdev(self, port_no: int) -> Netdev:
         """The device behind a port; ENODEV."""
