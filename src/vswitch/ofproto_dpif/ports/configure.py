@@ -37,7 +37,7 @@ def bundle_set(ofproto: BridgeRole, aux: object, settings: BundleSettings | None
         ofproto.bundle_settings.pop(aux, None)
         if bundle is not None:
             _destroy(ofproto, bundle)
-            _changed(ofproto)
+            _changed(ofproto, ())
         return
     ports = _ports(ofproto, settings)
     vlan_mode, vlan, trunks = _vlans(ofproto, settings)
@@ -154,11 +154,14 @@ def move_learned(ofproto: BridgeRole, old: XPort, new: XPort) -> None:
 def _changed(ofproto: BridgeRole, bundles: Iterable[XBundle] | None = None) -> None:
     """Recompute what depends on the set of bundles and mirrors. `bundles`: only their ports changed."""
     of_all = ofproto.bundles.values()
-    for bundle in of_all if bundles is None else bundles:
+    new = of_all if bundles is None else bundles
+    for bundle in new:
         _heed_trees(bundle)
-    ofproto.has_bonded_bundles = any(bundle.bond is not None for bundle in ofproto.bundles.values())
+    bonded = of_all if ofproto.has_bonded_bundles else new
+    ofproto.has_bonded_bundles = any(bundle.bond is not None for bundle in bonded)
+    mirrored = ofproto.has_mirrors
     ofproto.has_mirrors = mirrors.has_mirrors(ofproto.mirrors)
-    mirrors.refresh(ofproto.mirrors, of_all if bundles is None or ofproto.has_mirrors else bundles)
+    mirrors.refresh(ofproto.mirrors, of_all if mirrored or ofproto.has_mirrors else new)
     ofproto.backer.need(RevReason.RECONFIGURE)
 
 
@@ -189,7 +192,7 @@ def port_removed(ofproto: BridgeRole, port: XPort) -> None:
     port.bundle = None
     if not bundle.ports:
         _destroy(ofproto, bundle)
-    _changed(ofproto)
+    _changed(ofproto, (bundle,))
 
 
 def port_added(ofproto: BridgeRole, name: str) -> None:
