@@ -132,11 +132,15 @@ def require() -> Callable[..., None]:
     return check
 
 
+REAL_TIME = ("daemon", "vconn")
+"""Directories whose tests wait for sockets, processes and the clock."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with real peers, kernels and traffic get a second try, for what else the machine does may be in
-    their way; the summary says which needed it ("RERUN"). A test that fails twice has failed."""
+    """Tests with real peers, kernels, traffic or time get a second try, for what else the machine does may be
+    in their way; the summary says which needed it ("RERUN"). A test that fails twice has failed."""
     for item in items:
-        if item.get_closest_marker("system") is not None:
+        if item.get_closest_marker("system") is not None or item.path.parent.name in REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
