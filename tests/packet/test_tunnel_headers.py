@@ -271,6 +271,9 @@ def test_a_header_that_is_too_short_is_refused(header: bytes, kind: int) -> None
 def test_headers_that_cannot_be_made() -> None:
     with pytest.raises(headers.HeaderError, match="GPE"):
         headers.vxlan(1, gpe=0x10806)
+    for make in (lambda: headers.erspan1(1024, 0), lambda: headers.erspan2(1 << 20, 0, 0)):
+        with pytest.raises(headers.HeaderError, match="10 bits"):
+            make()
 
 
 def test_a_partial_checksum_is_the_pseudo_headers() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.bridge.pair import Side
 from tests.oracle.real import OracleError
-from tests.tunnels.underlay import TUNNELS, add_cases, arrived, sent
+from tests.tunnels.underlay import PEER6, TUNNELS, add_cases, arrived, sent
 from tests.whole import ALL
 
 pytestmark = pytest.mark.system
@@ -54,6 +54,10 @@ OUT = {
     "erspan 2 by flow": (
         "set_field:1.1.2.92->tun_dst,set_field:2->tun_erspan_ver,set_field:1->tun_erspan_dir,"
         "set_field:9->tun_erspan_hwid,output:17",
+        PACKETS["icmp"],
+    ),
+    "a session that erspan has not": (
+        "set_field:1.1.2.92->tun_dst,set_tunnel:1024,set_field:2->tun_erspan_ver,output:17,output:14",
         PACKETS["icmp"],
     ),
     "clone": ("clone(set_tunnel:9,output:2),output:9", PACKETS["icmp"]),
@@ -124,6 +128,8 @@ IN = {
     "gre L3 of another remote": f"{tunnel(9, '4.4.4.4')},{GRE},{L3}",
     "congested": f"{tunnel(123, tos='3')},{VXLAN},{V4.format(2)}",
     "congested, not capable": f"{tunnel(123, tos='3')},{VXLAN},{V4.format(0)}",
+    "congested, L3": f"{tunnel(9, tos='3')},{GRE},{L3}",
+    "no such tunnel": f"{tunnel(4, '1.1.2.99')},in_port(4791),{V4.format(0)}",
     "congested inside": f"{tunnel(123, tos='2')},{VXLAN},{V4.format(3)}",
     "tos": f"{tunnel(123, tos='0x48')},{VXLAN},{V4.format(1)}",
     "group policy": f"{tunnel(7, more='vxlan(gbp(id=7,flags=0x8))')},in_port(4790),{V4.format(0)}",
@@ -302,6 +308,32 @@ def test_random(pair: tuple[Side, Side]) -> None:
     for n, (actions, packet) in enumerate(cases):
         real, ours = (sent(side, 1000 + n, packet) for side in pair)
         assert ours == real, f"case {n}: {actions} of {packet}"
+
+
+def random_arrival(chance: random.Random) -> str:
+    """A packet that comes out of some tunnel: which one is a matter of addresses, key and packet type."""
+    key = chance.choice([None, 1, 3, 4, 5, 7, 8, 9, 10, 11, 12, 57, 77, 78, 123, 456, chance.randrange(99)])
+    if chance.random() < 0.75:
+        src, dst = chance.choice(["1.1.2.92", "1.1.2.93", "4.4.4.4"]), chance.choice(["1.1.2.88", "1.1.2.77"])
+        addresses = f"src={src},dst={dst}"
+    else:
+        src, dst = chance.choice([PEER6, "2001:cafe::5"]), chance.choice(["2001:cafe::88", "2001:cafe::77"])
+        addresses = f"ipv6_src={src},ipv6_dst={dst}"
+    flags = chance.choice(["", "csum"] if key is None else ["key", "csum|key"])
+    number = f"tun_id=0x{key:x}," if key is not None else ""
+    outer = f"tunnel({number}{addresses},tos={chance.randrange(4)},ttl=64,flags({flags}))"
+    port = chance.choice(["{gre}", "4789", "4789", "4791", "4792", "6081", "6081"])
+    inner = L3 if port == "{gre}" and chance.random() < 0.4 else V4.format(chance.randrange(4))
+    return f"{outer},in_port({port}),{inner}"
+
+
+def test_random_arrivals(pair: tuple[Side, Side]) -> None:
+    chance = random.Random(21)
+    gre = gre_port(pair[0])
+    for n in range(1000 if ALL else 150):
+        flow = random_arrival(chance).replace("{gre}", gre)
+        real, ours = (trace_or_error(side, flow) for side in pair)
+        assert ours == real, f"case {n}: {flow}"
 
 
 def test_commands(pair: tuple[Side, Side]) -> None:

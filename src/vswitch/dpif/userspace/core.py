@@ -34,7 +34,7 @@ from vswitch.dpif.userspace.emc import KEY_WORDS, ExactMatchCache, packet_key
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.meter import DROP, PASS, Meter, raise_precedence
 from vswitch.dpif.userspace.ports import Port
-from vswitch.dpif.userspace.tunnel import PORT_MAX, PORT_MIN, Popper, push, source_port
+from vswitch.dpif.userspace.tunnel import DROP_POP, PORT_MAX, PORT_MIN, Popper, pop_counter, push, source_port
 from vswitch.dpif.userspace.upcalls import UpcallQueues
 from vswitch.flow import layout as at
 from vswitch.flow.extract import from_parser, limit_vlans
@@ -57,7 +57,6 @@ DROP_BOND: Final = "datapath_drop_invalid_bond"
 DROP_RX: Final = "datapath_drop_rx_invalid_packet"
 DROP_NSH: Final = "datapath_drop_nsh_decap_error"
 DROP_TUNNEL_PUSH: Final = "datapath_drop_tunnel_push_error"
-DROP_TUNNEL_POP: Final = "datapath_drop_tunnel_pop_error"
 DROP_POLICER: Final = "datapath_drop_ingress_policer"
 DROP_EGRESS: Final = "datapath_drop_egress_policer"
 DROP_TX: Final = "datapath_drop_device_refused"
@@ -393,17 +392,25 @@ class Core:
             outer.ufid = packet.ufid
             self.run(step.then, outer)
 
+    def refuse_pop(self, reason: str) -> None:
+        """Count a packet whose outer header is not taken off."""
+        self.drop(DROP_POP)
+        pop_counter(reason).inc()
+
     def pop(self, port_no: i64, packet: Packet) -> None:
         """Take the tunnel's header off the packet, and look up what was inside."""
         executor = self.executor
         executor.parse(packet)
         port = self.port(port_no)
-        if port is None or port.tunnel is None or packet.depth >= MAX_RECIRC_DEPTH:
-            self.drop(DROP_TUNNEL_POP)
+        if port is None or port.tunnel is None:
+            self.refuse_pop("by a port that is gone")
+            return
+        if packet.depth >= MAX_RECIRC_DEPTH:
+            self.refuse_pop("of too many tunnels")
             return
         found = self.popper.pop(port.tunnel, port_no, packet, self.parser)
         if not found:
-            self.drop(DROP_TUNNEL_POP)
+            self.refuse_pop(self.popper.reason)
         for inner in found:
             inner.depth = packet.depth + 1
             executor.extract(inner)
@@ -425,8 +432,8 @@ class Core:
             return False
         self.now = now
         packets, refused = tunnel_host.receive(host, end, port.number, self.popper, most)
-        if refused:
-            self.drop(DROP_TUNNEL_POP, refused)
+        for reason in refused:
+            self.refuse_pop(reason)
         for packet in packets:
             self.executor.extract(packet)
             self.look_up(packet)

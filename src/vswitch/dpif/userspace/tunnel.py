@@ -16,6 +16,8 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from vswitch.base import coverage
+from vswitch.base.coverage import Counter
 from vswitch.base.signed import high32, signed16
 from vswitch.dpif.odp_execute import Packet, mix
 from vswitch.dpif.odp_nested import put_option_bytes
@@ -40,6 +42,20 @@ MAX_SEGMENTS: Final = 64
 MAX_FRAME: Final = 65535
 PORT_MIN: Final = 32768
 PORT_MAX: Final = 61000
+
+
+DROP_POP: Final = "datapath_drop_tunnel_pop_error"
+_pop_counters: Final[dict[str, Counter]] = {}
+
+
+def pop_counter(reason: str) -> Counter:
+    """The counter of packets refused for `reason` (`Popper.reason`, `Decap.reason`); all of them together are
+    counted by DROP_POP."""
+    found = _pop_counters.get(reason)
+    if found is None:
+        found = coverage.counter(f"datapath_drop_tunnel_pop_{reason.replace(' ', '_')}".lower())
+        _pop_counters[reason] = found
+    return found
 
 
 @final

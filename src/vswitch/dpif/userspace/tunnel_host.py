@@ -93,10 +93,10 @@ def send(host: HostStack, end: TunnelEnd, frame: Frame, flow: Flow) -> bool:
 
 def receive(
     host: HostStack, end: TunnelEnd, in_port: int, popper: Popper, most: int
-) -> tuple[list[Packet], int]:
-    """The packets that came for a tunnel port, and how many were refused."""
+) -> tuple[list[Packet], list[str]]:
+    """The packets that came for a tunnel port, and why others were refused, a reason each."""
     packets: list[Packet] = []
-    refused = 0
+    refused: list[str] = []
     decap = popper.decap
     for outer, pieces in host.receive(most):
         inner: list[bytes] = []
@@ -106,7 +106,7 @@ def receive(
             if end.kind in (kinds.GRE, kinds.IP6GRE) and int.from_bytes(data[2:4], "big") in _ERSPAN_TYPES:
                 continue
             if not decap.parse(end.kind, data, 0, len(data), end.payload_type):
-                refused += 1
+                refused.append(decap.reason)
                 continue
             header = data[: decap.payload]
             if flow is None or header != before:

@@ -26,6 +26,7 @@ from vswitch.ofproto_dpif.xlate.effects import credit
 from vswitch.ofproto_dpif.xlate.said import explain
 from vswitch.ofproto_dpif.xlate.trace import Recirculation, Trace
 from vswitch.ofproto_dpif.xlate.translate import xlate
+from vswitch.ofproto_dpif.xlate.tunnel_match import outer_destination
 from vswitch.ofproto_dpif.xlate.types import XlateIn
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_check import check_actions
@@ -181,6 +182,8 @@ def _odp_flow(ofprotos: Bridges, dp: str | None, text: str) -> tuple[XBridge, Fl
     if recirc_id and backer.dp.recirc_ids.lookup(recirc_id) is None:
         raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
     port = backer.port_of(flow)
+    if port is None and outer_destination(flow):
+        raise CommandError("no OpenFlow tunnel port for this packet")
     if port is None:
         number = ODPP_NONE if flow.in_port == OFPP_NONE else flow.in_port
         raise CommandError(f"no OpenFlow port for datapath port {number}")

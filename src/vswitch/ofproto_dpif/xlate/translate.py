@@ -198,17 +198,19 @@ def _run(ctx: Ctx) -> None:
 
 def _from_tunnel(ctx: Ctx, in_port: i64) -> bool:
     """A packet out of a tunnel begins its way. False: it is dropped."""
+    port = ctx.bridge.ports.get(int(in_port))
+    tunnel = port.tunnel if port is not None else None
+    if tunnel is not None and tunnel.packet_type == LEGACY_L3:
+        if ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+            # The flow tables see frames only: this one has addresses of zeros.
+            ctx.flow.words[W_PACKET_TYPE] &= ~0xFFFFFFFF
+            ctx.pending_encap = True
     if not xlate_tunnel.received(ctx):
         ctx.out.warnings.append(
             f"dropping tunnel packet marked ECN CE but is not ECN capable on bridge {ctx.bridge.name}")
         return False
-    port = ctx.bridge.ports.get(int(in_port))
-    if port is not None and port.tunnel is not None:
+    if port is not None and tunnel is not None:
         ctx.effects.append(CreditPort(port, False))
-        if port.tunnel.packet_type == LEGACY_L3 and ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
-            # The flow tables see frames only: this one has addresses of zeros.
-            ctx.flow.words[W_PACKET_TYPE] &= ~0xFFFFFFFF
-            ctx.pending_encap = True
     return True
 
 

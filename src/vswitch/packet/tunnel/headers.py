@@ -80,18 +80,24 @@ def _gre(protocol: int, key: int | None, csum: bool, seq: bool) -> bytes:
     return out
 
 
+def _session(session: int) -> int:
+    if session >> 10:
+        raise HeaderError(f"ERSPAN's session numbers have 10 bits, {session} has more")
+    return session
+
+
 def erspan1(session: int, index: int) -> bytes:
-    """Type II (draft-foschiano-erspan-03 section 4.2) behind GRE with a sequence number."""
+    """Type II (draft-foschiano-erspan-03 section 4.2) behind GRE with a sequence number. HeaderError."""
     return _gre(ETH_TYPE_ERSPAN1, None, False, True) + struct.pack(
-        ">HHI", 0x1000, session & 0x3FF, index & 0xFFFFF
+        ">HHI", 0x1000, _session(session), index & 0xFFFFF
     )
 
 
 def erspan2(session: int, direction: int, hwid: int) -> bytes:
-    """Type III (section 4.3) behind GRE with a sequence number. The time stamp is 0."""
+    """Type III (section 4.3) behind GRE with a sequence number. The time stamp is 0. HeaderError."""
     word = (hwid & 0x3F) << 4 | (direction & 1) << 3
     return _gre(ETH_TYPE_ERSPAN2, None, False, True) + struct.pack(
-        ">HHIHH", 0x2000, session & 0x3FF, 0, 0, word
+        ">HHIHH", 0x2000, _session(session), 0, 0, word
     )
 
 

@@ -1,0 +1,111 @@
+"""Outer packets as they arrive, whole and broken: what is inside comes out, or a reason why not."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from vswitch.base import coverage
+from vswitch.dpif.odp_execute import Packet
+from vswitch.dpif.userspace import tunnel as tunnel_module
+from vswitch.dpif.userspace.tunnel import Popper, TunnelEnd, pop_counter
+from vswitch.flow.flow import Flow
+from vswitch.netdev.frame import GSO_NONE, GSO_TCPV4, GSO_UDP_L4, VNET_DATA_VALID, VNET_NEEDS_CSUM, Frame
+from vswitch.packet.parse import Parser
+from vswitch.packet.tunnel import headers, kinds
+from vswitch.packet.tunnel.outer import Encap
+
+IPV4 = bytes.fromhex("45000020000040004011 0000 0a000001 0a000002 00010002000c0000 61626364".replace(" ", ""))
+FRAME = bytes.fromhex("020000000002 020000000001 0800".replace(" ", "")) + IPV4
+FUZZ = 200_000 if not tunnel_module.__file__.endswith(".py") or os.environ.get("VSWITCH_TEST_ALL") else 20_000
+OPTION = bytes.fromhex("0102030111223344")
+SEGMENTS = [(0xFD << 120 | n).to_bytes(16, "big") for n in (1, 2)]
+
+
+def outer(kind: int, version: int, proto: int, header: bytes, inner: bytes) -> bytes:
+    """A whole packet of a tunnel."""
+    if version == 4:
+        ip = headers.ethernet(2, 1, 0x800) + headers.ipv4(0x0A010101, 0x0A010102, proto, 0, 64, True)
+    else:
+        ip = headers.ethernet(2, 1, 0x86DD) + headers.ipv6(0xFD << 120 | 1, 0xFD << 120 | 2, proto, 0, 64)
+    named = (kinds.OVER_IPV4 if version == 4 else kinds.OVER_IPV6).get(kind, kind)
+    return Encap(ip + header, named).wrap(inner, 40000, 1)
+
+
+WHOLE = {
+    "vxlan": (kinds.VXLAN, 17, headers.udp(4789, True) + headers.vxlan(5), FRAME),
+    "vxlan-gbp": (kinds.VXLAN, 17, headers.udp(4789, False) + headers.vxlan(5, (7, 8)), FRAME),
+    "vxlan-gpe": (kinds.VXLAN, 17, headers.udp(4790, False) + headers.vxlan(5, None, 0x10800), IPV4),
+    "geneve": (kinds.GENEVE, 17, headers.udp(6081, True) + headers.geneve(5, OPTION), FRAME),
+    "gre": (kinds.GRE, 47, headers.gre(0, 5, True, True), FRAME),
+    "gre-l3": (kinds.GRE, 47, headers.gre(0x10800), IPV4),
+    "erspan1": (kinds.ERSPAN, 47, headers.erspan1(5, 6), FRAME),
+    "erspan2": (kinds.ERSPAN, 47, headers.erspan2(5, 1, 6), FRAME),
+    "gtpu": (kinds.GTPU, 17, headers.udp(2152, True) + headers.gtpu(5, 255), IPV4),
+    "bareudp": (kinds.BAREUDP, 17, headers.udp(6635, True), IPV4),
+    "srv6": (kinds.SRV6, 43, headers.segment_routing(SEGMENTS, 4), IPV4),
+}  # fmt: skip
+PACKETS = [
+    (name, version, kind, outer(kind, version, proto, header, inner))
+    for name, (kind, proto, header, inner) in WHOLE.items()
+    for version in ((6,) if name == "srv6" else (4, 6))
+]
+
+
+def pop(popper: Popper, kind: int, frame: Frame) -> list[Packet]:
+    parser = Parser()
+    parser.parse(frame.data)
+    return popper.pop(TunnelEnd(kind, 0x800), 9, Packet(frame, Flow(), 9), parser)
+
+
+@pytest.mark.parametrize(("name", "version", "kind", "data"), PACKETS)
+def test_what_is_inside_comes_out(name: str, version: int, kind: int, data: bytes) -> None:
+    (packet,) = pop(Popper(), kind, Frame(data))
+    assert packet.frame.data == WHOLE[name][3]
+    assert packet.flow.in_port == 9
+
+
+@pytest.mark.parametrize(("name", "version", "kind", "data"), PACKETS)
+def test_an_outer_fragment_is_refused(name: str, version: int, kind: int, data: bytes) -> None:
+    if version == 6:
+        pytest.skip("IPv6 has its fragments in a header of their own")
+    popper = Popper()
+    assert pop(popper, kind, Frame(data[:20] + b"\x20" + data[21:])) == []
+    assert popper.reason == "without a transport header"
+
+
+def test_no_mutated_packet_does_harm() -> None:
+    """Whatever comes out lies within what came in; what does not has a reason, which has a counter."""
+    chance = random.Random(11)
+    popper = Popper()
+    sound = 0
+    reasons: dict[str, int] = {}
+    for _ in range(FUZZ):
+        _, _, kind, packet = chance.choice(PACKETS)
+        data = bytearray(packet)
+        for _ in range(chance.randrange(4)):
+            data[chance.randrange(14, min(len(data), 100))] = chance.randrange(256)
+        whole = bytes(data[: chance.randrange(14, len(data) + 1)] if chance.random() < 0.2 else data)
+        frame = Frame(whole)
+        if chance.random() < 0.2:
+            gso = chance.choice((GSO_NONE, GSO_TCPV4, GSO_UDP_L4))
+            frame = Frame(
+                whole, chance.choice((0, VNET_NEEDS_CSUM, VNET_DATA_VALID)), gso, chance.randrange(120),
+                chance.randrange(80) if gso else 0, chance.randrange(120), chance.choice((6, 16)),
+            )  # fmt: skip
+        found = pop(popper, kind, frame)
+        if found:
+            sound += 1
+            for inner in found:
+                assert inner.frame.data
+        else:
+            reasons[popper.reason] = reasons.get(popper.reason, 0) + 1
+    assert FUZZ // 10 < sound < FUZZ
+    assert "" not in reasons
+    for reason in reasons:
+        counter = pop_counter(reason)
+        before = counter.total
+        counter.inc()
+        assert coverage.counter(counter.name).total == before + 1
