@@ -18,6 +18,7 @@ SECTIONS = {
     "ebpf": "the eBPF datapath beside the Linux bridge, the userspace datapath and the real switch's",
     "export": "the userspace datapath while 20,000 samples a second are exported",
     "conntrack": "connection tracking and NAT in the userspace datapath",
+    "tunnels": "TCP, UDP and ping over VXLAN and Geneve through the userspace datapath",
     "miss": "CPU of one miss: upcall to batch",
     "classifier": "lookups with 1, 10 and 50 masks",
     "facets": "memory of a facet",

@@ -91,10 +91,14 @@ class Stack:
         until("the database's socket", remote.exists)
         self.run("ovs-vsctl", "--no-wait", "init")
 
+    def switch_command(self) -> Sequence[str]:
+        """What starts the switch, without options."""
+        return ("ovs-vswitchd",) if self.kind == PEER else VSWITCHD
+
     def start_switch(self) -> None:
         """The switch on a running database; returns when it has its pidfile."""
-        command = ("ovs-vswitchd",) if self.kind == PEER else VSWITCHD
-        process = self._spawn(*command, *QUIET, *self.options, "--pidfile", f"unix:{self.directory}/db.sock")
+        process = self._spawn(*self.switch_command(), *QUIET, *self.options, "--pidfile",
+                              f"unix:{self.directory}/db.sock")
         pidfile = self.directory / "ovs-vswitchd.pid"
         until("the switch's pidfile", lambda: pidfile.exists() or process.poll() is not None)
         if process.poll() is not None:

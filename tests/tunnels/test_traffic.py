@@ -54,6 +54,25 @@ class Host:
         self.ip("addr", "add", f"{INNER[self.n]}/24", "dev", device)
         self.ip("link", "set", device, "mtu", str(MTU), "up")
 
+    def kernels_vxlan(self, remote: str, more: str) -> None:
+        """The kernel's own device, with the extension that `more` asks for."""
+        one = f"vxlan id 42 remote {remote} dstport 4789 dev {self.wire}"
+        if self.version == 6:
+            one += " udp6zerocsumrx"
+        if "exts=gbp" in more:
+            # What a packet is marked with is its group.
+            one += " gbp"
+            self.run("sysctl", "-qw", "net.ipv4.fwmark_reflect=1")
+        if "exts=gpe" in more:
+            # With GPE it carries packets without Ethernet, and is told for each where it goes.
+            one = "vxlan dstport 4789 gpe external"
+        self.ip("link", "add", "tunnel", "type", *one.split())
+        self.inner("tunnel")
+        if "exts=gpe" in more:
+            own, other = OUTER[self.version][self.n], OUTER[self.version][1 - self.n]
+            words = f"route add {INNER[1 - self.n]}/32 encap ip id 42 src {own} dst {other} dev tunnel"
+            self.ip(*words.split())
+
     def tunnel(self, kind: str, more: str, underlay: bool = True) -> None:
         """Make this end of the tunnel."""
         remote = OUTER[self.version][1 - self.n]
@@ -61,22 +80,7 @@ class Host:
         if self.side is None:
             assert kind == "vxlan"
             self.address(self.wire)
-            self.ip(
-                "link",
-                "add",
-                "tunnel",
-                "type",
-                "vxlan",
-                "id",
-                "42",
-                "remote",
-                str(remote),
-                "dstport",
-                "4789",
-                "dev",
-                self.wire,
-            )
-            self.inner("tunnel")
+            self.kernels_vxlan(str(remote), more)
             return
         side = self.side
         side.namespace = self.namespace
@@ -100,7 +104,7 @@ class Host:
             # It finishes no checksums.
             for device in (f"phy{self.n}", f"int{self.n}"):
                 self.run("ethtool", "-K", device, "tx", "off")
-        if kind in L3_ONLY:
+        if kind in L3_ONLY or "legacy_l3" in more:
             self._without_arp(side)
 
     def _without_arp(self, side: Side) -> None:
@@ -195,12 +199,27 @@ def check_traffic(pair: list[Host]) -> None:
             server.wait()
 
 
-def test_with_the_kernels_vxlan_device(hosts: Make, tmp_path: Path) -> None:
-    pair = hosts("vxlan", ours(tmp_path / "ours"), None)
+@pytest.mark.parametrize(
+    ("version", "more"),
+    [
+        (4, ""),
+        *sample(
+            [
+                (6, ""),
+                (6, "options:csum=true"),
+                (4, "options:exts=gbp"),
+                (4, "options:exts=gpe options:packet_type=legacy_l3"),
+            ],
+            1,
+        ),
+    ],
+)
+def test_with_the_kernels_vxlan_device(hosts: Make, tmp_path: Path, version: int, more: str) -> None:
+    pair = hosts("vxlan", ours(tmp_path / "ours"), None, version, more)
     check_traffic(pair)
     side = pair[0].side
     assert side is not None
-    assert "10.97.0.2" in side.appctl("tnl/neigh/show")
+    assert str(OUTER[version][1]) in side.appctl("tnl/neigh/show")
     flows = side.appctl("dpctl/dump-flows")
     assert "tnl_push(tnl_port" in flows
     assert "tnl_pop(" in flows
@@ -235,6 +254,11 @@ def test_with_the_real_switch(hosts: Make, tmp_path: Path, kind: str, version: i
             ("gre", 4, "options:csum=true options:seq=true"),
             ("gtpu", 4, ""),
             ("srv6", 6, ""),
+            ("vxlan", 4, "options:exts=gpe options:packet_type=legacy_l3"),
+            ("gre", 4, "options:packet_type=legacy_l3"),
+            ("gre", 4, "options:packet_type=ptap"),
+            ("geneve", 4, "options:packet_type=legacy_l3"),
+            ("ip6erspan", 6, "options:erspan_ver=1 options:erspan_idx=5"),
             ("bareudp", 4, "options:payload_type=ip options:dst_port=6635"),
         ],
         2,

@@ -13,7 +13,7 @@ from librt.strings import read_i16_be, read_i32_be
 from mypy_extensions import i64
 
 from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, Frame
-from vswitch.packet.checksum import complete, crc32c, csum, fold, partial_sum
+from vswitch.packet.checksum import complete, crc32c, fold, partial_sum
 from vswitch.packet.numbers import (
     ETH_TYPE_MPLS,
     ETH_TYPE_MPLS_MCAST,
@@ -48,9 +48,14 @@ def segments(frame: Frame) -> list[bytes]:
                 return [complete_sctp(data, frame.csum_start)]
             return [complete(data, frame.csum_start, frame.csum_offset)]
         return [data]
-    if frame.gso_size <= 0 or gso not in (GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4):
+    if not can_cut(frame):
         return [data]
     return split(data, gso, frame.gso_size, frame.csum_start)
+
+
+def can_cut(frame: Frame) -> bool:
+    """Whether `frame` is of a kind that is segmented here."""
+    return frame.gso_size > 0 and frame.gso_type & ~GSO_ECN in (GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4)
 
 
 def finished(packet: bytes, offload: object | None) -> list[bytes]:
@@ -98,24 +103,60 @@ def l3_offset(data: bytes, l4: i64) -> i64:
 
 def split(data: bytes, gso: i64, gso_size: i64, l4: i64) -> list[bytes]:
     """Cut `data`, whose TCP or UDP header begins at `l4`, into payloads of at most `gso_size`."""
+    parts = cut(data, gso, gso_size, l4, b"")
+    if not parts:
+        return [data]
+    out: list[bytes] = []
+    i: i64 = 0
+    while i < len(parts):
+        out.append(parts[i] + parts[i + 1])
+        i += 2
+    return out
+
+
+def cut(data: bytes, gso: i64, gso_size: i64, l4: i64, before: bytes) -> list[bytes]:
+    """The same, but the headers and the payload of each segment apart: they stand in turn in the list.
+    `before` goes before each of the headers. [] if `data` can't be cut."""
     size: i64 = len(data)
     l3 = l3_offset(data, l4)
     if l3 < 0:
-        return [data]
+        return []
     is_tcp = gso != GSO_UDP_L4
     header: i64 = 8
     if is_tcp:
         if l4 + 20 > size:
-            return [data]
+            return []
         header = (i64(data[l4 + 12]) >> 4) * 4
     payload = l4 + header
     if header < 8 or payload > size:
-        return [data]
+        return []
     version: i64 = i64(data[l3]) >> 4
-    head = bytearray(data[:payload])
     first_id: i64 = i64(read_i16_be(data, l3 + 4)) & 0xFFFF
     first_seq: i64 = i64(read_i32_be(data, l4 + 4)) & 0xFFFFFFFF if is_tcp else 0
     flags: i64 = i64(data[l4 + 13]) if is_tcp else 0
+    csum_at = l4 + 16 if is_tcp else l4 + 6
+    # The sums of what all segments have in common; what differs is 0 in them.
+    blank = bytearray(data[:payload])
+    put16(blank, csum_at, 0)
+    if version == 4:
+        put16(blank, l3 + 2, 0)
+        put16(blank, l3 + 4, 0)
+        put16(blank, l3 + 10, 0)
+    if is_tcp:
+        put16(blank, l4 + 4, 0)
+        put16(blank, l4 + 6, 0)
+        blank[l4 + 13] = 0
+    else:
+        put16(blank, l4 + 4, 0)
+    same = bytes(blank)
+    ip_sum = partial_sum(same, l3, l4)
+    pseudo = partial_sum(data, l3 + 12, l3 + 20) if version == 4 else partial_sum(data, l3 + 8, l3 + 40)
+    l4_sum = pseudo + (IPPROTO_TCP if is_tcp else IPPROTO_UDP) + partial_sum(same, l4, payload)
+    head = bytearray(before + same)
+    shift: i64 = len(before)
+    ip = l3 + shift
+    tp = l4 + shift
+    csum_at += shift
     out: list[bytes] = []
     at = payload
     n: i64 = 0
@@ -124,37 +165,33 @@ def split(data: bytes, gso: i64, gso_size: i64, l4: i64) -> list[bytes]:
         if end > size:
             end = size
         l4_len = header + end - at
-        last = end >= size
+        total = l4_sum + l4_len + partial_sum(data, at, end)
         if version == 4:
-            put16(head, l3 + 2, l4 - l3 + l4_len)
-            put16(head, l3 + 4, first_id + n)
-            put16(head, l3 + 10, 0)
-            put16(head, l3 + 10, csum(bytes(head[l3:l4])))
-            addresses = partial_sum(data, l3 + 12, l3 + 20)
+            number = (first_id + n) & 0xFFFF
+            ip_len = (l4 - l3 + l4_len) & 0xFFFF
+            put16(head, ip + 2, ip_len)
+            put16(head, ip + 4, number)
+            put16(head, ip + 10, fold(ip_sum + ip_len + number) ^ 0xFFFF)
         else:
-            put16(head, l3 + 4, l4 - l3 - 40 + l4_len)
-            addresses = partial_sum(data, l3 + 8, l3 + 40)
+            put16(head, ip + 4, l4 - l3 - 40 + l4_len)
         if is_tcp:
             seq = (first_seq + at - payload) & 0xFFFFFFFF
-            put16(head, l4 + 4, seq >> 16)
-            put16(head, l4 + 6, seq)
             f = flags
-            if not last:
+            if end < size:
                 f &= ~TCP_FIN_PSH
             if n:
                 f &= ~TCP_CWR
-            head[l4 + 13] = int(f)
-            csum_at = l4 + 16
+            put16(head, tp + 4, seq >> 16)
+            put16(head, tp + 6, seq)
+            head[tp + 13] = int(f)
+            total += seq + f
         else:
-            put16(head, l4 + 4, l4_len)
-            csum_at = l4 + 6
-        proto: i64 = IPPROTO_TCP if is_tcp else IPPROTO_UDP
-        put16(head, csum_at, 0)
-        segment = bytes(head) + data[at:end]
-        value = fold(addresses + proto + l4_len + partial_sum(segment, l4, len(segment))) ^ 0xFFFF
-        if value == 0:
-            value = 0xFFFF
-        out.append(segment[:csum_at] + bytes((value >> 8, value & 0xFF)) + segment[csum_at + 2 :])
+            put16(head, tp + 4, l4_len)
+            total += l4_len
+        value = fold(total) ^ 0xFFFF
+        put16(head, csum_at, value if value != 0 else 0xFFFF)
+        out.append(bytes(head))
+        out.append(data[at:end])
         at = end
         n += 1
     return out

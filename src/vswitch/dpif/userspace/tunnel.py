@@ -25,7 +25,7 @@ from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
 from vswitch.netdev import gso
 from vswitch.netdev.coalesce import coalesce
-from vswitch.netdev.frame import GSO_NONE, GSO_UDP_L4, VNET_DATA_VALID, VNET_NEEDS_CSUM, Frame
+from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_UDP_L4, VNET_DATA_VALID, VNET_NEEDS_CSUM, Frame
 from vswitch.packet.checksum import fold, partial_sum
 from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
 from vswitch.packet.parse import Parser
@@ -36,6 +36,7 @@ from vswitch.packet.tunnel.outer import Encap, needs_whole_checksum
 UDP_CSUM: Final = 6
 """Where the checksum stands in a UDP header."""
 UDP_HEADER: Final = 8
+ETHERNET: Final = 14
 SCTP_CSUM: Final = 8
 MAX_SEGMENTS: Final = 64
 """UDP segments of one frame (UDP_MAX_SEGMENTS of Linux up to 6.8)."""
@@ -93,19 +94,23 @@ def push(encap: Encap, frame: Frame, src_port: i64, end: TunnelEnd | None, packe
             return [Frame(data, VNET_NEEDS_CSUM, 0, 0, 0, frame.csum_start + shift, frame.csum_offset)]
         inner = gso.segments(frame)[0] if partial else frame.data
         return [Frame(encap.wrap(inner, src_port, _next(end)))]
+    if encap.has_udp and encap.kind != GTPU and gso.can_cut(frame):
+        frames = _superframes(encap, frame, packet_type, src_port)
+        if frames:
+            return frames
     pieces = gso.segments(frame) if packet_type == 0 else l3_segments(frame, packet_type)
-    if encap.has_udp and encap.kind != GTPU and len(pieces) > 1:
-        return _superframes(encap, pieces, src_port)
     return [Frame(encap.wrap(piece, src_port, _next(end))) for piece in pieces]
 
 
 def l3_segments(frame: Frame, packet_type: i64) -> list[bytes]:
     """The segments of a frame without Ethernet header: with one they are cut up as any others."""
-    shift: i64 = 14
+    return [data[ETHERNET:] for data in gso.segments(_with_ethernet(frame, packet_type))]
+
+
+def _with_ethernet(frame: Frame, packet_type: i64) -> Frame:
     header = bytes(12) + bytes((packet_type >> 8 & 0xFF, packet_type & 0xFF))
-    whole = Frame(header + frame.data, frame.flags, frame.gso_type, frame.hdr_len + shift, frame.gso_size,
-                  frame.csum_start + shift, frame.csum_offset)
-    return [data[shift:] for data in gso.segments(whole)]
+    return Frame(header + frame.data, frame.flags, frame.gso_type, frame.hdr_len + ETHERNET, frame.gso_size,
+                 frame.csum_start + ETHERNET, frame.csum_offset)
 
 
 def _next(end: TunnelEnd | None) -> i64:
@@ -116,28 +121,45 @@ def _next(end: TunnelEnd | None) -> i64:
     return seq
 
 
-def _superframes(encap: Encap, pieces: list[bytes], src_port: i64) -> list[Frame]:
-    """As few frames as `pieces`, all as long as the first but for the last, fit in."""
-    header = i64(len(encap.header))
+def _superframes(encap: Encap, frame: Frame, packet_type: i64, src_port: i64) -> list[Frame]:
+    """As few frames as the segments that `frame` stands for fit in, each in a UDP segment of its own; [] if
+    they don't fit together or are one only."""
     l4 = encap.l4
     own = encap.header[l4 + UDP_HEADER :]
-    each = i64(len(own)) + len(pieces[0])
-    most = (MAX_FRAME - header) // each
+    gso_type: i64 = frame.gso_type & ~GSO_ECN
+    if packet_type == 0:
+        parts = gso.cut(frame.data, gso_type, frame.gso_size, frame.csum_start, own)
+    else:
+        whole = _with_ethernet(frame, packet_type)
+        parts = gso.cut(whole.data, gso_type, whole.gso_size, whole.csum_start, b"")
+        i: i64 = 0
+        while i < len(parts):
+            parts[i] = own + parts[i][ETHERNET:]
+            i += 2
+    count = i64(len(parts))
+    if count < 4:
+        return []
+    each = i64(len(parts[0])) + len(parts[1])
+    most = (MAX_FRAME - l4 - UDP_HEADER) // each
     if most > MAX_SEGMENTS:
         most = MAX_SEGMENTS
     if most < 2:
-        return [Frame(encap.wrap(piece, src_port, 0)) for piece in pieces]
+        return []
+    last_size = i64(len(parts[count - 2])) + len(parts[count - 1])
     frames: list[Frame] = []
     first: i64 = 0
-    count = i64(len(pieces))
     while first < count:
-        some = pieces[first : first + most]
-        first += most
-        if len(some) == 1:
-            frames.append(Frame(encap.wrap(some[0], src_port, 0)))
-        else:
-            data = encap.wrap(own.join(some), src_port, 0, False)
-            frames.append(Frame(data, VNET_NEEDS_CSUM, GSO_UDP_L4, l4 + UDP_HEADER, each, l4, UDP_CSUM))
+        some = parts[first : first + 2 * most]
+        first += 2 * most
+        if len(some) == 2:
+            frames.append(Frame(encap.wrap(some[0][len(own) :] + some[1], src_port, 0)))
+            continue
+        size = each * (i64(len(some)) // 2)
+        if first >= count:
+            size += last_size - each
+        some[0] = encap.head(size - len(own), src_port) + some[0][len(own) :]
+        data = b"".join(some)
+        frames.append(Frame(data, VNET_NEEDS_CSUM, GSO_UDP_L4, l4 + UDP_HEADER, each, l4, UDP_CSUM))
     return frames
 
 

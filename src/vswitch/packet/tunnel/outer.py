@@ -70,9 +70,30 @@ class Encap:
             self.ip_sum += partial_sum(header, 26, 34)
             self.pseudo_sum = partial_sum(header, 26, 34) + IPPROTO_UDP
 
+    def head(self, payload: i64, src_port: i64) -> bytes:
+        """The header, with UDP in it, of a packet around `payload` bytes; its UDP checksum is the sum of the
+        pseudo-header, for the device to complete."""
+        head = bytearray(self.header)
+        size = i64(len(head)) + payload
+        l4 = self.l4
+        if self.is_ipv6:
+            _put16(head, 18, size - 54)
+        else:
+            _put16(head, 16, size - 14)
+            _put16(head, 24, fold(self.ip_sum + size - 14) ^ 0xFFFF)
+        length = size - l4
+        _put16(head, l4, src_port)
+        _put16(head, l4 + 4, length)
+        if self.kind == GTPU:
+            _put16(head, l4 + 10, length - 16)
+        _put16(head, l4 + 6, fold(self.pseudo_sum + length))
+        return bytes(head)
+
     def wrap(self, payload: bytes, src_port: i64, seq: i64, compute: bool = True) -> bytes:
         """The packet around `payload`: UDP's source port `src_port`, GRE's sequence number `seq`. Not
         `compute`: UDP's checksum is left as the pseudo-header's sum, for the device to complete."""
+        if not compute:
+            return self.head(len(payload), src_port) + payload
         head = bytearray(self.header)
         size = i64(len(head)) + len(payload)
         l4 = self.l4
@@ -87,9 +108,7 @@ class Encap:
             _put16(head, l4 + 4, length)
             if self.kind == GTPU:
                 _put16(head, l4 + 10, length - 16)
-            if not compute:
-                _put16(head, l4 + 6, fold(self.pseudo_sum + length))
-            elif self.udp_csum:
+            if self.udp_csum:
                 _put16(head, l4 + 6, 0)
                 total = self.pseudo_sum + length + _sum(head, l4)
                 value = fold(total + partial_sum(payload, 0, len(payload))) ^ 0xFFFF

@@ -1,0 +1,112 @@
+"""Tunnels in the userspace datapath: TCP and small packets over VXLAN and Geneve between two switches.
+
+Two hosts, each at a switch in a namespace of its own, and a wire between these two: what a host sends goes
+through a bridge into a tunnel, and by the bridge that the wire is in to the other switch. The peer gets each
+measurement right before ours, on the same devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.report import Row
+from bench.stack import OURS, PEER, Stack
+from bench.topology import Host, hosts, run
+from bench.traffic import PAYLOAD, ping, tcp, udp
+
+KINDS = ("vxlan", "geneve")
+WIRE_MTU = 1600
+"""What a host sends is as long as on any Ethernet, so the wire takes more."""
+UNDERLAY = "10.78.0"
+
+
+class Chassis(Stack):
+    """A switch in a namespace: a bridge with the host's port and the tunnel, and one with the wire."""
+
+    def __init__(self, kind: str, directory: Path, namespace: str) -> None:
+        super().__init__(kind, directory, dummy=False)
+        self.namespace = namespace
+
+    def command(self, *words: str) -> list[str]:
+        """`words` as a command that runs in this namespace."""
+        return ["ip", "netns", "exec", self.namespace, *words]
+
+    def switch_command(self) -> Sequence[str]:
+        return self.command(*super().switch_command())
+
+    def configure(self, n: int, port: str, tunnel: str) -> None:
+        """Make both bridges of chassis `n` (1 or 2)."""
+        for bridge, member in ((f"phy{n}", f"wire{n}"), (f"int{n}", port)):
+            self.vsctl("add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev",
+                       "fail-mode=standalone", "--", "add-port", bridge, member)
+        self.vsctl("add-port", f"int{n}", "tunnel", "--", "set", "interface", "tunnel", f"type={tunnel}",
+                   f"options:remote_ip={UNDERLAY}.{3 - n}", "options:key=42")
+        for words in (f"addr add {UNDERLAY}.{n}/24 dev phy{n}", f"link set phy{n} mtu {WIRE_MTU} up"):
+            run(*self.command("ip", *words.split()))
+
+
+@contextmanager
+def underlay(ends: Sequence[Host]) -> Iterator[list[str]]:
+    """Two namespaces with a wire between them, each with the switch's end of a host's cable."""
+    names = ["vstun1", "vstun2"]
+    try:
+        for name, host in zip(names, ends, strict=True):
+            run("ip", "netns", "add", name)
+            run("ip", "link", "set", host.port, "netns", name)
+            run("ip", "-n", name, "link", "set", host.port, "up")
+        run("ip", "-n", names[0], "link", "add", "wire1", "type", "veth", "peer", "name", "wire2",
+            "netns", names[1])
+        for n, name in enumerate(names, 1):
+            run("ip", "-n", name, "link", "set", f"wire{n}", "mtu", str(WIRE_MTU), "up")
+        yield names
+    finally:
+        for name in names:
+            with suppress(Exception):
+                run("ip", "netns", "del", name)
+
+
+@contextmanager
+def joined(kind: str, tunnel: str, ends: Sequence[Host], names: Sequence[str]) -> Iterator[None]:
+    """The two hosts joined by a tunnel between two switches of `kind`."""
+    with ExitStack() as stack:
+        for n, (host, name) in enumerate(zip(ends, names, strict=True), 1):
+            directory = stack.enter_context(TemporaryDirectory(prefix=f"vswitch-bench-{kind}-"))
+            chassis = Chassis(kind, Path(directory), name)
+            stack.callback(chassis.close)
+            chassis.start()
+            chassis.configure(n, host.port, tunnel)
+            # The real one finishes no checksums.
+            run(*host.command("ethtool", "-K", "eth0", "tx", "off" if kind == PEER else "on"))
+        yield
+
+
+def measure(
+    kind: str, tunnel: str, ends: Sequence[Host], names: Sequence[str], seconds: float
+) -> dict[str, float]:
+    """All quantities for one tunnel between switches of one kind."""
+    a, b = ends
+    with joined(kind, tunnel, ends, names):
+        ping(a, b, 20)
+        values = {"ping": ping(a, b), "tcp": tcp(a, b, seconds)}
+        values["udp"], values["offered"] = udp(a, b, seconds)
+        return values
+
+
+def bench(seconds: float = 5) -> list[Row]:
+    """Rows for each kind of tunnel, ours beside the peer's."""
+    rows = []
+    with hosts(prefix="vstb") as ends, underlay(ends) as names:
+        for tunnel in KINDS:
+            peer = measure(PEER, tunnel, ends, names, seconds)
+            ours = measure(OURS, tunnel, ends, names, seconds)
+            rows += [
+                Row(f"{tunnel}: TCP, one stream", "Gbit/s", ours["tcp"], peer["tcp"], goal=">= 4",
+                    note="peer with tx offload off, ours with it on"),
+                Row(f"{tunnel}: UDP, {PAYLOAD}-byte payload", "packets/s", ours["udp"], peer["udp"],
+                    goal=">= 1", note=f"offered {ours['offered']:,.0f} and {peer['offered']:,.0f}"),
+                Row(f"{tunnel}: ping, median", "ms", ours["ping"], peer["ping"], better="lower", goal=">= 1"),
+            ]
+    return rows
