@@ -286,10 +286,17 @@ def test_without_an_underlay_bridge(hosts: Make, tmp_path: Path, kind: str, vers
 
 
 def test_a_whole_packet_in_a_tunnel_is_cut_up_outside(hosts: Make, tmp_path: Path) -> None:
-    """With df_default=false the outer packet may be longer than the wire takes: the kernel fragments it."""
+    """With df_default=false the outer packet may be longer than the wire takes: the kernel fragments it. With
+    true it is dropped and counted, and shorter ones go on."""
     one, two = ours(tmp_path / "one"), ours(tmp_path / "two")
     pair = hosts("vxlan", one, two, 4, "options:df_default=false", underlay=False)
     for n, host in enumerate(pair):
         host.ip("link", "set", f"int{n}", "mtu", "1500")
     settle(pair[0])
     pair[0].run("ping", "-c", "3", "-i", "0.2", "-W", "3", "-M", "do", "-s", "1472", INNER[1])
+    one.run("ovs-vsctl", "set", "interface", "t0", "options:df_default=true")
+    lost = "ping -c 2 -i 0.2 -W 1 -M do -s 1472 192.168.97.2; [ $? = 1 ]"
+    pair[0].run("sh", "-c", lost)
+    pair[0].run("ping", "-c", "2", "-i", "0.2", "-W", "3", "-M", "do", "-s", "1400", INNER[1])
+    (line,) = [line for line in one.appctl("coverage/show").splitlines() if "tunnel_push_error" in line]
+    assert int(line.split("total: ")[1]) >= 2
