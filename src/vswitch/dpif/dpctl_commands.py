@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from vswitch.base.clock import Clock
 from vswitch.base.unixctl import ANY, CommandError, Commands
-from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ipf, dpctl_ports
+from vswitch.dpif import dpctl_ct, dpctl_flows, dpctl_ipf, dpctl_normalize, dpctl_ports
 from vswitch.dpif.dpctl import Datapaths, Entry, Options, take_options
 from vswitch.netdev.scope import PROCESS, Scope
 
@@ -29,6 +29,7 @@ def register(commands: Commands, clock: Clock, scope: Scope = PROCESS) -> None:
         *dpctl_ipf.ENTRIES,
         Entry("list-commands", "", 0, ANY, lambda _d, _o, _args: _listing(entries)),
         *dpctl_flows.TEXT_ENTRIES,
+        *dpctl_normalize.ENTRIES,
     ]
     for entry in entries:
         commands.register(

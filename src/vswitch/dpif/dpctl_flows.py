@@ -224,6 +224,16 @@ def _from_line(dpif: Dpif, line: str, n: int, usual: str, options: Options, now:
     return _put(dpif, flow.strip(), actions, flags, options, now)
 
 
+def _offload_stats_show(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
+    """Statistics of flows that hardware carries out: there are none to be had, as in Open vSwitch without
+    such hardware."""
+    if args and not datapaths.exists(args[0]):
+        raise failed("datapath not found", errno.EINVAL)
+    if not args:
+        datapaths.the_one()
+    raise failed("retrieving offload statistics", errno.EINVAL)
+
+
 def _parse_actions(_datapaths: Datapaths, _options: Options, args: list[str]) -> str:
     lines = []
     for text in args:
@@ -243,5 +253,6 @@ ENTRIES: Final = (
     Entry("add-flows", "[dp] file", 1, 2, _add_flows),
     Entry("mod-flows", "[dp] file", 1, 2, _mod_flows),
     Entry("del-flows", "[dp] [file]", 0, 2, _del_flows),
+    Entry("offload-stats-show", "[dp]", 0, 1, _offload_stats_show),
 )
 TEXT_ENTRIES: Final = (Entry("parse-actions", "actions", 1, 1, _parse_actions),)

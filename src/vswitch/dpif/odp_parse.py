@@ -307,7 +307,7 @@ def parse_attr(name: str, text: str, ports: PortNumbers = None) -> AttrText:
     if attr in STRUCT_FIELDS:
         return _struct(attr, text)
     if attr == key.ENCAP:
-        value, mask = _attributes(text, ports)
+        value, mask = parse_key_attrs(text, ports)
         return AttrText(attr, value, mask)
     if attr in (key.TCP_FLAGS, key.CT_STATE):
         return _flags(attr, text)
@@ -327,7 +327,7 @@ def parse_attr(name: str, text: str, ports: PortNumbers = None) -> AttrText:
     return {key.MPLS: _mpls, key.NSH: _nsh, key.TUNNEL: _tunnel}[attr](text)
 
 
-def _attributes(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
+def parse_key_attrs(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
     """Key and mask attributes of a text."""
     value, mask = Builder(), Builder()
     tagged = False
@@ -360,7 +360,7 @@ def parse_key(text: str, port_names: PortNumbers = None) -> tuple[Flow, Flow]:
 
     OdpSyntaxError points at the bad word; also where the words are no key together.
     """
-    value, masks = _attributes(text, port_names)
+    value, masks = parse_key_attrs(text, port_names)
     flow, mask = Flow(), Flow()
     if decode_key(value, flow) is Fitness.ERROR or decode_mask(masks, mask, flow) is Fitness.ERROR:
         raise OdpSyntaxError("these attributes are no flow key together", text, text, 0)

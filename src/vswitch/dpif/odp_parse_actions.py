@@ -74,7 +74,8 @@ _PLAIN: dict[str, Action] = {
 
 
 def parse_actions(text: str, port_names: PortNumbers = None) -> Actions:
-    """The actions that `text` lists; () for "drop". `port_names` maps names to datapath ports.
+    """The actions that `text` lists; () for "drop", which stands alone. `port_names` maps names to datapath
+    ports.
 
     OdpSyntaxError points at the bad word.
     """
@@ -85,8 +86,11 @@ def _actions(text: str, ports: PortNumbers, depth: int) -> Actions:
     if depth > MAX_DEPTH:
         raise OdpSyntaxError(f"actions nested more than {MAX_DEPTH} deep", text, text, 0)
     actions = []
-    for word in split_words(text):
+    words = split_words(text)
+    for word in words:
         if word.key == "drop" and not word.delimiter:
+            if len(words) > 1:
+                raise OdpSyntaxError("drop stands alone", word.key, text, word.position)
             continue
         try:
             actions.append(_action(word, ports, depth))

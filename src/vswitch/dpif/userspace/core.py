@@ -90,6 +90,11 @@ class Core:
         self.n_missed: i64 = 0
         self.n_lost: i64 = 0
         self.n_emc_hit: i64 = 0
+        self.n_recirc: i64 = 0
+        """Packets looked up again."""
+        self.n_batches: i64 = 0
+        self.n_sent: i64 = 0
+        """Frames handed to devices, and in how many batches."""
         self.drops: dict[str, int] = {}
 
     def drop(self, reason: str, n: int = 1) -> None:
@@ -212,6 +217,8 @@ class Core:
             netdev = port.netdev
             taken: i64 = netdev.send(frames)
             netdev.flush()
+            self.n_batches += 1
+            self.n_sent += taken
             lost: i64 = len(frames) - taken
             if lost > 0:
                 port.tx_lost += lost
@@ -352,6 +359,7 @@ class Core:
 
     def look_up(self, packet: Packet) -> None:
         """Run the flow of a packet whose headers are extracted."""
+        self.n_recirc += 1
         words = packet.flow.words
         entry = self.dpcls.lookup(words)
         if entry is None:

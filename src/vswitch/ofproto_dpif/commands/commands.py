@@ -14,6 +14,7 @@ from vswitch.dpif import dpctl_commands, execute_commands
 from vswitch.dpif.ebpf import commands as ebpf_commands
 from vswitch.dpif.types import DpifError, DpifFlow
 from vswitch.dpif.userspace import commands as userspace_commands
+from vswitch.dpif.userspace import pmd_commands
 from vswitch.ofproto_dpif.commands import bonds as bond_commands
 from vswitch.ofproto_dpif.commands import fdb as fdb_commands
 from vswitch.ofproto_dpif.commands import features as feature_commands
@@ -68,6 +69,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     ebpf_commands.register(commands, ofprotos.clock, ofprotos.scope)
     execute_commands.register(commands, ofprotos.scope)
     userspace_commands.register(commands, ofprotos.scope)
+    pmd_commands.register(commands, ofprotos.scope)
 
 
 @final

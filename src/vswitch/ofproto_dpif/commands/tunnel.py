@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, final
 
 from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.flow.values import parse_mac
-from vswitch.netdev.tunnel_options import format_address, parse_address
+from vswitch.netdev.tunnel_options import TunnelConfig, format_address, parse_address
 from vswitch.ofproto_dpif.tunnel.neighbours import MAX_AGING
 from vswitch.ofproto_dpif.tunnel.routes import parse_prefix
 
@@ -25,6 +25,7 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
         ("tnl/ports/show", "-v", 0, 1, c.ports_show),
         ("tnl/egress_port_range", "min max", 0, 2, c.egress_port_range),
     ))
+    commands.register("ofproto/list-tunnels", "", 0, 0, c.list_tunnels)
     commands.register("ovs/route/show", "", 0, 0, c.route_show, c.route_show_json)
     for family in ("arp", "neigh"):
         commands.register(f"tnl/{family}/show", "", 0, 0, c.neigh_show)
@@ -51,6 +52,34 @@ def _mark(text: str | None) -> int | None:
     except ValueError:
         return None
     return value if 0 <= value <= 0xFFFFFFFF else None
+
+
+def _key(flow: bool, key: int | None, none: str) -> str:
+    if flow:
+        return "flow"
+    return none if key is None else f"0x{key:x}" if key else "0"
+
+
+def _described(config: TunnelConfig, odp_port: int) -> str:
+    """What makes a tunnel, as `ofproto/list-tunnels` shows it."""
+    local = "flow" if config.local_flow else format_address(config.local_ip)
+    remote = "flow" if config.remote_flow else format_address(config.remote_ip)
+    parts = [
+        f"{config.type}: {local}->{remote}", f"key={_key(config.in_key_flow, config.in_key, '0')}",
+        config.packet_type, f"dp port={odp_port}",
+    ]  # fmt: skip
+    if (config.out_key_flow, config.out_key) != (config.in_key_flow, config.in_key):
+        parts.append(f"out_key={_key(config.out_key_flow, config.out_key, 'none')}")
+    parts.append(f"ttl={'inherit' if config.ttl_inherit else config.ttl}")
+    if config.tos_inherit:
+        parts.append("tos=inherit")
+    elif config.tos:
+        parts.append(f"tos=0x{config.tos:x}")
+    if not config.df:
+        parts.append("df=false")
+    if config.csum:
+        parts.append("csum=true")
+    return ", ".join(parts)
 
 
 @final
@@ -116,6 +145,16 @@ class _Commands:
             raise CommandError("Not found")
         gateway = format_address(route.gw)
         return f"src {format_address(route.src)}\ngateway {gateway}\ndev {route.dev}\n"
+
+    def list_tunnels(self, _args: list[str]) -> str:
+        tunnels = [
+            (port.odp_port, port.name, port.tunnel)
+            for ofproto in self.ofprotos.all_ofproto_dpifs.values()
+            for port in ofproto.ports_by_name.values()
+            if port.tunnel is not None
+        ]
+        return "".join(f"port {n}: {name} ({_described(config, n)})\n" for n, name, config in sorted(
+            tunnels, key=lambda tunnel: tunnel[:2]))  # fmt: skip
 
     def ports_show(self, args: list[str]) -> str:
         underlay = self.underlay
