@@ -377,8 +377,13 @@ def both(
         real.close()
 
 
-@pytest.mark.parametrize("script", [DATAPATHS, FLOWS, TEXTS, FDB, TRACES, DUMMIES, THREADS, PROCESS],
-                         ids=["datapaths", "flows", "texts", "fdb", "traces", "dummies", "threads", "process"])  # fmt: skip
+SCRIPTS = {
+    "datapaths": DATAPATHS, "flows": FLOWS, "texts": TEXTS, "fdb": FDB, "traces": TRACES, "dummies": DUMMIES,
+    "threads": THREADS, "process": PROCESS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_replies_are_the_real_ones(
     script: str, both: tuple[UnixctlClient, UnixctlClient], tmp_path: Path
 ) -> None:

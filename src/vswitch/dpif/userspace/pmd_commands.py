@@ -25,6 +25,7 @@ PERF_LOG_USAGE: Final = (
     "Usage: ovs-appctl dpif-netdev/pmd-perf-log-set [on|off] [-b before] [-a after] [-e|-ne] [-us usec] "
     "[-q qlen]"
 )
+UNCHANGED: Final = "Error: miniflow extract parser not changed"
 NO_DATAPATH: Final = "please specify an existing datapath"
 
 
@@ -189,12 +190,12 @@ class _Commands:
                 raise CommandError("Error: -pmd option requires a thread id argument.")
             pmd = rest[1]
             if not pmd.isdecimal():
-                raise CommandError("Error: miniflow extract parser not changed, PMD thread passed is not valid: "
-                                   f"'{pmd}'. Pass a valid pmd thread ID.")
+                raise CommandError(f"{UNCHANGED}, PMD thread passed is not valid: '{pmd}'. Pass a valid pmd "
+                                   "thread ID.")
             rest = rest[2:]
         if not rest:
-            raise CommandError("Error: no miniflow extract name provided. Output of miniflow-parser-get shows "
-                               "implementation list.")
+            raise CommandError("Error: no miniflow extract name provided. Output of miniflow-parser-get "
+                               "shows implementation list.")
         name, more = rest[0], ""
         if len(rest) > 1:
             if name != "study":
@@ -206,8 +207,7 @@ class _Commands:
         if name not in PARSERS:
             raise CommandError(f"Error: unknown miniflow extract implementation {name}.")
         if pmd is not None:
-            raise CommandError(f"Error: miniflow extract parser not changed, PMD thread {pmd} not in use, pass a "
-                               "valid pmd thread ID.")
+            raise CommandError(f"{UNCHANGED}, PMD thread {pmd} not in use, pass a valid pmd thread ID.")
         return f"Miniflow extract implementation set to {name}{more}.\n"
 
     def lookup_get(self, _args: list[str]) -> str:
