@@ -114,7 +114,7 @@ def dump_flows(switch: Switch, args: Args) -> None:
     out = [
         format_flow_line(replace(f, idle_age=None, hard_age=None), names, stats=settings.stats) for f in flows
     ]
-    sys.stdout.write("".join(f"{line}\n" for line in out))
+    sys.stdout.write(settings.shown("".join(f"{line}\n" for line in out)))
 
 
 def _order(name: str, sign: int) -> Callable[[FlowStats], tuple[int, int]]:
@@ -298,13 +298,13 @@ def diff_flows(settings: Settings, args: Args) -> int:
         differ = True
         for sign, mod in (("-", a), ("+", z)):
             if mod is not None:
-                print(sign + _line(key, mod))
+                sys.stdout.write(settings.shown(f"{sign}{_line(key, mod)}\n"))
     return 2 if differ else 0
 
 
 def _line(key: Key, mod: FlowMod) -> str:
     words = [f"table={key[0]}"] if key[0] else []
-    words += [mod.match.format(mod.priority)] if mod.match.format(mod.priority) else []
+    words.append(mod.match.format(mod.priority))
     for name, value, text in (
         ("cookie", mod.new_cookie, f"0x{mod.new_cookie:x}"),
         ("idle_timeout", mod.idle_timeout, str(mod.idle_timeout)),

@@ -11,6 +11,7 @@ from typing import Final
 from vswitch.cli.alarm import set_alarm
 from vswitch.cli.long_options import OptionError, Takes, parse
 from vswitch.cli.ofctl import flows, groups, packets, ports, tables, watch
+from vswitch.cli.ofctl.color import Painter, wanted
 from vswitch.cli.ofctl.formats import allowed, parse_formats
 from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError
 from vswitch.cli.version import version_text
@@ -140,6 +141,8 @@ def read_settings(options: Sequence[tuple[str, str | None]]) -> tuple[Settings, 
         elif name == "color":
             if text not in ("", "always", "never", "auto"):
                 raise OfctlError(f"incorrect value `{text}' for --color")
+            colored = wanted(text, sys.stdout.isatty(), os.environ.get("TERM", ""))
+            settings.painter = Painter(os.environ.get("OVS_COLORS", "")) if colored else None
         elif name == "more":
             settings.verbosity += 1
         elif name in ("strict", "bundle", "readd", "timestamp", "names", "json"):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from vswitch.base.clock import Clock
+from vswitch.cli.ofctl.color import Painter
 from vswitch.cli.ofctl.progress import shown
 from vswitch.daemon.process import rundir
 from vswitch.openflow.message_value import message_value
@@ -70,6 +71,12 @@ class Settings:
     """What `-F` says of flow formats (`formats.py`); None if it isn't given."""
     json: bool = False
     """Whether answers are printed as JSON, an object a message and a line."""
+    painter: Painter | None = None
+    """What gives the output its colours; None: it has none."""
+
+    def shown(self, text: str) -> str:
+        """A text as it is printed."""
+        return text if self.painter is None else self.painter.paint(text)
 
 
 def find_target(name: str, suffix: str = "mgmt") -> str:
@@ -216,7 +223,7 @@ class Switch:
             sys.stdout.write(json.dumps(message_value(message)) + "\n")
             return
         names = self.number_names() if self.settings.names else None
-        sys.stdout.write(format_message(message, self.settings.verbosity + 1, names))
+        sys.stdout.write(self.settings.shown(format_message(message, self.settings.verbosity + 1, names)))
 
     def do(self, bodies: Sequence[tuple[Any, Form]]) -> None:
         """Have requests carried out that have no answer but an error, then a barrier. SwitchError."""

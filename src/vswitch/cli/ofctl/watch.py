@@ -119,7 +119,8 @@ def follow(switch: Switch) -> None:
             sys.stdout.flush()
             continue
         stamp = f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3] + ": " if switch.settings.timestamp else ""
-        sys.stdout.write(stamp + format_message(message, switch.settings.verbosity + 1, names))
+        text = format_message(message, switch.settings.verbosity + 1, names)
+        sys.stdout.write(stamp + switch.settings.shown(text))
         sys.stdout.flush()
 
 
