@@ -98,5 +98,5 @@ def test_commands(switches: tuple[RealSwitch, RealSwitch], tmp_path: Path) -> No
             texts = ["\n".join(sorted(text.splitlines())) for text in texts]
         assert texts[0] == texts[1], command
     for when, exit_status in (("never", 0), ("bogus", 1)):
-        ran = run_own(["ovs-ofctl", f"--color={when}", "dump-flows", "br0"], environment)
-        assert (ran.returncode, "\033" in ran.stdout) == (exit_status, False)
+        own = run_own(["ovs-ofctl", f"--color={when}", "dump-flows", "br0"], environment)
+        assert (own.returncode, "\033" in own.stdout) == (exit_status, False)
