@@ -1,13 +1,21 @@
 """Our own `vswitch ofctl`, `vsctl` and `appctl` in place of the programs that they stand for, in this
-process."""
+process.
+
+`run_both` is for tests of our switch: what only looks is asked by both tools, which have to see the same; what
+changes something is done by ours. (The real tools do it in the same tests to the real switch, and to ours in
+tests/ofctl, tests/trials and tests/cli.)
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
+import re
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 from unittest.mock import patch
@@ -17,6 +25,75 @@ from vswitch.cli.ofctl.main import main as ofctl
 from vswitch.cli.vsctl.main import main as vsctl
 
 TOOLS: Final = {"ovs-ofctl": ofctl, "ovs-vsctl": vsctl, "ovs-appctl": appctl}
+
+
+LOOKING: Final = {
+    "ovs-ofctl": re.compile(r"show|dump-(?!flows-).*|queue-.*|meter-.*|get-frags|probe"),
+    "ovs-vsctl": re.compile(
+        r"get|list|find|show|list-(br|ports|ifaces)|(br|port|iface)-(exists|to-.*)"
+        r"|get-(controller|manager|fail-mode|ssl)"
+    ),
+    "ovs-appctl": re.compile(r"version|.*/(list|.*show|dump-.*|list-.*|get-.*|ct-get-.*)"),
+}
+"""What only looks, of each tool's commands."""
+TAKES_VALUE: Final = re.compile(r"-[tTOFPv]|--(timeout|target|protocols|db|flow-format)")
+"""Options whose value is the next word."""
+PASSES: Final = re.compile(
+    r"(?<=duration=)[0-9.]+s|(?<=xid=0x)[0-9a-f]+|(?<=_age=)\d+|(?<=used:)[0-9.]+s|_version +: .*"
+    r"|sec_since_\w+=\"\d+\"|\d+(?=ms)"
+)
+"""What time changes between two answers."""
+TRIES: Final = 5
+"""How often two answers may differ because something changed between them."""
+
+
+def _commands(words: Sequence[str]) -> list[list[str]]:
+    """The commands of a command line, without options: ovs-vsctl has several, each after "--"."""
+    found: list[list[str]] = [[]]
+    rest = list(words[1:])
+    while rest:
+        word = rest.pop(0)
+        if word == "--" and words[0] == "ovs-vsctl":
+            found.append([])
+        elif word.startswith("-") and word != "-" and not found[-1]:
+            if TAKES_VALUE.fullmatch(word) and rest:
+                rest.pop(0)
+            if word.startswith("--id"):
+                found[-1].append(word)
+        else:
+            found[-1].append(word)
+    return [command for command in found if command]
+
+
+def only_looks(words: Sequence[str]) -> bool:
+    """Whether a command line changes nothing."""
+    looking = LOOKING[words[0]]
+    return all(looking.fullmatch(command[0]) for command in _commands(words))
+
+
+def _real(words: Sequence[str], environment: Mapping[str, str], stdin: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def run_both(
+    words: Sequence[str], environment: Mapping[str, str], stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """What a command line of one of the tools says to our switch, by both tools if it only looks."""
+    program = words[0]
+    if program not in TOOLS or threading.current_thread() is not threading.main_thread():
+        return _real(words, environment, stdin)
+    own = run_own(words, environment, stdin)
+    if only_looks(words):
+        for attempt in range(TRIES):
+            real = _real(words, environment, stdin)
+            if (PASSES.sub("T", own.stdout), own.returncode) == (PASSES.sub("T", real.stdout), real.returncode):
+                break
+            assert attempt < TRIES - 1, f"{' '.join(words)}\nours:\n{own}\nthe real one:\n{real}"
+            time.sleep(0.05 * attempt)
+            own = run_own(words, environment, stdin)
+    return own
 
 
 def run_own(

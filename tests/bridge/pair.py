@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle.real import SCHEMA, UnixctlClient
+from tests.own_tools import TOOLS, run_both
 
 DIFFER = {
     "Open_vSwitch": {
@@ -56,6 +57,9 @@ class Side:
         """The network namespace that the switch runs in."""
         self.own_clock = False
         """Whether a test may stop the switch's clock, which nothing starts again."""
+
+    own_tools = False
+    """Whether our own tools do what is to be done to the switch."""
 
     # Processes.
 
@@ -125,9 +129,12 @@ class Side:
 
     def try_run(self, *args: str) -> tuple[int, str, str]:
         """Run a tool: (exit status, output, errors)."""
-        ran = subprocess.run(
-            args, env=self.environment, capture_output=True, text=True, check=False, timeout=30
-        )
+        if self.own_tools and args[0] in TOOLS:
+            ran = run_both(args, self.environment)
+        else:
+            ran = subprocess.run(
+                args, env=self.environment, capture_output=True, text=True, check=False, timeout=30
+            )
         return ran.returncode, ran.stdout, ran.stderr
 
     def run(self, *args: str) -> str:
@@ -211,6 +218,7 @@ class Ours(Side):
     """Our bridges, in a process."""
 
     options: tuple[str, ...] = ("--dummy=override",)
+    own_tools = True
 
     def start_switch(self) -> None:
         control = self.directory / self.control

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.own_tools import run_both
 from vswitch.base.clock import Clock
 from vswitch.netdev.registry import enable_dummy
 from vswitch.netdev.scope import Scope
@@ -81,10 +82,8 @@ class Running:
         raise AssertionError(f"not in {seconds} s: {condition}")
 
     def ofctl(self, *args: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
-        """Run the real ovs-ofctl, which finds br0 in the run directory."""
-        ran = subprocess.run(
-            ["ovs-ofctl", *args], env=self.environment, capture_output=True, text=True, timeout=20, **more
-        )
+        """Run ovs-ofctl, and our own tool, which find br0 in the run directory."""
+        ran = run_both(["ovs-ofctl", *args], self.environment, **more)
         assert not check or ran.returncode == 0, ran.stderr
         return ran
 
