@@ -1,9 +1,9 @@
 """Our own `vswitch ofctl`, `vsctl` and `appctl` in place of the programs that they stand for, in this
 process.
 
-`run_both` is for tests of our switch: what only looks is asked by both tools, which have to see the same; what
-changes something is done by ours. (The real tools do it in the same tests to the real switch, and to ours in
-tests/ofctl, tests/trials and tests/cli.)
+`run_both` is for tests of our switch: what only looks is asked by both tools, which have to see the same;
+what changes something is done by ours. (The real tools do it in the same tests to the real switch, and to
+ours in tests/ofctl, tests/trials and tests/cli.)
 """
 
 from __future__ import annotations
@@ -71,7 +71,14 @@ def only_looks(words: Sequence[str]) -> bool:
     return all(looking.fullmatch(command[0]) for command in _commands(words))
 
 
-def _real(words: Sequence[str], environment: Mapping[str, str], stdin: str) -> subprocess.CompletedProcess[str]:
+def _seen(ran: subprocess.CompletedProcess[str]) -> tuple[int, list[str]]:
+    """What an answer says, whenever and in whichever order of rows."""
+    return ran.returncode, sorted(PASSES.sub("T", ran.stdout).splitlines())
+
+
+def _real(
+    words: Sequence[str], environment: Mapping[str, str], stdin: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         words, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=60
     )
@@ -88,7 +95,7 @@ def run_both(
     if only_looks(words):
         for attempt in range(TRIES):
             real = _real(words, environment, stdin)
-            if (PASSES.sub("T", own.stdout), own.returncode) == (PASSES.sub("T", real.stdout), real.returncode):
+            if _seen(own) == _seen(real):
                 break
             assert attempt < TRIES - 1, f"{' '.join(words)}\nours:\n{own}\nthe real one:\n{real}"
             time.sleep(0.05 * attempt)

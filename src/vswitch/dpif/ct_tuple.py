@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 ICMP: Final = (1, 58)
+ICMP_FIELDS: Final = ("icmp_id", "icmp_type", "icmp_code")
 _VERSIONS: Final = {"ct_nw_src": 4, "ct_nw_dst": 4, "ct_ipv6_src": 6, "ct_ipv6_dst": 6}
 _NUMBERS: Final = {
     "ct_nw_proto": 0xFF, "ct_tp_src": 0xFFFF, "ct_tp_dst": 0xFFFF, "icmp_id": 0xFFFF, "icmp_type": 0xFF,

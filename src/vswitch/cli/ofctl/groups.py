@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from vswitch.cli.ofctl.flows import read_lines, run_bundle, said
 from vswitch.cli.ofctl.formats import BUCKET_FORMATS, METER_FORMATS, TLV_FORMATS, of_versions, require
 from vswitch.cli.ofctl.switch import OfctlError, Switch
-from vswitch.dpif.ct_tuple import Address, TupleReader
+from vswitch.dpif.ct_tuple import ICMP, ICMP_FIELDS, Address, TupleReader
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow.flow_text import group_number
 from vswitch.openflow.group_text import parse_group, parse_meter
@@ -204,7 +204,7 @@ def ct_flush(switch: Switch, args: Args) -> None:
     if words and words[0].startswith("zone="):
         text = words.pop(0).removeprefix("zone=")
         if not text.isdigit() or int(text) > 65535:
-            raise OfctlError(f"failed to parse zone: {text}")
+            raise OfctlError("Failed to parse zone")
         zone = int(text)
     if len(words) > 2:
         raise OfctlError("invalid arguments")
@@ -213,7 +213,12 @@ def ct_flush(switch: Switch, args: Args) -> None:
         for word in words:
             reader.read(word)
     except ValueError as e:
-        raise OfctlError(str(e)) from None
+        raise OfctlError(f"Failed to parse ct-tuple: {e}") from None
+    if reader.proto in ICMP:
+        # What ICMP has in place of ports is always said, of the answers too.
+        reader.numbers += [{}] * (2 - len(reader.numbers))
+        reader.addresses += [{}] * (2 - len(reader.addresses))
+        reader.numbers = [{**dict.fromkeys(ICMP_FIELDS, 0), **numbers} for numbers in reader.numbers]
     tuples = [*map(_ct_tuple, reader.addresses, reader.numbers), n.CtTuple(), n.CtTuple()]
     switch.do([(n.CtFlush(reader.proto, tuples[0], tuples[1], zone), Form.OPENFLOW)])
 

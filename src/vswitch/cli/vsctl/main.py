@@ -128,7 +128,13 @@ def columns_for(commands: Sequence[Invocation], schema: DbSchema) -> dict[str, I
         if invocation.syntax.name in ON_RECORDS:
             name = table_named(schema, invocation.args[0]).name
             whole |= {name, OWNERS.get(name, (name,))[0]}
-    return {**wanted, **{table: columns for table, columns in OVERVIEW.items() if table not in whole}}
+    # An older database may lack some.
+    overview = {
+        name: [column for column in columns if column in schema.tables[name].columns]
+        for name, columns in OVERVIEW.items()
+        if name in schema.tables and name not in whole
+    }
+    return {**wanted, **overview}
 
 
 class Session:

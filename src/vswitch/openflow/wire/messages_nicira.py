@@ -133,11 +133,13 @@ def _put_flush(w: Writer, m: n.CtFlush, version: int) -> None:
             if value is not None:
                 inner = begin_property(w, number)
                 w.uint(value, size)
+                w.pad(size % 4 & 2)  # Numbers of 16 bits count their padding.
                 end_property(w, inner)
         end_property(w, start)
     if m.zone_id is not None:
         start = begin_property(w, _FLUSH_ZONE)
         w.u16(m.zone_id)
+        w.pad(2)
         end_property(w, start)
 
 
