@@ -39,7 +39,7 @@ LOOKING: Final = {
 TAKES_VALUE: Final = re.compile(r"-[tTOFPv]|--(timeout|target|protocols|db|flow-format)")
 """Options whose value is the next word."""
 PASSES: Final = re.compile(
-    r"(?<=duration=)[0-9.]+s|(?<=xid=0x)[0-9a-f]+|(?<=_age=)\d+|(?<=used:)[0-9.]+s|_version +: .*"
+    r"(?<=duration[=:])[0-9.]+s|(?<=xid=0x)[0-9a-f]+|(?<=_age=)\d+|(?<=used:)[0-9.]+s|_version +: .*"
     r"|sec_since_\w+=\"\d+\"|\d+(?=ms)"
 )
 """What time changes between two answers."""
