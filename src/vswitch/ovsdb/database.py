@@ -37,21 +37,23 @@ class Row:
         return Row(self.uuid, {**self.columns, **columns})
 
 
-def references(table: TableSchema, row: Row, weak: bool) -> Iterator[tuple[str, UUID]]:
-    """(table, row) of each strong, or weak, reference in `row`, one for each time it occurs.
+@dataclass(frozen=True)
+class Referring:
+    """A column of a table whose keys, or values, refer to rows of the table `target`."""
 
-    A row's strong reference to itself does not count: it does not keep the row alive.
-    """
+    name: str
+    is_value: bool
+    target: str
+
+
+def referring(table: TableSchema, weak: bool) -> tuple[Referring, ...]:
+    """The columns of a table that refer strongly, or weakly."""
+    found = []
     for name, column in table.columns.items():
-        type = column.type
-        for base, is_value in ((type.key, False), (type.value, True)):
-            if base is None or not (base.is_weak_ref() if weak else base.is_strong_ref()):
-                continue
-            target = base.ref_table_name
-            values = row.columns[name].values
-            for atom in values.values() if is_value else values:
-                if weak or atom.value != row.uuid:
-                    yield target, atom.value
+        for base, is_value in ((column.type.key, False), (column.type.value, True)):
+            if base is not None and (base.is_weak_ref() if weak else base.is_strong_ref()):
+                found.append(Referring(name, is_value, base.ref_table_name))
+    return tuple(found)
 
 
 def default_datum(type: ovs.db.types.Type) -> Datum:
@@ -88,6 +90,8 @@ class Database:
         self.indexes: dict[tuple[str, int], dict[tuple[Any, ...], UUID]] = {
             (name, n): {} for name, table in self.schema.tables.items() for n in range(len(table.indexes))
         }
+        self._strong = {name: referring(table, weak=False) for name, table in self.schema.tables.items()}
+        self._weak = {name: referring(table, weak=True) for name, table in self.schema.tables.items()}
         self.writer: Callable[[Changes, list[str], bool], None] | None = None
         """Puts a checked transaction (changes, comments, durable) on disk before it is applied."""
         self.read_only = False
@@ -98,13 +102,23 @@ class Database:
         """Rows in all tables."""
         return sum(len(rows) for rows in self.tables.values())
 
+    def references(self, table: str, row: Row, weak: bool) -> Iterator[tuple[str, UUID]]:
+        """(table, row) of each strong, or weak, reference in `row` of `table`, one for each time it occurs.
+
+        A row's strong reference to itself does not count: it does not keep the row alive.
+        """
+        for column in (self._weak if weak else self._strong)[table]:
+            values = row.columns[column.name].values
+            for atom in values.values() if column.is_value else values:
+                if weak or atom.value != row.uuid:
+                    yield column.target, atom.value
+
     def apply(self, changes: Changes) -> None:
         """Carry out changes that were checked, and tell the listeners."""
         for name, rows in changes.items():
-            table = self.schema.tables[name]
             for row_uuid, (before, after) in rows.items():
-                self._count(table, before, -1)
-                self._count(table, after, 1)
+                self._count(name, before, -1)
+                self._count(name, after, 1)
                 if after is None:
                     self.tables[name].pop(row_uuid, None)
                 else:
@@ -114,17 +128,17 @@ class Database:
         for listener in list(self.listeners):
             listener(changes)
 
-    def _count(self, table: TableSchema, row: Row | None, step: int) -> None:
+    def _count(self, table: str, row: Row | None, step: int) -> None:
         if row is None:
             return
-        for _, target in references(table, row, weak=False):
+        for _, target in self.references(table, row, weak=False):
             count = self.strong.get(target, 0) + step
             if count:
                 self.strong[target] = count
             else:
                 self.strong.pop(target, None)
-        referrer = (table.name, row.uuid)
-        for _, target in references(table, row, weak=True):
+        referrer = (table, row.uuid)
+        for _, target in self.references(table, row, weak=True):
             referrers = self.weak.setdefault(target, {})
             count = referrers.get(referrer, 0) + step
             if count:

@@ -67,11 +67,11 @@ class Execution:
     def columns(self, table: TableSchema, row: Json) -> dict[str, Datum]:
         """A <row> object: the columns that it sets."""
         values: dict[str, Datum] = {}
-        for name, json in row.items():
-            column = table.columns.get(name)
-            if column is None:
-                raise OvsdbError("unknown column", f"no column {name} in table {table.name}", row)
-            with library_errors():
+        with library_errors():
+            for name, json in row.items():
+                column = table.columns.get(name)
+                if column is None:
+                    raise OvsdbError("unknown column", f"no column {name} in table {table.name}", row)
                 values[name] = Datum.from_json(column.type, json, self.symbols)
         return values
 
@@ -102,8 +102,8 @@ def insert(run: Execution, op: Json) -> Json:
         row_uuid = run.symbols.setdefault(name, row_uuid)
     values = default_columns(table)
     values.update(run.columns(table, row_json))
-    for column in table.columns.values():
-        with library_errors():
+    with library_errors():
+        for column in table.columns.values():
             values[column.name].check_constraints()
     run.transaction.put(table.name, Row(row_uuid, values))
     return {"uuid": ["uuid", str(row_uuid)]}

@@ -13,7 +13,7 @@ from uuid import UUID
 from ovs.db.data import Datum
 
 from vswitch.ovsdb.condition import Condition
-from vswitch.ovsdb.database import Changes, Database, Row, index_key, references
+from vswitch.ovsdb.database import Changes, Database, Row, index_key
 from vswitch.ovsdb.errors import OvsdbError
 
 
@@ -100,12 +100,11 @@ class Transaction:
         delta: dict[UUID, int] = {}
         targets: dict[UUID, str] = {}
         for table, rows in self.new.items():
-            schema = self.db.schema.tables[table]
             for row_uuid, after in rows.items():
                 for row, step in ((self._before(table, row_uuid), -1), (after, 1)):
                     if row is None:
                         continue
-                    for target_table, target in references(schema, row, weak=False):
+                    for target_table, target in self.db.references(table, row, weak=False):
                         delta[target] = delta.get(target, 0) + step
                         if step > 0:
                             targets[target] = target_table
@@ -148,7 +147,7 @@ class Transaction:
             if row is None or self.db.strong.get(row_uuid, 0) + delta.get(row_uuid, 0) > 0:
                 continue
             self.delete(table, row_uuid)
-            for target_table, target in references(self.db.schema.tables[table], row, weak=False):
+            for target_table, target in self.db.references(table, row, weak=False):
                 delta[target] = delta.get(target, 0) - 1
                 if not self.db.schema.tables[target_table].is_root:
                     home[target] = target_table
