@@ -15,7 +15,8 @@ MAX_MESSAGE: Final = 4 << 20
 MAX_DEPTH: Final = 200
 """The deepest nesting accepted."""
 
-_OUTSIDE: Final = re.compile(rb'["{}\[\]]')
+_PLAIN: Final = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+")*+')
+"""What goes no level up or down: anything between, and whole strings without an escape. It always matches."""
 _INSIDE: Final = re.compile(rb'["\\]')
 
 
@@ -79,19 +80,21 @@ class JsonFramer:
                 self._in_string = False
                 at = m.end()
                 continue
-            m = _OUTSIDE.search(buffer, at)
-            if m is None:
-                self._scanned = len(buffer)
-                return -1
+            m = _PLAIN.match(buffer, at)
+            assert m is not None
             at = m.end()
-            match m.group():
-                case b'"':
-                    self._in_string = True
-                case b"{" | b"[":
-                    self._depth += 1
-                    if self._depth > MAX_DEPTH:
-                        raise FramingError(f"nested deeper than {MAX_DEPTH}")
-                case _:
-                    self._depth -= 1
-                    if self._depth == 0:
-                        return at
+            if at == len(buffer):
+                self._scanned = at
+                return -1
+            token = buffer[at]
+            at += 1
+            if token in b"{[":
+                self._depth += 1
+                if self._depth > MAX_DEPTH:
+                    raise FramingError(f"nested deeper than {MAX_DEPTH}")
+            elif token in b"}]":
+                self._depth -= 1
+                if self._depth == 0:
+                    return at
+            else:
+                self._in_string = True
