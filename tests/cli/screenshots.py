@@ -71,7 +71,7 @@ def main(directory: Path) -> None:
                 _traffic(place, 8)
                 for name, view in VIEWS.items():
                     browser.open(view)
-                    _traffic(place, 4)
+                    _traffic(place, 60 if name == "datapath" else 4)
                     time.sleep(1)
                     browser.driver.save_screenshot(str(directory / f"{name}.png"))
             finally:

@@ -12,7 +12,8 @@ function data(history) {
 function chart(values) {
   const options = {
     width: Math.max(280, place.clientWidth), height: 220, cursor: { drag: { x: false, y: false } },
-    scales: { x: { range: (u, least, most) => [most - 300, most] } },
+    // The last five minutes, also of a single moment, around which uPlot would show years.
+    scales: { x: { range: (u) => { const last = u.data[0].at(-1) ?? Date.now() / 1000; return [last - 300, last]; } } },
     axes: [{ stroke: css("--soft"), grid: { stroke: css("--line") } },
       { stroke: css("--soft"), grid: { stroke: css("--line") }, values: (u, ticks) => ticks.map(human) }],
     series: [{}, ...LINES.map(([name, colour]) => ({ label: `${name}/s`, stroke: css(colour), width: 2 }))],

@@ -64,13 +64,14 @@ export function elements(now) {
     bridge.hosts.filter((h) => at.has(h.port)).sort((a, b) => at.get(a.port).place.x - at.get(b.port).place.x).slice(0, HOSTS_DRAWN).forEach((host, n) => {
       const port = at.get(host.port);
       const host_id = `h ${bridge.name} ${host.mac} ${host.vlan}`;
-      put(host_id, { label: host.ip[0] || host.mac }, "host",
+      put(host_id, { label: host.ip[0] || `…${host.mac.slice(-8)}` }, "host",
         { x: x + (n % columns) * PORT_W, y: bottom + Math.floor(n / columns) * 44 });
       put(`l ${host_id}`, { source: `i ${port.name}`, target: host_id, width: 1, label: "" }, "");
     });
     bridge.controllers.forEach((c, n) => {
       const cid = `c ${bridge.name} ${c.target}`;
-      put(cid, { label: c.target }, c.connected ? "controller" : "controller down", { x: x + (n - 1) * 1.6 * PORT_W, y: -1.4 * PORT_H });
+      // Left of the lines to tunnels' remotes.
+      put(cid, { label: c.target }, c.connected ? "controller" : "controller down", { x: x - PORT_W, y: -(1.2 + 0.8 * n) * PORT_H });
       put(`k ${cid}`, { source: id, target: cid, width: 1, label: "" }, c.connected ? "" : "down");
     });
     x += columns * PORT_W + GAP;
@@ -118,7 +119,7 @@ function detail(now) {
     table([
       ["bridge", (r) => r.bridge.name],
       ["port", (r) => r.i.name],
-      ["", (r) => [r.port.bond_mode && r.port.interfaces.length > 1 ? `${r.port.name} ${r.port.bond_mode}` : r.i.type,
+      ["kind", (r) => [r.port.bond_mode && r.port.interfaces.length > 1 ? `${r.port.name} ${r.port.bond_mode}` : r.i.type,
         vlan(r.port), r.i.peer && `to ${r.i.peer}`, r.i.remote && `to ${r.i.remote}`].filter(Boolean).join(", ")],
       ["in", (r) => `${human(r.i.rx_bps)}bit/s`, "number"],
       ["out", (r) => `${human(r.i.tx_bps)}bit/s`, "number"],
