@@ -11,6 +11,12 @@ T = TypeVar("T")
 ALL = os.environ.get("VSWITCH_TEST_ALL", "") not in ("", "0")
 
 
+def datapaths(both: bool = False) -> list[str]:
+    """The types of datapaths in the switch's own process that a test with traffic runs on: the userspace one,
+    and with VSWITCH_TEST_ALL=1, or `both`, the one of BPF programs too."""
+    return ["netdev", "ebpf"] if ALL or both else ["netdev"]
+
+
 def sample(cases: Iterable[T], n: int) -> list[T]:
     """`n` of `cases`, always the same ones and in their order; all of them with VSWITCH_TEST_ALL=1."""
     found = list(cases)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack import Stack, until
+from tests.whole import datapaths
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -27,11 +28,13 @@ def tx_packets(stack: Stack, device: str) -> int:
 ROOTS = ["kernel", "ours"] if os.environ.get("VSWITCH_TEST_ALL") else ["kernel"]
 
 
+@pytest.mark.parametrize("datapath", datapaths())
 @pytest.mark.parametrize("root", ROOTS)
 def test_a_ring_with_the_kernels_bridge_has_no_loop(
-    require: Callable[..., None], tmp_path: Path, root: str
+    require: Callable[..., None], tmp_path: Path, root: str, datapath: str
 ) -> None:
-    require("root", "command:ip", "command:bridge", "command:ovsdb-server", "command:ovs-vsctl")
+    require("root", "command:ip", "command:bridge", "command:ovsdb-server", "command:ovs-vsctl",
+            *["ebpf"] * (datapath == "ebpf"))  # fmt: skip
     stack = Stack(tmp_path)
     try:
         stack.start()
@@ -61,7 +64,7 @@ def test_a_ring_with_the_kernels_bridge_has_no_loop(
             stack.run("ip", "link", "set", f"o{n}", "up")
         stack.run("ip", "link", "set", "kbr", "up")
         stack.run(
-            "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev",
+            "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", f"datapath_type={datapath}",
             "stp_enable=true", f"other_config:stp-priority={'8192' if root == 'ours' else '40000'}",
             "other_config:stp-hello-time=1",
             "other_config:stp-max-age=6", "other_config:stp-forward-delay=4",

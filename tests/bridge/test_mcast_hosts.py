@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack import Stack, until
+from tests.whole import datapaths
 
 pytestmark = pytest.mark.system
 
@@ -44,14 +45,18 @@ for i in range(10):
 """
 
 
-@pytest.fixture(scope="module")
-def stack(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="module", params=datapaths())
+def stack(
+    require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Stack]:
     require("root", "command:ip", "command:ovsdb-server", "command:ovs-vsctl")
+    if request.param == "ebpf":
+        require("ebpf")
     made = Stack(tmp_path_factory.mktemp("mcast"))
     try:
         made.start()
         made.run(
-            "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev",
+            "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", f"datapath_type={request.param}",
             "mcast_snooping_enable=true", "other_config:mcast-snooping-disable-flood-unregistered=true",
         )  # fmt: skip
         for n in (1, 2, 3):

@@ -10,8 +10,12 @@ from vswitch.base.clock import Clock
 from vswitch.cli import datapath
 from vswitch.cli.errors import explain
 from vswitch.dpif.ebpf import dpif_class as ebpf_class
+from vswitch.dpif.ebpf import usable
 from vswitch.dpif.kernel import dpif_class
 from vswitch.dpif.open import dpif_create_and_open
+from vswitch.dpif.types import DpifError
+from vswitch.ebpf.program import VerifierError
+from vswitch.ebpf.syscall import BpfError
 from vswitch.netdev import tap
 from vswitch.netdev.scope import Scope
 
@@ -63,3 +67,43 @@ def test_errors_are_one_line_and_say_what_helps() -> None:
         "can't add port p1: No such device"
     )
     assert "unshare -Urn" in str(explain("can't add port p1", PermissionError(1, "Operation not permitted")))
+
+
+def _no_btf(*_names: object) -> None:
+    raise FileNotFoundError(2, "No such file or directory")
+
+
+def _no_maps(*_args: object) -> None:
+    raise BpfError(1, "making map vs_probe")
+
+
+def _refused(*_args: object) -> None:
+    raise VerifierError(22, "vs_actions", "0: (b7) r0 = 1\ninvalid access to map value", [], None)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "found", "sentence"),
+    [
+        (usable, "skb_layout", _no_btf, "the eBPF datapath needs the kernel's BTF (/sys/kernel/btf/vmlinux)"),
+        (tap, "TUN_DEVICE", "/nosuch/tun", "the eBPF datapath needs /nosuch/tun"),
+        (usable, "Map", _no_maps, "the kernel lets this process make no BPF maps (a container?)"),
+        (usable, "Programs", _refused,
+         "the kernel refuses the eBPF datapath's programs: invalid access to map value"),
+        (usable, "missing_capabilities", lambda: ["CAP_BPF", "CAP_NET_ADMIN"],
+         "the eBPF datapath needs CAP_BPF and CAP_NET_ADMIN"),
+    ],
+    ids=["BTF", "tun", "maps", "programs", "capabilities"],
+)  # fmt: skip
+@pytest.mark.system
+def test_what_is_missing_is_said_and_the_next_best_taken(
+    no_kernel_datapath: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, require: Callable[..., None],
+    where: object, name: str, found: object, sentence: str,
+) -> None:  # fmt: skip
+    require("root", "tun", "ebpf")
+    no_kernel_datapath(False)
+    monkeypatch.setattr(ebpf_class.CLASS, "_lacking", None)
+    monkeypatch.setattr(where, name, found)
+    assert datapath.choose("auto") == ("netdev", f"the kernel has no openvswitch datapath; {sentence}")
+    with pytest.raises(DpifError) as refused:
+        dpif_create_and_open("ovs-none", "ebpf", Clock(), Scope())
+    assert refused.value.detail == sentence

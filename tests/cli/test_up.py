@@ -83,6 +83,13 @@ def test_up_brings_two_hosts_together_and_down_leaves_nothing(place: Place) -> N
     told = json.loads(place.said("status", "--json"))
     assert [p["name"] for p in told["bridges"]["br0"]] == ["br0", "p1", "p2"]
     assert told["bridges"]["br0"][1]["rx_packets"] >= 5
+    bad = ("--", "add-br", "br2", "--", "set", "bridge", "br2", "datapath_type=no")
+    place.said("vsctl", "add-br", "br1", *bad)
+    shown = place.said("status")
+    assert "br0 uses datapath type netdev: as datapath_type asks for\n" in shown
+    assert re.search(r"\nbr1 uses datapath type (ebpf|netdev): the kernel has no openvswitch datapath", shown)
+    assert re.search(r"\nbr2 has no datapath: .* \(no datapaths of type no, only ebpf, netdev, sys", shown)
+    place.said("vsctl", "del-br", "br1", "--", "del-br", "br2")
     live = json.loads(place.said("top", "--once", "--json", "--interval", "0.1"))
     assert live["missed"] > 0
     assert {p["name"] for p in live["ports"]} == {"br0", "p1", "p2"}

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.stack import Stack, until
+from tests.whole import datapaths
 
 pytestmark = pytest.mark.system
 
 BRIDGE = (
-    "add-br br0 -- set bridge br0 datapath_type=netdev fail_mode=secure"
+    "add-br br0 -- set bridge br0 datapath_type={} fail_mode=secure"
     " -- add-port br0 h1 -- set interface h1 ofport_request=1"
     " -- add-port br0 h2 -- set interface h2 ofport_request=2"
 )
@@ -61,12 +62,12 @@ table=6,priority=1,actions=resubmit(,3)
 class Net:
     """The switch, a client and a server."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, datapath: str) -> None:
         self.stack = stack
         stack.start()
         self.client = stack.host(1)
         self.server = stack.host(2)
-        stack.run("ovs-vsctl", *BRIDGE.split())
+        stack.run("ovs-vsctl", *BRIDGE.format(datapath).split())
         for host, other in ((self.client, "100"), (self.server, "200")):
             mac = "02:00:00:00:00:02" if other == "100" else "02:00:00:00:00:01"
             words = f"ip -n {host} neigh replace 10.0.0.{other} lladdr {mac} dev eth0 nud permanent"
@@ -97,12 +98,16 @@ class Net:
         self.running.clear()
 
 
-@pytest.fixture(scope="module")
-def made(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
+@pytest.fixture(scope="module", params=datapaths())
+def made(
+    require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Net]:
     require("root", "command:ip", "command:ovsdb-server", "command:curl")
+    if request.param == "ebpf":
+        require("ebpf")
     stack = Stack(tmp_path_factory.mktemp("ctnet"))
     try:
-        yield Net(stack)
+        yield Net(stack, request.param)
     finally:
         stack.close()
 

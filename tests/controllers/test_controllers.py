@@ -12,21 +12,28 @@ from typing import Any
 import pytest
 
 from tests.stack import Stack, until
+from tests.whole import datapaths
 
 pytestmark = pytest.mark.system
 
 PORT = "6653"
 
 
-@pytest.fixture
-def stack(require: Callable[..., None], tmp_path: Path) -> Iterator[Stack]:
+@pytest.fixture(params=datapaths())
+def stack(
+    require: Callable[..., None], tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Stack]:
     """Bridge br0 without flows, with hosts 1 and 2 at its ports 1 and 2."""
     require("root", "netns", "command:ovsdb-server", "command:ovs-vsctl", "command:ovs-ofctl")
+    if request.param == "ebpf":
+        require("ebpf")
     stack = Stack(tmp_path)
     try:
         stack.start()
-        stack.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev",
-                  "fail_mode=secure", "other_config:disable-in-band=true")  # fmt: skip
+        stack.run(
+            "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", f"datapath_type={request.param}",
+            "fail_mode=secure", "other_config:disable-in-band=true",
+        )  # fmt: skip
         yield stack
     finally:
         stack.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack import OURS, REAL, Stack, until
+from tests.whole import datapaths
 
 pytestmark = [pytest.mark.system]
 
@@ -20,8 +21,9 @@ pytestmark = [pytest.mark.system]
 class Pair:
     """Our switch and another with one cable between them: device `p` at our end, `q` at the other."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, datapath: str) -> None:
         (directory / "a").mkdir()
+        self.datapath = datapath
         self.ours = Stack(directory / "a", OURS)
         self.other: Stack | None = None
         self.directory = directory
@@ -31,9 +33,9 @@ class Pair:
         self.other = Stack(self.directory / "b", REAL)
         self.other.start()
         self.ours.run("ip", "link", "add", "p", "type", "veth", "peer", "name", "q", "netns", self.other.name)
-        for stack, device in ((self.ours, "p"), (self.other, "q")):
+        for stack, device, datapath in ((self.ours, "p", self.datapath), (self.other, "q", "netdev")):
             stack.run("ip", "link", "set", device, "up")
-            stack.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev",
+            stack.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", f"datapath_type={datapath}",
                       "--", "add-port", "br0", device)  # fmt: skip
         return self.other
 
@@ -43,10 +45,13 @@ class Pair:
         self.ours.close()
 
 
-@pytest.fixture
-def pair(tmp_path: Path, require: Callable[..., None]) -> Iterator[Pair]:
-    require("root", "netns", "packet-socket", "command:ovs-vswitchd", "command:ovs-vsctl")
-    pair = Pair(tmp_path)
+@pytest.fixture(params=datapaths())
+def pair(
+    tmp_path: Path, require: Callable[..., None], request: pytest.FixtureRequest
+) -> Iterator[Pair]:
+    require("root", "netns", "packet-socket", "command:ovs-vswitchd", "command:ovs-vsctl",
+            *["ebpf"] * (request.param == "ebpf"))  # fmt: skip
+    pair = Pair(tmp_path, request.param)
     try:
         pair.ours.start()
         yield pair

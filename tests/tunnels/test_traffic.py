@@ -1,4 +1,4 @@
-"""Real packets in tunnels: our userspace datapath with the real switch's, and with the kernel's device."""
+"""Real packets in tunnels: our datapaths with the real switch's, and with the kernel's device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.pair import Ours, Real, Side
-from tests.whole import sample
+from tests.whole import datapaths, sample
 
 pytestmark = pytest.mark.system
 
@@ -23,8 +23,9 @@ L3_ONLY = ("gtpu", "srv6", "bareudp")
 class Host:
     """A namespace with one end of the wire in it, and what makes the tunnel there."""
 
-    def __init__(self, n: int, side: Side | None, version: int) -> None:
+    def __init__(self, n: int, side: Side | None, version: int, datapath: str) -> None:
         self.n = n
+        self.datapath = "netdev" if isinstance(side, Real) else datapath
         self.namespace = f"vst{os.getpid()}-{n}"
         self.wire = f"w{n}"
         self.side = side
@@ -87,7 +88,7 @@ class Host:
         side.start()
         if underlay:
             side.run(
-                *f"ovs-vsctl add-br phy{self.n} -- set bridge phy{self.n} datapath_type=netdev "
+                *f"ovs-vsctl add-br phy{self.n} -- set bridge phy{self.n} datapath_type={self.datapath} "
                 f"-- add-port phy{self.n} {self.wire}".split()
             )
             self.address(f"phy{self.n}")
@@ -95,9 +96,9 @@ class Host:
         else:
             self.address(self.wire)
         side.run(
-            *f"ovs-vsctl add-br int{self.n} -- set bridge int{self.n} datapath_type=netdev -- add-port "
-            f"int{self.n} t{self.n} -- set interface t{self.n} type={kind} options:remote_ip={remote} "
-            f"{key} {more}".split()
+            *f"ovs-vsctl add-br int{self.n} -- set bridge int{self.n} datapath_type={self.datapath} "
+            f"-- add-port int{self.n} t{self.n} -- set interface t{self.n} type={kind} "
+            f"options:remote_ip={remote} {key} {more}".split()
         )
         self.inner(f"int{self.n}")
         if isinstance(side, Real):
@@ -118,8 +119,16 @@ class Host:
 Make = Callable[[str, Side | None, Side | None, int, str], list[Host]]
 
 
+@pytest.fixture(params=datapaths())
+def datapath(request: pytest.FixtureRequest, require: Callable[..., None]) -> str:
+    """What our switches run on."""
+    if request.param == "ebpf":
+        require("ebpf")
+    return str(request.param)
+
+
 @pytest.fixture
-def hosts(require: Callable[..., None]) -> Iterator[Callable[..., list[Host]]]:
+def hosts(datapath: str, require: Callable[..., None]) -> Iterator[Callable[..., list[Host]]]:
     """`make(kind, one side, the other, IP version, more options)`: two hosts with a tunnel between them."""
     require(
         "root",
@@ -136,7 +145,7 @@ def hosts(require: Callable[..., None]) -> Iterator[Callable[..., list[Host]]]:
     def make(
         kind: str, a: Side | None, b: Side | None, version: int = 4, more: str = "", underlay: bool = True
     ) -> list[Host]:
-        made.extend((Host(0, a, version), Host(1, b, version)))
+        made.extend((Host(0, a, version, datapath), Host(1, b, version, datapath)))
         for host in made:
             subprocess.run(["ip", "netns", "add", host.namespace], check=True)
             host.ip("link", "set", "lo", "up")
@@ -199,6 +208,7 @@ def check_traffic(pair: list[Host]) -> None:
             server.wait()
 
 
+@pytest.mark.parametrize("datapath", datapaths(both=True), indirect=True)
 @pytest.mark.parametrize(
     ("version", "more"),
     [

@@ -28,6 +28,7 @@ from vswitch.bridge.report import Report
 from vswitch.bridge.settings import configure_backer
 from vswitch.bridge.status import Status
 from vswitch.bridge.unsupported import Unsupported
+from vswitch.dpif.types import DpifError
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
 
 log = Vlog("bridge")
@@ -203,6 +204,8 @@ class Bridges:
             ofproto = self.ofprotos.create(row.name, type, mgmt_path(self.rundir, row.name))
         except (OSError, ValueError) as e:
             text = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
+            if isinstance(e, DpifError) and e.detail:
+                text += f" ({e.detail})"
             if self._failed.get(row.name) != (type, text):
                 log.err("failed to create bridge %s: %s", row.name, text)
             self._failed[row.name] = (type, text)

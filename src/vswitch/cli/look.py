@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
 from rich.console import Console, Group
@@ -27,6 +27,9 @@ from vswitch.cli.processes import DATABASE, SWITCH
 from vswitch.cli.sample import Rates, Sample, human
 from vswitch.daemon.process import rundir
 from vswitch.openflow.constants import OFPP_LOCAL
+
+if TYPE_CHECKING:
+    from vswitch.cli.vsctl.replica import Record
 
 SHOWN_FLOWS: Final = 10
 NOT_UP: Final = 3
@@ -116,7 +119,7 @@ def status(as_json: bool) -> int:
 
 
 def _configured() -> dict[str, Any]:
-    """What the database says of controllers and of interfaces that failed."""
+    """What the database says of datapaths (and why these), controllers, and interfaces that failed."""
     from vswitch.cli.vsctl.replica import Edit, Replica
     from vswitch.ovsdb.client import Client
     from vswitch.ovsdb.errors import OvsdbError
@@ -135,7 +138,19 @@ def _configured() -> dict[str, Any]:
         for c in edit.referenced(bridge, "controller")
     ]
     errors = {r.text("name"): r.text("error") for r in edit.rows("Interface") if r.text("error")}
-    return {"controllers": controllers, "errors": errors}
+    datapaths = {bridge.text("name"): _datapath(bridge) for bridge in edit.rows("Bridge")}
+    return {"datapaths": datapaths, "controllers": controllers, "errors": errors}
+
+
+def _datapath(bridge: Record) -> dict[str, str]:
+    """The type of a bridge's datapath and the reason for it, or the "error" for which it has none."""
+    status, asked = bridge.smap("status"), bridge.text("datapath_type")
+    if "error" in status:
+        return {"type": asked, "error": status["error"]}
+    if asked:
+        return {"type": asked, "reason": "as datapath_type asks for"}
+    reason = status.get("datapath_type_reason", "the kernel has the openvswitch module")
+    return {"type": status.get("datapath_type", "system"), "reason": reason}
 
 
 def _print_status(told: dict[str, Any]) -> None:
@@ -159,6 +174,11 @@ def _print_status(told: dict[str, Any]) -> None:
                 f"{p['rx_dropped'] + p['tx_dropped']:,}",
             )  # fmt: skip
     console.print(table)
+    for bridge, datapath in told.get("configured", {}).get("datapaths", {}).items():
+        if "error" in datapath:
+            console.print(Text.assemble(f"{bridge} has no datapath: ", (datapath["error"], "red")))
+        else:
+            console.print(f"{bridge} uses datapath type {datapath['type']}: {datapath['reason']}")
     for c in told.get("configured", {}).get("controllers", []):
         colour, what = ("green", "connected") if c["connected"] else ("red", "not connected")
         console.print(Text.assemble(f"{c['bridge']} controller {c['target']}: ", (what, colour)))

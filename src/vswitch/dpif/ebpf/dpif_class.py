@@ -22,6 +22,7 @@ class EbpfClass(DpifClass):
     type = TYPE
     title = "eBPF"
     dump_title = "flow-dump from the main thread:"
+    pushes_tunnels = True
 
     def __init__(self) -> None:
         self._lacking: str | None = None

@@ -26,6 +26,7 @@ from vswitch.ebpf.insn import R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, U8, U16, 
 from vswitch.ebpf.map import MMAPABLE, NO_PREALLOC, Map, MapType
 from vswitch.ebpf.ring import Ring
 from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, Frame
+from vswitch.packet.numbers import IPPROTO_TCP
 
 RING_SIZE: Final = 16 << 20
 QUOTA: Final = 512 << 10
@@ -47,6 +48,9 @@ CHECKSUM_PARTIAL: Final = 3
 """`ip_summed` of <linux/skbuff.h>."""
 _RECORD = struct.Struct("=11I5HBx")
 TCP_CWR: Final = 0x80
+TCP_CSUM: Final = 16
+UDP_CSUM: Final = 6
+"""Where the checksum stands in the header."""
 
 
 @dataclass(frozen=True)
@@ -307,14 +311,17 @@ def frame_of(record: Record, data: bytes) -> Frame:
     start = record.csum_start + shift
     gso, header = GSO_NONE, 0
     if record.gso_size and record.size == record.length and start + 20 <= len(data):
-        version = data[14 + shift] >> 4
-        protocol = data[23 + shift] if version == 4 else data[20 + shift]
-        if protocol == 6:
-            gso = GSO_TCPV4 if version == 4 else GSO_TCPV6
+        if record.csum_offset == TCP_CSUM:
+            gso = GSO_TCPV4 if _ip_version(data, start, IPPROTO_TCP) == 4 else GSO_TCPV6
             header = start + (data[start + 12] >> 4) * 4
             if data[start + 13] & TCP_CWR:
                 gso |= GSO_ECN
-        elif protocol == 17:
+        elif record.csum_offset == UDP_CSUM:
             gso, header = GSO_UDP_L4, start + 8
     return Frame(data, VNET_NEEDS_CSUM, gso, header, record.gso_size if gso else 0, start, record.csum_offset)
 
+
+def _ip_version(data: bytes, l4: int, protocol: int) -> int:
+    """Of the IP header in front of `l4`, which in a tunnel that the host made isn't the frame's first one."""
+    at = l4 - 40
+    return 6 if at >= 14 and data[at] >> 4 == 6 and data[at + 6] == protocol else 4
