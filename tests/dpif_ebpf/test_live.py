@@ -19,7 +19,7 @@ from tests.dpif_ebpf.packets import ordinary
 from tests.dpif_ebpf.test_actions import random_set
 from tests.whole import ALL
 from vswitch.base.clock import Clock
-from vswitch.dpif.actions import Action, Actions, Clone, Output, PopVlan, PushVlan, Set, SetMasked
+from vswitch.dpif.actions import Action, Actions, Clone, Output, PopVlan, PushMpls, PushVlan, Set, SetMasked
 from vswitch.dpif.ebpf.provider import EbpfDpif
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import Execute, FlowDel, FlowPut
@@ -79,19 +79,24 @@ def random_actions(r: random.Random, packet: bytes, ports: list[int]) -> Actions
         return ()
     key = key_of(packet, 0)
     actions: list[Action] = []
-    tagged = bool(key.vlan_tci)
+    tags = int(bool(key.vlan_tci))
+    labelled = False
     for _ in range(r.randrange(1, 4)):
         kind = r.random()
         if kind < 0.3:
             tci = r.randrange(0x1000) | 0x1000 | r.randrange(8) << 13
-            actions.append(PopVlan() if tagged else PushVlan(r.choice((0x8100, 0x88A8)), tci))
-            tagged = not tagged
-        elif kind < 0.4 and tagged:
+            push = tags == 0 or (tags == 1 and r.random() < 0.3)
+            actions.append(PushVlan(r.choice((0x8100, 0x88A8)), tci) if push else PopVlan())
+            tags += 1 if push else -1
+        elif kind < 0.4 and tags:
             actions.append(SetMasked(attr.VLAN, b"\x00\x07", b"\x0f\xff"))
         elif kind < 0.5:
             actions.append(Clone((Output(r.choice(ports)),)))
-        elif kind < 0.8:
+        elif kind < 0.7 and tags < 2 and not labelled:
             actions += random_set(r, packet, key)
+        elif kind < 0.9 and tags < 2:
+            actions.append(PushMpls(r.getrandbits(32), r.choice((0x8847, 0x8848))))
+            labelled = True
         actions.append(Output(r.choice(ports)))
     return tuple(actions)
 
@@ -205,6 +210,20 @@ def test_nothing_is_lost_while_flows_and_masks_change(lab: EbpfLab) -> None:
     assert changes > 100
     assert loads > 5
     assert lab.kernel_hits() == n
+
+
+def test_a_flood_to_two_hundred_ports_is_the_kernels(lab: EbpfLab) -> None:
+    dpif = opened(lab)
+    (a, port_a), (b, port_b), (_, port_c) = (lab.attach(dpif) for _ in range(3))
+    # Copies to few devices stand for a device each, as far as the program is concerned.
+    others = [port_b if n % 20 == 7 else port_c for n in range(199)]
+    local = next(p.port_no for p in dpif.port_dump() if p.port_no not in (port_a, port_b, port_c))
+    put(dpif, udp(), port_a, (*map(Output, others), Output(local), Output(port_b)))
+    (flow,) = dpif.flow_dump()
+    assert flow.offloaded == "yes"
+    lab.inject(a, udp())
+    assert lab.sent(dpif, b) == [udp()] * (others.count(port_b) + 1)
+    assert lab.kernel_hits() == 1
 
 
 def test_ten_thousand_flows_under_64_masks(lab: EbpfLab) -> None:

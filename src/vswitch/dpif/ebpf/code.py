@@ -32,6 +32,8 @@ from vswitch.packet.numbers import (
 
 MAX_OPS: Final = 32
 """Operations that one packet can go through."""
+GROUP: Final = 8
+"""Outputs of one OUTPUTS."""
 MAX_TAGS: Final = 2
 """VLAN tags that a packet can be given."""
 ITEM: Final = struct.Struct("=BBHI")
@@ -82,6 +84,9 @@ class Op(IntEnum):
     device summed up, for it came with the packet."""
     SET_DP_HASH = 20
     """Argument: the bits; the mask is the next item's argument."""
+    OUTPUTS = 21
+    """Copies to up to GROUP interfaces, whose numbers follow, 0 behind the last; bit n of the flag: the n-th is
+    into the host's stack."""
 
 
 HASH_SYMMETRIC: Final = 1
@@ -170,11 +175,41 @@ def _any_mpls(actions: Sequence[act.Action]) -> bool:
 
 
 def _compile(code: Code, actions: Sequence[act.Action], last: bool) -> None:
-    for n, action in enumerate(actions):
+    n = 0
+    while n < len(actions):
+        action = actions[n]
+        run = _outputs_from(actions, n)
+        if last and n + len(run) == len(actions):
+            run = run[:-1]
+        if len(run) > 2 and not code.cut:
+            _output_many(code, run[:GROUP])
+            n += len(run[:GROUP])
+            continue
         maker = _MAKERS.get(type(action))
         if maker is None:
             raise Unfit(_NOT_HERE.get(type(action), f"it has action {type(action).__name__.lower()}"))
         maker(code, action, last and n == len(actions) - 1)
+        n += 1
+
+
+def _outputs_from(actions: Sequence[act.Action], n: int) -> list[int]:
+    """The ports of the outputs that follow each other from action n on."""
+    ports: list[int] = []
+    for action in actions[n:]:
+        if not isinstance(action, act.Output):
+            break
+        ports.append(action.port)
+    return ports
+
+
+def _output_many(code: Code, ports: Sequence[int]) -> None:
+    """Copies to all of `ports`, GROUP at most, by one operation."""
+    interfaces, locals_ = [0] * GROUP, 0
+    for n, port in enumerate(ports):
+        interfaces[n], local = code.output(port)
+        locals_ |= int(local) << n
+    code.add(Op.OUTPUTS, 0, locals_, struct.pack(f"={GROUP}I", *interfaces))
+    code.emitted = True
 
 
 def _output(code: Code, action: act.Output, last: bool) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from vswitch.dpif.ebpf import frame as f
-from vswitch.dpif.ebpf.code import MAX_OPS, Base, Fix, Op
+from vswitch.dpif.ebpf.code import GROUP, ITEM, MAX_OPS, Base, Fix, Op
 from vswitch.dpif.ebpf.frame import net16
 from vswitch.dpif.ebpf.hashing import run_hash
 from vswitch.dpif.ebpf.lookup import AGAIN, REDIRECT_INGRESS, count
@@ -112,7 +112,7 @@ _PARTS: Final = (
     (Op.SET_PRIORITY, "set.priority"), (Op.RECIRC, "recirc"), (Op.SAMPLE, "sample"),
     (Op.IF_LONGER, "if.longer"), (Op.TRUNC, "trunc"), (Op.DEC_TTL, "dec.ttl"),
     (Op.METER, "meter"), (Op.HASH, "hash"), (Op.WHOLE, "whole"), (Op.PUSH_MPLS, "push.mpls"),
-    (Op.POP_MPLS, "pop.mpls"), (Op.SET_DP_HASH, "set.dp.hash"),
+    (Op.POP_MPLS, "pop.mpls"), (Op.SET_DP_HASH, "set.dp.hash"), (Op.OUTPUTS, "outputs"),
 )  # fmt: skip
 
 
@@ -122,6 +122,19 @@ def _output(a: Asm) -> None:
     a.mov(R2, R4)
     a.and_(R3, REDIRECT_INGRESS)
     a.call(Helper.clone_redirect)
+    a.jump("round")
+    a.label("outputs")
+    a.store(U64, R10, PC, R1)
+    a.store(U64, R10, LIST, R3)
+    for n in range(GROUP):
+        a.load(U64, R1, R10, PC)
+        a.load(U32, R2, R1, ITEM.size + 4 * n)
+        a.jump_if(R2, "==", 0, "round")
+        a.load(U64, R3, R10, LIST)
+        a.shr(R3, n)
+        a.and_(R3, REDIRECT_INGRESS)
+        a.mov(R1, R6)
+        a.call(Helper.clone_redirect)
     a.jump("round")
     a.label("output.last")
     a.mov(R1, R4)

@@ -3,6 +3,9 @@
 A meter's element is a `bpf_spin_lock` and 64-bit words, in units of `userspace.meter.Bucket`: tokens are bits
 or thousandths of packets, and come in whole milliseconds. Behind what all bands share come the bands, the
 first without a rate being none; `remark` is 0 for drop, else one more than the rise of the drop precedence.
+
+What the verifier may take for the same it looks at once. So the numbers of bands, counted from 1, come out of
+the element (`number`, and `none` for 0) and are none of the program's constants: eight bands would be 2**8 ways.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from vswitch.ebpf.map import Map, MapType
 from vswitch.ebpf.syscall import close_fd
 
 MAX_METERS: Final = 4096
-SHARED: Final = ("by_bytes", "stamp", "packets", "bytes")
-BAND: Final = ("rate", "size", "tokens", "remark", "band_packets", "band_bytes")
+SHARED: Final = ("by_bytes", "stamp", "packets", "bytes", "none")
+BAND: Final = ("rate", "size", "tokens", "remark", "band_packets", "band_bytes", "number")
 WORDS: Final = (*SHARED, *(f"{name}{n}" for n in range(MAX_BANDS) for name in BAND))
 OFFSET: Final = {name: 8 + 8 * n for n, name in enumerate(WORDS)}
 VALUE: Final = struct.Struct(f"=I4x{len(WORDS)}Q")
@@ -63,10 +66,10 @@ class KernelMeters:
             if not self._free:
                 return
             self._numbers[meter_id] = self._free.pop()
-        words = [int(config.unit == "kbps"), ns, 0, 0]
-        for band in config.bands:
+        words = [int(config.unit == "kbps"), ns, 0, 0, 0]
+        for n, band in enumerate(config.bands, 1):
             size = 1000 * (band.burst if config.burst and band.burst > 0 else band.rate)
-            words += band.rate, size, size, band.prec_level + 1 if band.type == "dscp_remark" else 0, 0, 0
+            words += band.rate, size, size, band.prec_level + 1 if band.type == "dscp_remark" else 0, 0, 0, n
         self._remark.discard(meter_id)
         if any(band.type == "dscp_remark" for band in config.bands):
             self._remark.add(meter_id)
@@ -119,13 +122,14 @@ def run_meter(a: Asm, meters: KernelMeters, where: int, passed: str, exceeded: s
     a.label("meter.untagged")
     a.store(U64, R10, cost, R2)
     a.store(U64, R10, verdict, 0)
-    a.store(U64, R10, band, 0)
-    a.store(U64, R10, rate, 0)
     a.call(Helper.ktime_get_ns)
     a.store(U64, R10, now, R0)
     a.load(U64, R1, R10, element)
     a.call(Helper.spin_lock)
     a.load(U64, R1, R10, element)
+    a.load(U64, R2, R1, OFFSET["none"])
+    a.store(U64, R10, band, R2)
+    a.store(U64, R10, rate, R2)
     # R5: the packet's size, R4: what it costs.
     a.load(U64, R5, R10, cost)
     for name, by in (("packets", 1), ("bytes", R5)):
@@ -199,5 +203,6 @@ def _spend(a: Asm, n: int, band: int, rate: int) -> None:
     a.load(U64, R2, R10, rate)
     a.jump_if(R0, "<=", R2, f"meter.next.{n}")
     a.store(U64, R10, rate, R0)
-    a.store(U64, R10, band, n + 1)
+    a.load(U64, R0, R1, OFFSET[f"number{n}"])
+    a.store(U64, R10, band, R0)
     a.label(f"meter.next.{n}")
