@@ -11,6 +11,7 @@ from tests.dpif.lab import put, udp
 from tests.dpif_ebpf.lab import EbpfLab
 from tests.dpif_ebpf.packets import arp, ipv4, ipv6, mpls
 from tests.dpif_ebpf.pair import REDIRECT, Pair
+from tests.dpif_ebpf.test_live import big_segment, offload_socket
 from vswitch.dpif.actions import (
     Action,
     Actions,
@@ -24,6 +25,8 @@ from vswitch.dpif.actions import (
     SetMasked,
 )
 from vswitch.flow import key_attr as attr
+from vswitch.netdev.frame import Frame
+from vswitch.netdev.gso import segments
 
 pytestmark = pytest.mark.system
 ETHERNET = Set(attr.ETHERNET, bytes(range(12)))
@@ -97,3 +100,19 @@ def test_labelled_packets_pass_from_port_to_port(lab: EbpfLab) -> None:
     lab.inject(b, labelled)
     assert lab.sent(dpif, a) == [udp()]
     assert lab.kernel_hits() == 2
+
+
+def test_a_gso_packet_is_cut_up_before_it_gets_a_label(lab: EbpfLab) -> None:
+    """In userspace: no device knows how to cut up a labelled one."""
+    dpif = lab.open()
+    (a, port_a), (b, port_b) = lab.attach(dpif), lab.attach(dpif)
+    header, packet = big_segment(4000)
+    put(dpif, packet, port_a, (PushMpls(0x00064140, 0x8847), Output(port_b)))
+    dpif.offload.settle()
+    with offload_socket(f"{a}x") as sender:
+        sender.send(header + packet)
+    got = lab.sent(dpif, b)
+    wanted = segments(Frame(packet, 1, 1, 54, 1448, 34, 16))
+    assert len(wanted) == 3
+    assert got == [w[:12] + bytes.fromhex("884700064140") + w[14:] for w in wanted]
+    assert lab.kernel_hits() == 1

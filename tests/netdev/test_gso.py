@@ -15,7 +15,7 @@ from vswitch.netdev.frame import (
     VNET_NEEDS_CSUM,
     Frame,
 )
-from vswitch.netdev.gso import needs_software, segments
+from vswitch.netdev.gso import has_label, needs_software, segments
 
 Ether, Dot1Q, IP, IPv6, TCP, UDP, Raw = (
     scapy.Ether, scapy.Dot1Q, scapy.IP, scapy.IPv6, scapy.TCP, scapy.UDP, scapy.Raw)
@@ -111,3 +111,11 @@ def test_offload_state_that_contradicts_the_bytes_is_harmless(
 ) -> None:
     cut = segments(Frame(data, VNET_NEEDS_CSUM, gso_type, hdr_len, size, start, offset))
     assert len(cut) >= 1
+
+
+def test_labels_are_seen_behind_tags() -> None:
+    addresses = bytes(12)
+    for types in ("8847", "8848", "810000058847", "88a80005810000068847"):
+        assert has_label(addresses + bytes.fromhex(types)), types
+    for types in ("0800", "810000050800", "81000005", "81", ""):
+        assert not has_label(addresses + bytes.fromhex(types)), types

@@ -35,6 +35,19 @@ def needs_software(frame: Frame) -> bool:
     return frame.gso_type != GSO_NONE or (frame.flags & VNET_NEEDS_CSUM) != 0
 
 
+def has_label(data: bytes) -> bool:
+    """Whether an MPLS label follows the Ethernet header and its VLAN tags. No virtio_net_hdr says how the
+    kernel is to cut up such a frame (it refuses it)."""
+    size: i64 = len(data)
+    at: i64 = 12
+    while at + 2 <= size:
+        eth_type: i64 = i64(read_i16_be(data, at)) & 0xFFFF
+        if eth_type != ETH_TYPE_VLAN_8021Q and eth_type != ETH_TYPE_VLAN_8021AD:
+            return eth_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST)
+        at += 4
+    return False
+
+
 def segments(frame: Frame) -> list[bytes]:
     """The frames on the wire that `frame` stands for: one, or as many as its segments.
 

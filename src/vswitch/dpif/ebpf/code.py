@@ -85,8 +85,8 @@ class Op(IntEnum):
     SET_DP_HASH = 20
     """Argument: the bits; the mask is the next item's argument."""
     OUTPUTS = 21
-    """Copies to up to GROUP interfaces, whose numbers follow, 0 behind the last; bit n of the flag: the n-th is
-    into the host's stack."""
+    """Copies to up to GROUP interfaces, whose numbers follow, 0 behind the last; bit n of the flag: the n-th
+    is into the host's stack."""
 
 
 HASH_SYMMETRIC: Final = 1

@@ -4,8 +4,9 @@ A meter's element is a `bpf_spin_lock` and 64-bit words, in units of `userspace.
 or thousandths of packets, and come in whole milliseconds. Behind what all bands share come the bands, the
 first without a rate being none; `remark` is 0 for drop, else one more than the rise of the drop precedence.
 
-What the verifier may take for the same it looks at once. So the numbers of bands, counted from 1, come out of
-the element (`number`, and `none` for 0) and are none of the program's constants: eight bands would be 2**8 ways.
+What the verifier may take for the same it looks at once. So the numbers of bands, counted from 1, come out
+of the element (`number`, and `none` for 0) and are none of the program's constants: eight bands would be
+2**8 ways.
 """
 
 from __future__ import annotations

@@ -181,6 +181,10 @@ class Core:
 
     def output(self, port_no: i64, frame: Frame) -> None:
         """Append `frame` to the batch of port `port_no`."""
+        if frame.gso_type != GSO_NONE and gso.has_label(frame.data):
+            for segment in gso.segments(frame):
+                self.output(port_no, Frame(segment))
+            return
         port = self.port(port_no)
         if port is None:
             self.drop(DROP_PORT)
