@@ -19,7 +19,20 @@ from tests.dpif_ebpf.packets import ordinary
 from tests.dpif_ebpf.test_actions import random_set
 from tests.whole import ALL
 from vswitch.base.clock import Clock
-from vswitch.dpif.actions import Action, Actions, Clone, Output, PopVlan, PushMpls, PushVlan, Set, SetMasked
+from vswitch.dpif.actions import (
+    Action,
+    Actions,
+    Clone,
+    Drop,
+    Meter,
+    Output,
+    PopVlan,
+    PushMpls,
+    PushVlan,
+    Set,
+    SetMasked,
+)
+from vswitch.dpif.drop_reasons import drop_reason
 from vswitch.dpif.ebpf.provider import EbpfDpif
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import Execute, FlowDel, FlowPut
@@ -161,6 +174,24 @@ def test_random_tables_forward_as_the_userspace_datapath_does(lab: EbpfLab) -> N
         for device in devices:
             netdev_close(device)
     assert in_kernel > 0.6 * forwarded, f"{in_kernel} of {forwarded} in the kernel"
+
+
+def test_the_kernel_drops_and_the_reason_is_counted(lab: EbpfLab) -> None:
+    dpif = opened(lab)
+    (a, port_a), (b, port_b) = lab.attach(dpif), lab.attach(dpif)
+    put(dpif, udp(), port_a, (Drop(0),))
+    put(dpif, tcp(2), port_a, (Output(port_b), Drop(5)), 2)
+    before = dpif.drops()
+    for _ in range(3):
+        lab.inject(a, udp())
+        lab.inject(a, tcp(2))
+    assert lab.sent(dpif, b) == [tcp(2)] * 3
+    assert lab.kernel_hits() == 6
+    for reason in (drop_reason(0), drop_reason(5)):
+        assert dpif.drops()[reason] - before.get(reason, 0) == 3
+    put(dpif, udp(), port_a, (Meter(1), Drop(0)))
+    (why,) = [f.offloaded for f in dpif.flow_dump() if f.ufid == ufid_of(1)]
+    assert why == "no (it drops with a reason what may have ended before)"
 
 
 # Under change.

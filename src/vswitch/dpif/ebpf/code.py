@@ -514,7 +514,7 @@ def _add_mpls(code: Code, action: act.AddMpls, last: bool) -> None:
 
 
 def _drop(code: Code, action: act.Drop, last: bool) -> None:
-    raise Unfit("it drops with a reason, which userspace counts")
+    raise Unfit("it drops some packets with a reason, which userspace counts")
 
 
 def _ct_clear(code: Code, action: act.CtClear, last: bool) -> None:

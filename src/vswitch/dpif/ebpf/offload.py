@@ -18,6 +18,7 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.signed import high32
 from vswitch.base.vlog import Vlog
 from vswitch.dpif import actions as act
+from vswitch.dpif.drop_reasons import drop_reason
 from vswitch.dpif.ebpf.attach import Attachment, attach
 from vswitch.dpif.ebpf.code import Code, compile_list
 from vswitch.dpif.ebpf.device import Counted, EbpfTap
@@ -85,6 +86,8 @@ class KernelFlow:
     in_port: int
     outputs: tuple[int, ...]
     """Every port that it outputs to, in order; conditional ones too."""
+    dropped: str
+    """The reason for which all of its packets are dropped in the end; "" if none is."""
     packets: int = 0
     bytes: int = 0
 
@@ -98,6 +101,7 @@ class Plan:
     code: bytes
     cookies: list[int]
     outputs: tuple[int, ...]
+    dropped: str = ""
 
 
 @final
@@ -247,7 +251,7 @@ class Offload:
                 self._sync(flow)
                 old = flow.used, flow.cookies
                 flow.used, flow.cookies = used, plan.cookies
-                flow.actions, flow.outputs = entry.actions, plan.outputs
+                flow.actions, flow.outputs, flow.dropped = entry.actions, plan.outputs, plan.dropped
                 self.tables.set_actions(flow.slot, plan.kind, used.number if used else plan.argument)
                 self._leave(*old, now)
         except Unfit:
@@ -269,7 +273,8 @@ class Offload:
                 self.tables.drop_slot(slot, now)
             self.tables.drop_unused(subtable)
             raise
-        flow = KernelFlow(entry, entry.actions, slot, key, subtable, used, plan.cookies, number, plan.outputs)
+        flow = KernelFlow(entry, entry.actions, slot, key, subtable, used, plan.cookies, number, plan.outputs,
+                          plan.dropped)
         self.flows[entry.ufid] = self.by_slot[slot] = flow
         offloaded_counter.inc()
         return flow
@@ -284,13 +289,16 @@ class Offload:
         """Unfit says what the kernel can't do."""
         actions = entry.actions
         outputs = tuple(_outputs(actions))
+        actions, dropped = _until_drop(actions)
         if self._policers and not entry.key.recirc_id:
             actions = self._policers.get(int(entry.key.in_port), ()) + actions
+        if dropped and any(isinstance(action, act.Meter | act.DecTtl) for action in actions):
+            raise Unfit("it drops with a reason what may have ended before")
         if not actions:
-            return Plan(Kind.DROP, 0, b"", [], outputs)
+            return Plan(Kind.DROP, 0, b"", [], outputs, dropped)
         if len(actions) == 1 and isinstance(actions[0], act.Output):
             ifindex, local = self._output(actions[0].port)
-            return Plan(Kind.LOCAL if local else Kind.OUTPUT, ifindex, b"", [], outputs)
+            return Plan(Kind.LOCAL if local else Kind.OUTPUT, ifindex, b"", [], outputs, dropped)
         cookies: list[int] = []
 
         def cookie(action: act.Userspace, limit: int) -> int:
@@ -308,7 +316,7 @@ class Offload:
         except Unfit:
             self._leave(None, cookies, 0)
             raise
-        return Plan(Kind.LIST, 0, code, cookies, outputs)
+        return Plan(Kind.LIST, 0, code, cookies, outputs, dropped)
 
     def _output(self, number: int) -> tuple[int, bool]:
         port = self.by_number.get(number)
@@ -376,6 +384,8 @@ class Offload:
         self.n_hit += n
         core = self.dp.core
         core.n_hit += n
+        if flow.dropped:
+            core.drop(flow.dropped, n)
         entry = flow.entry
         entry.n_packets += n
         entry.n_bytes += n_bytes
@@ -535,6 +545,14 @@ def _meters(actions: act.Actions) -> set[int]:
         elif isinstance(action, act.CheckPktLen):
             found |= _meters(action.greater) | _meters(action.less_equal)
     return found
+
+
+def _until_drop(actions: act.Actions) -> tuple[act.Actions, str]:
+    """What is done to every packet before an explicit drop, and that one's reason; "" if there is none."""
+    for n, action in enumerate(actions):
+        if isinstance(action, act.Drop):
+            return actions[:n], drop_reason(action.reason)
+    return actions, ""
 
 
 def _outputs(actions: act.Actions) -> list[int]:

@@ -155,6 +155,7 @@ class EbpfDpif(UserspaceDpif):
         return stats
 
     def drops(self) -> dict[str, int]:
+        self.offload.sync_all()
         counts = super().drops()
         for port in self.offload.by_number.values():
             lost = self.offload.up.account(int(port.port.number))[2]
