@@ -18,6 +18,21 @@ SERVED = (
 )  # fmt: skip
 """Connections to servers: those to port 22 are for nobody."""
 
+ROUTED = {"vm1", "vm2", "vm3", "vm4", "vm5"}
+TRANSLATED = {"vm1", "vm2", "vm3", "vm5", "vm6"}
+"""Those that a router has an address for outside."""
+BRIDGED = {"vm7", "vm8", "tagged"}
+
+
+def wanted() -> dict[tuple[str, str], bool]:
+    """(machine, machine) -> whether the network is meant to let one ping the other."""
+    return {
+        (a, b): {a, b} <= ROUTED or {a, b} <= BRIDGED or (a in TRANSLATED and b == "outside")
+        for a in ADDRESSES
+        for b in ADDRESSES
+        if a != b
+    }
+
 
 def pings(deployment: Deployment, ipv6: bool = True) -> dict[tuple[str, str], bool]:
     """(machine, machine or address) -> whether it is answered."""
