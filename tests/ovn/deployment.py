@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.ovn.chassis import Chassis, on
-from tests.ovn.network import MACHINES, NETWORK, OUTSIDE, TAGGED, Machine, words
+from tests.ovn.network import MACHINES, NETWORK, OUTSIDE, STATEFUL, TAGGED, Machine, words
 from tests.stack import OURS, Stack, until
 
 SCHEMAS = Path("/usr/share/ovn")
@@ -29,7 +29,8 @@ LEVELS = re.compile(r"\|(WARN|ERR|EMER)\|")
 
 
 class Deployment:
-    """Central and three chassis; `start` returns when every machine's port is up."""
+    """Central and three chassis, or fewer without the machines of the others; `start` returns when every
+    machine's port is up."""
 
     def __init__(
         self,
@@ -37,14 +38,18 @@ class Deployment:
         vswitchd: Sequence[str] = OURS,
         datapath: str = "netdev",
         underlay: bool = False,
+        stateful: bool = True,
+        n_chassis: int = 3,
     ) -> None:
         self.directory = directory
+        self.inhabitants = [machine for machine in MACHINES if machine.home <= n_chassis]
+        self.stateful = stateful
         self.datapath = datapath
         home = directory / "wires"
         home.mkdir()
         self.wires = Stack(home)
         self.chassis: list[Chassis] = []
-        for n in (1, 2, 3):
+        for n in range(1, n_chassis + 1):
             home = directory / f"hv{n}"
             home.mkdir()
             self.chassis.append(Chassis(home, n, vswitchd, datapath, underlay))
@@ -89,23 +94,24 @@ class Deployment:
         self._wire()
         for chassis in self.chassis:
             chassis.join(self.directory / "sb.sock")
-        for line in NETWORK:
+        for line in (*NETWORK, *(STATEFUL if self.stateful else ())):
             self.nbctl("--", *words(line), wait="none")
         for chassis in self.chassis:
             until("br-int", lambda c=chassis: c.ask("ovs-vsctl", "br-exists", "br-int").returncode == 0)
-        for machine in MACHINES:
+        for machine in self.inhabitants:
             chassis = self.chassis[machine.home - 1]
             self.machines[machine.name] = chassis, chassis.machine(machine)
-        for name in ("vm3", "vm4"):
+        for name in self.machines.keys() & {"vm3", "vm4"}:
             self.serve(name)
         owner, host = self.machines["vm3"]
         assert isinstance(owner, Chassis)
         owner.serve(host, 22, "closed")
         self.nbctl("sync")
-        for machine in MACHINES:
+        for machine in self.inhabitants:
             until(f"{machine.name} up", lambda n=machine.name: "up" in self.run("ovn-nbctl", "lsp-get-up", n))
-        leased = self.lease()
-        assert leased.returncode == 0, leased.stderr
+        if "vm5" in self.machines:
+            leased = self.lease()
+            assert leased.returncode == 0, leased.stderr
 
     def start_northd(self) -> None:
         self.northd = self._spawn(
@@ -146,6 +152,10 @@ class Deployment:
                 wires.inside(host, "ethtool", "-K", "eth0", "tx", "off")
             wires.run("ovs-vsctl", "add-port", "tor", f"h{number}", *((tag,) if tag else ()))
             self.machines[name] = wires, host
+        if not self.stateful:
+            outside = self.machines["outside"][1]
+            on(outside, "route", "add", "10.0.0.0/8", "via", "172.16.0.1")
+            on(outside, "route", "add", "10.4.0.0/24", "via", "172.16.0.2")
 
     def lease(self) -> subprocess.CompletedProcess[str]:
         """Have vm5 ask for its address."""

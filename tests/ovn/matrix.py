@@ -24,24 +24,29 @@ TRANSLATED = {"vm1", "vm2", "vm3", "vm5", "vm6"}
 BRIDGED = {"vm7", "vm8", "tagged"}
 
 
-def wanted() -> dict[tuple[str, str], bool]:
+def _may(a: str, b: str, stateful: bool) -> bool:
+    if {a, b} <= ROUTED or {a, b} <= BRIDGED:
+        return True
+    if stateful:
+        return a in TRANSLATED and b == "outside"
+    return "outside" in (a, b) and {a, b} - {"outside"} <= ROUTED | {"vm6"}
+
+
+def wanted(stateful: bool = True) -> dict[tuple[str, str], bool]:
     """(machine, machine) -> whether the network is meant to let one ping the other."""
-    return {
-        (a, b): {a, b} <= ROUTED or {a, b} <= BRIDGED or (a in TRANSLATED and b == "outside")
-        for a in ADDRESSES
-        for b in ADDRESSES
-        if a != b
-    }
+    return {(a, b): _may(a, b, stateful) for a in ADDRESSES for b in ADDRESSES if a != b}
 
 
-def pings(deployment: Deployment, ipv6: bool = True) -> dict[tuple[str, str], bool]:
-    """(machine, machine or address) -> whether it is answered."""
+def pings(deployment: Deployment, at_once: int = 32) -> dict[tuple[str, str], bool]:
+    """(machine, machine or address) -> whether it is answered. So many ask `at_once`."""
     wanted = [(a, b, ADDRESSES[b]) for a in ADDRESSES for b in ADDRESSES if a != b]
-    wanted += [("outside", a, a) for a in (FLOATING, CENTRAL)] + [("vm6", FLOATING, FLOATING)]
-    if ipv6:
-        six = [m for m in MACHINES if m.address6 and not m.dhcp]
-        wanted += [(a.name, b.address6, b.address6) for a in six for b in six if a is not b]
-    with ThreadPoolExecutor(32) as pool:
+    if deployment.stateful:
+        wanted += [("outside", a, a) for a in (FLOATING, CENTRAL)] + [("vm6", FLOATING, FLOATING)]
+    six = [m for m in deployment.inhabitants if m.address6 and not m.dhcp]
+    wanted += [(a.name, b.address6, b.address6) for a in six for b in six if a is not b]
+    absent = ADDRESSES.keys() - deployment.machines.keys()
+    wanted = [(a, b, address) for a, b, address in wanted if not {a, b} & absent]
+    with ThreadPoolExecutor(at_once) as pool:
         reached = list(pool.map(lambda want: deployment.pings(want[0], want[2]), wanted))
     return {(a, b): yes for (a, b, _), yes in zip(wanted, reached, strict=True)}
 
@@ -55,9 +60,11 @@ def served(deployment: Deployment) -> dict[tuple[str, str], bool]:
 
 def table(reached: dict[tuple[str, str], bool]) -> str:
     """As text: a row for each asker, a column for each machine; the rest as a list."""
-    lines = ["from \\ to " + "".join(f"{name:>8}" for name in ADDRESSES)]
-    for a in ADDRESSES:
-        row = ["-" if a == b else "yes" if reached[a, b] else "." for b in ADDRESSES]
+    asking = {a for a, _ in reached}
+    names = [name for name in ADDRESSES if name in asking]
+    lines = ["from \\ to " + "".join(f"{name:>8}" for name in names)]
+    for a in names:
+        row = ["-" if a == b else "yes" if reached[a, b] else "." for b in names]
         lines.append(f"{a:10}" + "".join(f"{cell:>8}" for cell in row))
     for (a, b), yes in reached.items():
         if b not in ADDRESSES:

@@ -73,9 +73,9 @@ def _router_port(router: str, switch: str, mac: str, networks: str) -> str:
     )
 
 
-def _localnet(switch: str, tag: str = "") -> str:
+def _localnet(switch: str) -> str:
     return (
-        f"lsp-add {switch} {switch}-wire {tag} -- lsp-set-type {switch}-wire localnet"
+        f"lsp-add {switch} {switch}-wire -- lsp-set-type {switch}-wire localnet"
         f" -- lsp-set-addresses {switch}-wire unknown -- lsp-set-options {switch}-wire network_name=physical"
     )
 
@@ -97,6 +97,16 @@ NETWORK = [
     _router_port("gw", "public", "02:00:00:00:01:05", "172.16.0.2/24"),
     _localnet("public"),
     _localnet("vlan") + " -- set logical_switch_port vlan-wire tag_request=100",
+    '--id=@v4 create dhcp_options cidr="10.1.0.0/24" options:server_id="10.1.0.254"'
+    ' options:server_mac="02:00:00:00:01:01" options:lease_time="3600" options:router="10.1.0.254"'
+    ' options:dns_server="10.1.0.254" options:mtu="1400" -- set logical_switch_port vm5 dhcpv4_options=@v4',
+    '--id=@names create dns records={"vm3.test"="10.2.0.3"} -- add logical_switch a dns_records @names',
+    # A chassis that is gone is noticed within 0.6 s.
+    "set nb_global . options:bfd-min-rx=200 options:bfd-min-tx=200 options:bfd-mult=3",
+]  # fmt: skip
+"""Each one transaction of ovn-nbctl, in words between spaces; `\\ ` is a space within one."""
+
+STATEFUL = [
     "lr-nat-add r snat 172.16.0.1 10.1.0.0/24",
     f"lr-nat-add r dnat_and_snat {FLOATING} 10.2.0.3 vm3 02:00:00:00:01:33",
     f"lr-nat-add r dnat_and_snat {CENTRAL} 10.1.0.1",
@@ -110,14 +120,8 @@ NETWORK = [
     "acl-add guarded to-lport 1000 outport==@guarded&&ip4 drop",
     "acl-add guarded to-lport 1001 outport==@guarded&&icmp4 allow-related",
     "acl-add guarded to-lport 1001 outport==@guarded&&tcp.dst==8080 allow-related",
-    '--id=@v4 create dhcp_options cidr="10.1.0.0/24" options:server_id="10.1.0.254"'
-    ' options:server_mac="02:00:00:00:01:01" options:lease_time="3600" options:router="10.1.0.254"'
-    ' options:dns_server="10.1.0.254" options:mtu="1400" -- set logical_switch_port vm5 dhcpv4_options=@v4',
-    '--id=@names create dns records={"vm3.test"="10.2.0.3"} -- add logical_switch a dns_records @names',
-    # A chassis that is gone is noticed within 0.6 s.
-    "set nb_global . options:bfd-min-rx=200 options:bfd-min-tx=200 options:bfd-mult=3",
 ]  # fmt: skip
-"""Each one transaction of ovn-nbctl, in words between spaces; `\\ ` is a space within one."""
+"""Likewise, what needs connection tracking with zones. Without it the physical network knows the way in."""
 
 
 def words(line: str) -> list[str]:
