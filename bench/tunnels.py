@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from bench.report import Row
 from bench.stack import OURS, PEER, Stack
-from bench.topology import Host, hosts, run
+from bench.topology import Host, cpu_seconds, hosts, run
 from bench.traffic import PAYLOAD, ping, tcp, udp
 
 KINDS = ("vxlan", "geneve")
@@ -97,19 +97,21 @@ def underlay(ends: Sequence[Host]) -> Iterator[list[str]]:
 @contextmanager
 def joined(
     kind: str, tunnel: str, ends: Sequence[Host], names: Sequence[str], datapath: str
-) -> Iterator[None]:
+) -> Iterator[list[Chassis]]:
     """The two hosts joined by a tunnel between two switches of `kind`."""
+    made: list[Chassis] = []
     with ExitStack() as stack:
         for n, (host, name) in enumerate(zip(ends, names, strict=True), 1):
             directory = stack.enter_context(TemporaryDirectory(prefix=f"vswitch-bench-{kind}-"))
             chassis = Chassis(kind, Path(directory), name, datapath)
             stack.callback(chassis.close)
+            made.append(chassis)
             chassis.start()
             chassis.configure(n, host.port, tunnel)
             # The real one's userspace datapath finishes no checksums.
             off = kind == PEER and datapath == "netdev"
             run(*host.command("ethtool", "-K", "eth0", "tx", "off" if off else "on"))
-        yield
+        yield made
 
 
 def measure(
@@ -117,9 +119,14 @@ def measure(
 ) -> dict[str, float]:
     """All quantities for one tunnel between switches of one kind."""
     a, b = ends
-    with joined(kind, tunnel, ends, names, "netdev"):
+    with joined(kind, tunnel, ends, names, "netdev") as switches:
         ping(a, b, 20)
-        values = {"ping": ping(a, b), "tcp": tcp(a, b, seconds)}
+        values = {"ping": ping(a, b)}
+        pids = [switch.pid() for switch in switches]
+        before = sum(map(cpu_seconds, pids))
+        values["tcp"] = tcp(a, b, seconds)
+        gigabytes = values["tcp"] * seconds / 8
+        values["cpu"] = (sum(map(cpu_seconds, pids)) - before) / max(gigabytes, 1e-9)
         values["udp"], values["offered"] = udp(a, b, seconds)
         return values
 
@@ -166,6 +173,8 @@ def bench(seconds: float = 5) -> list[Row]:
             rows += [
                 Row(f"{tunnel}: TCP, one stream", "Gbit/s", ours["tcp"], peer["tcp"], goal=">= 4",
                     note="peer with tx offload off, ours with it on"),
+                Row(f"{tunnel}: CPU of both switches for TCP", "s a GB", ours["cpu"], peer["cpu"],
+                    better="lower"),
                 Row(f"{tunnel}: UDP, {PAYLOAD}-byte payload", "packets/s", ours["udp"], peer["udp"],
                     goal=">= 1", note=f"offered {ours['offered']:,.0f} and {peer['offered']:,.0f}"),
                 Row(f"{tunnel}: ping, median", "ms", ours["ping"], peer["ping"], better="lower", goal=">= 1"),

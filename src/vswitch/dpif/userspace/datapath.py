@@ -11,6 +11,7 @@ import select
 from typing import Protocol
 
 from vswitch.base.clock import Clock
+from vswitch.base.heap import keep_freed
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.userspace.core import Core
 from vswitch.dpif.userspace.flow_entry import FlowEntry
@@ -61,6 +62,8 @@ class Datapath:
         self.type = type
         self.clock = clock
         self.dummy = dummy
+        if not dummy:
+            keep_freed()
         self.number_by_name = False
         self.scope = scope
         """Where its devices are open."""
