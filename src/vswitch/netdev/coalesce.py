@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from librt.strings import read_i16_be, read_i32_be
+from librt.strings import read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
 
 from vswitch.netdev.frame import GSO_TCPV4, GSO_TCPV6, VNET_NEEDS_CSUM, Frame
@@ -30,6 +30,20 @@ def _u16(data: bytes, at: i64) -> i64:
 
 def _u32(data: bytes, at: i64) -> i64:
     return i64(read_i32_be(data, at)) & 0xFFFFFFFF
+
+
+def _same(a: bytes, b: bytes, start: i64, end: i64) -> bool:
+    """Whether two frames have the same bytes from `start` to `end`, which is in both."""
+    at = start
+    while at + 8 <= end:
+        if read_i64_be(a, at) != read_i64_be(b, at):
+            return False
+        at += 8
+    while at < end:
+        if a[at] != b[at]:
+            return False
+        at += 1
+    return True
 
 
 @final
@@ -54,15 +68,14 @@ class _Run:
         if (
             self.ended or l4 != self.l4 or head != self.head or size > self.size
             or self.total + size > MAX_LENGTH or _u32(data, l4 + 4) != self.next_seq
-            or data[:16] != first[:16] or data[l4 : l4 + 4] != first[l4 : l4 + 4]
-            or data[l4 + 8 : l4 + 13] != first[l4 + 8 : l4 + 13]
-            or data[l4 + 14 : l4 + 16] != first[l4 + 14 : l4 + 16]
-            or data[l4 + 18 : head] != first[l4 + 18 : head]
+            or not _same(data, first, 0, 16) or not _same(data, first, l4, l4 + 4)
+            or not _same(data, first, l4 + 8, l4 + 13) or not _same(data, first, l4 + 14, l4 + 16)
+            or not _same(data, first, l4 + 18, head)
         ):  # fmt: skip
             return False
         if l4 == L3 + 20:
-            return data[20:24] == first[20:24] and data[26:34] == first[26:34]
-        return data[16:18] == first[16:18] and data[20:54] == first[20:54]
+            return _same(data, first, 20, 24) and _same(data, first, 26, 34)
+        return _same(data, first, 16, 18) and _same(data, first, 20, 54)
 
     def add(self, data: bytes) -> None:
         size = len(data) - self.head

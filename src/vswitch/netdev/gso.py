@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import read_i16_be, read_i32_be
-from mypy_extensions import i64
+from librt.strings import BytesWriter, read_i16_be, read_i32_be
+from mypy_extensions import i64, u8
 
 from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, Frame
 from vswitch.packet.checksum import complete, crc32c, fold, partial_sum
@@ -165,7 +165,9 @@ def cut(data: bytes, gso: i64, gso_size: i64, l4: i64, before: bytes) -> list[by
     ip_sum = partial_sum(same, l3, l4)
     pseudo = partial_sum(data, l3 + 12, l3 + 20) if version == 4 else partial_sum(data, l3 + 8, l3 + 40)
     l4_sum = pseudo + (IPPROTO_TCP if is_tcp else IPPROTO_UDP) + partial_sum(same, l4, payload)
-    head = bytearray(before + same)
+    head = BytesWriter()
+    head.write(before)
+    head.write(same)
     shift: i64 = len(before)
     ip = l3 + shift
     tp = l4 + shift
@@ -182,11 +184,11 @@ def cut(data: bytes, gso: i64, gso_size: i64, l4: i64, before: bytes) -> list[by
         if version == 4:
             number = (first_id + n) & 0xFFFF
             ip_len = (l4 - l3 + l4_len) & 0xFFFF
-            put16(head, ip + 2, ip_len)
-            put16(head, ip + 4, number)
-            put16(head, ip + 10, fold(ip_sum + ip_len + number) ^ 0xFFFF)
+            _patch(head, ip + 2, ip_len)
+            _patch(head, ip + 4, number)
+            _patch(head, ip + 10, fold(ip_sum + ip_len + number) ^ 0xFFFF)
         else:
-            put16(head, ip + 4, l4 - l3 - 40 + l4_len)
+            _patch(head, ip + 4, l4 - l3 - 40 + l4_len)
         if is_tcp:
             seq = (first_seq + at - payload) & 0xFFFFFFFF
             f = flags
@@ -194,20 +196,25 @@ def cut(data: bytes, gso: i64, gso_size: i64, l4: i64, before: bytes) -> list[by
                 f &= ~TCP_FIN_PSH
             if n:
                 f &= ~TCP_CWR
-            put16(head, tp + 4, seq >> 16)
-            put16(head, tp + 6, seq)
-            head[tp + 13] = int(f)
+            _patch(head, tp + 4, seq >> 16)
+            _patch(head, tp + 6, seq)
+            head[tp + 13] = u8(f)
             total += seq + f
         else:
-            put16(head, tp + 4, l4_len)
+            _patch(head, tp + 4, l4_len)
             total += l4_len
         value = fold(total) ^ 0xFFFF
-        put16(head, csum_at, value if value != 0 else 0xFFFF)
-        out.append(bytes(head))
+        _patch(head, csum_at, value if value != 0 else 0xFFFF)
+        out.append(head.getvalue())
         out.append(data[at:end])
         at = end
         n += 1
     return out
+
+
+def _patch(head: BytesWriter, at: i64, value: i64) -> None:
+    head[at] = u8((value >> 8) & 0xFF)
+    head[at + 1] = u8(value & 0xFF)
 
 
 def put16(head: bytearray, at: i64, value: i64) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import read_i16_be, read_i32_be
+from librt.strings import read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
 
 
@@ -24,6 +24,12 @@ def partial_sum(data: bytes, start: i64, end: i64) -> i64:
     """Ones'-complement sum of `data[start:end]`, an odd last byte padded with zero."""
     total: i64 = 0
     ofs: i64 = start
+    while ofs + 16 <= end:
+        first = read_i64_be(data, ofs)
+        second = read_i64_be(data, ofs + 8)
+        total += (first >> 32 & 0xFFFFFFFF) + (first & 0xFFFFFFFF)
+        total += (second >> 32 & 0xFFFFFFFF) + (second & 0xFFFFFFFF)
+        ofs += 16
     while ofs + 4 <= end:
         total += i64(read_i32_be(data, ofs)) & 0xFFFFFFFF
         ofs += 4
