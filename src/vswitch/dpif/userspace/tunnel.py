@@ -254,8 +254,9 @@ class Popper:
                 flow = self._flow(p, in_port, end, True)
             inner.append(data[decap.payload : last])
             start = last
-        if flow is not None:
-            _add(out, inner, flow, in_port)
+        if flow is None:
+            return self._refuse("empty")
+        _add(out, inner, flow, in_port)
         return out
 
     def _flow(self, p: Parser, in_port: i64, end: TunnelEnd, has_csum: bool) -> Flow:

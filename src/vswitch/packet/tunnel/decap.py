@@ -127,6 +127,8 @@ class Decap:
             return False
         if self.packet_type == PACKET_TYPE_ETH and end - self.payload < _ETHERNET:
             return self._refuse("without a whole Ethernet header inside")
+        if self.payload >= end:
+            return self._refuse("empty")
         return True
 
     def _refuse(self, reason: str) -> bool:
