@@ -105,6 +105,8 @@ class Backer:
         """Datapath port number -> the port of the bridge that has it."""
         self.initial_ports: dict[str, DpifPort] = {}
         """Ports of an earlier life that no bridge has asked for yet."""
+        self.unclaimed: set[str] | None = set()
+        """Ports that came or went since `drop_unclaimed_ports`; None: some did."""
         self.tunnel_devices: TunnelDevices = TunnelDevices(dpif)
         """The datapath's ports that tunnels share."""
         self.meters: DpifMeters = DpifMeters(dpif)
@@ -222,6 +224,20 @@ class Backer:
                 with contextlib.suppress(DpifError):
                     self.dpif.port_del(port.port_no)
         self.initial_ports.clear()
+
+    def drop_unclaimed_ports(self) -> None:
+        """Take out ports that somebody else put into the datapath (`dpctl/add-if`) and no bridge has."""
+        names, self.unclaimed = self.unclaimed, set()
+        if names is not None and not names:
+            return
+        owned = self.port_numbers()
+        with contextlib.suppress(DpifError):
+            for port in list(self.dpif.port_dump()):
+                if (names is not None and port.name not in names) or port.name in owned:
+                    continue
+                if port.name != self.dpif.name and port.name not in self.initial_ports:
+                    log.info("%s: detaching port %s, which no bridge has", self.name, port.name)
+                    self.dpif.port_del(port.port_no)
 
     def ports_changed(self) -> None:
         """A datapath port came or went: pids and drop flows of unknown ports are stale."""
@@ -360,6 +376,8 @@ class Backer:
     def _poll_ports(self) -> None:
         names = self.dpif.port_poll()
         if names is None or names:
+            if self.unclaimed is not None:
+                self.unclaimed = None if names is None else self.unclaimed | set(names)
             dpif_port_changes.inc()
             for ofproto in self.ofprotos.values():
                 ofproto.ports_polled(names)

@@ -30,6 +30,7 @@ from vswitch.ofproto_dpif.xlate.tunnel_match import outer_destination
 from vswitch.ofproto_dpif.xlate.types import XlateIn
 from vswitch.openflow import actions as of
 from vswitch.openflow.action_check import check_actions
+from vswitch.openflow.action_parse import INSTRUCTIONS
 from vswitch.openflow.action_text import parse_actions
 from vswitch.openflow.constants import OFPP_NONE
 from vswitch.openflow.errors import OfpError
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.xlate.bridge import XBridge
     from vswitch.openflow.actions import Actions
 
-INSTRUCTIONS: Final = (of.Meter, of.ClearActions, of.WriteActions, of.WriteMetadata, of.GotoTable)
 MAX_PAYLOAD: Final = 64000
 """The longest payload that a generated packet can have, in bytes."""
 _CONSISTENT: Final = ("-consistent", "--consistent")
@@ -71,22 +71,25 @@ def trace_packet_out_command(ofprotos: Bridges, args: list[str]) -> str:
     consistent = any(arg in _CONSISTENT for arg in args)
     args = [arg for arg in args if arg not in _CONSISTENT]
     text = args.pop()
-    request = parse_request(ofprotos, args)
     try:
         actions = parse_actions(text)
     except FlowSyntaxError as error:
         raise CommandError(error.message) from error
     for action in actions:
-        if type(action) in INSTRUCTIONS:
-            raise CommandError(f"{text.partition(':')[0]} instruction not allowed here")
-    if consistent:
-        try:
+        found = INSTRUCTIONS.get(type(action))
+        if found is not None and not isinstance(action, of.Meter):
+            raise CommandError(f"{found[1]} instruction not allowed here")
+    request = parse_request(ofprotos, args)
+    try:
+        if consistent:
             exact = Flow()
             for word in range(N_WORDS):
                 exact.words[word] = -1
             check_actions(actions, Match(request.flow.copy(), exact), strict=True)
-        except OfpError as error:
-            raise CommandError(f"Bad actions: {error.name}") from error
+        # `_flow` has found the bridge among these.
+        ofprotos.all_ofproto_dpifs[request.bridge.name].check_references(actions)
+    except OfpError as error:
+        raise CommandError(f"Bad actions: {error.name}") from error
     request.actions = actions
     return run(request, ofprotos.clock.now())
 

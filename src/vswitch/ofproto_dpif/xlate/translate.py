@@ -153,7 +153,8 @@ def _run(ctx: Ctx) -> None:
     wanted = not tunneled or _from_tunnel(ctx, in_port)
     if xin.actions is not None:
         actions = xin.actions
-        ctx.in_packet_out = frozen is None
+        # A trace of a packet-out is told as if a flow had the actions, as in Open vSwitch.
+        ctx.in_packet_out = frozen is None and xin.trace is None
     elif frozen is not None and frozen.actions:
         actions = frozen.actions
     else:

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from vswitch.ofproto_dpif.xlate.bridge import XBridge
 
 log: Final = Vlog("ofproto_dpif")
+ofproto_log: Final = Vlog("ofproto")
 _refused_rl: Final = RateLimit(60, 5)
+_limited_rl: Final = RateLimit(60, 5)
 
 learn_added: Final = coverage.counter("learn_added")
 learn_refreshed: Final = coverage.counter("learn_refreshed")
@@ -67,7 +69,7 @@ class LearnFlow(CreditedEffect):
         rule = table.find_exactly(fm.match, fm.priority)
         if rule is None:
             if self.limit and sum(r.cookie == fm.new_cookie for r in table.rules()) >= self.limit:
-                learn_limited.inc()
+                LearnLimitReached(fm.new_cookie).apply(max(n_packets, 1), n_bytes, now, tcp_flags)
                 return
         elif rule.cookie == fm.new_cookie and rule.actions == fm.actions:
             rule.modified = max(rule.modified, now)
@@ -89,6 +91,25 @@ class LearnFlow(CreditedEffect):
 
     def __repr__(self) -> str:
         return f"LearnFlow(table={self.flow_mod.table_id}, {self.flow_mod.match})"
+
+
+@final
+class LearnLimitReached(CreditedEffect):
+    """The packet would have taught a flow with `cookie`, if there weren't enough of them: logged."""
+
+    def __init__(self, cookie: int) -> None:
+        self.cookie: int = cookie
+
+    def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
+        if n_packets:
+            learn_limited.inc(n_packets)
+            ofproto_log.info_rl(_limited_rl, now, "Learn limit for flow %d reached.", self.cookie)
+
+    def same(self, other: CreditedEffect) -> bool:
+        return isinstance(other, LearnLimitReached) and self.cookie == other.cookie
+
+    def __repr__(self) -> str:
+        return f"LearnLimitReached(0x{self.cookie:x})"
 
 
 @final
@@ -144,8 +165,10 @@ def learn(ctx: Ctx, a: of.Learn, last: bool) -> None:
         fields.load(ctx, a.result_dst, 1 if learned else 0)
     if learned:
         ctx.effects.append(LearnFlow(ctx.bridge, fm, a.limit))
-    elif ctx.trace is not None:
-        report(ctx, OFT_DETAIL, "Limit exceeded, learn failed")
+    else:
+        ctx.effects.append(LearnLimitReached(fm.new_cookie))
+        if ctx.trace is not None:
+            report(ctx, OFT_DETAIL, "Limit exceeded, learn failed")
 
 
 def has_room(ctx: Ctx, fm: FlowMod, limit: int) -> bool:
