@@ -6,6 +6,7 @@ import pytest
 
 from tests.flow.test_extract import FRAMES
 from vswitch import Switch
+from vswitch.dpif.actions import AddMpls
 from vswitch.dpif.autovalidator import compared, differed, difference, run_validated
 from vswitch.dpif.odp_compile import compile_actions
 from vswitch.dpif.odp_execute import Executor, Packet
@@ -19,6 +20,15 @@ ACTIONS = (
     "set(ipv4(src=10.9.8.7,tos=0x4/0xfc,ttl=3))", "set(ipv6(dst=2001:db8::99,label=0x5,hlimit=7))",
     "set(tcp(src=81,dst=8080))", "set(udp(dst=53))", "set(sctp(src=7))", "set(icmp(type=3))",
     "push_vlan(vid=7,pcp=3)", "pop_vlan", "push_mpls(label=9,tc=1,ttl=6,bos=1,eth_type=0x8847)", "pop_eth",
+    "set(vlan(vid=77,pcp=2))", "set(vlan(vid=0x10/0x30,pcp=0/0))", "set(mpls(label=5,tc=1,ttl=3,bos=1))",
+    "pop_mpls(eth_type=0x800)", "pop_mpls(eth_type=0x8847)",
+    "add_mpls(label=3,tc=1,ttl=7,bos=0,eth_type=0x8847)",
+    "push_nsh(flags=1,ttl=9,mdtype=1,np=3,spi=0x777,si=5,c1=0x1,c2=0x2,c3=0x3,c4=0x4)",
+    "set(nsh(flags=2,ttl=7,spi=0x12345,si=8,c1=0x99))",
+    "set(arp(sip=1.2.3.4,tip=5.6.7.8,op=2,sha=02:00:00:00:00:07,tha=02:00:00:00:00:08))",
+    "set(nd(target=fe80::77,sll=02:00:00:00:00:07,tll=02:00:00:00:00:08))",
+    "set(nd_ext(nd_reserved=0x80000000))", "set(nd_ext(nd_options_type=2))",
+    "set(icmpv6(type=1,code=3))",
 )  # fmt: skip
 
 
@@ -34,6 +44,38 @@ def test_both_ways_agree(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         seen += packet.frame.data != frame
     assert wrong == []
     assert seen > 0
+
+
+SEQUENCES = (
+    "push_nsh(flags=1,ttl=9,mdtype=1,np=3,spi=0x777,si=5,c1=0x1,c2=0x2,c3=0x3,c4=0x4),set(nsh(ttl=7,si=4,c2=7)),"
+    "push_eth(src=02:00:00:00:00:07,dst=02:00:00:00:00:08),set(nsh(flags=2,spi=0x1)),pop_eth,pop_nsh()",
+    "push_nsh(flags=0,ttl=9,mdtype=2,np=3,spi=0x777,si=5,md2=0x10000a0412345678),pop_nsh()",
+    "pop_eth,push_mpls(label=9,tc=1,ttl=6,bos=1,eth_type=0x8847),set(mpls(label=5,tc=1,ttl=3,bos=1)),"
+    "pop_mpls(eth_type=0x800),push_eth(src=02:00:00:00:00:07,dst=02:00:00:00:00:08)",
+    "add_mpls(label=3,tc=1,ttl=7,bos=0,eth_type=0x8847),pop_mpls(eth_type=0x6558)",
+)
+
+
+@pytest.mark.parametrize("text", SEQUENCES)
+def test_both_ways_agree_on_packets_without_ethernet(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong: list[str] = []
+    monkeypatch.setattr("vswitch.dpif.autovalidator.log.err", lambda *args: wrong.append(str(args)))
+    steps = compile_actions(parse_actions(text))
+    before = compared.total
+    for name in ("tcp", "udp over ipv6"):
+        packet = Packet(Frame(FRAMES[name]), Flow(), 1)
+        for step in steps:
+            assert run_validated(Executor(), step, packet)
+    assert wrong == []
+    assert compared.total - before == 2 * len(steps)
+
+
+def test_a_label_behind_ethernet() -> None:
+    (step,) = compile_actions((AddMpls(0x5140, 0x8847, 1),))
+    packet = Packet(Frame(FRAMES["vlan"]), Flow(), 1)
+    run_validated(Executor(), step, packet)
+    assert difference(step, FRAMES["vlan"], packet.frame.data, Flow()) == ""
+    assert difference(step, FRAMES["vlan"], FRAMES["vlan"], Flow()) != ""
 
 
 @pytest.mark.parametrize(("text", "frame"), [

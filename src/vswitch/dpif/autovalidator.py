@@ -15,6 +15,7 @@ from typing import Final
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.dpif import odp_step as op
+from vswitch.dpif.autovalidator_bytes import made_of
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
 from vswitch.flow import layout as at
@@ -27,9 +28,8 @@ from vswitch.packet.checksum import csum, fold, partial_sum, pseudo_sum4, pseudo
 from vswitch.packet.numbers import (
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,
-    ETH_TYPE_MIN,
-    ETH_TYPE_VLAN_8021AD,
-    ETH_TYPE_VLAN_8021Q,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
     IPPROTO_TCP,
     IPPROTO_UDP,
 )
@@ -45,27 +45,34 @@ SETS: Final[dict[int, tuple[tuple[str, int], ...]]] = {
     op.STEP_SET_IPV4: (("ip_src", 0), ("ip_dst", 2), ("nw_tos", 4), ("nw_ttl", 6)),
     op.STEP_SET_IPV6: (("ipv6_src", 0), ("ipv6_dst", 4), ("ipv6_label", 8), ("nw_tos", 10), ("nw_ttl", 12)),
     op.STEP_SET_ICMP: (("icmp_type", 0), ("icmp_code", 2), ("icmpv6_type", 0), ("icmpv6_code", 2)),
+    op.STEP_SET_TCP_FLAGS: (("tcp_flags", 0),),
+    op.STEP_SET_ARP: (("arp_op", 0), ("arp_spa", 2), ("arp_tpa", 4), ("arp_sha", 6), ("arp_tha", 8)),
+    op.STEP_SET_ND: (("nd_target", 0), ("nd_sll", 4), ("nd_tll", 6)),
+    op.STEP_SET_ND_EXT: (("nd_reserved", 0), ("nd_options_type", 2)),
 }
 """Step -> the fields that it sets, and where in its arguments their value is, followed by the mask."""
 IP: Final = {op.STEP_SET_IPV4: ETH_TYPE_IP, op.STEP_SET_IPV6: ETH_TYPE_IPV6}
 """Steps whose fields packets of another type have, too, and leave as they are."""
 PORTS: Final = {6: ("tcp_src", "tcp_dst"), 17: ("udp_src", "udp_dst"), 132: ("sctp_src", "sctp_dst")}
 """IP protocol -> its ports."""
-TAGS: Final = (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD)
+SUMMED: Final = (IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6)
+"""Protocols with the Internet checksum, RFC 1071."""
+ND_OPTIONS: Final = ("nd_target", "nd_sll", "nd_tll", "nd_options_type")
+"""Fields that may not be there, or that a malformed message hides."""
 
 
 def run_validated(executor: Executor, step: Step, packet: Packet) -> bool:
     """Carry `step` out, and log what the other way makes of it if that is something else. False if there is
     no packet any more, as `Executor.push_pop`."""
     executor.settle(packet)
-    before, flow, known = packet.frame, packet.flow.copy(), packet.flow.packet_type == 0
+    before, flow = packet.frame, packet.flow.copy()
     if op.is_set(step.op):
         executor.set_field(step.op, step.args, packet)
     elif not executor.push_pop(step.op, step, packet):
         return False
     executor.settle(packet)
     after = packet.frame
-    if known and not (before.gso_type != GSO_NONE or before.flags & VNET_NEEDS_CSUM):
+    if not (before.gso_type != GSO_NONE or before.flags & VNET_NEEDS_CSUM):
         wrong = difference(step, before.data, after.data, flow)
         if wrong:
             differed.inc()
@@ -75,22 +82,27 @@ def run_validated(executor: Executor, step: Step, packet: Packet) -> bool:
 
 def difference(step: Step, before: bytes, after: bytes, metadata: Flow) -> str:
     """What is wrong with the frame `after`, which `step` made of the frame `before`; "" is nothing."""
-    expected = _bytes(step, before)
+    expected = made_of(step, before, metadata.packet_type)
     if expected is not None:
         compared.inc()
         return "" if expected == after else f"it should be {expected.hex()}"
-    fields = _fields(step, before)
-    if fields is None:
+    fields = _fields(step)
+    if fields is None or metadata.packet_type != 0:
         return ""
     compared.inc()
     flow, made = metadata.copy(), metadata.copy()
     extract(before, flow, Parser())
     extract(after, made, Parser())
+    if step.op == op.STEP_SET_ND_EXT and step.args[3] != 0:
+        return _worse_checksum(before, after)  # an option of another type is another field
     if step.op == op.STEP_SET_ICMP and is_nd(flow) != is_nd(made):
         return _worse_checksum(before, after)  # of another type, it has other fields
     for name, value, mask in fields:
         field = by_name(name)
         if IP.get(step.op, flow.dl_type) == flow.dl_type and prereqs_ok(field, flow):
+            if name in ND_OPTIONS and flow.get(field) == 0:
+                flow.set(field, made.get(field))
+                continue
             ones = (1 << field.n_bits) - 1
             flow.set(field, flow.get(field) & ~mask & ones | value & mask & ones)
     if made != flow:
@@ -100,7 +112,7 @@ def difference(step: Step, before: bytes, after: bytes, metadata: Flow) -> str:
     return _worse_checksum(before, after)
 
 
-def _fields(step: Step, frame: bytes) -> list[tuple[str, int, int]] | None:
+def _fields(step: Step) -> list[tuple[str, int, int]] | None:
     """(field, value, mask) of what a set step sets; None: this is for the first way alone."""
     args = [int(arg) for arg in step.args]
     if step.op == op.STEP_SET_PORTS:
@@ -123,27 +135,6 @@ def _wide(high: int, low: int) -> int:
     return (high & 0xFFFFFFFFFFFFFFFF) << 64 | low & 0xFFFFFFFFFFFFFFFF
 
 
-def _bytes(step: Step, frame: bytes) -> bytes | None:
-    """The frame that a push or pop makes of `frame`; None: this is for the first way alone."""
-    args = [int(arg) for arg in step.args]
-    if len(frame) < 18:
-        return None
-    eth_type = int.from_bytes(frame[12:14], "big")
-    tagged = eth_type in TAGS
-    if step.op == op.STEP_PUSH_VLAN:
-        tag = args[0].to_bytes(2, "big") + (args[1] & 0xEFFF).to_bytes(2, "big")
-        return frame[:12] + tag + frame[12:]
-    if step.op == op.STEP_POP_VLAN:
-        return frame[:12] + frame[16:] if tagged else frame
-    if tagged or eth_type < ETH_TYPE_MIN:
-        return None
-    if step.op == op.STEP_PUSH_MPLS:
-        return frame[:12] + args[1].to_bytes(2, "big") + args[0].to_bytes(4, "big") + frame[14:]
-    if step.op == op.STEP_POP_ETH:
-        return frame[14:]
-    return None
-
-
 def _worse_checksum(before: bytes, after: bytes) -> str:
     """Which checksum is wrong after, and was right before; "" if none is."""
     good, now = _checksums(before), _checksums(after)
@@ -159,10 +150,12 @@ def _checksums(frame: bytes) -> dict[str, bool]:
         found["IP"] = csum(frame[p.l3_ofs : p.l3_ofs + (frame[p.l3_ofs] & 0xF) * 4]) == 0
     elif p.dl_type != ETH_TYPE_IPV6:
         return found
-    if p.l4_ofs < 0 or p.nw_frag & at.FRAG_ANY or p.nw_proto not in (IPPROTO_TCP, IPPROTO_UDP):
+    if p.l4_ofs < 0 or p.nw_frag & at.FRAG_ANY or p.nw_proto not in SUMMED:
         return found
     length = p.l3_end - p.l4_ofs
-    if p.dl_type == ETH_TYPE_IP:
+    if p.nw_proto == IPPROTO_ICMP:
+        start = 0
+    elif p.dl_type == ETH_TYPE_IP:
         start = pseudo_sum4(p.nw_src, p.nw_dst, p.nw_proto, length)
     else:
         addresses = frame[p.l3_ofs + 8 : p.l3_ofs + 40]
