@@ -22,6 +22,7 @@ from vswitch.base.clock import Clock
 from vswitch.dpif.actions import (
     Action,
     Actions,
+    CheckPktLen,
     Clone,
     Drop,
     Meter,
@@ -35,7 +36,7 @@ from vswitch.dpif.actions import (
 from vswitch.dpif.drop_reasons import drop_reason
 from vswitch.dpif.ebpf.provider import EbpfDpif
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import Execute, FlowDel, FlowPut
+from vswitch.dpif.types import Execute, FlowDel, FlowPut, MeterBand, MeterConfig
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.flow import key_attr as attr
 from vswitch.flow import layout as at
@@ -189,9 +190,23 @@ def test_the_kernel_drops_and_the_reason_is_counted(lab: EbpfLab) -> None:
     assert lab.kernel_hits() == 6
     for reason in (drop_reason(0), drop_reason(5)):
         assert dpif.drops()[reason] - before.get(reason, 0) == 3
-    put(dpif, udp(), port_a, (Meter(1), Drop(0)))
-    (why,) = [f.offloaded for f in dpif.flow_dump() if f.ufid == ufid_of(1)]
-    assert why == "no (it drops with a reason what may have ended before)"
+
+
+def test_a_drop_on_some_ways_only_is_counted_by_its_reason(lab: EbpfLab) -> None:
+    dpif = opened(lab)
+    (a, port_a), (b, port_b) = lab.attach(dpif), lab.attach(dpif)
+    dpif.meter_set(1, MeterConfig("pktps", (MeterBand("drop", 1, 2),), True))
+    put(dpif, udp(), port_a, (CheckPktLen(100, (Drop(11),), (Meter(1), Drop(0), Output(port_b))),))
+    put(dpif, tcp(2), port_a, (Clone((Drop(9999),)),), 2)
+    long = udp(payload=bytes(200))
+    for packet in (long, udp(), udp(), udp(), long, tcp(2)):
+        lab.inject(a, packet)
+    assert lab.sent(dpif, b) == []
+    assert lab.kernel_hits() == 6
+    drops = dpif.drops()
+    assert [drops.get(drop_reason(n), 0) for n in (11, 0, 9999)] == [2, 2, 1]
+    assert dpif.paths()["dropped by a meter"] == 1
+    assert dpif.drops() == drops, "none is counted again"
 
 
 # Under change.

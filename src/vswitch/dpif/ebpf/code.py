@@ -15,9 +15,10 @@ from enum import IntEnum
 from typing import Final
 
 from vswitch.dpif import actions as act
+from vswitch.dpif.drop_reasons import DROP_REASONS
 from vswitch.dpif.ebpf.frame import net16, net32
 from vswitch.dpif.ebpf.key import Unfit, exact_type
-from vswitch.dpif.ebpf.tables import LIST_SIZE
+from vswitch.dpif.ebpf.tables import LIST_SIZE, OTHER_REASON
 from vswitch.flow import key_attr as attr
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
@@ -84,6 +85,8 @@ class Op(IntEnum):
     device summed up, for it came with the packet."""
     SET_DP_HASH = 20
     """Argument: the bits; the mask is the next item's argument."""
+    DROP = 22
+    """The packet ends here; argument: the number of the reason that counts it."""
     OUTPUTS = 21
     """Copies to up to GROUP interfaces, whose numbers follow, 0 behind the last; bit n of the flag: the n-th
     is into the host's stack."""
@@ -514,7 +517,7 @@ def _add_mpls(code: Code, action: act.AddMpls, last: bool) -> None:
 
 
 def _drop(code: Code, action: act.Drop, last: bool) -> None:
-    raise Unfit("it drops some packets with a reason, which userspace counts")
+    code.add(Op.DROP, action.reason if 0 <= action.reason < len(DROP_REASONS) else OTHER_REASON)
 
 
 def _ct_clear(code: Code, action: act.CtClear, last: bool) -> None:

@@ -17,7 +17,7 @@ from vswitch.dpif.ebpf.lookup import AGAIN, REDIRECT_INGRESS, count
 from vswitch.dpif.ebpf.meters import METER_VERDICT, run_meter
 from vswitch.dpif.ebpf.parse import L3
 from vswitch.dpif.ebpf.ring import ACTION, UpRing, emit
-from vswitch.dpif.ebpf.tables import LIST_SIZE, Counter, Tables
+from vswitch.dpif.ebpf.tables import COUNTER_WORDS, FIRST_REASON, LIST_SIZE, OTHER_REASON, Counter, Tables
 from vswitch.ebpf.asm import Asm
 from vswitch.ebpf.insn import R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, U8, U16, U32, U64, Helper
 from vswitch.packet.numbers import (
@@ -99,6 +99,13 @@ def interpreter(t: Tables, up: UpRing) -> Asm:
     a.label("hash")
     run_hash(a, "round", "failed")
     _mpls(a)
+    a.label("drop")
+    a.and_(R4, COUNTER_WORDS - 1)
+    a.jump_if(R4, ">", OTHER_REASON, "failed")
+    a.mov(R9, R4)
+    a.shl(R9, 3)
+    count(a, t, FIRST_REASON, R9)
+    f.gone(a)
     a.label("failed")
     count(a, t, Counter.ACTION_FAILED)
     f.gone(a)
@@ -113,6 +120,7 @@ _PARTS: Final = (
     (Op.IF_LONGER, "if.longer"), (Op.TRUNC, "trunc"), (Op.DEC_TTL, "dec.ttl"),
     (Op.METER, "meter"), (Op.HASH, "hash"), (Op.WHOLE, "whole"), (Op.PUSH_MPLS, "push.mpls"),
     (Op.POP_MPLS, "pop.mpls"), (Op.SET_DP_HASH, "set.dp.hash"), (Op.OUTPUTS, "outputs"),
+    (Op.DROP, "drop"),
 )  # fmt: skip
 
 

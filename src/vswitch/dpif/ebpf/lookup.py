@@ -15,7 +15,7 @@ from vswitch.dpif.ebpf.frame import ENTRY, INFO, KEY, MASKED, SLOT, net16
 from vswitch.dpif.ebpf.key import K_ETH_TYPE, K_HASH, K_MARK, K_TCP_FLAGS, K_VLAN, KEY_SIZE, KEY_WORDS
 from vswitch.dpif.ebpf.tables import CACHE_SLOTS, Counter, Kind, Subtable, Tables
 from vswitch.ebpf.asm import Asm
-from vswitch.ebpf.insn import R0, R1, R2, R3, R6, R7, R8, R9, R10, U16, U32, U64, Helper
+from vswitch.ebpf.insn import R0, R1, R2, R3, R6, R7, R8, R9, R10, U16, U32, U64, Helper, Reg
 
 GOLDEN: Final = 0x9E3779B97F4A7C15
 """2**64 divided by the golden ratio: multiplicative hashing (Knuth, volume 3, section 6.4)."""
@@ -120,13 +120,16 @@ def found(a: Asm, t: Tables) -> None:
     a.mov(R0, R9)
 
 
-def count(a: Asm, t: Tables, which: Counter) -> None:
-    """One more `which`. R6 to R9 stay as they are."""
+def count(a: Asm, t: Tables, which: int, further: Reg | None = None) -> None:
+    """One more of counter `which`, or of the one as many bytes behind it as `further` holds. R6 to R9 stay as
+    they are."""
     skip = a.fresh("uncounted")
     a.call(Helper.get_smp_processor_id)
     a.store(U32, R10, f.SCRATCH, R0)
     _element(a, t.counters, f.SCRATCH)
     a.jump_if(R0, "==", 0, skip)
+    if further is not None:
+        a.add(R0, further)
     a.load(U64, R1, R0, 8 * which)
     a.add(R1, 1)
     a.store(U64, R0, 8 * which, R1)

@@ -18,7 +18,7 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.signed import high32
 from vswitch.base.vlog import Vlog
 from vswitch.dpif import actions as act
-from vswitch.dpif.drop_reasons import drop_reason
+from vswitch.dpif.drop_reasons import DROP_REASONS, drop_reason
 from vswitch.dpif.ebpf.attach import Attachment, attach
 from vswitch.dpif.ebpf.code import Code, compile_list
 from vswitch.dpif.ebpf.device import Counted, EbpfTap
@@ -26,7 +26,15 @@ from vswitch.dpif.ebpf.interpret import TTL_OVER
 from vswitch.dpif.ebpf.key import K_RECIRC, Unfit, exact_type, fit
 from vswitch.dpif.ebpf.programs import Loader, Programs
 from vswitch.dpif.ebpf.ring import MISS, Record, UpRing, frame_of, skb_layout
-from vswitch.dpif.ebpf.tables import ActionList, Counter, Kind, Subtable, Tables
+from vswitch.dpif.ebpf.tables import (
+    FIRST_REASON,
+    OTHER_REASON,
+    ActionList,
+    Counter,
+    Kind,
+    Subtable,
+    Tables,
+)
 from vswitch.dpif.odp_compile import compile_actions
 from vswitch.dpif.odp_execute import Packet
 from vswitch.dpif.odp_step import Step
@@ -136,6 +144,8 @@ class Offload:
         are negative."""
         self._n_policed: dict[int, int] = {}
         """Port -> packets that they dropped, as far as that was counted."""
+        self._n_dropped: dict[int, int] = {}
+        """Number of a reason -> packets, as far as they were counted."""
         self._cookies: dict[int, tuple[Step, int]] = {}
         self._next_cookie = 1
         self.n_hit = 0
@@ -206,6 +216,15 @@ class Offload:
             dropped = sum(self._exceeded(meter) for meter in meters)
             self.dp.core.drop(DROP_POLICER, dropped - self._n_policed.get(number, 0))
             self._n_policed[number] = dropped
+
+    def _count_dropped(self) -> None:
+        """Bring up what action lists dropped with a reason, as far as no flow's own counter tells."""
+        for number in (*range(len(DROP_REASONS)), OTHER_REASON):
+            n = self.tables.counter(FIRST_REASON + number)
+            before = self._n_dropped.get(number, 0)
+            if n != before:
+                self.dp.core.drop(drop_reason(number), n - before)
+                self._n_dropped[number] = n
 
     def _again(self, number: int) -> None:
         """Flows that name port `number` mean another device now, or none."""
@@ -289,11 +308,9 @@ class Offload:
         """Unfit says what the kernel can't do."""
         actions = entry.actions
         outputs = tuple(_outputs(actions))
-        actions, dropped = _until_drop(actions)
         if self._policers and not entry.key.recirc_id:
             actions = self._policers.get(int(entry.key.in_port), ()) + actions
-        if dropped and any(isinstance(action, act.Meter | act.DecTtl) for action in actions):
-            raise Unfit("it drops with a reason what may have ended before")
+        actions, dropped = _until_drop(actions)
         if not actions:
             return Plan(Kind.DROP, 0, b"", [], outputs, dropped)
         if len(actions) == 1 and isinstance(actions[0], act.Output):
@@ -372,6 +389,7 @@ class Offload:
         for flow in self.flows.values():
             self._sync(flow)
         self._count_policed()
+        self._count_dropped()
 
     def _sync(self, flow: KernelFlow) -> None:
         tables = self.tables
@@ -548,8 +566,11 @@ def _meters(actions: act.Actions) -> set[int]:
 
 
 def _until_drop(actions: act.Actions) -> tuple[act.Actions, str]:
-    """What is done to every packet before an explicit drop, and that one's reason; "" if there is none."""
+    """What is done to every packet before an explicit drop, and that one's reason. With "" there is none, or
+    some packets end before it, so that the list itself counts."""
     for n, action in enumerate(actions):
+        if isinstance(action, act.Meter | act.DecTtl):
+            break
         if isinstance(action, act.Drop):
             return actions[:n], drop_reason(action.reason)
     return actions, ""

@@ -8,7 +8,7 @@
 - `cache`: a CPU's direct-mapped exact-match cache: key, slot, generation.
 - `by_width`: masked keys -> slot. A program can use 64 maps, so masks of as many words share one hash,
   in whose keys the mask's number is last.
-- `counters`: [CPU][`Counter`].
+- `counters`: [CPU][`Counter`, reasons of explicit drops].
 
 A slot or list that was given up is used again a second later at the earliest: some CPU may be reading it.
 """
@@ -54,6 +54,13 @@ class Kind(IntEnum):
     """The same, but into the host's own stack, as received by that interface."""
     LIST = 4
     """Run action list number argument."""
+
+
+COUNTER_WORDS: Final = 64
+"""Of a CPU: those of `Counter`, then explicit drops by their reasons."""
+FIRST_REASON: Final = 8
+OTHER_REASON: Final = COUNTER_WORDS - FIRST_REASON - 1
+"""The number of all reasons that have none of their own."""
 
 
 class Counter(IntEnum):
@@ -144,7 +151,8 @@ class Tables:
             self.stats = self._make(MapType.ARRAY, 4, size, self.n_slots * self.n_cpus, "vs_stats", MMAPABLE)
             self.cache = self._make(MapType.PERCPU_ARRAY, 4, KEY_SIZE + 8, CACHE_SLOTS, "vs_cache")
             self.programs = self._make(MapType.PROG_ARRAY, 4, 4, 4, "vs_programs")
-            self.counters = self._make(MapType.ARRAY, 4, 8 * 8, self.n_cpus, "vs_counters", MMAPABLE)
+            size = 8 * COUNTER_WORDS
+            self.counters = self._make(MapType.ARRAY, 4, size, self.n_cpus, "vs_counters", MMAPABLE)
             self.meters = KernelMeters()
             self._opened.append(self.meters.map)
             self.flow_words = self.flows.mapped()
@@ -159,9 +167,9 @@ class Tables:
         self._opened.append(made)
         return made
 
-    def counter(self, which: Counter) -> int:
+    def counter(self, which: int) -> int:
         """The sum over all CPUs."""
-        return sum(self.counter_words[cpu * 8 + which] for cpu in range(self.n_cpus))
+        return sum(self.counter_words[cpu * COUNTER_WORDS + which] for cpu in range(self.n_cpus))
 
     # Flows.
 
