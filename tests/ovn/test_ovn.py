@@ -28,7 +28,7 @@ print(socket.inet_ntoa(s.recv(512)[-4:]))
 
 
 def test_machines_reach_whom_they_should(seen: Seen) -> None:
-    for (a, b), yes in matrix.wanted().items():
+    for (a, b), yes in matrix.meant_to().items():
         assert seen.reached[a, b] == yes, (a, b)
 
 

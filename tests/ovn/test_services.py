@@ -213,7 +213,7 @@ def test_vxlan_between_chassis(ovn: Deployment) -> None:
 
     encapsulate("vxlan")
     reached = matrix.pings(ovn) | matrix.served(ovn)
-    assert [pair for pair, yes in matrix.wanted().items() if reached[pair] != yes] == []
+    assert [pair for pair, yes in matrix.meant_to().items() if reached[pair] != yes] == []
     assert reached["outside", f"{FLOATING}:8080"]
     encapsulate("geneve")
     until("Geneve carries it", lambda: ovn.pings("vm1", "10.1.0.2"))

@@ -35,7 +35,7 @@ def ovn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 def test_machines_reach_whom_they_should(ovn: Deployment) -> None:
     reached = matrix.pings(ovn, at_once=6)
     print(matrix.table(reached))
-    wanted = matrix.wanted(stateful=False)
+    wanted = matrix.meant_to(stateful=False)
     if not ALL:
         # Their router is on the third chassis.
         wanted |= dict.fromkeys([("vm6", "outside"), ("outside", "vm6")], False)
