@@ -76,6 +76,14 @@ def _seen(ran: subprocess.CompletedProcess[str]) -> tuple[int, list[str]]:
     return ran.returncode, sorted(PASSES.sub("T", ran.stdout).splitlines())
 
 
+class TimeLimit(BaseException):
+    """The time that a tool was given has passed, which would end its process."""
+
+
+def _expire(_pid: int, _number: int) -> None:
+    raise TimeLimit
+
+
 def _real(
     words: Sequence[str], environment: Mapping[str, str], stdin: str
 ) -> subprocess.CompletedProcess[str]:
@@ -115,9 +123,12 @@ def run_own(
         contextlib.redirect_stderr(err),
         patch.dict(os.environ, environment),
         patch("sys.stdin", io.StringIO(stdin)),
+        patch("vswitch.cli.alarm.os.kill", _expire),
     ):
         try:
             status = TOOLS[program](list(words[1:]))
+        except TimeLimit:
+            status = -signal.SIGALRM
         finally:
             signal.alarm(0)
     ours = program.replace("ovs-", "vswitch ")

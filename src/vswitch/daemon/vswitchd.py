@@ -51,7 +51,7 @@ class Settings:
 
 def _compose(text: str, size: int | None) -> bytes:
     """A packet of a datapath flow, as `netdev-dummy/receive` takes it; of just `size` bytes if given."""
-    flow = parse_key(text)[0]
+    flow = parse_key(text, packet=True)[0]
     return flow_compose(flow, DEFAULT_PAYLOAD) if size is None else flow_compose_sized(flow, size)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from vswitch.dpif.key_struct import SIZES
 from vswitch.dpif.odp_format_key import ATTR_NAMES, FRAG_TYPES, STRUCT_FIELDS
@@ -19,7 +20,8 @@ from vswitch.flow.flags import CT_STATE_NAMES, TCP_FLAG_NAMES, TUN_FLAG_NAMES, p
 from vswitch.flow.flow import Flow
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
 from vswitch.flow.values import parse_integer, parse_ipv4, parse_ipv6, parse_mac
-from vswitch.netlink.attrs import Builder
+from vswitch.netlink.attrs import Builder, parse
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_MPLS
 
 PortNumbers = Mapping[str, int] | None
 
@@ -355,12 +357,34 @@ def parse_key_attrs(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
     return value.getvalue(), mask.getvalue()
 
 
-def parse_key(text: str, port_names: PortNumbers = None) -> tuple[Flow, Flow]:
-    """The (key, mask) that `text` describes. `port_names` maps names to datapath port numbers.
+INFERRED: Final = ((key.IPV4, ETH_TYPE_IP), (key.IPV6, ETH_TYPE_IPV6), (key.MPLS, ETH_TYPE_MPLS))
+"""What an Ethernet type follows from."""
+
+
+def _with_type(value: bytes) -> bytes:
+    """Key attributes with the Ethernet type that others of them mean, in a frame without addresses, if they
+    have no type."""
+    attrs = parse(value)
+    if not attrs.keys() & {key.ETHERTYPE, key.PACKET_TYPE, key.VLAN}:
+        for attr, eth_type in INFERRED:
+            if attr in attrs:
+                more = Builder()
+                if key.ETHERNET not in attrs:
+                    more.raw(key.ETHERNET, bytes(12))
+                more.be16(key.ETHERTYPE, eth_type)
+                return value + more.getvalue()
+    return value
+
+
+def parse_key(text: str, port_names: PortNumbers = None, packet: bool = False) -> tuple[Flow, Flow]:
+    """The (key, mask) that `text` describes. `port_names` maps names to datapath port numbers. The key of a
+    `packet` may leave out the Ethernet type that follows from ipv4(), ipv6() or mpls().
 
     OdpSyntaxError points at the bad word; also where the words are no key together.
     """
     value, masks = parse_key_attrs(text, port_names)
+    if packet:
+        value = _with_type(value)
     flow, mask = Flow(), Flow()
     if decode_key(value, flow) is Fitness.ERROR or decode_mask(masks, mask, flow) is Fitness.ERROR:
         raise OdpSyntaxError("these attributes are no flow key together", text, text, 0)

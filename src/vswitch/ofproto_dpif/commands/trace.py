@@ -177,7 +177,7 @@ def _odp_flow(ofprotos: Bridges, dp: str | None, text: str) -> tuple[XBridge, Fl
             raise CommandError("More than one datapath; specify one" if ofprotos.backers else "No datapaths")
         backer = next(iter(ofprotos.backers.values()))
     try:
-        flow, _mask = parse_key(text, backer.port_numbers())
+        flow, _mask = parse_key(text, backer.port_numbers(), packet=True)
     except ValueError as error:
         place = str(error).partition(": ")[0]
         raise CommandError(f"{place} (or the bridge name was omitted)") from error
