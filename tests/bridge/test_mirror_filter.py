@@ -1,4 +1,4 @@
-"""Mirror.filter and explicit-sampled-drops, which a database of our own schema has."""
+"""Mirror.filter, explicit-sampled-drops and local sampling, which a database of our own schema has."""
 
 from __future__ import annotations
 
@@ -68,3 +68,12 @@ def test_sampled_drops_are_explicit_if_asked(side: Side) -> None:
     assert not trace(side, "in_port=1,udp").endswith(",drop")
     vsctl(side, "set open_vswitch . other_config:explicit-sampled-drops=true")
     assert trace(side, "in_port=1,udp").endswith("),drop")
+
+
+def test_a_local_group_is_refused_aloud_where_the_datapath_has_no_psample(side: Side) -> None:
+    side.run("ovs-ofctl", "add-flow", "br0", "actions=sample(probability=65535,collector_set_id=7),2")
+    vsctl(side, "-- --id=@b get bridge br0"
+                " -- create Flow_Sample_Collector_Set id=7 bridge=@b local_group_id=9")  # fmt: skip
+    said = "the datapath can't sample locally (no psample action); local_group_id of collector set 7 has no"
+    side.wait(lambda: said in side.log("ovs-vswitchd"), "a warning")
+    assert "psample" not in trace(side, "in_port=1,udp")

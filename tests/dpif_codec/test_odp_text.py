@@ -26,6 +26,7 @@ from vswitch.dpif.actions import (
     PopMpls,
     PopNsh,
     PopVlan,
+    Psample,
     PushEth,
     PushMpls,
     PushNsh,
@@ -175,6 +176,8 @@ ACTIONS: list[Action] = [
     DecTtl((Output(2),)),
     AddMpls(0x5140, 0x8847, 1),
     Drop(3),
+    Psample(4, bytes.fromhex("0000000500000006")),
+    Psample(0xFFFFFFFF),
 ]
 
 
@@ -193,6 +196,10 @@ def test_every_action_prints(action: Action) -> None:
 
 
 def test_the_kernels_bytes_of_a_few_actions() -> None:
+    # <linux/openvswitch.h> of Linux 6.11: action 25, group 1, cookie 2.
+    assert encode_actions((Psample(4, b"abcd"),)) == bytes.fromhex(
+        "14001900" "0800010004000000" "0800020061626364"
+    )
     assert encode_actions((Output(2),)) == bytes.fromhex("0800010002000000")
     assert encode_actions((PushVlan(0x8100, 0x1005),)) == bytes.fromhex("0800040081001005")
     assert encode_actions((PopVlan(),)) == bytes.fromhex("04000500")

@@ -128,7 +128,7 @@ def test_runtime_commands_say_what_the_real_servers_say(server: Process, tmp_pat
 def test_ovsdb_client_knows_the_schema_and_converts(server: Process) -> None:
     client = ["ovsdb-client", "-t", "20"]
     server.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "external_ids:a=b")
-    assert server.out(*client, "get-schema-version", server.target, "Open_vSwitch") == "8.3.2\n"
+    assert server.out(*client, "get-schema-version", server.target, "Open_vSwitch") == "8.3.3\n"
     schema = json.loads(Path(REAL_SCHEMA).read_text())
     told = json.loads(server.out(*client, "get-schema", server.target, "Open_vSwitch"))
     # All that Open vSwitch 3.1 has, and columns of later versions.
@@ -194,7 +194,7 @@ def test_the_real_tool_and_the_real_server_take_over_our_file_and_we_theirs(
     assert eventually(lambda: not Path(server.sock).exists())
     tool = ["ovsdb-tool"]
     assert server.out(*tool, "db-name", "conf.db") == "Open_vSwitch\n"
-    assert server.out(*tool, "db-version", "conf.db") == "8.3.2\n"
+    assert server.out(*tool, "db-version", "conf.db") == "8.3.3\n"
     assert server.out(*tool, "needs-conversion", "conf.db", REAL_SCHEMA) == "yes\n"
     assert server.run(*tool, "db-is-standalone", "conf.db").returncode == 0
     log = server.out(*tool, "-m", "show-log", "conf.db")

@@ -41,3 +41,22 @@ def test_an_observer_s_number_may_be_a_field_s() -> None:
     text = br0.actions("in_port=1,tcp,tcp_dst=80")
     assert "obs_domain_id=119,obs_point_id=80," in text
     assert out.wc.tp_dst == 0xFFFF
+
+
+def test_samples_stay_with_the_kernel_where_it_has_psample() -> None:
+    br0 = Bridge(dp=datapath(replace(ALL, psample=False))).add_flows(
+        "udp,actions=sample(probability=65535,collector_set_id=1,obs_domain_id=5,obs_point_id=6),2",
+        "tcp,actions=sample(probability=32768,collector_set_id=1),2",
+        "arp,actions=sample(probability=65535,collector_set_id=2),2",
+    )
+    br0.x.local_groups = {1: 42}
+    assert br0.actions("in_port=1,udp") == "2", "the datapath has no psample"
+    br0.x.dp.support.psample = True
+    assert br0.actions("in_port=1,udp") == "psample(group=42,cookie=0x0000000500000006),2"
+    half = "sample(sample=50.0%,actions(psample(group=42,cookie=0x0000000000000000))),2"
+    assert br0.actions("in_port=1,tcp") == half
+    assert br0.actions("in_port=1,arp") == "2"
+    br0.x.ipfix = IpfixSampling()
+    both = br0.actions("in_port=1,udp")
+    assert both.startswith("psample(group=42,cookie=0x0000000500000006),userspace(pid=")
+    assert "psample" not in br0.actions("in_port=1,arp")

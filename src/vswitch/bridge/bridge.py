@@ -15,7 +15,12 @@ from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig, PortConfig
 from vswitch.bridge.controllers import BridgeControllers
 from vswitch.bridge.fake_interfaces import FakeInterfaces
-from vswitch.bridge.flow_export import configure_ipfix, configure_netflow, configure_sflow
+from vswitch.bridge.flow_export import (
+    configure_ipfix,
+    configure_local_sampling,
+    configure_netflow,
+    configure_sflow,
+)
 from vswitch.bridge.flow_tables import FlowTables
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.interfaces import (
@@ -226,6 +231,7 @@ class Bridge:
         configure_netflow(self.ofproto, idl, self.row)
         configure_sflow(self.ofproto, idl, self.row)
         configure_ipfix(self.ofproto, idl, self.row)
+        configure_local_sampling(self.ofproto, idl, self.row)
         configure_bridge(self, root, unsupported)
         self.controllers.configure(idl, self.row, restoring, unsupported)
 

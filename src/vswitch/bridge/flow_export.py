@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.agent_address import agent_address
 from vswitch.bridge.columns import boolean, integer, optional
@@ -16,9 +17,11 @@ from vswitch.monitor.sflow import (
     SAMPLING_DEFAULT,
     SFlowSettings,
 )
+from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 log = Vlog("bridge")
+_local_limit = RateLimit(1, 1)
 
 
 def configure_netflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
@@ -89,6 +92,24 @@ def configure_ipfix(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
     if row is not None and row.targets:
         own = _ipfix(row)
     ofproto.set_ipfix(own, flows)
+
+
+def configure_local_sampling(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
+    """Have `sample` actions leave packets with the kernel's psample, as the bridge's sets of collectors ask;
+    what the datapath can't do of that is logged."""
+    groups: dict[int, int] = {}
+    for collectors in idl.rows("Flow_Sample_Collector_Set"):
+        group = optional(collectors, "local_group_id")
+        if group is not None and any(owner.name == bridge.name for owner in idl.refs(collectors, "bridge")):
+            groups[collectors.id] = group
+    if groups and not ofproto.backer.dp.support.psample:
+        log.warn_rl(_local_limit, ofproto.now(), "bridge %s: the datapath can't sample locally "
+                    "(no psample action); local_group_id of collector set %s has no effect",
+                    ofproto.name, ", ".join(map(str, sorted(groups))))  # fmt: skip
+        groups = {}
+    if groups != ofproto.xbridge.local_groups:
+        ofproto.xbridge.local_groups = groups
+        ofproto.backer.need(RevReason.RECONFIGURE)
 
 
 def _ipfix(row: Row) -> IpfixSettings:

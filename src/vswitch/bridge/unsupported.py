@@ -76,7 +76,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
             other_config:enable-tunnel-sampling other_config:stats_interval other_config:template_interval
             other_config:virtual_obs_id
         """,
-        "Flow_Sample_Collector_Set": "bridge id ipfix",
+        "Flow_Sample_Collector_Set": "bridge id ipfix local_group_id",
         "sFlow": "agent header polling sampling targets",
         "AutoAttach": "mappings system_description system_name",
         "Flow_Table": "flow_limit groups name overflow_policy prefixes",

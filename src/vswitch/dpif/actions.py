@@ -233,6 +233,15 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Psample:
+    """Give a copy to the kernel's psample, whose listeners get it for `group` with `cookie`, of 16 bytes at
+    most (`OVS_ACTION_ATTR_PSAMPLE`, since Linux 6.11)."""
+
+    group: int
+    cookie: bytes = b""
+
+
+@dataclass(frozen=True)
 class TnlPush:
     """Put `header` in front of the packet, a tunnel's outer header from Ethernet on: userspace only.
 
@@ -256,6 +265,6 @@ class TnlPop:
 Action: TypeAlias = (
     Output | Userspace | Set | SetMasked | PushVlan | PopVlan | PushMpls | PopMpls
     | PushNsh | PopNsh | PushEth | PopEth | Sample | Recirc | Hash | LbOutput | Ct | CtClear | Trunc
-    | Clone | CheckPktLen | Meter | DecTtl | AddMpls | Drop | TnlPush | TnlPop
+    | Clone | CheckPktLen | Meter | DecTtl | AddMpls | Drop | Psample | TnlPush | TnlPop
 )
 Actions: TypeAlias = tuple[Action, ...]

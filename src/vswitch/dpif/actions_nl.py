@@ -29,6 +29,7 @@ from vswitch.dpif.actions import (
     PopMpls,
     PopNsh,
     PopVlan,
+    Psample,
     PushEth,
     PushMpls,
     PushNsh,
@@ -69,6 +70,9 @@ DEC_TTL: Final = 23
 DROP: Final = 24
 """`OVS_ACTION_ATTR_DROP`, since Linux 6.8 (not in older headers)."""
 
+PSAMPLE: Final = 25
+"""`OVS_ACTION_ATTR_PSAMPLE`, since Linux 6.11."""
+
 NESTED: Final = 0x8000
 MAX_DEPTH: Final = 16
 """Actions nested deeper than this are refused, as the kernel does."""
@@ -82,6 +86,10 @@ _CT_NAT: Final = 6
 _CT_FORCE_COMMIT: Final = 7
 _CT_EVENTMASK: Final = 8
 _CT_TIMEOUT: Final = 9
+
+_PSAMPLE_GROUP: Final = 1
+_PSAMPLE_COOKIE: Final = 2
+MAX_PSAMPLE_COOKIE: Final = 16
 
 _NAT_SRC: Final = 1
 _NAT_DST: Final = 2
@@ -172,6 +180,12 @@ def _put_other(b: Builder, action: Action) -> None:
         b.flag(POP_NSH)
     elif isinstance(action, Drop):
         b.u32(DROP, action.reason)
+    elif isinstance(action, Psample):
+        nest = b.begin(PSAMPLE)
+        b.u32(_PSAMPLE_GROUP, action.group)
+        if action.cookie:
+            b.raw(_PSAMPLE_COOKIE, action.cookie)
+        b.end(nest)
     else:
         _put_nesting(b, action)
 
@@ -313,6 +327,8 @@ def _decode_one(data: bytes, t: int, at: int, size: int, depth: int) -> Action:
     if t == DROP:
         _need(size, 4, "drop")
         return Drop(int(u32_at(data, at)))
+    if t == PSAMPLE:
+        return _decode_psample(data, at, size)
     return _decode_rest(data, t, at, size, depth)
 
 
@@ -357,6 +373,20 @@ def _decode_nesting(data: bytes, t: int, at: int, size: int, depth: int) -> Acti
     if t == DEC_TTL:
         return DecTtl(one)
     return CheckPktLen(number, one, other)
+
+
+def _decode_psample(data: bytes, at: int, size: int) -> Psample:
+    group = 0
+    cookie = b""
+    for sub, where, length in attributes(data, at, at + size):
+        if sub == _PSAMPLE_GROUP:
+            _need(length, 4, "psample group")
+            group = int(u32_at(data, where))
+        elif sub == _PSAMPLE_COOKIE:
+            if length > MAX_PSAMPLE_COOKIE:
+                raise NlAttrError(f"psample cookie of {length} bytes")
+            cookie = data[where : where + length]
+    return Psample(group, cookie)
 
 
 def _decode_userspace(data: bytes, at: int, size: int) -> Userspace:

@@ -93,6 +93,8 @@ class _Help:
                 self.pending.append(action)
             elif isinstance(action, act.Hash | act.CtClear):
                 self.standing[type(action).__name__] = action
+            elif isinstance(action, act.Psample):
+                self.hand_down(packet, (action,))
             elif isinstance(action, act.Drop):
                 drop_counter(action.reason).inc()
                 return

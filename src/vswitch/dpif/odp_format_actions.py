@@ -24,6 +24,7 @@ from vswitch.dpif.actions import (
     PopMpls,
     PopNsh,
     PopVlan,
+    Psample,
     PushEth,
     PushMpls,
     PushNsh,
@@ -108,6 +109,8 @@ def format_action(action: Action, ports: PortNames = None) -> str:
     if isinstance(action, TnlPush):
         outer = f"out_port({_port(action.out_port, ports)})"
         return f"tnl_push(tnl_port({_port(action.tnl_port, ports)}),{format_push(action)},{outer})"
+    if isinstance(action, Psample):
+        return f"psample(group={action.group}{f',cookie=0x{action.cookie.hex()}' if action.cookie else ''})"
     if isinstance(action, TnlPop):
         return f"tnl_pop({_port(action.port, ports)})"
     return _plain_or_nesting(action, ports)

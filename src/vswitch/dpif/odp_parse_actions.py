@@ -22,6 +22,7 @@ from vswitch.dpif.actions import (
     PopMpls,
     PopNsh,
     PopVlan,
+    Psample,
     PushEth,
     PushMpls,
     PushNsh,
@@ -35,6 +36,7 @@ from vswitch.dpif.actions import (
     Trunc,
     Userspace,
 )
+from vswitch.dpif.actions_nl import MAX_PSAMPLE_COOKIE
 from vswitch.dpif.cookie import (
     DIRECTIONS,
     ControllerCookie,
@@ -185,6 +187,19 @@ def _push_nsh(text: str) -> Action:
     return PushNsh(value[0], value[1], value[2], value[3], int.from_bytes(value[4:8], "big"), metadata)
 
 
+def _psample(text: str) -> Action:
+    fields = _fields(text, "group", "cookie")
+    cookie = fields.get("cookie", "")
+    digits = cookie.removeprefix("0x")
+    try:
+        data = bytes.fromhex(digits)
+    except ValueError:
+        raise bad(cookie, "not whole bytes in hexadecimal") from None
+    if len(data) > MAX_PSAMPLE_COOKIE:
+        raise bad(cookie, f"longer than {MAX_PSAMPLE_COOKIE} bytes")
+    return Psample(number(fields.get("group", ""), 4), data)
+
+
 def _hash(text: str) -> Action:
     words = split_words(text)
     algorithms = {"l4": 0, "hash_l4": 0, "sym_l4": 1}
@@ -286,6 +301,7 @@ _ACTIONS: dict[str, Callable[[str], Action]] = {
     "trunc": lambda text: Trunc(number(text, 4)),
     "meter": lambda text: Meter(number(text, 4)),
     "ct": _ct,
+    "psample": _psample,
 }
 
 

@@ -24,6 +24,7 @@ from vswitch.dpif.actions import (
     Hash,
     Nat,
     Output,
+    Psample,
     Sample,
     SetMasked,
     Trunc,
@@ -81,6 +82,7 @@ class Support:
     nd_ext: bool = False
     variable_length_userdata: bool = False
     dec_ttl: bool = False
+    psample: bool = False
     max_meters: int = 0
 
     def show(self) -> str:
@@ -143,6 +145,7 @@ def probe(dpif: Dpif) -> Support:
     s.lb_output_action = _has_bonds(dpif)
     s.add_mpls = _acts(dpif, AddMpls(_MPLS_BOS, ETH_TYPE_MPLS, 1), dl_type=ETH_TYPE_IP)
     s.dec_ttl = _acts(dpif, DecTtl(()), dl_type=ETH_TYPE_IP)
+    s.psample = _acts(dpif, Psample(0, bytes(8)))
     s.ct_clear = _acts(dpif, CtClear())
     s.ct_eventmask = _acts(dpif, Ct(commit=True, eventmask=0x7), dl_type=ETH_TYPE_IP)
     s.ct_timeout = _acts(dpif, Ct(commit=True, timeout="ovs_test_tp"), dl_type=ETH_TYPE_IP)

@@ -32,7 +32,7 @@ BAND = one_of("in-band", "out-of-band")
 
 VSWITCH = schema(
     "Open_vSwitch",
-    "8.3.2",
+    "8.3.3",
     table(
         "Open_vSwitch",
         root=True,
@@ -223,6 +223,7 @@ VSWITCH = schema(
         external_ids=SMAP,
         id=U32,
         ipfix=optional(ref("IPFIX")),
+        local_group_id=optional(U32),
     ),
     table(
         "Controller",

@@ -318,6 +318,8 @@ class XBridge:
         """What samples packets for sFlow; None: nobody."""
         self.ipfix: IpfixSampling | None = None
         """What is sampled for IPFIX; None: nothing, not by `sample` actions either."""
+        self.local_groups: dict[int, int] = {}
+        """Set of collectors -> the group of the kernel's psample that `sample` actions go to as well."""
         self.frag_handling: str = "normal"
         self.wants_packet_in_on_miss: bool = False
         """Whether some controller takes packets that match no rule."""

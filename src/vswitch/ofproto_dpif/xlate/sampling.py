@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from vswitch.dpif.actions import Action as OdpAction
-from vswitch.dpif.actions import Clone, Sample, Userspace
+from vswitch.dpif.actions import Clone, Psample, Sample, Userspace
 from vswitch.dpif.cookie import FlowSampleCookie, IpfixCookie, SflowCookie, decode
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.layout import W_IN_PORT
@@ -25,6 +25,15 @@ def sampled(ctx: Ctx, probability: int, up: Userspace) -> OdpAction:
     """`up` for the share `probability` of the packets, behind the slow path's meter if there is one."""
     action = to_slow_path(ctx.bridge, up)
     return action if probability == ALWAYS else Sample(probability, (action,))
+
+
+def sample_locally(ctx: Ctx, probability: int, local: Psample, up: Userspace | None) -> None:
+    """The same packets to the kernel's psample and, if there is an exporter, to `up`."""
+    actions: tuple[OdpAction, ...] = (local,) if up is None else (local, to_slow_path(ctx.bridge, up))
+    if probability == ALWAYS:
+        ctx.odp += actions
+    else:
+        ctx.odp.append(Sample(probability, actions))
 
 
 def sample_input(ctx: Ctx) -> None:
@@ -76,6 +85,8 @@ def drops_explicitly(ctx: Ctx) -> bool:
 def _samples(action: OdpAction) -> bool:
     if isinstance(action, Sample | Clone):
         return bool(action.actions) and _samples(action.actions[-1])
+    if isinstance(action, Psample):
+        return True
     return isinstance(action, Userspace) and isinstance(
         decode(action.userdata), SflowCookie | IpfixCookie | FlowSampleCookie
     )

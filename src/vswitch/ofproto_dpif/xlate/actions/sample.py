@@ -1,23 +1,27 @@
-"""The `sample` action: some packets go to flow-based IPFIX (ovs-actions(7))."""
+"""The `sample` action: some packets go to flow-based IPFIX (ovs-actions(7)), and to the kernel's psample."""
 
 from __future__ import annotations
 
+import struct
+
+from vswitch.dpif.actions import Psample
 from vswitch.dpif.cookie import DIRECTIONS, FlowSampleCookie
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.actions.fields import mask_subfield, read_subfield
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
-from vswitch.ofproto_dpif.xlate.sampling import sampled
+from vswitch.ofproto_dpif.xlate.sampling import sample_locally, sampled
 from vswitch.ofproto_dpif.xlate.userspace import to_userspace
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPP_NONE
 
 
 def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
-    """Send the share `a.probability` of the packets up with a cookie that says to whom. Without an
-    exporter configured on the bridge nothing happens."""
+    """Send the share `a.probability` of the packets up with a cookie that says to whom, or leave them with
+    the kernel. Without an exporter or a local group configured on the bridge nothing happens."""
     bridge = ctx.bridge
-    if bridge.ipfix is None:
+    group = bridge.local_groups.get(a.collector_set_id) if ctx.support.psample else None
+    if bridge.ipfix is None and group is None:
         return
     output_port = ODPP_NONE
     if a.sampling_port not in (OFPP_NONE, ctx.flow.in_port):
@@ -32,6 +36,15 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
         domain = _observer(ctx, a.obs_domain_src)
     if a.obs_point_src is not None:
         point = _observer(ctx, a.obs_point_src)
+    # 16 bits of probability spread over 32 give the same share.
+    probability = a.probability << 16 | a.probability
+    local = None
+    if group is not None:
+        # Listeners of psample get both numbers in network order.
+        local = Psample(group, struct.pack("!II", domain & 0xFFFFFFFF, point & 0xFFFFFFFF))
+        if bridge.ipfix is None:
+            sample_locally(ctx, probability, local, None)
+            return
     cookie = FlowSampleCookie(
         probability=a.probability,
         collector_set_id=a.collector_set_id,
@@ -42,9 +55,10 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
         bridge=bridge.uuid,
     )
     up = to_userspace(ctx, cookie.pack())
-    # 16 bits of probability spread over 32 give the same share.
-    probability = a.probability << 16 | a.probability
-    ctx.odp.append(sampled(ctx, probability, up))
+    if local is not None:
+        sample_locally(ctx, probability, local, up)
+    else:
+        ctx.odp.append(sampled(ctx, probability, up))
 
 
 def _observer(ctx: Ctx, source: of.MfSubfield) -> int:
