@@ -52,9 +52,8 @@ FCS: Final = 4
 """Bytes of the frame check sequence, which counts although the switch never sees it."""
 
 _SAMPLE: Final = struct.Struct("!II")
-_FLOW: Final = struct.Struct("!IIIIIIII")
-_SWITCH: Final = struct.Struct("!IIIIII")
-_RAW: Final = struct.Struct("!IIIIII")
+_FLOW: Final = struct.Struct("!20I")
+"""A flow sample's head, its extended switch record, and the head of its raw packet record."""
 _TUNNEL: Final = struct.Struct("!IIIIIIIIII")
 _IF: Final = struct.Struct("!IIQIIQIIIIIIQIIIIII")
 
@@ -88,19 +87,22 @@ class TunnelEnd:
     vni: int = -1
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class SampledPacket:
     """What is known of a sampled packet. Interfaces are ifIndexes, 0 unknown; `output` as on the wire;
     TCIs without the VLAN-present bit mean the same. `labels` are pushed on it, outermost first."""
 
-    packet: bytes
-    input: int
-    output: int
-    in_tci: int = 0
-    out_tci: int = 0
-    came_in: TunnelEnd | None = None
-    goes_out: TunnelEnd | None = None
-    labels: tuple[int, ...] = ()
+    def __init__(self, packet: bytes, input: int, output: int, in_tci: int = 0, out_tci: int = 0,
+                 came_in: TunnelEnd | None = None, goes_out: TunnelEnd | None = None,
+                 labels: tuple[int, ...] = ()) -> None:
+        self.packet: bytes = packet
+        self.input: int = input
+        self.output: int = output
+        self.in_tci: int = in_tci
+        self.out_tci: int = out_tci
+        self.came_in: TunnelEnd | None = came_in
+        self.goes_out: TunnelEnd | None = goes_out
+        self.labels: tuple[int, ...] = labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +205,7 @@ class SFlow:
         self._flow_sequence += 1
         self._pool = (self._pool + settings.sampling) & 0xFFFFFFFF
         in_tci, out_tci = sampled.in_tci, sampled.out_tci
-        parts = [
-            _SWITCH.pack(EXT_SWITCH, 16, in_tci & 0xFFF, in_tci >> 13 & 7,
-                         out_tci & 0xFFF, out_tci >> 13 & 7),
-            _RAW.pack(RAW_HEADER, 16 + len(header) + pad, ETHERNET, len(packet) + FCS, FCS, len(header)),
-            header,
-            bytes(pad),
-        ]
+        parts: list[bytes] = [header, bytes(pad)]
         n_records = 2
         for end, outer, inner in ((sampled.came_in, EXT_IPV4_TUNNEL_INGRESS, EXT_VNI_INGRESS),
                                   (sampled.goes_out, EXT_IPV4_TUNNEL_EGRESS, EXT_VNI_EGRESS)):
@@ -229,6 +225,8 @@ class SFlow:
         head = _FLOW.pack(
             self._flow_sequence & 0xFFFFFFFF, PHYSICAL_ENTITY << 24 | BRIDGE_INDEX + settings.sub_id,
             settings.sampling, self._pool, 0, sampled.input, sampled.output, n_records,
+            EXT_SWITCH, 16, in_tci & 0xFFF, in_tci >> 13 & 7, out_tci & 0xFFF, out_tci >> 13 & 7,
+            RAW_HEADER, 16 + len(header) + pad, ETHERNET, len(packet) + FCS, FCS, len(header),
         )  # fmt: skip
         sflow_flow_samples.inc()
         self._add(FLOW_SAMPLE, head + b"".join(parts))

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TICK: Final = 1000
 """ms in which what was sampled is sent at the latest."""
+MOST_SAID: Final = 4096
+"""Flows whose actions are remembered."""
 SPEED_UNKNOWN: Final = 100_000_000
 """bit/s that is said of a link whose device doesn't say, as in Open vSwitch."""
 HALF_DUPLEX: Final = 0b010101
@@ -54,6 +56,8 @@ class SFlowExport:
         self.sflow = SFlow(settings, now)
         self.collectors = Collectors(settings.targets, wire.PORT_DEFAULT)
         self._next_tick = now + TICK
+        self._said: dict[int, tuple[Actions, tuple[int, ...], TunnelEnd | None]] = {}
+        """By the identity of a flow's actions: they themselves, and what they say of its packets."""
         self._due: dict[int, int] = {}
         """ifIndex -> clock ms at which its counters are sent; 0 for the bridge's own."""
         ofproto.xbridge.sflow = self.sflow
@@ -96,11 +100,22 @@ class SFlowExport:
     def received(self, upcall: Upcall, cookie: SflowCookie) -> None:
         """A sampled packet came up."""
         key = upcall.key
-        labels, goes_out = _what_actions_say(key, upcall.actions)
+        labels, goes_out = self._what_actions_say(key, upcall.actions)
         self.sflow.sample(SampledPacket(
             upcall.packet, self.sflow.ifindexes.get(key.in_port & 0xFFFFFFFF, 0), cookie.output,
             key.vlan_tci, cookie.vlan_tci, self._tunnel_of(key), goes_out, labels,
         ))  # fmt: skip
+
+    def _what_actions_say(self, key: Flow, actions: Actions) -> tuple[tuple[int, ...], TunnelEnd | None]:
+        """The same as the function, which need not read a flow's actions for each of its packets."""
+        if is_mpls(key.dl_type):
+            return _what_actions_say(key, actions)
+        known = self._said.get(id(actions))
+        if known is None or known[0] is not actions:
+            if len(self._said) >= MOST_SAID:
+                self._said.clear()
+            known = self._said[id(actions)] = (actions, *_what_actions_say(key, actions))
+        return known[1], known[2]
 
     def _tunnel_of(self, key: Flow) -> TunnelEnd | None:
         """The tunnel that a packet came out of."""
