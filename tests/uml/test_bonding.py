@@ -14,6 +14,6 @@ pytestmark = pytest.mark.system
 def test_bonds_with_the_kernels_driver(uml: Uml) -> None:
     whole = "" if ALL else "-k active-balance-tcp"
     uml.pytest(
-        f"tests/uml/inside/test_bonding.py {whole}", modules=(*DEFAULT_MODULES, "bonding"), timeout=400,
+        f"tests/uml/inside/test_bonding.py {whole}", modules=(*DEFAULT_MODULES, "bonding"), timeout=580,
         env={"VSWITCH_TEST_ALL": "1"} if ALL else None,
     )  # fmt: skip

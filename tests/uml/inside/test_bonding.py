@@ -1,4 +1,4 @@
-"""LACP with the kernel's bonding driver: it and our bond agree, and traffic survives a link that fails."""
+"""The kernel's bonding driver: with LACP it and our bond agree, and traffic survives a link that fails."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ import pytest
 from tests.stack import Stack, until
 from tests.whole import ALL
 
+LACP = "802.3ad lacp_rate fast xmit_hash_policy layer3+4"
+WITHOUT_LACP = {
+    "balance-rr": "balance-slb",
+    "balance-xor": "balance-slb",
+    "active-backup": "",
+    "balance-tlb": "",
+    "balance-alb": "",
+}
+"""Modes of the driver -> our bond's, or "" for ports of their own: such a host shows each of its addresses at
+one port at a time. What it sends in mode "broadcast" comes twice by any switch."""
+
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
@@ -22,15 +33,16 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         stack.close()
 
 
-def connect(stack: Stack) -> Callable[[str], list[str]]:
-    """A host whose bond `kb` has the two links of our bond. Returns what the driver says behind a label."""
+def connect(stack: Stack, mode: str = LACP) -> Callable[[str], list[str]]:
+    """A host whose bond `kb` of `mode` has the two links of our bond. Returns what the driver says behind a
+    label."""
     host = stack.host(9)
     for n in (1, 2):
         stack.run("ip", "link", "add", f"o{n}", "type", "veth", "peer", "name", f"k{n}", "netns", host)
         stack.run("ip", "link", "set", f"o{n}", "up")
     inside = stack.inside
     for words in (
-        "link add kb type bond mode 802.3ad lacp_rate fast miimon 100 xmit_hash_policy layer3+4",
+        f"link add kb type bond mode {mode} miimon 100",
         "link set k1 master kb", "link set k2 master kb", "link set kb up", "addr add 10.1.0.2/24 dev kb",
     ):  # fmt: skip
         ran = inside(host, "ip", *words.split())
@@ -83,3 +95,28 @@ def test_a_bond_with_the_kernels_driver(stack: Stack, lacp: str, mode: str) -> N
         assert stack.pings(host, "10.1.0.1", 5) == 5
         assert stack.inside(host, "ip", "link", "set", f"k{cut}", "up").returncode == 0
         until("both links again", lambda: members(2), 60)
+
+
+@pytest.mark.parametrize("theirs", WITHOUT_LACP)
+def test_a_bond_of_the_kernels_without_lacp(stack: Stack, theirs: str) -> None:
+    said = connect(stack, theirs)
+    ours = WITHOUT_LACP[theirs]
+    ports = ["add-bond", "br0", "bond0", "o1", "o2", f"bond_mode={ours}"] if ours else [
+        "add-port", "br0", "o1", "--", "add-port", "br0", "o2"
+    ]  # fmt: skip
+    bridge = ("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+    stack.run("ovs-vsctl", *bridge, "--", *ports)
+    stack.run("ip", "addr", "add", "10.1.0.1/24", "dev", "br0")
+    stack.run("ip", "link", "set", "br0", "up")
+    host = stack.hosts[0]
+    until("both links", lambda: said("MII Status") == ["up"] * 3)
+    until("an answered ping", lambda: stack.pings(host, "10.1.0.1", 1) == 1)
+    assert stack.pings(host, "10.1.0.1", 10) == 10
+    for cut in (1, 2):
+        assert stack.inside(host, "ip", "link", "set", f"k{cut}", "down").returncode == 0
+        until("a link less", lambda: said("MII Status").count("down") == 1)
+        until("an answered ping over the other", lambda: stack.pings(host, "10.1.0.1", 1) == 1)
+        assert stack.pings(host, "10.1.0.1", 10) == 10
+        assert stack.inside(host, "ip", "link", "set", f"k{cut}", "up").returncode == 0
+        until("both links again", lambda: said("MII Status") == ["up"] * 3)
+        until("an answered ping", lambda: stack.pings(host, "10.1.0.1", 1) == 1)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+import time
+from pathlib import Path
 
 from tests.bridge.pair import Side
 from tests.bridge.test_devices import pair
+from tests.bridge.test_policers import LIMIT, measured
+from tests.stack import OURS, REAL, Stack
 from vswitch.bridge.tc_police import police
 from vswitch.dpif.types import Policing
 
@@ -96,3 +100,29 @@ def test_the_kernel_polices_what_a_device_receives() -> None:
             assert found == expected, said
     finally:
         ip("link", "del", "pol0")
+
+
+LIMITS = {
+    1: f"-- set port h2 qos=@q -- --id=@q create qos type=linux-hfsc other_config:max-rate={LIMIT * 8}"
+       f" queues:0=@a -- --id=@a create queue other_config:max-rate={LIMIT * 8}",
+    3: f"set interface h3 ingress_policing_rate={LIMIT * 8 // 1000} ingress_policing_burst=200",
+}  # fmt: skip
+"""What the kernel's datapath limits, bytes a second: a queue that packets leave by, what a port takes in."""
+CPUS_COUNTED = 11
+"""Seconds of uptime after which the real switch finds the processor, and starts what handles misses."""
+
+
+def test_rates_are_the_real_switchs_and_those_asked_for(tmp_path: Path) -> None:
+    time.sleep(max(0, CPUS_COUNTED - time.clock_gettime(time.CLOCK_MONOTONIC)))
+    found = {}
+    for kind, vswitchd in (("real", REAL), ("ours", OURS)):
+        (tmp_path / kind).mkdir()
+        stack = Stack(tmp_path / kind, vswitchd)
+        try:
+            found[kind] = measured(stack, LIMITS, "system")
+        finally:
+            stack.close()
+    print(found)
+    for n in LIMITS:
+        assert abs(found["ours"][n] / found["real"][n] - 1) < 0.05, found
+        assert abs(found["ours"][n] / LIMIT - 1) < 0.05, found
