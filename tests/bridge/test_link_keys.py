@@ -88,50 +88,45 @@ def cfm(key: str, value: str, shows: str) -> Key:
     return Key("interface b0-1", f"other_config:{key}", value, shows)
 
 
+def with_ports(tree: str, *numbers: int) -> tuple[str, ...]:
+    """Commands that have ports of b0 with `numbers`, in the spanning tree as well."""
+    return tuple(
+        f"add-port b0 b0-{n} -- set interface b0-{n} type=dummy ofport_request={n} "
+        f"-- set port b0-{n} other_config:{tree}-port-num={n}" for n in numbers
+    )  # fmt: skip
+
+
+def tree_scene(tree: str, address: str, priority: str, port_priority: str, status: str, warp: int,
+               *more: Key) -> Scene:
+    """A scene of `tree` ("stp", "rstp"), which calls the bridge's address `address`, shows its priority
+    behind `priority`, has its state in columns `status` and comes to rest within `warp` ms; a port's priority
+    is one that it takes."""
+    return Scene(
+        (f"set bridge b0 {tree}_enable=true", f"set bridge b1 {tree}_enable=true", *with_ports(tree, 3)),
+        ((f"{tree}/show", "b0"), (f"{tree}/show", "b1")),
+        (
+            bridge(f"{tree}-{address}", "00:00:00:00:00:09", "stp-system-id   00:00:00:00:00:09"),
+            bridge(f"{tree}-priority", "4096", f"{priority}4096"),
+            bridge(f"{tree}-max-age", "10", "stp-max-age     10s"),
+            bridge(f"{tree}-forward-delay", "6", "stp-fwd-delay   6s"),
+            port("b0-3", f"{tree}-enable", "false", "!b0-3"),
+            port("b0-1", f"{tree}-port-num", "7", "128.7"),
+            port("b0-2", f"{tree}-port-priority", port_priority, f"{port_priority}.2"),
+            port("b0-2", f"{tree}-path-cost", "77", " 77 "),
+            *more,
+        ),
+        (("bridge", "b0", status), ("bridge", "b1", status), ("port", "b0-1", status),
+         ("port", "b1-1", status), ("port", "b1-2", status)),
+        warp,
+    )  # fmt: skip
+
+
 SCENES = {
-    "stp": Scene(
-        ("set bridge b0 stp_enable=true", "set bridge b1 stp_enable=true",
-         "add-port b0 b0-3 -- set interface b0-3 type=dummy ofport_request=3 "
-         "-- set port b0-3 other_config:stp-port-num=3"),
-        (("stp/show", "b0"), ("stp/show", "b1")),
-        (
-            bridge("stp-system-id", "00:00:00:00:00:09", "stp-system-id   00:00:00:00:00:09"),
-            bridge("stp-priority", "4096", "stp-priority  4096"),
-            bridge("stp-hello-time", "1", "stp-hello-time  1s"),
-            bridge("stp-max-age", "10", "stp-max-age     10s"),
-            bridge("stp-forward-delay", "6", "stp-fwd-delay   6s"),
-            port("b0-3", "stp-enable", "false", "!b0-3"),
-            port("b0-1", "stp-port-num", "7", "128.7"),
-            port("b0-2", "stp-port-priority", "9", "9.2"),
-            port("b0-2", "stp-path-cost", "77", " 77 "),
-        ),
-        (("bridge", "b0", "status"), ("bridge", "b1", "status"), ("port", "b0-1", "status"),
-         ("port", "b1-1", "status"), ("port", "b1-2", "status")),
-        40_000,
-    ),
-    "rstp": Scene(
-        ("set bridge b0 rstp_enable=true", "set bridge b1 rstp_enable=true",
-         "add-port b0 b0-3 -- set interface b0-3 type=dummy ofport_request=3 "
-         "-- set port b0-3 other_config:rstp-port-num=3"),
-        (("rstp/show", "b0"), ("rstp/show", "b1")),
-        (
-            bridge("rstp-address", "00:00:00:00:00:09", "stp-system-id   00:00:00:00:00:09"),
-            bridge("rstp-priority", "4096", "stp-priority    4096"),
-            bridge("rstp-max-age", "10", "stp-max-age     10s"),
-            bridge("rstp-forward-delay", "6", "stp-fwd-delay   6s"),
-            port("b0-3", "rstp-enable", "false", "!b0-3"),
-            port("b0-1", "rstp-port-num", "7", "128.7"),
-            port("b0-2", "rstp-port-priority", "16", "16.2"),
-            port("b0-2", "rstp-path-cost", "77", " 77 "),
-        ),
-        (("bridge", "b0", "rstp_status"), ("bridge", "b1", "rstp_status"), ("port", "b0-1", "rstp_status"),
-         ("port", "b1-1", "rstp_status"), ("port", "b1-2", "rstp_status")),
-        12_000,
-    ),
+    "stp": tree_scene("stp", "system-id", "stp-priority  ", "9", "status", 40_000, bridge(
+        "stp-hello-time", "1", "stp-hello-time  1s")),
+    "rstp": tree_scene("rstp", "address", "stp-priority    ", "16", "rstp_status", 12_000),
     "rstp-edges": Scene(
-        ("set bridge b0 rstp_enable=true", "set bridge b1 rstp_enable=true",
-         *(f"add-port b0 b0-{n} -- set interface b0-{n} type=dummy ofport_request={n} "
-           f"-- set port b0-{n} other_config:rstp-port-num={n}" for n in (3, 4, 5))),
+        ("set bridge b0 rstp_enable=true", "set bridge b1 rstp_enable=true", *with_ports("rstp", 3, 4, 5)),
         (("rstp/show", "b0"),),
         (
             port("b0-3", "rstp-port-admin-edge", "true", "b0-3       Designated Forwarding"),
@@ -140,9 +135,7 @@ SCENES = {
         (), 2000, bounced=("b0-3", "b0-4", "b0-5"),
     ),
     "rstp-without-edges": Scene(
-        ("set bridge b0 rstp_enable=true",
-         *(f"add-port b0 b0-{n} -- set interface b0-{n} type=dummy ofport_request={n} "
-           f"-- set port b0-{n} other_config:rstp-port-num={n}" for n in (3, 4))),
+        ("set bridge b0 rstp_enable=true", *with_ports("rstp", 3, 4)),
         (("rstp/show", "b0"),),
         (port("b0-4", "rstp-port-auto-edge", "false", "b0-4       Designated Discarding"),),
         (), 5000, bounced=("b0-3", "b0-4"),

@@ -117,7 +117,7 @@ def test_a_flooded_port_disturbs_no_other(pair: Pair, kind: str) -> None:
     assert victim.wait(60) == 0
     arrived = int(receiver.communicate(timeout=60)[0])
     print(f"{kind}: {sent / SECONDS:.0f} packets/s on one port; {arrived} of {SECONDS * rate} others' flows")
-    assert sent / SECONDS > 5_000
+    assert sent / SECONDS > (20_000 if compiled_modules() else 5_000)
     assert arrived >= 0.98 * SECONDS * rate
     if compiled_modules():
         # Interpreted, a batch of misses takes longer than the session waits.

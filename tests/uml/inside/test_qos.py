@@ -18,6 +18,8 @@ from vswitch.dpif.types import Policing
 __all__ = ["pair"]
 
 CONFIGURATIONS = [
+    # Without a rate: that of the link.
+    "linux-hfsc", "linux-htb queues:1=@q1 -- --id=@q1 create queue other_config:min-rate=10000000",
     "linux-sfq", "linux-sfq other_config:perturb=5 other_config:quantum=3000", "linux-codel",
     "linux-codel other_config:target=2000 other_config:limit=500 other_config:interval=50000",
     "linux-fq_codel",
@@ -53,6 +55,15 @@ def test_disciplines_are_those_of_the_real_switch(pair: list[Side]) -> None:
         assert "\n".join(shown(pair[1])) == "\n".join(shown(pair[0])), configuration
         kind = configuration.split()[0].removeprefix("linux-")
         assert f"qdisc {kind} 1: root" in tc(pair[1], "qdisc", "show", "dev", "v0")
+
+
+def test_a_delay_may_vary(pair: list[Side]) -> None:
+    side = pair[1]
+    side.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev -- add-port br0 v0")
+    side.vsctl("-- set port v0 qos=@q -- --id=@q create qos type=linux-netem other_config:latency=30000"
+               " other_config:jitter=5000")  # fmt: skip
+    assert re.search(r"qdisc netem 1: root .*delay 30ms +5ms", tc(side, "qdisc", "show", "dev", "v0"))
+    assert "jitter: 5000\n" in side.appctl("qos/show", "v0")
 
 
 def test_a_discipline_that_delays_delays(pair: list[Side]) -> None:
