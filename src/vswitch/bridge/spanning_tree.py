@@ -47,7 +47,12 @@ def configure_trees(bridge: BridgeView, mac: int, mirror_outputs: set[str]) -> N
 
 def _takes_part(bridge: BridgeView, port: PortConfig, key: str, mirror_outputs: set[str]) -> bool:
     """Bonds, internal ports and outputs of mirrors have no part in a tree, nor who is told so."""
-    if port.name == bridge.name or port.name in mirror_outputs or len(port.interfaces) != 1:
+    if port.name == bridge.name or port.name in mirror_outputs:
+        return False
+    if len(port.interfaces) != 1:
+        if boolean(port.other_config, key, True):
+            tree = key.removesuffix("-enable").upper()
+            log.err("port %s: cannot enable %s on bonds, disabling", port.name, tree)
         return False
     return port.interfaces[0].type != "internal" and boolean(port.other_config, key, True)
 

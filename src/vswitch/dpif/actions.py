@@ -235,7 +235,7 @@ class Drop:
 @dataclass(frozen=True)
 class Psample:
     """Give a copy to the kernel's psample, whose listeners get it for `group` with `cookie`, of 16 bytes at
-    most (`OVS_ACTION_ATTR_PSAMPLE`, since Linux 6.11)."""
+    most (OVS_ACTION_ATTR_PSAMPLE, since Linux 6.11)."""
 
     group: int
     cookie: bytes = b""

@@ -71,7 +71,7 @@ DROP: Final = 24
 """`OVS_ACTION_ATTR_DROP`, since Linux 6.8 (not in older headers)."""
 
 PSAMPLE: Final = 25
-"""`OVS_ACTION_ATTR_PSAMPLE`, since Linux 6.11."""
+"""OVS_ACTION_ATTR_PSAMPLE, since Linux 6.11."""
 
 NESTED: Final = 0x8000
 MAX_DEPTH: Final = 16

@@ -38,7 +38,8 @@ class LacpMember:
         self.port_id: int = 0
         self.port_priority: int = 0xFFFF
         self.key: int = 0
-        self.carrier: bool = False
+        self.carrier: bool | None = None
+        """Whether there was a link last; None: nobody has looked yet."""
         self.status: str = DEFAULTED
         self.attached: bool = False
         self.partner: LacpInfo = NOBODY
@@ -106,9 +107,9 @@ class Lacp:
 
     def set_carrier(self, member: LacpMember, carrier: bool, now: int) -> None:
         """A member's link went up or down: what was known of its partner is in doubt."""
-        if member.carrier == carrier:
+        before, member.carrier = member.carrier, carrier
+        if before is None or before == carrier:
             return
-        member.carrier = carrier
         member.carrier_count += 1
         if member.status == CURRENT or self.active:
             self._set_expired(member, now)

@@ -21,6 +21,8 @@ from vswitch.ofproto_dpif.xlate.effects import CreditedEffect
 from vswitch.packet.numbers import ETH_TYPE_IP, IPPROTO_ICMP
 
 PORTS: Final = -1 << 32
+IP_DSCP_MASK: Final = 0xFC
+"""The bits of IPv4's TOS that are no congestion notification (RFC 3168 section 5)."""
 
 
 @final
@@ -53,7 +55,7 @@ def look_at_flow(ctx: Ctx) -> None:
     mask[W_NW_SRC] |= -1 << S_NW_SRC
     mask[W_NW_DST] |= 0xFFFFFFFF
     mask[W_NW_PROTO] |= 0xFF << S_NW_PROTO
-    mask[W_NW_TOS] |= 0xFF << S_NW_TOS
+    mask[W_NW_TOS] |= IP_DSCP_MASK << S_NW_TOS
     mask[W_TP_SRC] |= PORTS
 
 
@@ -65,5 +67,6 @@ def count_flow(ctx: Ctx, netflow: NetFlow) -> None:
     tp_src, tp_dst = flow.tp_src, flow.tp_dst
     if flow.nw_proto == IPPROTO_ICMP:
         tp_src, tp_dst = 0, tp_src << 8 | tp_dst
-    key = FlowKey(flow.in_port, flow.nw_src, flow.nw_dst, flow.nw_proto, flow.nw_tos, tp_src, tp_dst)
+    key = FlowKey(flow.in_port, flow.nw_src, flow.nw_dst, flow.nw_proto, flow.nw_tos & IP_DSCP_MASK,
+                  tp_src, tp_dst)
     ctx.effects.append(CountNetFlow(netflow, key, ctx.out.nf_output_iface))
