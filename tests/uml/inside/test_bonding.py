@@ -12,15 +12,10 @@ from tests.stack import Stack, until
 from tests.whole import ALL
 
 LACP = "802.3ad lacp_rate fast xmit_hash_policy layer3+4"
-WITHOUT_LACP = {
-    "balance-rr": "balance-slb",
-    "balance-xor": "balance-slb",
-    "active-backup": "",
-    "balance-tlb": "",
-    "balance-alb": "",
-}
-"""Modes of the driver -> our bond's, or "" for ports of their own: such a host shows each of its addresses at
-one port at a time. What it sends in mode "broadcast" comes twice by any switch."""
+WITHOUT_LACP = ("active-backup", "balance-tlb", "balance-alb")
+"""Modes of the driver that want ports of their own: such a host shows each of its addresses at one port at a
+time. The others (balance-rr, balance-xor, broadcast) want a switch that aggregates without LACP, which no
+bond of Open vSwitch does: broadcasts are taken from its active member only."""
 
 
 @pytest.fixture
@@ -40,6 +35,8 @@ def connect(stack: Stack, mode: str = LACP) -> Callable[[str], list[str]]:
     for n in (1, 2):
         stack.run("ip", "link", "add", f"o{n}", "type", "veth", "peer", "name", f"k{n}", "netns", host)
         stack.run("ip", "link", "set", f"o{n}", "up")
+    # The kernel is not to answer for br0 by the devices that the switch takes packets from.
+    stack.run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")
     inside = stack.inside
     for words in (
         f"link add kb type bond mode {mode} miimon 100",
@@ -100,12 +97,8 @@ def test_a_bond_with_the_kernels_driver(stack: Stack, lacp: str, mode: str) -> N
 @pytest.mark.parametrize("theirs", WITHOUT_LACP)
 def test_a_bond_of_the_kernels_without_lacp(stack: Stack, theirs: str) -> None:
     said = connect(stack, theirs)
-    ours = WITHOUT_LACP[theirs]
-    ports = ["add-bond", "br0", "bond0", "o1", "o2", f"bond_mode={ours}"] if ours else [
-        "add-port", "br0", "o1", "--", "add-port", "br0", "o2"
-    ]  # fmt: skip
-    bridge = ("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
-    stack.run("ovs-vsctl", *bridge, "--", *ports)
+    stack.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev",
+              "--", "add-port", "br0", "o1", "--", "add-port", "br0", "o2")  # fmt: skip
     stack.run("ip", "addr", "add", "10.1.0.1/24", "dev", "br0")
     stack.run("ip", "link", "set", "br0", "up")
     host = stack.hosts[0]
