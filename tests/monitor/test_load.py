@@ -72,7 +72,7 @@ def inside(stack: Stack, host: int, program: str, *args: object) -> subprocess.P
 def pair(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Ours and the real switch with a session between them, and three hosts of ours."""
     require("root", "netns", "packet-socket", "command:ovs-vswitchd", "command:ovs-vsctl")
-    pair = Pair(tmp_path_factory.mktemp("load"))
+    pair = Pair(tmp_path_factory.mktemp("load"), "netdev")
     try:
         pair.ours.start()
         real = pair.start_real()
