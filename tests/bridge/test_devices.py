@@ -84,7 +84,7 @@ def _controllers_see(side: Side) -> str:
         side.run("ovs-ofctl", command, manager) for command in ("dump-ports-desc", "dump-ports")
     ) + side.appctl("dpctl/show", "-s")
     text = re.sub(r"((?:pkts|bytes|drop|packets|dropped)[=:])\d+( \(.*?\))?", r"\1N", text)
-    text = re.sub(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|lookups:.*|  flows:.*", "", text)
+    text = re.sub(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|lookups:.*|  flows:.*|xid=\w+", "", text)
     # Datapath numbers, and so their order, follow from the real one's hash tables.
     ports = re.split(r"\n(?= +(?:port )?\S+\(|  +port +\S+:)", text)
     return "\n".join(sorted(re.sub(r"port \d+: ", "", port).strip() for port in ports))
