@@ -136,12 +136,13 @@ def test_a_datapath_left_with_per_cpu_upcalls_gets_ours(lab: KernelLab) -> None:
 # Ports.
 
 
-def test_tunnel_ports_are_made_with_their_udp_port(lab: KernelLab, dpif: Dpif) -> None:
+def test_the_modules_own_tunnel_ports_are_made_with_their_udp_port(lab: KernelLab, dpif: Dpif) -> None:
+    """They are what there is under names other than those of the ports that tunnels share."""
     for name, kind, options, expected in (
-        ("vxlan_sys_4789", "vxlan", {}, 4789),
-        ("vxlan_sys_9999", "vxlan", {"dst_port": "9999", "exts": "gbp"}, 9999),
-        ("genev_sys_6081", "geneve", {}, 6081),
-        ("gre_sys", "gre", None, 0),
+        ("vx0", "vxlan", {}, 4789),
+        ("vx1", "vxlan", {"dst_port": "9999", "exts": "gbp"}, 9999),
+        ("ge0", "geneve", {}, 6081),
+        ("gr0", "gre", None, 0),
     ):
         number = dpif.port_add(name, kind, None, options)
         info = next(p for p in provider(dpif)._ports() if p.port_no == number)

@@ -21,6 +21,7 @@ from vswitch.netlink.errors import NlError
 from vswitch.netlink.message import NLM_F_CREATE, NLM_F_EXCL
 from vswitch.netlink.socket import NETLINK_ROUTE, NlSocket
 from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_MPLS
+from vswitch.packet.tunnel.kinds import UDP_PORTS
 
 IFLA_LINKINFO: Final = 18
 IFLA_INFO_KIND: Final = 1
@@ -72,7 +73,7 @@ _FRAMES: Final = {"gre": "gretap", "ip6gre": "ip6gretap", "erspan": "erspan", "i
 def link_for(type: str, options: Mapping[str, str]) -> TunnelLink:
     """The device for a tunnel port of `type` with `options` as `TunnelConfig.device_options` writes them.
     NlError(EOPNOTSUPP): the kernel has none such."""
-    port = _be16(int(options.get("dst_port", "0")))
+    port = _be16(int(options.get("dst_port") or UDP_PORTS.get(type, 0)))
     exts = options.get("exts", "").split(",")
     layers = options.get("packet_type", LEGACY_L2)
     frames = layers == LEGACY_L2
