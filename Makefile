@@ -16,19 +16,15 @@ demo-ovn: setup
 
 test: test-compiled test-interpreted
 
-# Tests wait for packets and timers more than they compute: three processes on two cores. A directory's tests
-# stay in one of them (tests/conftest.py).
-IN_PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
-
 # Everything, against the installed package with its compiled modules.
 test-compiled: setup
 	@$(BIN)/vswitch --version
-	$(BIN)/python -m pytest tests $(IN_PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
 
 # The unit tests again, against the sources as they are.
 test-interpreted: setup
 	@VSWITCH_INTERPRETED=1 PYTHONPATH=src $(BIN)/python -m vswitch --version
-	VSWITCH_INTERPRETED=1 PYTHONPATH=src $(BIN)/python -m pytest tests -m "not system" $(IN_PARALLEL) $(PYTEST_ARGS)
+	VSWITCH_INTERPRETED=1 PYTHONPATH=src $(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check src tests bench packaging setup.py

@@ -132,21 +132,14 @@ def require() -> Callable[..., None]:
     return check
 
 
-LONGEST = ("uml", "ovn", "oracle", "bridge", "tunnels", "cli", "monitor", "conntrack", "trials", "vconn")
-"""Directories that take minutes: where several processes share the tests, they begin with these."""
 REAL_TIME = ("daemon", "vconn")
 """Directories whose tests wait for sockets, processes and the clock."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with real peers, kernels, traffic or time get a second try, for what else the machine does may be
-    in their way; the summary says which needed it ("RERUN"). A test that fails twice has failed.
-
-    Where several processes share the tests, a directory is one's: its tests share servers and devices."""
-    place = {name: n for n, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.parent.name, len(LONGEST)))
+    in their way; the summary says which needed it ("RERUN"). A test that fails twice has failed."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
         if item.get_closest_marker("system") is not None or item.path.parent.name in REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
