@@ -16,15 +16,15 @@ demo-ovn: setup
 
 test: test-compiled test-interpreted
 
-# Everything, against the installed package with its compiled modules.
+# Everything, against the installed package with its compiled modules; tests/in_parallel.py has how.
 test-compiled: setup
 	@$(BIN)/vswitch --version
-	$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+	$(BIN)/python -m tests.in_parallel -q $(PYTEST_ARGS)
 
 # The unit tests again, against the sources as they are.
 test-interpreted: setup
 	@VSWITCH_INTERPRETED=1 PYTHONPATH=src $(BIN)/python -m vswitch --version
-	VSWITCH_INTERPRETED=1 PYTHONPATH=src $(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
+	VSWITCH_INTERPRETED=1 PYTHONPATH=src $(BIN)/python -m tests.in_parallel -q -m "not system" $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check src tests bench packaging setup.py

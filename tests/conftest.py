@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.whole import ALL
+
 UML_KERNEL = "/usr/bin/linux.uml"
 UML_MODULES = "/usr/lib/uml/modules"
 
@@ -136,9 +138,14 @@ REAL_TIME = ("daemon", "vconn")
 """Directories whose tests wait for sockets, processes and the clock."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests with real peers, kernels, traffic or time get a second try, for what else the machine does may be
     in their way; the summary says which needed it ("RERUN"). A test that fails twice has failed."""
+    if not ALL:
+        left_out = [item for item in items if item.get_closest_marker("whole") is not None]
+        items[:] = [item for item in items if item.get_closest_marker("whole") is None]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
     for item in items:
         if item.get_closest_marker("system") is not None or item.path.parent.name in REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -238,7 +238,8 @@ def test_a_fake_interface_is_there_as_long_as_it_is_wanted_and_forwards_nothing(
             side.appctl("netdev-dummy/receive", "m1", "ff" * 6 + "020000000001" + "1234" + "00" * 46)
             # A member's packets are none of the fake interface's.
             manager = f"unix:{side.directory}/b0.mgmt"
-            traced.append(side.run("ovs-ofctl", "dump-ports", manager, "3"))
+            counted = side.run("ovs-ofctl", "dump-ports", manager, "3")
+            traced.append(counted.partition(":")[2])  # behind the transaction's id
             assert "rx pkts=1," in side.run("ovs-ofctl", "dump-ports", manager, "1")
             assert side.try_run("ovs-vsctl", "--no-wait", "get", "interface", "fake", "ofport")[0] == 1
             if side is ours:

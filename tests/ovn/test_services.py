@@ -14,10 +14,9 @@ from tests.ovn.deployment import Deployment
 from tests.ovn.network import FLOATING, OUTSIDE
 from tests.ovn.trials import bulk
 from tests.stack import until
-from tests.whole import ALL
 
 pytestmark = pytest.mark.system
-long = pytest.mark.skipif(not ALL, reason="runs with VSWITCH_TEST_ALL=1 only")
+long = pytest.mark.whole
 
 SEND = """
 import socket, sys

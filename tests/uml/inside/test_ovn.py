@@ -58,7 +58,7 @@ def test_a_killed_switch_leaves_the_kernel_forwarding(ovn: Deployment) -> None:
     until("vm3 reaches vm1", lambda: ovn.pings("vm3", "10.1.0.1"))
 
 
-@pytest.mark.skipif(not ALL, reason="runs with VSWITCH_TEST_ALL=1 only")
+@pytest.mark.whole
 def test_another_chassis_takes_over_the_gateway(ovn: Deployment) -> None:
     assert gateway(ovn) == "hv1"
     assert TRIALS["gateway"](ovn) < 20
