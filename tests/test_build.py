@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import vswitch
+from tests.whole import sample
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -43,6 +46,35 @@ def test_without_a_compiler_the_build_is_interpreted(
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert "(interpreted; Python " in said
+
+
+IMPORTS = """
+import os, sys
+failed = []
+for name in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        __import__(name)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        failed.append(name)
+print(*failed)
+"""
+
+
+def test_every_module_can_be_the_first_that_is_imported() -> None:
+    """All that are compiled, else some: a compiled dataclass takes the classes of its annotations as they
+    are when its module is imported, and the process ends where they aren't there yet."""
+    top = Path(str(vswitch.__file__)).parent
+    files = sorted(top.rglob("*.so")) or sample(sorted(top.rglob("[a-z]*.py")), 40)
+    modules = [
+        ".".join(("vswitch", *f.relative_to(top).parent.parts, f.name.partition(".")[0])) for f in files
+    ]
+    assert len(modules) >= 40
+    ran = subprocess.run(
+        [sys.executable, "-c", IMPORTS, *modules], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert ran.stdout.split() == [], ran.stderr[-2000:]
 
 
 @pytest.mark.system

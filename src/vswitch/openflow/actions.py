@@ -12,12 +12,11 @@ Integers are in host order, addresses are integers of their width. A `value` and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+# Not for type checking only: compiled, a dataclass takes the class itself for its annotation.
+from vswitch.flow.field import Field
 from vswitch.openflow.constants import OFPP_IN_PORT, OFPR_ACTION
-
-if TYPE_CHECKING:
-    from vswitch.flow.field import Field
 
 
 @dataclass(frozen=True)
