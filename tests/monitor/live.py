@@ -132,7 +132,7 @@ def exported(
     flows = FLOWS * repeat
     pause = 0.01 if repeat == 1 else 0.001
     stack.inside(one, sys.executable, "-c", SENDER.format(flows=flows, pause=pause))
-    time.sleep(1.5)
+    time.sleep(4)
     stack.run("ovs-vsctl", "clear", "bridge", "br0", "netflow", "sflow", "ipfix")
     time.sleep(0.5)
     found = collectors.records()

@@ -77,8 +77,11 @@ def test_a_bond_with_the_kernels_driver(stack: Stack, lacp: str, mode: str) -> N
     theirs = said("System MAC address")[0]
     assert show().count(f"partner sys_id: {theirs}") == 2
     assert f"  status: {lacp} negotiated\n" in show()
-    # Either end has the partner's state: it collects and distributes.
-    assert len(re.findall(r"partner state:.*collecting distributing", show())) == 2
+    # Either end has the partner's state: it collects and distributes, as its next LACPDU says.
+    until(
+        "partners that collect and distribute",
+        lambda: len(re.findall(r"partner state:.*collecting distributing", show())) == 2, 40,
+    )  # fmt: skip
     assert ("lb_output action: enabled" in stack.run("ovs-appctl", "bond/show", "bond0")) == (
         mode == "balance-tcp"
     )
