@@ -63,8 +63,10 @@ print(*failed)
 
 
 def test_every_module_can_be_the_first_that_is_imported() -> None:
-    """All that are compiled, else some, but for `xlate`, whose files need each other: a compiled dataclass takes the classes of its annotations as they
-    are when its module is imported, and the process ends where they aren't there yet."""
+    """All that are compiled, else some, but for `xlate`, whose files need each other.
+
+    A compiled dataclass takes the classes of its annotations as they are when its module is imported, and
+    the process ends where they aren't there yet."""
     top = Path(str(vswitch.__file__)).parent
     sources = (f for f in sorted(top.rglob("[a-z]*.py")) if "xlate" not in f.parts)
     files = sorted(top.rglob("*.so")) or sample(sources, 40)
