@@ -12,11 +12,11 @@ from __future__ import annotations
 import gc
 from typing import Final, final
 
-YOUNG: Final = 2_000
+YOUNG: Final = 10_000
 """Container objects that come, beyond those that go, until the young ones are looked at: packets wait for as
-long as that takes, so it is done often and a few at a time..."""
-PASSES: Final = 4
-"""...and how often that is done until what is left is looked at once more."""
+long as that takes..."""
+PASSES: Final = 1
+"""...and after how many such looks what they left is looked at once more: of more, that would take long."""
 NEVER: Final = 1_000_000
 INTERVAL_MS: Final = 3_600_000
 
