@@ -33,7 +33,8 @@ REQUEST_RCVBUF: Final = 65536
 """Bytes for the one answer to a request."""
 
 _SOCKADDR_IN: Final = struct.Struct("=HH4s8x")
-_RTMSG: Final = struct.Struct("=BBBBBBBBI")
+RTMSG: Final = struct.Struct("=BBBBBBBBI")
+"""`struct rtmsg` (rtnetlink(7))."""
 
 
 def class_netmask(address: IPv4Address) -> IPv4Address:
@@ -59,7 +60,7 @@ def add_router(gateway: IPv4Address) -> None:
     """Send what no other route is for through `gateway`. NetdevError, EEXIST if there is such a route."""
     attributes = Builder()
     attributes.raw(RTA_GATEWAY, gateway.packed)
-    route = _RTMSG.pack(
+    route = RTMSG.pack(
         socket.AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0
     )
     body = route + attributes.getvalue()

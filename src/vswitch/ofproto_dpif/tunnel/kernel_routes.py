@@ -11,6 +11,7 @@ import struct
 from typing import Final, final
 
 from vswitch.base.vlog import Vlog
+from vswitch.netdev.in4 import RT_TABLE_MAIN, RTA_GATEWAY, RTMSG, RTN_UNICAST
 from vswitch.netdev.tunnel_options import V4_MAPPED, is_v4
 from vswitch.netlink.attrs import NlAttrError, parse, u32_at
 from vswitch.netlink.errors import NlError
@@ -30,11 +31,10 @@ RTNLGRP_IPV6_ROUTE: Final = 11
 _GROUPS: Final = (
     RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE
 )  # fmt: skip
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE, RTA_MARK = 1, 4, 5, 7, 15, 16
+RTA_DST, RTA_OIF, RTA_PREFSRC, RTA_TABLE, RTA_MARK = 1, 4, 7, 15, 16
 IFA_ADDRESS, IFA_LOCAL = 1, 2
-RT_TABLE_UNSPEC, RT_TABLE_DEFAULT, RT_TABLE_MAIN, RT_TABLE_LOCAL = 0, 253, 254, 255
-RTN_UNICAST, RTN_LOCAL = 1, 2
-_RTMSG: Final = struct.Struct("=BBBBBBBBI")
+RT_TABLE_UNSPEC, RT_TABLE_DEFAULT, RT_TABLE_LOCAL = 0, 253, 255
+RTN_LOCAL = 2
 _IFADDRMSG: Final = struct.Struct("=BBBBI")
 
 
@@ -44,8 +44,8 @@ def _address(data: bytes) -> int:
 
 def parse_route(payload: bytes, names: dict[int, str]) -> Route | None:
     """The route of an RTM_NEWROUTE's payload; None if it is of no use here. NlAttrError, struct.error."""
-    family, dst_len, _, _, table, _, _, kind, _ = _RTMSG.unpack_from(payload)
-    attrs = parse(payload, _RTMSG.size)
+    family, dst_len, _, _, table, _, _, kind, _ = RTMSG.unpack_from(payload)
+    attrs = parse(payload, RTMSG.size)
     if RTA_TABLE in attrs:
         table = int(u32_at(attrs[RTA_TABLE], 0))
     if family not in (socket.AF_INET, socket.AF_INET6) or kind not in (RTN_UNICAST, RTN_LOCAL):
@@ -119,7 +119,7 @@ class KernelRoutes:
                 bits = plen + (96 if family == socket.AF_INET else 0)
                 addresses.setdefault(name, []).append((_address(raw), bits))
         routes: list[Route] = []
-        for message in self._dump(RTM_GETROUTE, _RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0), "dump routes"):
+        for message in self._dump(RTM_GETROUTE, RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0), "dump routes"):
             route = parse_route(message.payload(), names)
             if route is not None:
                 routes.append(route)
