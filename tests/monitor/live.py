@@ -103,7 +103,7 @@ class Collectors:
 
 def exported(
     stack: Stack, datapath_type: str, sampling: int = 1, repeat: int = 1,
-    before_traffic: Callable[[], None] | None = None,
+    before_export: Callable[[], None] | None = None,
 ) -> dict[str, Records]:
     """What NetFlow, sFlow and IPFIX collectors got of `FLOWS`, sent `repeat` times; interfaces are 1 (the
     sender's), 2 (the receiver's), or what stands for none."""
@@ -119,6 +119,8 @@ def exported(
         stack.inside(host, "ip", "neigh", "add", f"10.0.0.{number}", "lladdr", f"02:00:00:00:00:0{number}",
                      "dev", "eth0")  # fmt: skip
     collectors = Collectors(stack)
+    if before_export is not None:
+        before_export()
     for column, table, port, more in (
         ("netflow", "NetFlow", NETFLOW, ["active_timeout=1"]),
         ("sflow", "sFlow", SFLOW, [f"sampling={sampling}", "polling=0", "agent=127.0.0.1"]),
@@ -126,8 +128,6 @@ def exported(
     ):  # fmt: skip
         stack.run("ovs-vsctl", "--", "set", "bridge", "br0", f"{column}=@x", "--", "--id=@x", "create", table,
                   f'targets="127.0.0.1:{port}"', *more)  # fmt: skip
-    if before_traffic is not None:
-        before_traffic()
     assert stack.pings(one, "10.0.0.2", 1) == 1
     flows = FLOWS * repeat
     pause = 0.01 if repeat == 1 else 0.001

@@ -36,7 +36,7 @@ def test_collectors_read_the_traffic_that_was_sent(
         until("tcpdump listens", capture.exists)
 
     try:
-        found = exported(stack, datapath_type, before_traffic=watch)
+        found = exported(stack, datapath_type, before_export=watch)
         said = stack.run("tshark", "-r", str(capture), "-V", *DISSECT)
     finally:
         stack.close()

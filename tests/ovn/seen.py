@@ -63,7 +63,7 @@ def trace(deployment: Deployment, case: str) -> str:
         if line.lstrip().startswith("cookie="):
             ours.add(_KEYS.sub(r"\1\2", _PASSING.sub("", line)))
             continue
-        plain += [*sorted(ours), _PASSING.sub("", line)]
+        plain += [*sorted(ours), _KEYS.sub(r"\1\2", _PASSING.sub("", line))]
         ours.clear()
     return "\n".join(plain)
 

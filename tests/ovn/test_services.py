@@ -103,11 +103,13 @@ def test_a_server_reaches_itself_through_its_load_balancer(ovn: Deployment) -> N
 
 def test_udp_and_its_errors_come_back_through_a_load_balancer(ovn: Deployment) -> None:
     ovn.nbctl("--", "lb-add", "udp", "10.9.9.7:53", "10.1.0.2:5353", "udp", "--", "ls-lb-add", "a", "udp")
-    with running(ovn, "vm2", "socat", "UDP-LISTEN:5353,fork", "SYSTEM:echo pong"):
-        until("vm2 serves", lambda: ":5353" in ovn.inside("vm2", "ss", "-Hlun"))
-        assert python(ovn, "vm1", ASK, "10.9.9.7", "53") == "pong"
-    until("refused", lambda: python(ovn, "vm1", ASK, "10.9.9.7", "53") == "Connection refused")
-    ovn.nbctl("lb-del", "udp")
+    try:
+        with running(ovn, "vm2", "socat", "UDP-LISTEN:5353,fork", "SYSTEM:echo pong"):
+            until("vm2 serves", lambda: ":5353" in ovn.inside("vm2", "ss", "-Hlun"))
+            until("it answers", lambda: python(ovn, "vm1", ASK, "10.9.9.7", "53") == "pong")
+        until("refused", lambda: python(ovn, "vm1", ASK, "10.9.9.7", "53") == "Connection refused")
+    finally:
+        ovn.nbctl("lb-del", "udp")
 
 
 def test_a_gateway_says_what_is_too_big(ovn: Deployment) -> None:
