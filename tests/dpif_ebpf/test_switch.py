@@ -110,7 +110,15 @@ def test_what_is_in_the_kernel_and_why_can_be_asked(stack: Stack) -> None:
     shown = vswitch("show")
     assert re.search(r"ebpf@ovs-ebpf:\n  packets: kernel cache:\d+, ", shown)
     assert re.search(r"port \d+ \(h1\): at the ingress of interface \d+; sent up [1-9]", shown)
+    said = json.loads(vswitch("show", "--json"))["ebpf@ovs-ebpf"]
+    assert said["flows"]["userspace_only"] == sum(said["reasons"].values()) >= 1
+    assert {"br0", "h1", "h2"} <= {port["name"] for port in said["ports"]}
+    (explained,) = json.loads(vswitch("why", ufid[1], "--json"))
+    assert (explained["kernel"], explained["reason"]) == (False, "it tracks connections")
     listing = vswitch("dump", "classify")
+    (program,) = json.loads(vswitch("dump", "classify", "--json"))
+    assert program["program"] == "classify"
+    assert "; the exact-match cache" in program["listing"]
     assert "; the exact-match cache" in listing
     assert re.search(r"^ +\d+: call skb_pull_data$", listing, re.MULTILINE)
     refused = stack.ask(*VSWITCH, "ebpf", "why", "ufid:00000000-0000-0000-0000-000000000000", "-t", ctl)

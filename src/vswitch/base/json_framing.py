@@ -12,12 +12,14 @@ from typing import Any, Final, final
 
 MAX_MESSAGE: Final = 4 << 20
 """The longest message accepted, in bytes, unless the framer is told otherwise."""
+BACKSLASH: Final = 0x5C
 MAX_DEPTH: Final = 200
 """The deepest nesting accepted."""
 
 _PLAIN: Final = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+")*+')
 """What goes no level up or down: anything between, and whole strings without an escape. It always matches."""
-_INSIDE: Final = re.compile(rb'["\\]')
+_INSIDE: Final = re.compile(rb'[^"\\]*+(?:\\[\s\S][^"\\]*+)*+')
+"""What is within a string, whole escapes too. It always matches."""
 
 
 class FramingError(ValueError):
@@ -67,18 +69,15 @@ class JsonFramer:
                 raise FramingError(f"a message starts with {bytes(buffer[:8])!r}")
         while True:
             if self._in_string:
-                m = _INSIDE.search(buffer, at)
-                if m is None:
-                    self._scanned = len(buffer)
+                inside = _INSIDE.match(buffer, at)
+                assert inside is not None
+                at = inside.end()
+                # The end of what came, or half an escape.
+                if at == len(buffer) or buffer[at] == BACKSLASH:
+                    self._scanned = at
                     return -1
-                if m.group() == b"\\":
-                    if m.end() >= len(buffer):
-                        self._scanned = m.start()
-                        return -1
-                    at = m.end() + 1
-                    continue
                 self._in_string = False
-                at = m.end()
+                at += 1
                 continue
             m = _PLAIN.match(buffer, at)
             assert m is not None

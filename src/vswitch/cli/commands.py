@@ -151,17 +151,13 @@ def ebpf(
         ),
     ],
     rest: Annotated[Names, typer.Argument(metavar="[PROGRAM|FLOW|UFID]")] = None,
+    as_json: Json = False,
     target: Target = "ovs-vswitchd",
 ) -> None:
     """What the eBPF datapath has in the kernel."""
-    from vswitch.base.unixctl import CommandError
-    from vswitch.cli.errors import CliError
-    from vswitch.cli.look import asker
+    from vswitch.cli.look import ebpf as tell
 
-    try:
-        print(asker(target)(f"ebpf/{question}", *(rest or ())), end="")
-    except CommandError as e:
-        raise CliError(str(e)) from e
+    tell(target, question, tuple(rest or ()), as_json)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""`vswitch status`, `top` and `trace`: looking at a running switch.
+"""`vswitch status`, `top`, `trace` and `ebpf`: looking at a running switch.
 
 On a terminal they draw tables, into a pipe they write plain lines, with `--json` one object.
 """
@@ -315,3 +315,16 @@ def trace(target: str, bridge: str, flow: str, rest: Sequence[str], as_json: boo
         known = colon and word in TRACED.values()
         style = "bold green" if word == "Datapath actions" else "bold" if known else ""
         console.print(Text(line, style=style), soft_wrap=True)
+
+
+# What the eBPF datapath has in the kernel.
+
+
+def ebpf(target: str, question: str, rest: Sequence[str], as_json: bool) -> None:
+    """`vswitch ebpf`: `question` is a command of `ebpf/`. CliError."""
+    ask = json_asker(target) if as_json else asker(target)
+    try:
+        told = ask(f"ebpf/{question}", *rest)
+    except CommandError as error:
+        raise CliError(str(error)) from error
+    sys.stdout.write(json.dumps(told) + "\n" if as_json else told)

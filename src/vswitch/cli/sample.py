@@ -18,10 +18,15 @@ Ask = Callable[..., str]
 
 _BRIDGE: Final = re.compile(r"  (\S+):$")
 _PORT: Final = re.compile(r"    (\S+) (\d+)/(\S+): \(([^:)]*)")
-_LOOKUPS: Final = re.compile(r"  lookups: hit:(\d+) missed:(\d+) lost:(\d+)")
-_DP_PORT: Final = re.compile(r"  port (\d+): (\S+)")
+_DATAPATH: Final = re.compile(r"^(\S.*?):?$", re.MULTILINE)
+_LOOKUPS: Final = re.compile(r"^  lookups: hit:(\d+) missed:(\d+) lost:(\d+)", re.MULTILINE)
 _COUNTERS: Final = re.compile(
-    r"    (RX|TX) packets:(\d+|\?) errors:(\d+|\?) dropped:(\d+|\?)|RX bytes:(\d+|\?).* TX bytes:(\d+|\?)"
+    r"^  port \d+: (\S+).*\n"
+    r"    RX packets:(\S+) \S+ dropped:(\S+) .*\n"
+    r"    TX packets:(\S+) \S+ dropped:(\S+) .*\n"
+    r".*\n"
+    r"    RX bytes:(\S+).* TX bytes:(\S+)",
+    re.MULTILINE,
 )
 _USED: Final = re.compile(r", packets:(\d+), bytes:(\d+), used:([^,]+),.* actions:(.*)")
 _CHANNEL: Final = re.compile(r"  (channel \d+|port \S+)[^:]*: .*?(?:received|messages) (\d+).*?lost (\d+)")
@@ -79,8 +84,8 @@ class Sample:
     channels: list[Channel] = field(default_factory=list)
 
 
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
 
 
 def read_show(sample: Sample, text: str) -> None:
@@ -97,23 +102,17 @@ def read_show(sample: Sample, text: str) -> None:
 
 def read_counters(sample: Sample, text: str) -> None:
     """Take in `dpctl/show -s`: lookups of the datapaths, counters of their ports."""
-    port: PortSample | None = None
-    for line in text.splitlines():
-        if line and not line.startswith(" "):
-            sample.datapaths.append(line.rstrip(":"))
-        elif m := _LOOKUPS.match(line):
-            sample.hit += int(m[1])
-            sample.missed += int(m[2])
-            sample.lost += int(m[3])
-        elif m := _DP_PORT.match(line):
-            port = sample.ports.get(m[2])
-        elif port is not None and (m := _COUNTERS.search(line)):
-            if m[1] == "RX":
-                port.rx_packets, port.rx_dropped = _number(m[2]), _number(m[4])
-            elif m[1] == "TX":
-                port.tx_packets, port.tx_dropped = _number(m[2]), _number(m[4])
-            else:
-                port.rx_bytes, port.tx_bytes = _number(m[5]), _number(m[6])
+    sample.datapaths += _DATAPATH.findall(text)
+    for hit, missed, lost in _LOOKUPS.findall(text):
+        sample.hit += int(hit)
+        sample.missed += int(missed)
+        sample.lost += int(lost)
+    for name, *counters in _COUNTERS.findall(text):
+        port = sample.ports.get(name)
+        if port is not None:
+            rx, rx_dropped, tx, tx_dropped, rx_bytes, tx_bytes = map(_number, counters)
+            port.rx_packets, port.rx_dropped, port.rx_bytes = rx, rx_dropped, rx_bytes
+            port.tx_packets, port.tx_dropped, port.tx_bytes = tx, tx_dropped, tx_bytes
 
 
 def read_flows(sample: Sample, text: str) -> None:

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.base.clock import Clock
-from vswitch.base.unixctl import CommandError, Commands
+from vswitch.base.unixctl import CommandError, Commands, Json, JsonHandler
 from vswitch.dpif.dpctl import port_names, port_numbers
 from vswitch.dpif.odp_text import OdpSyntaxError, format_dpif_flow, format_key, parse_key, parse_ufid
 from vswitch.dpif.types import DpifFlow
 from vswitch.netdev.scope import PROCESS, Scope
+
+if TYPE_CHECKING:
+    from vswitch.dpif.ebpf.offload import Offload
 
 TYPE: Final = "ebpf"
 NONE: Final = "there is no datapath of type ebpf"
@@ -23,18 +27,20 @@ NONE: Final = "there is no datapath of type ebpf"
 
 def register(commands: Commands, clock: Clock, scope: Scope = PROCESS) -> None:
     """Register them; modules that need BPF are imported when they are called."""
-    for name, usage, least, most, run in (
-        ("show", "", 0, 0, _show),
-        ("dump", "[classify|again|actions]", 0, 1, _dump),
-        ("why", "flow|ufid", 1, 1, _why),
-    ):
-        commands.register(f"ebpf/{name}", usage, least, most, _handler(run, clock, scope))
+    _add(commands, "show", "", (0, 0), partial(_show, clock, scope), _shown)
+    _add(commands, "dump", "[classify|again|actions]", (0, 1), partial(_dump, clock, scope), _dumped)
+    _add(commands, "why", "flow|ufid", (1, 1), partial(_why, clock, scope), _explained)
 
 
-def _handler(
-    run: Callable[[Clock, Scope, list[str]], str], clock: Clock, scope: Scope
-) -> Callable[[list[str]], str]:
-    return lambda args: run(clock, scope, args)
+def _add(
+    commands: Commands,
+    name: str,
+    usage: str,
+    n_args: tuple[int, int],
+    ask: JsonHandler,
+    text: Callable[[Json], str],
+) -> None:
+    commands.register(f"ebpf/{name}", usage, *n_args, lambda args: text(ask(args)), ask)
 
 
 @contextmanager
@@ -54,45 +60,77 @@ def _each(clock: Clock, scope: Scope) -> Iterator[list]:  # type: ignore[type-ar
             dpif.close()
 
 
-def _show(clock: Clock, scope: Scope, _args: list[str]) -> str:
-    lines: list[str] = []
+def _show(clock: Clock, scope: Scope, _args: list[str]) -> dict[str, Any]:
+    """Datapath -> packets by path, flows, programs, masks, ports."""
     with _each(clock, scope) as datapaths:
-        for dpif in datapaths:
-            offload = dpif.offload
-            offload.sync_all()
-            lines.append(f"{TYPE}@{dpif.name}:")
-            lines.append("  packets: " + ", ".join(f"{k}:{n}" for k, n in offload.counters().items()))
-            n_user = len(offload.reasons)
-            lines.append(f"  flows: kernel:{len(offload.flows)} userspace only:{n_user}")
-            for why, n in Tally(offload.reasons.values()).most_common():
-                lines.append(f"    {n}: {why}")
-            programs = offload.programs
-            loaded = (programs.classify, programs.again, programs.interpreter)
-            sizes = ", ".join(f"{p.name} {p.n_insns} instructions" for p in loaded)
-            lines.append(f"  programs: {sizes}; the last load took {offload.load_ms:.1f} ms")
-            subtables = sorted(offload.tables.subtables.values(), key=lambda s: -s.hits)
-            lines.append(f"  masks: {len(subtables)}")
-            for one in subtables:
-                kind = f"eth_type 0x{one.eth_type:04x}" if one.eth_type >= 0 else "any eth_type"
-                again = ", recirculated" if one.again else ""
-                lines.append(f"    {one.number}: {one.count} flows, {one.hits} hits, {kind}{again}")
-            for number, port in sorted(offload.by_number.items()):
-                sent, waiting, lost = offload.up.account(number)
-                place = "egress" if port.local else "ingress"
-                where = f"at the {place} of interface {port.ifindex}"
-                lines.append(f"  port {number} ({port.port.name}): {where}; "
-                             f"sent up {sent}, {waiting} bytes waiting, lost {lost}")
+        return {f"{TYPE}@{dpif.name}": _seen(dpif.offload) for dpif in datapaths}
+
+
+def _seen(offload: Offload) -> dict[str, Any]:
+    offload.sync_all()
+    programs = offload.programs
+    return {
+        "packets": offload.counters(),
+        "flows": {"kernel": len(offload.flows), "userspace_only": len(offload.reasons)},
+        "reasons": dict(Tally(offload.reasons.values()).most_common()),
+        "programs": {
+            p.name: p.n_insns for p in (programs.classify, programs.again, programs.interpreter)
+        },
+        "load_ms": offload.load_ms,
+        "masks": [
+            {
+                "number": one.number,
+                "flows": one.count,
+                "hits": one.hits,
+                "eth_type": one.eth_type if one.eth_type >= 0 else None,
+                "recirculated": one.again,
+            }
+            for one in sorted(offload.tables.subtables.values(), key=lambda s: -s.hits)
+        ],
+        "ports": [
+            {
+                "number": number,
+                "name": port.port.name,
+                "place": "egress" if port.local else "ingress",
+                "ifindex": port.ifindex,
+                **dict(zip(("sent_up", "bytes_waiting", "lost"), offload.up.account(number), strict=True)),
+            }
+            for number, port in sorted(offload.by_number.items())
+        ],
+    }
+
+
+def _shown(told: dict[str, Any]) -> str:
+    lines: list[str] = []
+    for name, seen in told.items():
+        lines.append(f"{name}:")
+        lines.append("  packets: " + ", ".join(f"{k}:{n}" for k, n in seen["packets"].items()))
+        flows = seen["flows"]
+        lines.append(f"  flows: kernel:{flows['kernel']} userspace only:{flows['userspace_only']}")
+        lines += [f"    {n}: {why}" for why, n in seen["reasons"].items()]
+        sizes = ", ".join(f"{program} {n} instructions" for program, n in seen["programs"].items())
+        lines.append(f"  programs: {sizes}; the last load took {seen['load_ms']:.1f} ms")
+        lines.append(f"  masks: {len(seen['masks'])}")
+        for one in seen["masks"]:
+            kind = "any eth_type" if one["eth_type"] is None else f"eth_type 0x{one['eth_type']:04x}"
+            again = ", recirculated" if one["recirculated"] else ""
+            lines.append(f"    {one['number']}: {one['flows']} flows, {one['hits']} hits, {kind}{again}")
+        for port in seen["ports"]:
+            where = f"at the {port['place']} of interface {port['ifindex']}"
+            lines.append(f"  port {port['number']} ({port['name']}): {where}; sent up {port['sent_up']}, "
+                         f"{port['bytes_waiting']} bytes waiting, lost {port['lost']}")  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def _dump(clock: Clock, scope: Scope, args: list[str]) -> str:
+def _dump(clock: Clock, scope: Scope, args: list[str]) -> list[dict[str, str]]:
+    """The program asked for of each datapath, as text."""
     from vswitch.dpif.ebpf.interpret import interpreter
     from vswitch.dpif.ebpf.programs import classifier
 
     wanted = args[0] if args else "classify"
     if wanted not in ("classify", "again", "actions"):
         raise CommandError(f"{wanted}: the programs are classify, again and actions")
-    out = ""
+    found = []
     with _each(clock, scope) as datapaths:
         for dpif in datapaths:
             t, up = dpif.offload.tables, dpif.offload.up
@@ -102,27 +140,41 @@ def _dump(clock: Clock, scope: Scope, args: list[str]) -> str:
                 again = wanted == "again"
                 subtables = [s for s in t.subtables.values() if s.again == again]
                 asm = classifier(t, up, subtables, again)
-            out += f"{TYPE}@{dpif.name}: {wanted}\n{asm.listing()}"
-    return out
+            name = f"{TYPE}@{dpif.name}"
+            found.append({"datapath": name, "program": wanted, "listing": asm.listing()})
+    return found
 
 
-def _why(clock: Clock, scope: Scope, args: list[str]) -> str:
-    out: list[str] = []
+def _dumped(told: list[dict[str, str]]) -> str:
+    return "".join(f"{one['datapath']}: {one['program']}\n{one['listing']}" for one in told)
+
+
+def _why(clock: Clock, scope: Scope, args: list[str]) -> list[dict[str, Any]]:
+    """The flows that are meant, each with whether it is in the kernel, and the reason if not."""
+    found = []
     with _each(clock, scope) as datapaths:
         for dpif in datapaths:
             names = port_names(dpif)
             for flow in dpif.flow_dump():
                 if _is_meant(flow, args[0], port_numbers(dpif)):
                     text = format_dpif_flow(flow, clock.now(), port_names=names)
-                    where = "in the kernel" if flow.offloaded == "yes" else _reason(flow)
-                    out.append(f"{text}\n  {where}")
-    if not out:
+                    reason = "" if flow.offloaded == "yes" else _reason(flow)
+                    found.append({"flow": text, "kernel": not reason, "reason": reason})
+    if not found:
         raise CommandError(f"no datapath flow is like {args[0]}")
-    return "\n".join(out) + "\n"
+    return found
+
+
+def _explained(told: list[dict[str, Any]]) -> str:
+    return "".join(
+        f"{one['flow']}\n  "
+        + ("in the kernel\n" if one["kernel"] else f"in userspace only: {one['reason']}\n")
+        for one in told
+    )
 
 
 def _reason(flow: DpifFlow) -> str:
-    return f"in userspace only: {flow.offloaded.removeprefix('no (').removesuffix(')')}"
+    return flow.offloaded.removeprefix("no (").removesuffix(")")
 
 
 def _is_meant(flow: DpifFlow, text: str, ports: dict[str, int]) -> bool:
