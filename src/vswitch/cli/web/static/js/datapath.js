@@ -60,7 +60,7 @@ export const datapath = {
     else plot = chart(values);
     fill(parts.flows, table([
       ["packets/s", (f) => human(f.pps), "number"], ["bit/s", (f) => human(f.bps), "number"], ["packets", (f) => human(f.packets), "number"],
-      ["flow", (f) => f.match, "mono"], ["actions", (f) => f.actions, "mono"],
+      ["flow", (f) => f.match, "mono long"], ["actions", (f) => f.actions, "mono long"],
     ], now.flows));
     fill(parts.drops, drops(now));
     fill(parts.channels, table([

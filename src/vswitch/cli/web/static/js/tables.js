@@ -48,7 +48,7 @@ function listing(now) {
     table([
       ["table", (f) => f.table, "number"], ["priority", (f) => f.priority, "number"],
       ["packets/s", (f) => human(f.rate), "number"], ["packets", (f) => human(f.packets), "number"],
-      ["flow", (f) => [f.text, f.packets === 0 ? make("span", { class: "tag" }, "never hit") : null], "mono"],
+      ["flow", (f) => [f.text, f.packets === 0 ? make("span", { class: "tag" }, "never hit") : null], "mono long"],
       ["", trace],
       ...(control ? [["", (f) => make("button", { type: "button", onclick: () => {
         const match = f.text.replace(/ ?actions=.*$/, "").replace(/cookie=[^,]*,? ?/, "");
