@@ -118,13 +118,12 @@ class SwitchCollector(Collector):
     def _ports(self, sample: Sample) -> list[Metric]:
         families: list[Metric] = []
         shown = sorted(sample.ports.values(), key=lambda port: (port.bridge, port.number))
+        named = [({"bridge": port.bridge, "port": port.name}, port) for port in shown[: self._max_ports]]
         for way, done, short in _WAYS:
             for what, text in _COUNTED:
-                family = CounterMetricFamily(
-                    f"vswitch_port_{way}_{what}", text.format(done), labels=["bridge", "port"]
-                )
-                for port in shown[: self._max_ports]:
-                    family.add_metric([port.bridge, port.name], getattr(port, f"{short}_{what}"))
+                family = CounterMetricFamily(f"vswitch_port_{way}_{what}", text.format(done))
+                for labels, port in named:
+                    family.add_sample(f"{family.name}_total", labels, getattr(port, f"{short}_{what}"))
                 families.append(family)
         families.append(
             GaugeMetricFamily(
