@@ -59,12 +59,13 @@ class Listener:
             # A process that was killed left its socket behind.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+            # The file gets the socket's mode (unix(7)): no time between `bind` and `listen`, where those who
+            # connect are refused.
+            os.fchmod(sock.fileno(), 0o750)
             with unix_path(path) as short:
                 sock.bind(short)
-            # Nobody can connect before `listen`, so that no other user gets in between.
-            os.chmod(path, 0o750)
-            st = os.stat(path)
             sock.listen(BACKLOG)
+            st = os.stat(path)
         except BaseException:
             sock.close()
             raise
