@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from tests.cli.sandbox import VSWITCH, Sandbox, wait_until
 from tests.ovsdb.pair import real_server
 from vswitch.cli import processes
+from vswitch.ovsdb.client import Client
 from vswitch.ovsdb.vswitch_schema import VSWITCH as SCHEMA
 
 pytestmark = pytest.mark.system
@@ -186,3 +188,17 @@ def test_another_switch_that_runs_here_is_left_alone(place: Place, require: Any)
             assert re.fullmatch(r"vswitch: .*ovsdb-server.*\(pid \d+.*\n", ran.stderr), ran.stderr
         assert processes.running(processes.DATABASE, place.home) == real
         assert Path(sock).is_socket()
+
+
+def test_the_configuration_has_its_row_before_anybody_asks(place: Place) -> None:
+    place.said("up")
+    with closing(Client(f"unix:{place.home}/db.sock")) as client:
+        select = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["_uuid"]}
+        (first,) = client.call("transact", "Open_vSwitch", select)
+        assert len(first["rows"]) == 1
+    place.said("up")
+    place.said("down")
+    place.said("up")
+    with closing(Client(f"unix:{place.home}/db.sock")) as client:
+        assert client.call("transact", "Open_vSwitch", select) == [first]
+    place.said("down", "--wipe")

@@ -26,7 +26,9 @@ from vswitch.cli import processes
 from vswitch.cli.appctl import ask
 from vswitch.cli.errors import CliError
 from vswitch.cli.processes import DATABASE, SWITCH, dbdir, log_path
+from vswitch.cli.vsctl.errors import VsctlError
 from vswitch.daemon.process import rundir
+from vswitch.ovsdb.client import Client
 from vswitch.ovsdb.errors import OvsdbError
 from vswitch.ovsdb.log import DatabaseFile
 from vswitch.ovsdb.vswitch_schema import VSWITCH
@@ -182,17 +184,30 @@ def configure(options: UpOptions) -> None:
                 raise CliError(f"--port {text}: give a --bridge too, or BRIDGE:{text}")
             bridge, device = options.bridges[0], text
         words += ["--", "--may-exist", "add-port", bridge, device]
-    if not words:
-        return
-    from vswitch.cli.vsctl.errors import VsctlError
-    from vswitch.cli.vsctl.main import carry_out
-
     try:
-        carry_out([f"--db=unix:{_socket()}", *words])
+        if words:
+            from vswitch.cli.vsctl.main import carry_out
+
+            carry_out([f"--db=unix:{_socket()}", *words])
+        else:
+            _init()
     except (VsctlError, OvsdbError) as error:
         raise CliError(str(error)) from error
     except OSError as error:
         raise CliError(f"the database is gone: {error.strerror or error}") from error
+
+
+def _init() -> None:
+    """Make the row of the switch's configuration if there is none yet, as `ovs-vsctl init` does: clients that
+    aren't ovs-vsctl expect it. OSError, OvsdbError."""
+    table = {"table": "Open_vSwitch"}
+    client = Client(f"unix:{_socket()}")
+    try:
+        (found,) = client.call("transact", "Open_vSwitch", {"op": "select", "where": [], **table})
+        if not found["rows"]:
+            client.call("transact", "Open_vSwitch", {"op": "insert", "row": {}, **table})
+    finally:
+        client.close()
 
 
 # In the foreground.
