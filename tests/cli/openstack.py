@@ -1,4 +1,4 @@
-"""What OpenStack's agents do to a switch, by their own library. `python openstack.py DB-SOCKET` prints JSON."""
+"""What OpenStack's agents do to a switch, by their own library. `python openstack.py SOCKET` prints JSON."""
 
 from __future__ import annotations
 
