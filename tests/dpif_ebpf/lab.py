@@ -77,9 +77,7 @@ class EbpfLab(Lab):
         return name
 
     def inject(self, device: str, packet: bytes) -> None:
-        """What flows there are by then the kernel has had time to learn."""
         assert self.dpif is not None
-        self.dpif.offload.settle()
         self.sockets[device].send(packet)
 
     def transmitted(self, device: str) -> list[bytes]:

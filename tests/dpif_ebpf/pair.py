@@ -57,7 +57,6 @@ class Pair:
         assert not put.error, put.detail
         offload = self.ebpf.offload
         assert put.ufid in offload.flows, f"{offload.reasons} for {packet.hex()} {actions}"
-        offload.settle()
         gone = FlowDel(key, put.ufid)
         try:
             ran = offload.programs.classify.run(packet, skb(ifindex=self.ifindex), flags=flags)

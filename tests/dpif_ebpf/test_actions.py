@@ -164,7 +164,6 @@ def test_sampling_takes_its_share(pair: Pair) -> None:
     key = key_of(packet, pair.port)
     pair.ebpf.operate([FlowPut(key.masked(EXACT), EXACT, actions, b"s" * 16)])
     offload = pair.ebpf.offload
-    offload.settle()
     context = skb(ifindex=pair.ifindex)
     taken = sum(offload.programs.classify.run(packet, context).result == REDIRECT for _ in range(4000))
     assert 800 < taken < 1200

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -99,6 +100,28 @@ def test_a_clsact_filter_ends_with_its_switch(device: str) -> None:
     assert f"vswitch.{child.pid}" in filters(device)
     end(child, kill=False)
     assert "vswitch" not in filters(device)
+
+
+def test_many_ports_come_and_go_quickly(device: str) -> None:
+    """By tcx each waits for all CPUs, 10 to 30 ms with the kernel's lock held."""
+    n = attach.MAX_TCX + 60
+    lab = EbpfLab()
+    try:
+        names = [lab.device() for _ in range(n)]
+        dpif = lab.open()
+        for name in names:
+            dpif.port_add(name, "system")
+        by_tcx = [attached(name) for name in names]
+        assert by_tcx == [1] * attach.MAX_TCX + [0] * 60
+        assert all("vswitch" in filters(name) for name in names[attach.MAX_TCX :: 20])
+        began = time.monotonic()
+        dpif.destroy()
+        assert time.monotonic() - began < 2.5
+        assert not any(attached(name) for name in names)
+        assert not any("vswitch" in filters(name) for name in names[::20])
+    finally:
+        lab.dpif = None
+        lab.close()
 
 
 def test_the_next_switch_removes_the_filters_of_one_that_was_killed(device: str) -> None:

@@ -230,7 +230,6 @@ def test_nothing_is_lost_while_flows_and_masks_change(lab: EbpfLab) -> None:
     dpif = opened(lab)
     (a, port_a), (b, port_b) = lab.attach(dpif), lab.attach(dpif)
     put(dpif, udp(), port_a, (Output(port_b),), 1, ("nw_proto", "udp_dst"))
-    dpif.offload.settle()
     before = received(f"{b}x")
     sender = subprocess.Popen([sys.executable, "-c", SENDER, f"{a}x", udp().hex(), str(n)])
     changes = loads = 0
@@ -248,7 +247,6 @@ def test_nothing_is_lost_while_flows_and_masks_change(lab: EbpfLab) -> None:
             dpif.operate([FlowDel(other_key, ufid_of(1 + loads))])
             other_key = key_of(other, port_a)
         dpif.run()
-    dpif.offload.settle()
     end = time.monotonic() + 5
     while received(f"{b}x") - before < n and time.monotonic() < end:
         dpif.run()
@@ -379,7 +377,6 @@ def test_a_gso_packet_passes_whole_in_the_kernel_and_by_way_of_userspace(lab: Eb
         key = key_of(packet, port_a)
         dpif.operate([Execute(upcall.packet, key, (Output(port_b),), offload=upcall.offload)])
         by_userspace = receiver.recv(70_000)
-        dpif.offload.settle()
         sender.send(header + packet)
         by_kernel = receiver.recv(70_000)
         assert lab.kernel_hits() == 1

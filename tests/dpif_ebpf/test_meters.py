@@ -37,7 +37,6 @@ def test_the_band_with_the_highest_rate_counts(pair: Pair, make: Callable[[rando
     for dpif in (pair.ebpf, pair.userspace):
         dpif.meter_set(5, MeterConfig("pktps", BANDS, True))
     put(pair.ebpf, packets[0], pair.port, actions, fields=())
-    pair.ebpf.offload.settle()
     program, context = pair.ebpf.offload.programs.classify, skb(ifindex=pair.ifindex)
     # Quickly one after the other: no token comes meanwhile.
     ran = [program.run(packet, context) for packet in packets]

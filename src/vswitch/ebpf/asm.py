@@ -25,6 +25,7 @@ from vswitch.ebpf.insn import (
     LDX,
     MEM,
     NEG,
+    PSEUDO_FUNC,
     PSEUDO_MAP_FD,
     PSEUDO_MAP_VALUE,
     ST,
@@ -57,6 +58,8 @@ class Asm:
         self.notes: dict[int, str] = {}
         self.maps: dict[int, str] = {}
         """Descriptor -> name of the maps that the program uses, for the listing."""
+        self.functions: list[tuple[int, str]] = []
+        """Functions that helpers call: where in the program a register gets which."""
         self._jumps: list[tuple[int, str]] = []
         self._fresh = 0
 
@@ -162,6 +165,12 @@ class Asm:
         self.insns.append(Insn(LD_IMM64, dst, PSEUDO_MAP_VALUE, 0, table.fd))
         self.insns.append(Insn(0, 0, 0, 0, offset))
 
+    def function(self, dst: Reg, label: str) -> None:
+        """`dst` = the function at `label`, for helpers that call one."""
+        self.functions.append((len(self.insns), label))
+        self.insns.append(Insn(LD_IMM64, dst, PSEUDO_FUNC))
+        self.insns.append(Insn(0))
+
     # Control.
 
     def jump(self, label: str) -> None:
@@ -193,19 +202,25 @@ class Asm:
     def finish(self) -> list[Insn]:
         """The instructions with every jump resolved. AsmError."""
         insns = list(self.insns)
+        for at, label in self.functions:
+            insns[at] = insns[at]._replace(imm=self._distance(at, label))
         for at, label in self._jumps:
-            target = self.labels.get(label)
-            if target is None:
-                raise AsmError(f"no label {label}")
-            distance = target - at - 1
+            distance = self._distance(at, label)
             if abs(distance) > MAX_JUMP:
                 raise AsmError(f"label {label} is {distance} instructions away")
             insns[at] = insns[at]._replace(off=distance)
         return insns
 
+    def _distance(self, at: int, label: str) -> int:
+        """Instructions from behind number `at` to `label`. AsmError."""
+        target = self.labels.get(label)
+        if target is None:
+            raise AsmError(f"no label {label}")
+        return target - at - 1
+
     def listing(self) -> str:
         """The program as text: labels, notes, and jumps by label."""
-        targets = dict(self._jumps)
+        targets, functions = dict(self._jumps), dict(self.functions)
         names: dict[int, list[str]] = {}
         for name, at in self.labels.items():
             names.setdefault(at, []).append(name)
@@ -218,6 +233,8 @@ class Asm:
             text = insn.text()
             if n in targets:
                 text = f"{text[: text.rindex('goto')]}goto {targets[n]}"
+            elif n in functions:
+                text = f"{text[: text.rindex(' ')]} {functions[n]}"
             elif insn.op == LD_IMM64 and insn.src in (PSEUDO_MAP_FD, PSEUDO_MAP_VALUE):
                 text = f"{text[: text.rindex(' ')]} {self.maps.get(insn.imm, insn.imm)}"
             elif insn.op == LD_IMM64:

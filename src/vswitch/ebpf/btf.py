@@ -17,7 +17,7 @@ from vswitch.ebpf.syscall import BTF_LOAD, BpfError, Buffer, bpf
 MAGIC: Final = 0xEB9F
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 KIND_INT, KIND_PTR, KIND_ARRAY, KIND_STRUCT, KIND_UNION, KIND_ENUM = 1, 2, 3, 4, 5, 6
-KIND_FUNC_PROTO, KIND_VAR, KIND_DATASEC, KIND_DECL_TAG, KIND_ENUM64 = 13, 14, 15, 17, 19
+KIND_FUNC, KIND_FUNC_PROTO, KIND_VAR, KIND_DATASEC, KIND_DECL_TAG, KIND_ENUM64 = 12, 13, 14, 15, 17, 19
 _FIXED: Final = {KIND_INT: 4, KIND_ARRAY: 12, KIND_VAR: 4, KIND_DECL_TAG: 4}
 """Bytes behind a type of that kind."""
 _EACH: Final = {
@@ -60,6 +60,11 @@ class BtfBuilder:
         """A struct of `size` bytes; members are (name, type, offset in bytes)."""
         rest = b"".join(_TYPE.pack(self._name(n), type, offset * 8) for n, type, offset in members)
         return self._add(name, KIND_STRUCT, size, len(members), rest)
+
+    def function(self, name: str) -> int:
+        """A static function, of which nothing is said but that it gives a number."""
+        number = self.integer("int", 4)
+        return self._add(name, KIND_FUNC, self._add("", KIND_FUNC_PROTO, number, 0, b""), 0, b"")
 
     def encode(self) -> bytes:
         """All of it as the kernel takes it."""

@@ -18,7 +18,7 @@ from vswitch.netlink.attrs import Builder, NlAttrError, parse, text
 from vswitch.netlink.errors import NlError
 from vswitch.netlink.socket import NETLINK_ROUTE, NlSocket
 
-RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 36, 37, 44, 45, 46
+RTM_NEWQDISC, RTM_GETQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 36, 38, 44, 45, 46
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 CLSACT: Final = 0xFFFFFFF1
 INGRESS: Final = 0xFFFFFFF2
@@ -60,10 +60,6 @@ class ClsactFilter:
         except NlError as e:
             if e.errno != errno.EEXIST:
                 raise
-        self.update(program)
-
-    def update(self, program: Program) -> None:
-        """Put `program` in the place of the one that is there."""
         attrs = Builder()
         attrs.string(TCA_KIND, "bpf")
         options = attrs.begin(TCA_OPTIONS)
@@ -91,12 +87,31 @@ def _remove(ifindex: int, parent: int) -> None:
 def remove_stale() -> list[int]:
     """Detach what dead processes left at any interface; the indexes of those that had something."""
     found: list[int] = []
-    for ifindex, _name in socket.if_nameindex():
+    for ifindex in _with_clsact():
         for parent in (INGRESS, EGRESS):
             owner = _owner(ifindex, parent)
             if owner and not os.path.exists(f"/proc/{owner}"):
                 _remove(ifindex, parent)
                 found.append(ifindex)
+    return found
+
+
+def _with_clsact() -> list[int]:
+    """The interfaces that have a clsact qdisc."""
+    sock = NlSocket(NETLINK_ROUTE)
+    try:
+        messages = sock.dump_all(RTM_GETQDISC, _TCMSG.pack(0, 0, 0, 0, 0), "listing qdiscs")
+    finally:
+        sock.close()
+    found: list[int] = []
+    for message in messages:
+        payload = message.payload()
+        try:
+            kind = parse(payload, _TCMSG.size).get(TCA_KIND, b"")
+            if text(kind) == "clsact":
+                found.append(_TCMSG.unpack_from(payload)[1])
+        except NlAttrError:
+            continue
     return found
 
 

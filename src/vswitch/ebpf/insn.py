@@ -88,6 +88,7 @@ class Helper(IntEnum):
     ringbuf_submit = 132
     ringbuf_discard = 133
     ktime_get_coarse_ns = 160
+    loop = 181
 
 
 class Insn(NamedTuple):

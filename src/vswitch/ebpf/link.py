@@ -1,5 +1,5 @@
 """`TcxLink`: a program on a device's tcx hook (Linux 6.6). It ends with its descriptor, so that a
-process that dies leaves nothing behind. Changing the program is atomic: no packet passes between."""
+process that dies leaves nothing behind. Attaching and detaching wait for all CPUs (10 to 30 ms)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from typing import Final
 
 from vswitch.ebpf.program import Program
-from vswitch.ebpf.syscall import LINK_CREATE, LINK_UPDATE, Buffer, bpf, close_fd
+from vswitch.ebpf.syscall import LINK_CREATE, Buffer, bpf, close_fd
 
 TCX_INGRESS: Final = 46
 TCX_EGRESS: Final = 47
@@ -18,16 +18,9 @@ class TcxLink:
     """`program` attached to interface `ifindex`. BpfError: EINVAL where the kernel has no tcx."""
 
     def __init__(self, program: Program, ifindex: int, hook: int) -> None:
-        self.ifindex = ifindex
         attr = Buffer(64)
         struct.pack_into("=IIII", attr.view, 0, program.fd, ifindex, hook, 0)
         self.fd = bpf(LINK_CREATE, attr, f"attaching to interface {ifindex}")
-
-    def update(self, program: Program) -> None:
-        """Put `program` in the place of the one that is there. BpfError: ENOLINK if the device is gone."""
-        attr = Buffer(16)
-        struct.pack_into("=IIII", attr.view, 0, self.fd, program.fd, 0, 0)
-        bpf(LINK_UPDATE, attr, f"changing the program of interface {self.ifindex}")
 
     def close(self) -> None:
         """Detach. Idempotent."""

@@ -37,6 +37,8 @@ class MapType(IntEnum):
 
 
 NO_PREALLOC: Final = 1
+NOEXIST: Final = 1
+"""BPF_NOEXIST of BPF_MAP_UPDATE_ELEM."""
 MMAPABLE: Final = 1 << 10
 POSSIBLE_CPUS: Final = Path("/sys/devices/system/cpu/possible")
 _PER_CPU: Final = (MapType.PERCPU_ARRAY,)
@@ -100,8 +102,9 @@ class Map:
             raise
         return bytes(self._value.view[: self.out_size])
 
-    def put(self, key: bytes | int, value: bytes | int) -> None:
-        """Set the value of `key`. BpfError: E2BIG if the map is full."""
+    def put(self, key: bytes | int, value: bytes | int, new: bool = False) -> None:
+        """Set the value of `key`; `new`: it has none yet. BpfError: E2BIG if the map is full, EEXIST."""
+        struct.pack_into("=Q", self._attr.view, 24, NOEXIST if new else 0)
         if isinstance(value, int):
             value = value.to_bytes(4, "little") if _LITTLE else value.to_bytes(4, "big")
         self._value.view[: len(value)] = value

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vswitch.ebpf.asm import Asm, encode
+from vswitch.ebpf.btf import BtfBuilder
 from vswitch.ebpf.insn import Insn
 from vswitch.ebpf.syscall import PROG_LOAD, PROG_TEST_RUN, BpfError, Buffer, bpf, close_fd, info
 
@@ -30,6 +31,8 @@ SKB_FIELDS: Final = {
     "gso_segs": 164, "gso_size": 176,
 }  # fmt: skip
 """Offsets in `struct __sk_buff` (<linux/bpf.h>)."""
+FUNC_INFO: Final = struct.Struct("=II")
+"""Where a function begins, and what of the BTF it is."""
 RUN_LIVE_FRAMES: Final = 2
 """BPF_F_TEST_XDP_LIVE_FRAMES."""
 
@@ -76,6 +79,16 @@ def skb(**fields: int) -> bytes:
     return bytes(out)
 
 
+def _describe_functions(asm: Asm | None) -> tuple[int, Buffer]:
+    """A descriptor of the program's BTF (-1: it needs none) and its `struct bpf_func_info`s. BpfError."""
+    if asm is None or not asm.functions:
+        return -1, Buffer(0)
+    btf = BtfBuilder()
+    labels = sorted({asm.labels[label] for _at, label in asm.functions})
+    info = [FUNC_INFO.pack(at, btf.function(f"f{at}")) for at in (0, *labels)]
+    return btf.load(), Buffer(0, b"".join(info))
+
+
 class Program:
     """A loaded program; `fd` is its descriptor."""
 
@@ -88,14 +101,19 @@ class Program:
         self._code = Buffer(0, encode(insns))
         self._license = Buffer(0, b"GPL\0")
         # prog_type, insn_cnt, insns, license, log_level, log_size, log_buf, kern_version, prog_flags,
-        # prog_name, prog_ifindex, expected_attach_type, prog_btf_fd
+        # prog_name, prog_ifindex, expected_attach_type, prog_btf_fd, func_info_rec_size, func_info,
+        # func_info_cnt
         attr = Buffer(128)
-        fields = struct.Struct("=IIQQIIQII16sIII")
+        fields = struct.Struct("=IIQQIIQII16sIIIIQI")
+        btf_fd, functions = _describe_functions(asm)
+        n_functions = functions.size // FUNC_INFO.size
 
         def load(log: Buffer | None) -> int:
             level, size, where = (1, log.size, log.address) if log is not None else (0, 0, 0)
             fields.pack_into(attr.view, 0, type, len(insns), self._code.address, self._license.address, level,
-                             size, where, 0, flags, name.encode()[:15], 0, 0, 0)
+                             size, where, 0, flags, name.encode()[:15], 0, 0, max(btf_fd, 0),
+                             FUNC_INFO.size if n_functions else 0, functions.address if n_functions else 0,
+                             n_functions)
             return bpf(PROG_LOAD, attr, f"loading program {name}")
 
         try:
@@ -111,6 +129,8 @@ class Program:
                 if not said:
                     raise e from None
                 raise VerifierError(again.errno or 22, name, said, insns, asm) from None
+        finally:
+            close_fd(btf_fd)
 
     def verified(self) -> int:
         """How many instructions the verifier walked through; 0 where the kernel doesn't say."""

@@ -19,7 +19,7 @@ NR: Final = {
 
 MAP_CREATE, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MAP_DELETE_ELEM, MAP_GET_NEXT_KEY = 0, 1, 2, 3, 4
 PROG_LOAD, PROG_TEST_RUN, OBJ_GET_INFO_BY_FD, BTF_LOAD = 5, 10, 15, 18
-LINK_CREATE, LINK_UPDATE = 28, 29
+LINK_CREATE: Final = 28
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall

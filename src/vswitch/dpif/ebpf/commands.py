@@ -76,7 +76,7 @@ def _seen(offload: Offload) -> dict[str, Any]:
         "programs": {
             p.name: p.n_insns for p in (programs.classify, programs.again, programs.interpreter)
         },
-        "load_ms": offload.load_ms,
+        "load_ms": programs.load_ms,
         "masks": [
             {
                 "number": one.number,
@@ -109,7 +109,7 @@ def _shown(told: dict[str, Any]) -> str:
         lines.append(f"  flows: kernel:{flows['kernel']} userspace only:{flows['userspace_only']}")
         lines += [f"    {n}: {why}" for why, n in seen["reasons"].items()]
         sizes = ", ".join(f"{program} {n} instructions" for program, n in seen["programs"].items())
-        lines.append(f"  programs: {sizes}; the last load took {seen['load_ms']:.1f} ms")
+        lines.append(f"  programs: {sizes}; loading took {seen['load_ms']:.1f} ms")
         lines.append(f"  masks: {len(seen['masks'])}")
         for one in seen["masks"]:
             kind = "any eth_type" if one["eth_type"] is None else f"eth_type 0x{one['eth_type']:04x}"
@@ -133,13 +133,11 @@ def _dump(clock: Clock, scope: Scope, args: list[str]) -> list[dict[str, str]]:
     found = []
     with _each(clock, scope) as datapaths:
         for dpif in datapaths:
-            t, up = dpif.offload.tables, dpif.offload.up
+            t, up, loops = dpif.offload.tables, dpif.offload.up, dpif.offload.programs.loops
             if wanted == "actions":
-                asm = interpreter(t, up)
+                asm = interpreter(t, up, loops)
             else:
-                again = wanted == "again"
-                subtables = [s for s in t.subtables.values() if s.again == again]
-                asm = classifier(t, up, subtables, again)
+                asm = classifier(t, up, wanted == "again", loops)
             name = f"{TYPE}@{dpif.name}"
             found.append({"datapath": name, "program": wanted, "listing": asm.listing()})
     return found

@@ -44,10 +44,15 @@ INFO_DEPTH: Final = 24
 KEY: Final = -KEY_SIZE
 INFO: Final = KEY - 8
 SLOT: Final = INFO - 8
-ENTRY: Final = SLOT - 8
-"""The cache entry that the packet's key belongs into."""
-MASKED: Final = ENTRY - KEY_SIZE - 8
-SCRATCH: Final = MASKED - 48
+HASH: Final = SLOT - 8
+"""The key's hash, later its upper bits where the cache has them."""
+BUCKET: Final = HASH - 8
+"""Where in the cache the packet's key belongs."""
+BY_MASK: Final = BUCKET - 8
+"""1 if a mask knew the packet, 0 if the cache did."""
+ORDER: Final = BY_MASK - 8
+"""The numbers of the masks to try."""
+SCRATCH: Final = ORDER - 48
 """48 bytes for whoever needs them for a moment."""
 
 
@@ -61,12 +66,15 @@ def net32(value: int) -> int:
     return int.from_bytes(value.to_bytes(4, "big"), sys.byteorder)
 
 
-def gone(a: Asm) -> None:
-    """The packet ends here. R6: the context."""
+def gone(a: Asm, to: str = "") -> None:
+    """The packet ends here: its verdict is R0, at label `to` or the program's end. R6: the context."""
     a.load(U32, R1, R6, C_INGRESS)
     a.mov(R0, TC_SHOT)
     skip = a.fresh("gone")
     a.jump_if(R1, "!=", 0, skip)
     a.mov(R0, TC_STOLEN)
     a.label(skip)
-    a.exit()
+    if to:
+        a.jump(to)
+    else:
+        a.exit()

@@ -1,8 +1,9 @@
 """The program that runs action lists (`code.py`), loaded once and tail-called by the classifier.
 
-It goes round a loop at most MAX_OPS times. Where the next operation begins is read from the list, so that
-the verifier knows nothing of it but its range, and walks each operation once a round instead of once a
-combination of operations. R6: context; R7: the round; R8: offset in the list; R9: the list.
+It goes round at most MAX_OPS times, each time with the next operation. Where that begins is read from the
+list, so that the verifier knows nothing of it but its range, and walks each operation once a round instead of
+once a combination of operations; with bpf_loop (5.17), whose function is a round, twice in all.
+R6: context; R7: the round; R8: offset in the list; R9: the list.
 """
 
 from __future__ import annotations
@@ -44,31 +45,54 @@ START: Final = NEW - 8
 ROUND: Final = START - 8
 LIST: Final = ROUND - 8
 PC: Final = LIST - 8
+LAST: Final = PC - 8
+S_LIST, S_CONTEXT, S_SIZE = 0, 8, 16
+"""What the function of bpf_loop is given."""
+CB_NEXT: Final = f.CB_LIST
+CB_VERDICT: Final = f.CB_SLOT
+"""What changes from round to round. On the stack, the verifier would go round for each value it knows."""
+RECIRCULATE: Final = 256
+"""The verdict of a packet that goes into the classifier of recirculated ones."""
 
 
-def interpreter(t: Tables, up: UpRing) -> Asm:
-    """The whole program."""
+def interpreter(t: Tables, up: UpRing, loops: bool) -> Asm:
+    """The whole program; `loops`: with bpf_loop."""
     a = Asm()
     a.mov(R6, R1)
-    for n in range(0, 16, 8):
-        a.store(U64, R10, OLD + n, 0)
     a.load(U32, R1, R6, f.CB_LIST)
-    a.store(U32, R10, f.SCRATCH, R1)
+    a.store(U32, R10, -S_SIZE - 8, R1)
     a.map(R1, t.lists)
-    a.frame(R2, f.SCRATCH)
+    a.frame(R2, -S_SIZE - 8)
     a.call(Helper.map_lookup_elem)
-    a.jump_if(R0, "==", 0, "end")
-    a.mov(R9, R0)
-    a.mov(R7, 0)
-    # Not a constant, as it never is later: the first operation begins at 0 because bits above are cut off.
-    a.load(U32, R8, R6, f.CB_LIST)
-    a.and_(R8, 0)
-    a.label("round")
-    for where in range(PC, f.SCRATCH + 48, 8):
+    a.jump_if(R0, "==", 0, "no.list")
+    if loops:
+        _loop(a)
+    else:
+        a.mov(R9, R0)
+        a.mov(R7, 0)
+        # No constant, as it never is later: the first operation begins at 0 because bits above are cut off.
+        a.load(U32, R8, R6, f.CB_LIST)
+        a.and_(R8, 0)
+        a.jump("round")
+    a.label("finish")
+    a.jump_if(R0, "!=", RECIRCULATE, "verdict")
+    a.mov(R1, R6)
+    a.map(R2, t.programs)
+    a.mov(R3, AGAIN)
+    a.call(Helper.tail_call)
+    a.label("no.list")
+    f.gone(a, "verdict")
+    a.label("verdict")
+    a.exit()
+    if loops:
+        _begin_round(a)
+    else:
+        a.label("round")
+        a.jump_if(R7, ">=", MAX_OPS, "end")
+        a.add(R7, 1)
+    for where in range(LAST, f.SCRATCH + 48, 8):
         # The same in every round whatever came before: states that differ make the verifier's work grow.
         a.store(U64, R10, where, 0)
-    a.jump_if(R7, ">=", MAX_OPS, "end")
-    a.add(R7, 1)
     a.mov(R1, R9)
     a.add(R1, R8)
     a.load(U8, R2, R1, 0)
@@ -80,21 +104,24 @@ def interpreter(t: Tables, up: UpRing) -> Asm:
     for op, label in _PARTS:
         a.jump_if(R2, "==", int(op), label)
     a.label("end")
-    f.gone(a)
+    f.gone(a, "leave" if loops else "finish")
+    if not loops:
+        a.label("leave")
+        a.jump("finish")
     _output(a)
     _vlan(a)
     _set(a)
     _metadata(a)
     _branches(a)
     _dec_ttl(a)
-    _again(a, t)
+    _again(a)
     _up(a, t, up)
     a.label("meter")
     a.store(U64, R10, LIST, R3)
     run_meter(a, t.meters, f.SCRATCH, "round", "metered", "remark")
     a.label("metered")
     count(a, t, Counter.METERED)
-    f.gone(a)
+    a.jump("end")
     _remark(a)
     a.label("hash")
     run_hash(a, "round", "failed")
@@ -105,11 +132,47 @@ def interpreter(t: Tables, up: UpRing) -> Asm:
     a.mov(R9, R4)
     a.shl(R9, 3)
     count(a, t, FIRST_REASON, R9)
-    f.gone(a)
+    a.jump("end")
     a.label("failed")
     count(a, t, Counter.ACTION_FAILED)
-    f.gone(a)
+    a.jump("end")
+    if loops:
+        _end_round(a)
     return a
+
+
+def _loop(a: Asm) -> None:
+    """Run the list R0, in a function of its own a round; R0 is the verdict then."""
+    a.store(U64, R10, S_LIST - S_SIZE, R0)
+    a.store(U64, R10, S_CONTEXT - S_SIZE, R6)
+    a.mov(R1, 0)
+    a.store(U32, R6, CB_NEXT, R1)
+    a.mov(R1, MAX_OPS)
+    a.function(R2, "operation")
+    a.frame(R3, -S_SIZE)
+    a.mov(R4, 0)
+    a.call(Helper.loop)
+    a.load(U32, R0, R6, CB_VERDICT)
+
+
+def _begin_round(a: Asm) -> None:
+    """The beginning of the function, which gets the round's number in R1 and list and context at R2."""
+    a.label("operation")
+    a.mov(R7, R1)
+    a.load(U64, R6, R2, S_CONTEXT)
+    a.load(U64, R9, R2, S_LIST)
+    a.load(U32, R8, R6, CB_NEXT)
+    a.and_(R8, OFFSETS)
+
+
+def _end_round(a: Asm) -> None:
+    """Its end before another round ("round"), and that of the last one ("leave"), with the verdict in R0."""
+    a.label("round")
+    a.store(U32, R6, CB_NEXT, R8)
+    a.ret(0)
+    a.label("leave")
+    a.store(U32, R6, CB_VERDICT, R0)
+    a.ret(1)
 
 
 _PARTS: Final = (
@@ -149,7 +212,7 @@ def _output(a: Asm) -> None:
     a.mov(R2, R3)
     a.and_(R2, REDIRECT_INGRESS)
     a.call(Helper.redirect)
-    a.exit()
+    a.jump("leave")
 
 
 def _vlan(a: Asm) -> None:
@@ -603,7 +666,7 @@ def _tag_back(a: Asm) -> None:
     a.jump("round")
 
 
-def _again(a: Asm, t: Tables) -> None:
+def _again(a: Asm) -> None:
     """Into the classifier of recirculated packets, one recirculation deeper."""
     a.label("recirc")
     a.store(U32, R6, f.CB_LIST, R4)
@@ -612,11 +675,8 @@ def _again(a: Asm, t: Tables) -> None:
     a.shl(R2, f.INFO_DEPTH)
     a.add(R1, R2)
     a.store(U32, R6, f.CB_INFO, R1)
-    a.mov(R1, R6)
-    a.map(R2, t.programs)
-    a.mov(R3, AGAIN)
-    a.call(Helper.tail_call)
-    a.jump("failed")
+    a.mov(R0, RECIRCULATE)
+    a.jump("leave")
 
 
 TTL_OVER: Final = 0xFFFFFFFF
@@ -627,16 +687,18 @@ def _up(a: Asm, t: Tables, up: UpRing) -> None:
     """A copy of the packet as it is now, with the action's number; and of one whose TTL is over."""
     a.label("ttl.over")
     a.store(U32, R10, f.SCRATCH + 40, TTL_OVER)
-    a.store(U64, R10, ROUND, MAX_OPS)
+    a.store(U64, R10, LAST, 1)
     a.jump("emit")
     a.label("up")
     a.store(U32, R10, f.SCRATCH + 40, R4)
-    a.store(U64, R10, ROUND, R7)
     a.label("emit")
+    a.store(U64, R10, ROUND, R7)
     a.store(U64, R10, LIST, R9)
     a.store(U64, R10, PC, R8)
     emit(a, t, up, ACTION, "emitted")
     a.label("emitted")
+    a.load(U64, R1, R10, LAST)
+    a.jump_if(R1, "!=", 0, "end")
     a.load(U64, R9, R10, LIST)
     a.load(U64, R8, R10, PC)
     a.load(U64, R7, R10, ROUND)

@@ -1,7 +1,7 @@
 """`Offload`: what the kernel has of one userspace datapath, kept in step with it.
 
-It hears of ports (`userspace.datapath.Accelerator`) and flows, puts those flows that fit into `Tables`, has
-programs made when masks change, takes packets from the ring into the datapath's core, and brings counters up.
+It hears of ports (`userspace.datapath.Accelerator`) and flows, puts those flows that fit into `Tables`, takes
+packets from the ring into the datapath's core, and brings counters up.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base import coverage
-from vswitch.base.ratelimit import RateLimit
 from vswitch.base.signed import high32
 from vswitch.base.vlog import Vlog
 from vswitch.dpif import actions as act
 from vswitch.dpif.drop_reasons import DROP_REASONS, drop_reason
-from vswitch.dpif.ebpf.attach import Attachment, attach
+from vswitch.dpif.ebpf.attach import MAX_TCX, Attachment, attach
 from vswitch.dpif.ebpf.code import Code, compile_list
 from vswitch.dpif.ebpf.device import Counted, EbpfTap
 from vswitch.dpif.ebpf.interpret import TTL_OVER
 from vswitch.dpif.ebpf.key import K_RECIRC, Unfit, exact_type, fit
-from vswitch.dpif.ebpf.programs import Loader, Programs
+from vswitch.dpif.ebpf.programs import Programs
 from vswitch.dpif.ebpf.ring import MISS, Record, UpRing, frame_of, skb_layout
 from vswitch.dpif.ebpf.tables import (
     FIRST_REASON,
@@ -47,7 +46,6 @@ from vswitch.flow import layout as at
 from vswitch.netdev.frame import Frame
 
 log = Vlog("dpif_ebpf")
-load_rl = RateLimit(6, 3)
 _ORDER: Final = sys.byteorder
 
 MAX_LIMITS: Final = 2
@@ -57,10 +55,11 @@ RING_BATCH: Final = 64
 MAX_BATCHES: Final = 64
 """Batches in one `run`: all that a port's quota holds, for a packet of another port may be behind it. Those
 that miss wait in their port's queue, where ports are served in turn."""
+RANK_INTERVAL: Final = 1000
+"""How often (ms) masks are ranked."""
 
 offloaded_counter = coverage.counter("dpif_ebpf_offload")
 unfit_counter = coverage.counter("dpif_ebpf_unfit")
-load_counter = coverage.counter("dpif_ebpf_load")
 stale_counter = coverage.counter("dpif_ebpf_stale_upcall")
 
 
@@ -88,6 +87,7 @@ class KernelFlow:
     actions: act.Actions
     slot: int
     key: bytes
+    masked: tuple[int, ...]
     subtable: Subtable
     used: ActionList | None
     cookies: list[int]
@@ -131,7 +131,6 @@ class Offload:
             self.up.close()
             self.tables.close()
             raise
-        self.loader = Loader(self.programs)
         self.ports: dict[int, KernelPort] = {}
         """By interface index."""
         self.by_number: dict[int, KernelPort] = {}
@@ -149,12 +148,8 @@ class Offload:
         self._cookies: dict[int, tuple[Step, int]] = {}
         self._next_cookie = 1
         self.n_hit = 0
-        self.load_ms = 0.0
-        """How long the last load of programs took."""
-        self._load_began = 0.0
-        self._refused = False
+        self._ranked = 0
         dp.epoll.register(self.up.ring.map.fd, select.EPOLLIN)
-        dp.epoll.register(self.loader.fd, select.EPOLLIN)
 
     # Ports.
 
@@ -171,7 +166,8 @@ class Offload:
         number = int(port.number)
         self.up.add_port(ifindex, number, local)
         try:
-            attachment = attach(self.programs.classify, ifindex, local)
+            tcx = sum(not p.local for p in self.ports.values()) < MAX_TCX
+            attachment = attach(self.programs.classify, ifindex, local, tcx)
         except OSError:
             self.up.remove_port(ifindex)
             raise
@@ -282,18 +278,19 @@ class Offload:
                 used: ActionList | None, now: int) -> KernelFlow:
         again = key[K_RECIRC : K_RECIRC + 4] != bytes(4)
         subtable = self.tables.subtable(mask, exact_type(entry.key, entry.mask), again)
+        masked = subtable.masked(key)
         slot = -1
         try:
-            slot = self.tables.add_slot(now)
+            slot = self.tables.add_slot(subtable, masked, now)
             self.tables.set_actions(slot, plan.kind, used.number if used else plan.argument)
-            self.tables.insert(subtable, key, slot)
+            self.tables.insert(subtable, masked, slot)
         except Unfit:
             if slot >= 0:
                 self.tables.drop_slot(slot, now)
             self.tables.drop_unused(subtable)
             raise
-        flow = KernelFlow(entry, entry.actions, slot, key, subtable, used, plan.cookies, number, plan.outputs,
-                          plan.dropped)
+        flow = KernelFlow(entry, entry.actions, slot, key, masked, subtable, used, plan.cookies, number,
+                          plan.outputs, plan.dropped)
         self.flows[entry.ufid] = self.by_slot[slot] = flow
         offloaded_counter.inc()
         return flow
@@ -364,7 +361,7 @@ class Offload:
         if flow is None:
             return
         now = self.dp.clock.now()
-        self.tables.remove(flow.subtable, flow.key)
+        self.tables.remove(flow.subtable, flow.masked)
         self._sync(flow)
         del self.by_slot[flow.slot]
         self.tables.drop_slot(flow.slot, now)
@@ -390,6 +387,10 @@ class Offload:
             self._sync(flow)
         self._count_policed()
         self._count_dropped()
+        now = self.dp.clock.now()
+        if now - self._ranked >= RANK_INTERVAL:
+            self._ranked = now
+            self.tables.age()
 
     def _sync(self, flow: KernelFlow) -> None:
         tables = self.tables
@@ -399,6 +400,7 @@ class Offload:
         n, n_bytes = packets - flow.packets, size - flow.bytes
         flow.packets, flow.bytes = packets, size
         flow.subtable.hits += n
+        flow.subtable.lately += n
         self.n_hit += n
         core = self.dp.core
         core.n_hit += n
@@ -423,9 +425,7 @@ class Offload:
     # The turn of the main loop.
 
     def run(self) -> bool:
-        """Take what came up the ring into the datapath, and keep the programs up to date. True if there
-        is more to do at once."""
-        self._load()
+        """Take what came up the ring into the datapath. True if there is more to do at once."""
         dp = self.dp
         for _ in range(MAX_BATCHES):
             records = self.up.take(RING_BATCH)
@@ -434,38 +434,6 @@ class Offload:
             self._process(records)
             dp.core.flush()
         return self.up.ring.waiting() > 0
-
-    def _load(self) -> None:
-        """Use programs that were loaded, and begin to load others if masks have changed since."""
-        try:
-            made = self.loader.take()
-        except OSError as e:
-            # What is in the program that runs goes on; flows of newer masks stay in userspace.
-            self._refused = True
-            log.warn_rl(load_rl, self.dp.clock.now(), "%s: %s", self.dp.name, e)
-            made = None
-        if made is not None:
-            load_counter.inc()
-            self.load_ms = 1000 * (time.monotonic() - self._load_began)
-            old = self.programs.use(*made)
-            for port in list(self.ports.values()):
-                try:
-                    port.attachment.update(self.programs.classify)
-                except OSError as e:
-                    log.dbg("%s: %s", port.port.name, e)
-            for program in old:
-                program.close()
-        if self.tables.changed and not self.loader.busy():
-            self.tables.changed = False
-            self._load_began = time.monotonic()
-            self.loader.start(list(self.tables.subtables.values()))
-
-    def settle(self) -> None:
-        """Wait until the programs know all masks."""
-        while self.tables.changed or self.loader.busy():
-            if self.loader.busy():
-                select.select([self.loader.fd], [], [], 10)
-            self._load()
 
     def _process(self, records: Sequence[tuple[Record, bytes]]) -> None:
         """Hand packets to the datapath's core, those of a port that follow each other at once."""
@@ -546,7 +514,6 @@ class Offload:
         self.ports.clear()
         self.by_number.clear()
         self.flows.clear()
-        self.loader.close()
         self.programs.close()
         self.up.close()
         self.tables.close()

@@ -1,119 +1,90 @@
 """The programs put together: the classifier at every port, its twin for recirculated packets, and the
 interpreter of action lists.
 
-A packet at a port: `parse` makes its key, `look_in_cache` and `try_masks` find its flow, `hit` counts it and
-sends it on, or runs `interpret`. Nobody knows it, or it is odd: `up_and_out`.
+A packet at a port: `parse` makes its key, `look_in_cache` and `try_masks` find its flow, `verify` sees that
+it is its own, `hit` counts it and sends it on, or runs `interpret`. Who is odd or unknown goes `up_and_out`.
 
-The interpreter is loaded once; the classifiers whenever masks come or go, which takes a millisecond or so,
-mostly the verifier's: in a thread, so that nobody waits (`Loader`).
+Each is loaded once a datapath: masks and action lists are in maps.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from typing import Final, final
+import functools
+import time
+from typing import Final
 
 from vswitch.dpif.ebpf.interpret import interpreter
-from vswitch.dpif.ebpf.lookup import AGAIN, INTERPRETER, found, hit, look_in_cache, try_masks
+from vswitch.dpif.ebpf.lookup import AGAIN, INTERPRETER, hit, look_in_cache, mask_function, try_masks, verify
 from vswitch.dpif.ebpf.parse import parse
 from vswitch.dpif.ebpf.ring import UpRing, up_and_out
-from vswitch.dpif.ebpf.tables import Subtable, Tables
+from vswitch.dpif.ebpf.tables import Tables
 from vswitch.ebpf.asm import Asm
+from vswitch.ebpf.insn import R1, R2, R3, R4, R10, Helper
 from vswitch.ebpf.program import Program
 
 CLASSIFIER_NAMES: Final = ("vs_classify", "vs_again")
 
 
-def classifier(t: Tables, up: UpRing, subtables: list[Subtable], again: bool) -> Asm:
-    """The program that finds a packet's flow among `subtables`."""
+def classifier(t: Tables, up: UpRing, again: bool, loops: bool) -> Asm:
+    """The program that finds a packet's flow; `again`: a recirculated one's; `loops`: with bpf_loop."""
     a = Asm()
     parse(a, again, "odd")
     look_in_cache(a, t)
-    try_masks(a, subtables)
+    verify(a, t)
+    try_masks(a, t, again, loops)
     up_and_out(a, t, up, again)
-    if subtables:
-        found(a, t)
     hit(a, t)
+    if loops:
+        mask_function(a, t)
     return a
 
 
 class Programs:
-    """The loaded programs: `classify` is the one to attach."""
+    """The loaded programs: `classify` is the one to attach. Loading them took `load_ms`. With `loops` that is
+    far less."""
 
     def __init__(self, t: Tables, up: UpRing) -> None:
-        """Load them, with no masks yet. BpfError."""
-        self.t = t
-        self.up = up
-        self.interpreter = Program(interpreter(t, up), "vs_actions")
+        """BpfError."""
+        began = time.monotonic()
+        self.loops = kernel_loops()
+        self._loaded: list[Program] = []
+        try:
+            self.interpreter = self._load(interpreter(t, up, self.loops), "vs_actions")
+            self.classify, self.again = (
+                self._load(classifier(t, up, again, self.loops), name)
+                for again, name in zip((False, True), CLASSIFIER_NAMES, strict=True)
+            )
+        except OSError:
+            self.close()
+            raise
         t.programs.put(INTERPRETER, self.interpreter.fd)
-        self.classify, self.again = self.load([])
         t.programs.put(AGAIN, self.again.fd)
+        self.load_ms = 1000 * (time.monotonic() - began)
 
-    def load(self, subtables: list[Subtable]) -> tuple[Program, Program]:
-        """Both classifiers for `subtables`, loaded and not yet in use. BpfError."""
-        first, second = (
-            Program(classifier(self.t, self.up, [s for s in subtables if s.again == again], again), name)
-            for again, name in zip((False, True), CLASSIFIER_NAMES, strict=True)
-        )
-        return first, second
-
-    def use(self, classify: Program, again: Program) -> tuple[Program, Program]:
-        """Put new classifiers in the place of the old ones, which the caller detaches and closes."""
-        old = self.classify, self.again
-        self.t.programs.put(AGAIN, again.fd)
-        self.classify, self.again = classify, again
-        return old
+    def _load(self, code: Asm, name: str) -> Program:
+        loaded = Program(code, name)
+        self._loaded.append(loaded)
+        return loaded
 
     def close(self) -> None:
-        for program in (self.classify, self.again, self.interpreter):
+        for program in self._loaded:
             program.close()
 
 
-@final
-class Loader:
-    """Loads classifiers in a thread. `fd` is readable when `take` has something."""
-
-    def __init__(self, programs: Programs) -> None:
-        self._programs = programs
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread: threading.Thread | None = None
-        self._made: tuple[Program, Program] | OSError | None = None
-
-    def busy(self) -> bool:
-        """Whether a load is under way, or waits to be taken."""
-        return self._thread is not None
-
-    def start(self, subtables: list[Subtable]) -> None:
-        """Begin to load classifiers for `subtables`; not while `busy`."""
-        self._thread = threading.Thread(target=self._run, args=(subtables,), name="bpf-load", daemon=True)
-        self._thread.start()
-
-    def _run(self, subtables: list[Subtable]) -> None:
-        try:
-            self._made = self._programs.load(subtables)
-        except OSError as e:
-            self._made = e
-        os.eventfd_write(self.fd, 1)
-
-    def take(self, wait: bool = False) -> tuple[Program, Program] | None:
-        """What was loaded, if it is ready (or, with `wait`, when it is). BpfError: the kernel refused it."""
-        thread = self._thread
-        if thread is None or (self._made is None and not wait):
-            return None
-        thread.join()
-        self._thread = None
-        made, self._made = self._made, None
-        os.eventfd_read(self.fd)
-        if isinstance(made, OSError):
-            raise made
-        return made
-
-    def close(self) -> None:
-        """Wait for what is under way, and drop it."""
-        try:
-            for program in self.take(wait=True) or ():
-                program.close()
-        except OSError:
-            pass
-        os.close(self.fd)
+@functools.cache
+def kernel_loops() -> bool:
+    """Whether the kernel has bpf_loop (5.17, and programs are compiled): tried with one that does nothing."""
+    a = Asm()
+    a.mov(R1, 1)
+    a.function(R2, "nothing")
+    a.mov(R3, R10)
+    a.mov(R4, 0)
+    a.call(Helper.loop)
+    a.ret(0)
+    a.label("nothing")
+    a.ret(0)
+    try:
+        Program(a, "vs_probe").close()
+    except OSError:
+        return False
+    return True

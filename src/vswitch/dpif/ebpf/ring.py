@@ -11,6 +11,7 @@ that it is.
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -65,6 +66,7 @@ class SkbLayout:
     ip_summed_shift: int
 
 
+@functools.cache
 def skb_layout() -> SkbLayout:
     """As the kernel's BTF has it. BtfError; OSError: it has none."""
     btf = VmlinuxBtf(("sk_buff",))

@@ -1,13 +1,15 @@
 """The maps that programs and provider share, and who owns which slot of them.
 
-- `flows`: a slot a flow, two words: what to do (kind, and its argument in the upper half), and a
-  generation that changes when the slot gets another flow, so that a cache can tell. Written through
-  mapped memory: a flow's actions change by one aligned 64-bit store, under traffic.
+- `flows`: a slot a flow. First word: what to do (kind, and its argument in the upper half); then the mask's
+  number and the masked key. Written through mapped memory: a flow's actions change by one aligned 64-bit
+  store, under traffic.
+- `masks`: a mask's words. `order`: of each class of packets (`CLASSES`) the numbers of its masks, busiest
+  first, then 0.
+- `masked`: hash of a mask's number and the key under it -> slot.
+- `cache`: buckets of as many ways as a line of the processor's cache has words: bits of a whole key's hash,
+  and the slot that it led to. All CPUs share it, since a wrong answer is found out (`lookup.verify`).
 - `lists`: the code of action lists, shared by all flows that have the same one.
 - `stats`: [CPU][slot], four words: packets, bytes, when the last came (ns, monotonic), TCP flags. Mapped too.
-- `cache`: a CPU's direct-mapped exact-match cache: key, slot, generation.
-- `by_width`: masked keys -> slot. A program can use 64 maps, so masks of as many words share one hash,
-  in whose keys the mask's number is last.
 - `counters`: [CPU][`Counter`, reasons of explicit drops].
 
 A slot or list that was given up is used again a second later at the earliest: some CPU may be reading it.
@@ -16,30 +18,54 @@ A slot or list that was given up is used again a second later at the earliest: s
 from __future__ import annotations
 
 import errno
-import struct
+import sys
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from vswitch.dpif.ebpf.key import KEY_SIZE, KEY_WORDS, Unfit, words_of
+from vswitch.dpif.ebpf.key import KEY_WORDS, Unfit, words_of
 from vswitch.dpif.ebpf.meters import KernelMeters
 from vswitch.ebpf.map import MMAPABLE, NO_PREALLOC, Map, MapType, possible_cpus
 from vswitch.ebpf.syscall import BpfError
+from vswitch.packet.numbers import (
+    ETH_TYPE_ARP,
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_RARP,
+)
 
 MAX_FLOWS: Final = 1 << 17
 STATS_BYTES: Final = 64 << 20
 """The most memory that statistics may take; with many CPUs there are fewer slots."""
 STAT_WORDS: Final = 4
-CACHE_SLOTS: Final = 4096
+FLOW_WORDS: Final = 16
+FLOW_MASK: Final = 8
+FLOW_KEY: Final = 16
+"""A slot of `flows`: its words, and at which bytes the mask's number and the masked key are."""
+BUCKETS: Final = 1 << 15
+WAYS: Final = 8
 LIST_SIZE: Final = 1024
 LIST_TAIL: Final = 64
 """Zeros behind every list, so that reading its last action stays within."""
 MAX_LISTS: Final = 4096
 MAX_MASKS: Final = 96
-"""Masks of one program: more make a lookup slower than going up."""
+"""Masks of packets at ports, and of recirculated ones: more make a lookup slower than going up."""
+MASK_NUMBERS: Final = 1 << 8
 REST: Final = 1000
 """How long (ms) what was given up rests."""
+GOLDEN: Final = 0x9E3779B97F4A7C15
+"""2**64 divided by the golden ratio: multiplicative hashing (Knuth, volume 3, section 6.4)."""
+_ONES: Final = (1 << 64) - 1
+CLASSES: Final[dict[int, int]] = {
+    ETH_TYPE_IP: 0, ETH_TYPE_IPV6: 1, ETH_TYPE_ARP: 2, ETH_TYPE_RARP: 2, ETH_TYPE_MPLS: 3,
+    ETH_TYPE_MPLS_MCAST: 3,
+}  # fmt: skip
+"""Ethernet type -> class of packets whose masks are tried."""
+OTHER_CLASS: Final = 4
+N_CLASSES: Final = 5
 
 
 class Kind(IntEnum):
@@ -80,25 +106,43 @@ class Counter(IntEnum):
 
 @dataclass(eq=False)
 class Subtable:
-    """A mask of flows of one Ethernet type (-1: any): its words that aren't 0, and how it is found."""
+    """A mask of flows of one Ethernet type (-1: any)."""
 
     number: int
     mask: bytes
     eth_type: int
     again: bool
     """For recirculated packets."""
-    index: tuple[int, ...]
-    bits: tuple[int, ...]
-    table: Map
+    words: tuple[int, ...]
     count: int = 0
     hits: int = 0
-    """Of its flows when statistics were last read; the busiest mask is tried first."""
+    """Of its flows, as far as statistics were read."""
+    lately: int = 0
+    """The same, old ones counting less: the busiest mask is tried first."""
 
-    def masked(self, key: bytes) -> bytes:
-        """The key of flow `key` in the hash."""
-        words = words_of(key)
-        return struct.pack(f"={len(self.index)}QI",
-                           *(words[i] & b for i, b in zip(self.index, self.bits, strict=True)), self.number)
+    @property
+    def id(self) -> tuple[bytes, int, bool]:
+        return self.mask, self.eth_type, self.again
+
+    def masked(self, key: bytes) -> tuple[int, ...]:
+        """The words of `key` that count."""
+        return tuple([word & bits for word, bits in zip(words_of(key), self.words, strict=True)])
+
+    def hash(self, masked: tuple[int, ...]) -> bytes:
+        """Where `masked` is found (`lookup.try_masks` does the same)."""
+        h = self.number
+        for word in masked:
+            h = h * GOLDEN & _ONES ^ word
+        h = h * GOLDEN & _ONES
+        return (h ^ h >> 32).to_bytes(8, sys.byteorder)
+
+    def classes(self) -> range:
+        """The classes (in `order`) whose packets may be under the mask."""
+        base = N_CLASSES if self.again else 0
+        if self.eth_type < 0:
+            return range(base, base + N_CLASSES)
+        number = base + CLASSES.get(self.eth_type, OTHER_CLASS)
+        return range(number, number + 1)
 
 
 @dataclass(eq=False)
@@ -130,26 +174,28 @@ class _Resting:
 
 
 class Tables:
-    """The maps. `changed` says that subtables came or went, so that the programs want making anew."""
+    """The maps, and what they hold."""
 
     def __init__(self) -> None:
         """BpfError where the kernel refuses a map; nothing stays open then."""
         self.n_cpus = possible_cpus()
         self.n_slots = min(MAX_FLOWS, STATS_BYTES // (8 * STAT_WORDS * self.n_cpus))
-        self.subtables: dict[tuple[bytes, int], Subtable] = {}
-        self.by_width: dict[int, Map] = {}
-        self.changed = False
+        self.subtables: dict[tuple[bytes, int, bool], Subtable] = {}
         self._opened: list[Map] = []
         self._lists: dict[bytes, ActionList] = {}
-        self._n_masks = 0
+        self._mask_numbers = list(range(MASK_NUMBERS - 1, 0, -1))
+        self._orders = [b""] * (2 * N_CLASSES)
         self._slots = _Resting(list(range(self.n_slots - 1, -1, -1)))
         self._list_numbers = _Resting(list(range(MAX_LISTS - 1, 0, -1)))
         try:
-            self.flows = self._make(MapType.ARRAY, 4, 16, self.n_slots, "vs_flows", MMAPABLE)
+            self.flows = self._make(MapType.ARRAY, 4, 8 * FLOW_WORDS, self.n_slots, "vs_flows", MMAPABLE)
+            self.masks = self._make(MapType.ARRAY, 4, 8 * KEY_WORDS, MASK_NUMBERS, "vs_masks")
+            self.order = self._make(MapType.ARRAY, 4, MAX_MASKS, 2 * N_CLASSES, "vs_order")
+            self.masked = self._make(MapType.HASH, 8, 4, self.n_slots, "vs_masked", NO_PREALLOC)
             self.lists = self._make(MapType.ARRAY, 4, LIST_SIZE + LIST_TAIL, MAX_LISTS, "vs_lists")
             size = 8 * STAT_WORDS
             self.stats = self._make(MapType.ARRAY, 4, size, self.n_slots * self.n_cpus, "vs_stats", MMAPABLE)
-            self.cache = self._make(MapType.PERCPU_ARRAY, 4, KEY_SIZE + 8, CACHE_SLOTS, "vs_cache")
+            self.cache = self._make(MapType.ARRAY, 4, 8 * WAYS, BUCKETS, "vs_cache")
             self.programs = self._make(MapType.PROG_ARRAY, 4, 4, 4, "vs_programs")
             size = 8 * COUNTER_WORDS
             self.counters = self._make(MapType.ARRAY, 4, size, self.n_cpus, "vs_counters", MMAPABLE)
@@ -173,8 +219,8 @@ class Tables:
 
     # Flows.
 
-    def add_slot(self, now: int) -> int:
-        """A slot with empty statistics. Unfit if all are taken."""
+    def add_slot(self, subtable: Subtable, masked: tuple[int, ...], now: int) -> int:
+        """A slot with empty statistics for a flow that does nothing yet. Unfit if all are taken."""
         slot = self._slots.take(now)
         if slot < 0:
             raise Unfit(f"the kernel's table has no room for more than {self.n_slots} flows")
@@ -182,17 +228,20 @@ class Tables:
             at = (cpu * self.n_slots + slot) * STAT_WORDS
             for word in range(STAT_WORDS):
                 self.stat_words[at + word] = 0
-        self.flow_words[2 * slot + 1] += 1
+        words, at = self.flow_words, slot * FLOW_WORDS
+        words[at + FLOW_MASK // 8] = subtable.number
+        at += FLOW_KEY // 8
+        for n, word in enumerate(masked):
+            words[at + n] = word
         return slot
 
     def set_actions(self, slot: int, kind: Kind, argument: int) -> None:
         """What packets of the flow in `slot` have done to them from now on."""
-        self.flow_words[2 * slot] = argument << 32 | kind
+        self.flow_words[FLOW_WORDS * slot] = argument << 32 | kind
 
     def drop_slot(self, slot: int, now: int) -> None:
         """The flow is gone."""
-        self.flow_words[2 * slot] = Kind.UP
-        self.flow_words[2 * slot + 1] += 1
+        self.flow_words[FLOW_WORDS * slot] = Kind.UP
         self._slots.give(slot, now)
 
     def packets(self, slot: int) -> int:
@@ -216,47 +265,58 @@ class Tables:
 
     def subtable(self, mask: bytes, eth_type: int, again: bool) -> Subtable:
         """The subtable of `mask`, made if it is new. Unfit."""
-        found = self.subtables.get((mask, eth_type))
+        found = self.subtables.get((mask, eth_type, again))
         if found is not None:
             return found
         if sum(s.again == again for s in self.subtables.values()) >= MAX_MASKS:
-            raise Unfit(f"the kernel's program has {MAX_MASKS} masks already")
-        words = words_of(mask)
-        index = tuple(i for i in range(KEY_WORDS) if words[i])
-        width = len(index)
-        table = self.by_width.get(width)
-        if table is None:
-            table = self._make(MapType.HASH, 8 * width + 4, 4, self.n_slots, f"vs_masked{width}", NO_PREALLOC)
-            self.by_width[width] = table
-        self._n_masks += 1
-        bits = tuple(words[i] for i in index)
-        found = Subtable(self._n_masks, mask, eth_type, again, index, bits, table)
-        self.subtables[mask, eth_type] = found
-        self.changed = True
+            raise Unfit(f"the kernel has {MAX_MASKS} masks already")
+        found = Subtable(self._mask_numbers.pop(), mask, eth_type, again, words_of(mask))
+        self.masks.put(found.number, mask)
+        self.subtables[mask, eth_type, again] = found
+        self.rank()
         return found
 
-    def insert(self, subtable: Subtable, key: bytes, slot: int) -> None:
-        """Packets under the subtable's mask with `key` belong to the flow in `slot`. Unfit."""
+    def insert(self, subtable: Subtable, masked: tuple[int, ...], slot: int) -> None:
+        """Packets that are `masked` under the subtable's mask belong to the flow in `slot`. Unfit."""
         try:
-            subtable.table.put(subtable.masked(key), slot)
+            self.masked.put(subtable.hash(masked), slot, new=True)
         except BpfError as e:
             if e.errno in (errno.E2BIG, errno.ENOMEM):
                 raise Unfit("the kernel has no memory for it") from e
+            if e.errno == errno.EEXIST:
+                raise Unfit("another flow has the same packets, or their hash") from e
             raise
         subtable.count += 1
 
-    def remove(self, subtable: Subtable, key: bytes) -> None:
+    def remove(self, subtable: Subtable, masked: tuple[int, ...]) -> None:
         """No more."""
-        subtable.table.delete(subtable.masked(key))
+        self.masked.delete(subtable.hash(masked))
         subtable.count -= 1
-        if not subtable.count:
-            self.subtables.pop((subtable.mask, subtable.eth_type), None)
-            self.changed = True
+        self.drop_unused(subtable)
 
     def drop_unused(self, subtable: Subtable) -> None:
-        """Forget a subtable that got no flow after all."""
-        if not subtable.count:
-            self.subtables.pop((subtable.mask, subtable.eth_type), None)
+        """Forget a subtable without flows."""
+        if not subtable.count and subtable.id in self.subtables:
+            del self.subtables[subtable.id]
+            self.rank()
+            self._mask_numbers.append(subtable.number)
+
+    def rank(self) -> None:
+        """Have the busiest masks tried first."""
+        lists = [bytearray() for _ in self._orders]
+        for one in sorted(self.subtables.values(), key=lambda s: -s.lately):
+            for number in one.classes():
+                lists[number].append(one.number)
+        for number, order in enumerate(lists):
+            if order != self._orders[number]:
+                self._orders[number] = bytes(order)
+                self.order.put(number, bytes(order).ljust(MAX_MASKS, b"\0"))
+
+    def age(self) -> None:
+        """Rank the masks by what was lately; call it once a second."""
+        self.rank()
+        for one in self.subtables.values():
+            one.lately >>= 1
 
     # Action lists.
 
