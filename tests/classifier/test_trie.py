@@ -54,7 +54,7 @@ def test_what_goes_leaves_nothing_behind(n_bits: int, seed: int) -> None:
                     assert answer(trie, probe, n_bits) == answer(fresh, probe, n_bits)
     for prefix, plen in there:
         trie.remove(*words(prefix, n_bits), plen)
-    assert trie.root is None
+    assert trie.is_empty()
 
 
 def test_a_prefix_that_is_not_there_cannot_go() -> None:

@@ -90,8 +90,6 @@ class Classifier:
         self.order: list[Subtable] = []
         """The subtables as lookups visit them."""
         self.n_rules: i64 = 0
-        self._scratch: vec[i64] = vec[i64]([0] * N_WORDS)
-        """The words of a rule that is being removed; those that its mask lacks are anybody's."""
         self._recent: Subtable | None = None
         """The subtable of the last change: most changes come many to a mask."""
 
@@ -229,13 +227,13 @@ class Classifier:
         subtable = self._subtable(rule.mask)
         if subtable is None:
             subtable = self._add_subtable(rule.mask)
-        flow = rule.match.flow
+        rule.pack(subtable.mask, subtable.words)
         before = subtable.max_priority
         fresh = subtable.n_rules == 0
-        replaced, first = subtable.insert(rule, flow)
-        if first:
-            self._count_prefixes(subtable, flow.words, True)
-        rule.pack(subtable.mask, subtable.words)
+        n_heads = subtable.n_heads
+        replaced = subtable.insert(rule)
+        if subtable.has_tries and subtable.n_heads != n_heads:
+            self._count_prefixes(subtable, rule.values(), True)
         if replaced is None:
             self.n_rules += 1
             if fresh or subtable.max_priority != before:
@@ -248,11 +246,8 @@ class Classifier:
         if subtable is None:
             raise KeyError("rule is not in the classifier")
         before = subtable.max_priority
-        words = self._scratch
-        if not rule.unpack_into(words):
-            words = rule.match.flow.words
-        if subtable.remove(rule, words):
-            self._count_prefixes(subtable, words, False)
+        if subtable.remove(rule) and subtable.has_tries:
+            self._count_prefixes(subtable, rule.values(), False)
         self.n_rules -= 1
         if subtable.n_rules == 0:
             del self.subtables[subtable.mask.key()]
@@ -284,8 +279,8 @@ class Classifier:
         for subtable in self.order:
             self._place_tries(subtable)
             for head in subtable.heads:
-                if head is not None:
-                    self._count_prefixes(subtable, head.match.flow.words, True)
+                if head is not None and subtable.has_tries:
+                    self._count_prefixes(subtable, head.values(), True)
         return True
 
     def clear(self) -> None:
@@ -293,7 +288,7 @@ class Classifier:
         for rule in list(self):
             rule.cls_next = None
         for ctx in self.tries:
-            ctx.trie.root = None
+            ctx.trie.clear()
         self.subtables = {}
         self._recent = None
         self.order = []
@@ -304,7 +299,7 @@ class Classifier:
     def find_exactly(self, match: Match, priority: int) -> ClsRule | None:
         """The rule with just this match and priority."""
         subtable = self._subtable(match.mask)
-        rule = None if subtable is None else subtable.find(match.flow.words)
+        rule = None if subtable is None else subtable.find_match(match)
         rank: i64 = priority
         while rule is not None and rule.cls_rank > rank:
             rule = rule.cls_next
@@ -403,6 +398,7 @@ class Classifier:
         """Tell the subtable which tries concern it, and at which stage."""
         plens: vec[i64] = vec[i64]()
         stages: vec[i64] = vec[i64]()
+        places: vec[i64] = vec[i64]()
         subtable.has_tries = False
         for ctx in self.tries:
             plen = ctx.plen_of(subtable.mask.words)
@@ -414,22 +410,29 @@ class Classifier:
                 stage += 1
             plens = append(plens, plen)
             stages = append(stages, stage)
+            places = append(places, j)
             if plen > 0:
                 subtable.has_tries = True
         subtable.trie_plens = plens
         subtable.trie_stages = stages
+        subtable.trie_places = places
 
-    def _count_prefixes(self, subtable: Subtable, words: vec[i64], more: bool) -> None:
-        """Count a match, of a flow of these words, in or out of the tries that concern its subtable."""
-        if not subtable.has_tries:
-            return
-        for t, ctx in enumerate(self.tries):
+    def _count_prefixes(self, subtable: Subtable, values: vec[i64], more: bool) -> None:
+        """Count a match of these words in or out of the tries that concern its subtable."""
+        t: i64 = 0
+        n: i64 = len(self.tries)
+        while t < n:
+            ctx = self.tries[t]
             plen = subtable.trie_plens[t]
             if plen > 0:
+                at = subtable.trie_places[t]
+                hi = ctx.left_aligned(values[at])
+                lo: i64 = values[at + 1] if plen > 64 else 0
                 if more:
-                    ctx.trie.insert(ctx.hi_of(words), ctx.lo_of(words), plen)
+                    ctx.trie.insert(hi, lo, plen)
                 else:
-                    ctx.trie.remove(ctx.hi_of(words), ctx.lo_of(words), plen)
+                    ctx.trie.remove(hi, lo, plen)
+            t += 1
 
     def _sort(self) -> None:
         self.order.sort(key=by_max_priority)

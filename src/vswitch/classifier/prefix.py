@@ -41,9 +41,13 @@ class TrieCtx:
 
     def hi_of(self, flow: vec[i64]) -> i64:
         """The field's value, left-aligned: the first 64 bits."""
+        return self.left_aligned(flow[self.word])
+
+    def left_aligned(self, word: i64) -> i64:
+        """`hi_of` a flow whose word is this."""
         if self.n_bits_field >= 64:
-            return flow[self.word]
-        bits: i64 = (flow[self.word] >> self.shift) & 0xFFFFFFFF
+            return word
+        bits: i64 = (word >> self.shift) & 0xFFFFFFFF
         return signed32(bits) << 32
 
     def lo_of(self, flow: vec[i64]) -> i64:

@@ -7,7 +7,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from vswitch.classifier.conjunction import Conjunctions
 from vswitch.flow.flow import Flow
-from vswitch.flow.match import Match
+from vswitch.flow.match import Match, packed_match
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -38,46 +38,24 @@ class ClsRule:
     def match(self) -> Match:
         """What it matches. A change to it need not be seen by others."""
         match = self._match
-        if match is not None:
-            return match
-        flow = Flow()
-        self.unpack_into(flow.words)
-        return Match(flow, self.mask)
+        return packed_match(self.mask, self._words, self._values) if match is None else match
 
-    def unpack_into(self, words: vec[i64]) -> bool:
-        """Set those of `words` in which the mask has bits to the match's; False if the rule isn't packed."""
-        if self._match is not None:
-            return False
-        numbers = self._words
-        values = self._values
-        n: i64 = len(numbers)
-        i: i64 = 0
-        while i < n:
-            words[numbers[i]] = values[i]
-            i += 1
-        return True
+    def values(self) -> vec[i64]:
+        """The match's words in which the mask has bits, of a rule that has been packed."""
+        return self._values
 
     def pack(self, mask: Flow, numbers: vec[i64]) -> None:
         """Share `mask`, equal to its own, and keep only the words of these `numbers`: all in which the
         mask has bits."""
         self.mask = mask
+        self._words = numbers
         match = self._match
         if match is None:
-            self._words = numbers
             return
+        self._values = match.values(numbers)
         match.mask = mask
-        if match.options is not None:
-            return
-        words = match.flow.words
-        values: vec[i64] = vec[i64]([0] * len(numbers))
-        n: i64 = len(numbers)
-        i: i64 = 0
-        while i < n:
-            values[i] = words[numbers[i]]
-            i += 1
-        self._words = numbers
-        self._values = values
-        self._match = None
+        if match.options is None:
+            self._match = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(priority={self.priority},{self.match})"

@@ -24,6 +24,7 @@ from vswitch.classifier.trie import Trie
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import STAGE_ENDS, W_TP_SRC
 from vswitch.flow.mask_words import picked, words_with_bits
+from vswitch.flow.match import Match
 
 BASIS: Final = 0x3C6EF372
 
@@ -62,6 +63,8 @@ class Subtable:
         """For each of the classifier's tries, the length of this mask's prefix of its field; 0: none."""
         self.trie_stages: vec[i64] = vec[i64]()
         """For each trie, the stage in which its field lies."""
+        self.trie_places: vec[i64] = vec[i64]()
+        """For each trie, which of `words` its field begins in."""
         self.has_tries: bool = False
 
         ports: i64 = (mask.words[W_TP_SRC] >> 32) & 0xFFFFFFFF
@@ -71,6 +74,10 @@ class Subtable:
             ports >>= 1
             self.ports_plen -= 1
         self.ports_trie: Trie = Trie()
+        self.ports_at: i64 = 0
+        """Which of `words` has the ports."""
+        while ports and self.words[self.ports_at] != W_TP_SRC:
+            self.ports_at += 1
 
         self.hashes: vec[i64] = zeros(8)
         self.values: vec[i64] = zeros(8 * self.n)
@@ -206,28 +213,66 @@ class Subtable:
             t += 1
         return False
 
-    # Changes.
+    # Changes. Of a rule or match that is asked for here, `values` are the words in which the mask has bits.
 
-    def insert(self, rule: ClsRule, match_flow: Flow) -> tuple[ClsRule | None, bool]:
-        """Add a rule, whose match has that flow; returns the one of equal match and priority that it
-        replaced, if any, and whether it is the first of its match."""
-        flow = match_flow.words
-        h = self.hash_of(flow)
-        slot = self.slot_of(flow, h)
+    def find_match(self, match: Match) -> ClsRule | None:
+        """The highest rule of just this match, whose mask is the subtable's."""
+        values = match.values(self.words)
+        slot = self._slot_of_values(values, self._hash_of_values(values))
+        return None if slot < 0 else self.heads[slot]
+
+    def _hash_of_values(self, values: vec[i64]) -> i64:
+        """`hash_of` a flow that has them."""
+        n = self.n
+        h: i64 = BASIS
+        j: i64 = 0
+        while j < n:
+            h = mix(h, values[j])
+            j += 1
+        return h
+
+    def _slot_of_values(self, wanted: vec[i64], h: i64) -> i64:
+        """`slot_of` a flow that has them."""
+        h += FIRST_HASH
+        hashes = self.hashes
+        slot_mask = self.slot_mask
+        values = self.values
+        n = self.n
+        i: i64 = h & slot_mask
+        while True:
+            found = hashes[i]
+            if found == h:
+                k: i64 = i * n
+                j: i64 = 0
+                while j < n:
+                    if values[k + j] != wanted[j]:
+                        break
+                    j += 1
+                if j == n:
+                    return i
+            elif found == EMPTY:
+                return -1
+            i = (i + 1) & slot_mask
+
+    def insert(self, rule: ClsRule) -> ClsRule | None:
+        """Add a rule, packed; returns the one of equal match and priority that it replaced, if any."""
+        values = rule.values()
+        h = self._hash_of_values(values)
+        slot = self._slot_of_values(values, h)
         priority: i64 = rule.priority
         rule.cls_rank = priority
         if slot < 0:
             if (self.used + 1) * 2 > self.slot_mask:
                 self._rebuild()
             rule.cls_next = None
-            self._place(rule, flow, h)
+            self._place(rule, values, h)
             self.n_heads += 1
-            self._count_stages(flow, True)
+            self._count_stages(values, True)
             if self.ports_plen > 0:
-                self.ports_trie.insert(self._ports(flow), 0, self.ports_plen)
+                self.ports_trie.insert(self._ports(values), 0, self.ports_plen)
             self._count_priority(priority)
             self._list(rule)
-            return None, True
+            return None
         above: ClsRule | None = None
         at = self.heads[slot]
         while at is not None and at.cls_rank > priority:
@@ -249,13 +294,12 @@ class Subtable:
         else:
             self.listed[replaced.cls_at] = None
         self._list(rule)
-        return replaced, False
+        return replaced
 
-    def remove(self, rule: ClsRule, flow: vec[i64]) -> bool:
-        """Remove a rule that is here, whose match has a flow of these words; whether it was the last of its
-        match. Only the words in which the mask has bits count. KeyError: not here."""
-        h = self.hash_of(flow)
-        slot = self.slot_of(flow, h)
+    def remove(self, rule: ClsRule) -> bool:
+        """Remove a rule that is here; whether it was the last of its match. KeyError: not here."""
+        values = rule.values()
+        slot = -1 if len(values) != self.n else self._slot_of_values(values, self._hash_of_values(values))
         above: ClsRule | None = None
         at = self.heads[slot] if slot >= 0 else None
         while at is not None and at is not rule:
@@ -273,9 +317,9 @@ class Subtable:
             self.heads[slot] = None
             self.hashes[slot] = DELETED
             self.n_heads -= 1
-            self._count_stages(flow, False)
+            self._count_stages(values, False)
             if self.ports_plen > 0:
-                self.ports_trie.remove(self._ports(flow), 0, self.ports_plen)
+                self.ports_trie.remove(self._ports(values), 0, self.ports_plen)
         rule.cls_next = None
         self._discount_priority(rule.cls_rank)
         self.listed[rule.cls_at] = None
@@ -335,9 +379,9 @@ class Subtable:
         found.sort(key=place_of)
         return found
 
-    def _ports(self, flow: vec[i64]) -> i64:
+    def _ports(self, values: vec[i64]) -> i64:
         """The masked transport ports, left-aligned."""
-        bits: i64 = (flow[W_TP_SRC] >> 32) & self.ports_mask
+        bits: i64 = (values[self.ports_at] >> 32) & self.ports_mask
         return signed32(bits) << 32
 
     def _count_priority(self, priority: i64) -> None:
@@ -362,23 +406,24 @@ class Subtable:
         if heap:
             self.max_priority = -heap[0]
 
-    def _count_stages(self, flow: vec[i64], more: bool) -> None:
+    def _count_stages(self, values: vec[i64], more: bool) -> None:
         """Count a rule in, or out of, the stages' hashes."""
-        words = self.words
-        masks = self.masks
         h: i64 = BASIS
         j: i64 = 0
-        for stage, index in enumerate(self.indices):
+        stage: i64 = 0
+        last: i64 = len(self.indices)
+        while stage < last:
             end = self.ends[stage]
             while j < end:
-                h = mix(h, flow[words[j]] & masks[j])
+                h = mix(h, values[j])
                 j += 1
             if more:
-                index.add(h)
+                self.indices[stage].add(h)
             else:
-                index.discard(h)
+                self.indices[stage].discard(h)
+            stage += 1
 
-    def _place(self, rule: ClsRule, flow: vec[i64], h: i64) -> None:
+    def _place(self, rule: ClsRule, wanted: vec[i64], h: i64) -> None:
         """Put the first rule of a match into a free slot."""
         h += FIRST_HASH
         i: i64 = h & self.slot_mask
@@ -391,7 +436,7 @@ class Subtable:
         values = self.values
         j: i64 = 0
         while j < n:
-            values[i * n + j] = flow[self.words[j]] & self.masks[j]
+            values[i * n + j] = wanted[j]
             j += 1
 
     def _rebuild(self) -> None:

@@ -12,20 +12,17 @@ from typing import Final, final
 from librt.vecs import vec
 from mypy_extensions import i64
 
+from vswitch.classifier.slots import zeros
+
 EDGE_BITS: Final = 32
 """The most bits that one node's edge carries."""
-
-
-@final
-class Node:
-    """An edge of `n_bits` bits (`prefix`, right-aligned) and what is below it."""
-
-    def __init__(self, prefix: i64, n_bits: i64) -> None:
-        self.prefix: i64 = prefix
-        self.n_bits: i64 = n_bits
-        self.n_rules: i64 = 0
-        self.zero: Node | None = None
-        self.one: Node | None = None
+MAX_DEPTH: Final = 129
+"""How many nodes a value of 128 bits can lead through, at most."""
+FIRST_NODES: Final = 8
+STRIDE: Final = 4
+RULES: Final = 1
+ZERO: Final = 2
+ONE: Final = 3
 
 
 def low_ones(n: i64) -> i64:
@@ -55,41 +52,38 @@ def common_bits(a: i64, b: i64, n: i64) -> i64:
     return n
 
 
-def chain(hi: i64, lo: i64, ofs: i64, plen: i64) -> Node:
-    """A new branch for bits `ofs` to `plen - 1`, with a rule at its end."""
-    take: i64 = plen - ofs
-    if take > EDGE_BITS:
-        take = EDGE_BITS
-    top = Node(bits_at(hi, lo, ofs, take), take)
-    node = top
-    ofs += take
-    while ofs < plen:
-        take = plen - ofs
-        if take > EDGE_BITS:
-            take = EDGE_BITS
-        piece = bits_at(hi, lo, ofs, take)
-        below = Node(piece, take)
-        if (piece >> (take - 1)) & 1:
-            node.one = below
-        else:
-            node.zero = below
-        node = below
-        ofs += take
-    node.n_rules = 1
-    return top
-
-
 @final
 class Trie:
     """The prefixes that rules match on, of a field of up to 128 bits.
 
     After `lookup`, bit `p % 32` of `plens[p // 32]` tells whether a prefix of length `p + 1`
     in the trie covers the value.
+
+    A node is an edge and what is below it, and four words of `_nodes` from its number on: the edge's bits,
+    right-aligned, under their count; how many rules end there; the nodes that a 0 and a 1 lead on to. There
+    may be as many as rules, so they are no objects. Number 0 is no node.
     """
 
     def __init__(self) -> None:
-        self.root: Node | None = None
         self.plens: vec[i64] = vec[i64]([0, 0, 0, 0])
+        self._nodes: vec[i64] = vec[i64]()
+        self._root: i64 = 0
+        self._end: i64 = STRIDE
+        """The first number that no node ever had."""
+        self._free: i64 = 0
+        """A node that is no longer one; its `ZERO` leads to the next."""
+        self._path: vec[i64] = vec[i64]([0] * MAX_DEPTH)
+
+    def is_empty(self) -> bool:
+        """Whether there is no prefix."""
+        return self._root == 0
+
+    def clear(self) -> None:
+        """Forget all prefixes."""
+        self._nodes = vec[i64]()
+        self._root = 0
+        self._end = STRIDE
+        self._free = 0
 
     def lookup(self, hi: i64, lo: i64, n_bits: i64) -> i64:
         """Look up a value of `n_bits` bits; returns how many leading bits decided."""
@@ -102,21 +96,24 @@ class Trie:
             return self._lookup32((hi >> 32) & 0xFFFFFFFF)
         ofs: i64 = 0
         leaf = True
-        node = self.root
-        while node is not None:
-            n = node.n_bits
+        nodes = self._nodes
+        node = self._root
+        while node != 0:
+            head = nodes[node]
+            n: i64 = head >> 32
+            prefix: i64 = head & 0xFFFFFFFF
             piece = bits_at(hi, lo, ofs, n)
-            if piece != node.prefix:
-                return ofs + common_bits(piece, node.prefix, n) + 1
+            if piece != prefix:
+                return ofs + common_bits(piece, prefix, n) + 1
             ofs += n
-            if node.n_rules > 0:
+            if nodes[node + RULES] > 0:
                 p: i64 = ofs - 1
                 plens[p >> 5] |= 0x100000000 >> (32 - (p & 31))
             if ofs >= n_bits:
                 return n_bits
-            zero = node.zero
-            one = node.one
-            leaf = zero is None and one is None
+            zero = nodes[node + ZERO]
+            one = nodes[node + ONE]
+            leaf = zero == 0 and one == 0
             node = one if bits_at(hi, lo, ofs, 1) else zero
         return ofs if leaf else ofs + 1
 
@@ -125,23 +122,26 @@ class Trie:
         plens: i64 = 0
         ofs: i64 = 0
         leaf = True
-        node = self.root
+        nodes = self._nodes
+        node = self._root
         found: i64 = -1
-        while node is not None:
-            n = node.n_bits
+        while node != 0:
+            head = nodes[node]
+            n: i64 = head >> 32
+            prefix: i64 = head & 0xFFFFFFFF
             piece = (value >> (32 - ofs - n)) & (0x7FFFFFFFFFFFFFFF >> (63 - n))
-            if piece != node.prefix:
-                found = ofs + common_bits(piece, node.prefix, n) + 1
+            if piece != prefix:
+                found = ofs + common_bits(piece, prefix, n) + 1
                 break
             ofs += n
-            if node.n_rules > 0:
+            if nodes[node + RULES] > 0:
                 plens |= 0x100000000 >> (33 - ofs)
             if ofs == 32:
                 found = 32
                 break
-            zero = node.zero
-            one = node.one
-            leaf = zero is None and one is None
+            zero = nodes[node + ZERO]
+            one = nodes[node + ONE]
+            leaf = zero == 0 and one == 0
             node = one if (value >> (31 - ofs)) & 1 else zero
         self.plens[0] = plens
         if found >= 0:
@@ -155,145 +155,157 @@ class Trie:
 
     def insert(self, hi: i64, lo: i64, plen: i64) -> None:
         """Count one rule more at the value's first `plen` > 0 bits."""
-        parent: Node | None = None
+        parent: i64 = 0
         side: i64 = 0
         ofs: i64 = 0
-        node = self.root
-        while node is not None:
-            n = node.n_bits
+        node = self._root
+        nodes = self._nodes
+        while node != 0:
+            head = nodes[node]
+            n: i64 = head >> 32
             take: i64 = plen - ofs
             if take > n:
                 take = n
-            eq = common_bits(bits_at(hi, lo, ofs, take), node.prefix >> (n - take), take)
+            eq = common_bits(bits_at(hi, lo, ofs, take), (head & 0xFFFFFFFF) >> (n - take), take)
             ofs += eq
             if eq < n:
-                split = Node(node.prefix >> (n - eq), eq)
-                rest: i64 = n - eq
-                if (node.prefix >> (rest - 1)) & 1:
-                    split.one = node
-                else:
-                    split.zero = node
-                node.prefix &= low_ones(rest)
-                node.n_bits = rest
-                if ofs == plen:
-                    split.n_rules = 1
-                elif bits_at(hi, lo, ofs, 1):
-                    split.one = chain(hi, lo, ofs, plen)
-                else:
-                    split.zero = chain(hi, lo, ofs, plen)
-                self._attach(parent, side, split)
+                self._attach(parent, side, self._split(node, eq, hi, lo, ofs, plen))
                 return
             if ofs == plen:
-                node.n_rules += 1
+                nodes[node + RULES] += 1
                 return
             parent = node
             side = bits_at(hi, lo, ofs, 1)
-            node = node.one if side else node.zero
-        self._attach(parent, side, chain(hi, lo, ofs, plen))
+            node = nodes[node + ZERO + side]
+        self._attach(parent, side, self._chain(hi, lo, ofs, plen))
+
+    def _split(self, node: i64, eq: i64, hi: i64, lo: i64, ofs: i64, plen: i64) -> i64:
+        """What takes the place of `node`, of whose edge the first `eq` bits are those of the value; the value
+        goes on from bit `ofs`, with a rule at its end."""
+        head = self._nodes[node]
+        prefix: i64 = head & 0xFFFFFFFF
+        rest: i64 = (head >> 32) - eq
+        split = self._new(prefix >> rest, eq)
+        below: i64 = 0 if ofs == plen else self._chain(hi, lo, ofs, plen)
+        nodes = self._nodes
+        side: i64 = (prefix >> (rest - 1)) & 1
+        nodes[node] = rest << 32 | (prefix & low_ones(rest))
+        nodes[split + ZERO + side] = node
+        if below == 0:
+            nodes[split + RULES] = 1
+        else:
+            nodes[split + ONE - side] = below
+        return split
+
+    def _chain(self, hi: i64, lo: i64, ofs: i64, plen: i64) -> i64:
+        """A new branch for bits `ofs` to `plen - 1`, with a rule at its end."""
+        take: i64 = plen - ofs
+        if take > EDGE_BITS:
+            take = EDGE_BITS
+        top = self._new(bits_at(hi, lo, ofs, take), take)
+        node = top
+        ofs += take
+        while ofs < plen:
+            take = plen - ofs
+            if take > EDGE_BITS:
+                take = EDGE_BITS
+            piece = bits_at(hi, lo, ofs, take)
+            below = self._new(piece, take)
+            self._nodes[node + ZERO + ((piece >> (take - 1)) & 1)] = below
+            node = below
+            ofs += take
+        self._nodes[node + RULES] = 1
+        return top
+
+    def _new(self, prefix: i64, n_bits: i64) -> i64:
+        """A node without rules and without others below it. `_nodes` may be another vector then."""
+        node = self._free
+        if node != 0:
+            self._free = self._nodes[node + ZERO]
+        else:
+            node = self._end
+            self._end = node + STRIDE
+            if self._end > len(self._nodes):
+                self._grow()
+        nodes = self._nodes
+        nodes[node] = n_bits << 32 | prefix
+        nodes[node + RULES] = 0
+        nodes[node + ZERO] = 0
+        nodes[node + ONE] = 0
+        return node
+
+    def _grow(self) -> None:
+        old = self._nodes
+        n: i64 = len(old)
+        new = zeros(2 * n + FIRST_NODES * STRIDE)
+        i: i64 = 0
+        while i < n:
+            new[i] = old[i]
+            i += 1
+        self._nodes = new
+
+    def _attach(self, parent: i64, side: i64, node: i64) -> None:
+        """Put `node` below `parent`, or at the root."""
+        if parent == 0:
+            self._root = node
+        else:
+            self._nodes[parent + ZERO + side] = node
 
     def remove(self, hi: i64, lo: i64, plen: i64) -> None:
-        """Count one rule less at the value's first `plen` bits, which must have one."""
-        if plen > 32 or not self._remove32((hi >> 32) & 0xFFFFFFFF, plen):
-            self._remove_long(hi, lo, plen)
-
-    def _remove_long(self, hi: i64, lo: i64, plen: i64) -> None:
-        """`remove`, whatever becomes of the nodes on the way."""
-        path: list[Node] = []
+        """Count one rule less at the value's first `plen` bits. KeyError: there is none."""
+        nodes = self._nodes
+        path = self._path
+        depth: i64 = 0
         ofs: i64 = 0
-        node = self.root
-        while node is not None:
-            path.append(node)
-            if bits_at(hi, lo, ofs, node.n_bits) != node.prefix:
+        node = self._root
+        while node != 0:
+            head = nodes[node]
+            n: i64 = head >> 32
+            if ofs + n > plen or bits_at(hi, lo, ofs, n) != head & 0xFFFFFFFF:
                 raise KeyError("prefix not in trie")
-            ofs += node.n_bits
-            if ofs >= plen:
-                break
-            node = node.one if bits_at(hi, lo, ofs, 1) else node.zero
-        if node is None or ofs != plen or node.n_rules == 0:
-            raise KeyError("prefix not in trie")
-        node.n_rules -= 1
-        while path:
-            node = path.pop()
-            if node.n_rules > 0:
-                return
-            zero = node.zero
-            one = node.one
-            if zero is not None and one is not None:
-                return
-            below = zero if zero is not None else one
-            if below is None:
-                if path:
-                    up = path[-1]
-                    if up.one is node:
-                        up.one = None
-                    else:
-                        up.zero = None
-                else:
-                    self.root = None
-            elif node.n_bits + below.n_bits <= EDGE_BITS:
-                node.prefix = (node.prefix << below.n_bits) | below.prefix
-                node.n_bits += below.n_bits
-                node.n_rules = below.n_rules
-                node.zero = below.zero
-                node.one = below.one
-                return
-            else:
-                return
-
-    def _remove32(self, value: i64, plen: i64) -> bool:
-        """`remove` of a prefix of up to 32 bits of `value`, which has 32, where only the last node and the
-        one above change: almost always. False, and nothing changed, where it is otherwise."""
-        up: Node | None = None
-        ofs: i64 = 0
-        node = self.root
-        while node is not None:
-            n = node.n_bits
-            if ofs + n > plen or (value >> (32 - ofs - n)) & (0x7FFFFFFFFFFFFFFF >> (63 - n)) != node.prefix:
-                raise KeyError("prefix not in trie")
+            path[depth] = node
+            depth += 1
             ofs += n
             if ofs == plen:
                 break
-            up = node
-            node = node.one if (value >> (31 - ofs)) & 1 else node.zero
-        if node is None or node.n_rules == 0:
+            node = nodes[node + ZERO + bits_at(hi, lo, ofs, 1)]
+        if node == 0 or nodes[node + RULES] == 0:
             raise KeyError("prefix not in trie")
-        zero = node.zero
-        one = node.one
-        leaf = zero is None and one is None
-        if leaf and up is not None and up.n_rules == 0 and (up.zero is None or up.one is None):
-            return False
-        node.n_rules -= 1
-        if node.n_rules > 0:
-            return True
-        if leaf:
-            if up is None:
-                self.root = None
-                return True
-            if up.one is node:
-                up.one = None
-            else:
-                up.zero = None
-            if up.n_rules == 0:
-                self._merge(up)
-        elif zero is None or one is None:
-            self._merge(node)
-        return True
+        nodes[node + RULES] -= 1
+        # What nothing ends at, and nothing branches at, goes.
+        while depth > 0:
+            depth -= 1
+            node = path[depth]
+            zero = nodes[node + ZERO]
+            one = nodes[node + ONE]
+            if nodes[node + RULES] > 0 or (zero != 0 and one != 0):
+                return
+            if zero != 0 or one != 0:
+                self._merge(node, zero if zero != 0 else one)
+                return
+            if depth == 0:
+                self.clear()
+                return
+            up = path[depth - 1]
+            nodes[up + (ONE if nodes[up + ONE] == node else ZERO)] = 0
+            self._forget(node)
 
-    def _merge(self, node: Node) -> None:
+    def _merge(self, node: i64, below: i64) -> None:
         """Join a node that has no rules with the only one below it, if an edge can be so long."""
-        below = node.zero if node.zero is not None else node.one
-        if below is not None and node.n_bits + below.n_bits <= EDGE_BITS:
-            node.prefix = (node.prefix << below.n_bits) | below.prefix
-            node.n_bits += below.n_bits
-            node.n_rules = below.n_rules
-            node.zero = below.zero
-            node.one = below.one
+        nodes = self._nodes
+        head = nodes[node]
+        more = nodes[below]
+        n: i64 = more >> 32
+        n_bits: i64 = (head >> 32) + n
+        if n_bits > EDGE_BITS:
+            return
+        nodes[node] = n_bits << 32 | (head & 0xFFFFFFFF) << n | (more & 0xFFFFFFFF)
+        nodes[node + RULES] = nodes[below + RULES]
+        nodes[node + ZERO] = nodes[below + ZERO]
+        nodes[node + ONE] = nodes[below + ONE]
+        self._forget(below)
 
-    def _attach(self, parent: Node | None, side: i64, node: Node) -> None:
-        """Put `node` below `parent`, or at the root."""
-        if parent is None:
-            self.root = node
-        elif side:
-            parent.one = node
-        else:
-            parent.zero = node
+    def _forget(self, node: i64) -> None:
+        """`node` may be another one from now on."""
+        self._nodes[node + ZERO] = self._free
+        self._free = node

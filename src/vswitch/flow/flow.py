@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from librt.vecs import vec
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from vswitch.base.signed import signed16, signed32
 from vswitch.flow import layout as at
@@ -74,18 +74,18 @@ def _set_cells(words: vec[i64], cells: tuple[int, ...], value: int) -> None:
         value >>= 32
 
 
+@mypyc_attr(free_list_len=1)
 @final
 class Flow:
     """A packet's headers and metadata, or a mask over them. `words` has `N_WORDS` words."""
 
-    def __init__(self) -> None:
-        self.words: vec[i64] = _ZERO[:]
+    def __init__(self, like: Flow | None = None) -> None:
+        """All bits are 0, or those of `like`."""
+        self.words: vec[i64] = _ZERO[:] if like is None else like.words[:]
 
     def copy(self) -> Flow:
         """Another flow of the same value."""
-        other = Flow()
-        other.words = self.words[:]
-        return other
+        return Flow(self)
 
     def clear(self) -> None:
         """Set every bit to 0."""

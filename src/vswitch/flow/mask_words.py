@@ -25,10 +25,10 @@ def words_with_bits(words: vec[i64]) -> vec[i64]:
 
 def picked(words: vec[i64], numbers: vec[i64]) -> vec[i64]:
     """The words of these numbers."""
-    found = vec[i64]()
     n: i64 = len(numbers)
+    found = vec[i64]([0] * n)
     i: i64 = 0
     while i < n:
-        found = append(found, words[numbers[i]])
+        found[i] = words[numbers[i]]
         i += 1
     return found

@@ -8,35 +8,82 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import final
 
+from librt.vecs import vec
+from mypy_extensions import i64, mypyc_attr
+
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field
 from vswitch.flow.flow import Flow
+from vswitch.flow.mask_words import picked
 from vswitch.flow.text import format_match
 from vswitch.flow.tun_option import TunOption
 
 _VLAN_EXISTS = at.VLAN_CFI
 
 
+@mypyc_attr(free_list_len=1)
 @final
 class Match:
     """The flows that agree with `flow` in the bits of `mask`. `flow` has no bit that `mask` lacks.
 
     `options` has what is said of tunnel options, by number of tun_metadata field; None for nothing. What a
     switch matches is in `flow` and `mask` too, the rest waits to be bound by its TLV table.
+
+    A flow is long and mostly zero, so a match can be made of the mask's words only (`packed_match`): then
+    there is a flow once somebody asks for it.
     """
 
-    def __init__(self, flow: Flow | None = None, mask: Flow | None = None) -> None:
+    def __init__(self, flow: Flow | None = None, mask: Flow | None = None, packed: bool = False) -> None:
         self.mask: Flow = Flow() if mask is None else mask
-        self.flow: Flow = Flow() if flow is None else flow
+        self._flow: Flow | None = None
+        self._numbers: vec[i64] = vec[i64]()
+        self._values: vec[i64] = vec[i64]()
         self.options: dict[int, TunOption] | None = None
         if flow is not None:
-            self.flow.and_(self.mask)
+            flow.and_(self.mask)
+            self._flow = flow
+        elif not packed:
+            self._flow = Flow()
+
+    @property
+    def flow(self) -> Flow:
+        """The bits that flows agree in. What is changed in it is changed in the match."""
+        flow = self._flow
+        if flow is None:
+            flow = Flow()
+            words = flow.words
+            numbers = self._numbers
+            values = self._values
+            n: i64 = len(numbers)
+            i: i64 = 0
+            while i < n:
+                words[numbers[i]] = values[i]
+                i += 1
+            self._flow = flow
+        return flow
+
+    @flow.setter
+    def flow(self, flow: Flow) -> None:
+        self._flow = flow
+
+    def take(self, numbers: vec[i64], values: vec[i64]) -> None:
+        """Be of these `values` in the words of these `numbers`, all in which `mask` has bits."""
+        self._numbers = numbers
+        self._values = values
+        self._flow = None
+
+    def values(self, numbers: vec[i64]) -> vec[i64]:
+        """The words of these `numbers`, all in which `mask` has bits. They are not to be changed."""
+        flow = self._flow
+        return self._values if flow is None else picked(flow.words, numbers)
 
     def copy(self) -> Match:
         """Another match of the same value."""
-        other = Match()
-        other.flow = self.flow.copy()
-        other.mask = self.mask.copy()
+        other = Match(None, self.mask.copy(), True)
+        if self._flow is None:
+            other.take(self._numbers, self._values)
+        else:
+            other._flow = self._flow.copy()
         other.options = self.options
         return other
 
@@ -133,3 +180,11 @@ class Match:
 
     def __repr__(self) -> str:
         return f"<Match {self.format()}>"
+
+
+def packed_match(mask: Flow, numbers: vec[i64], values: vec[i64]) -> Match:
+    """The match of `mask` and of these `values` in the words of these `numbers`, all in which it has bits. It
+    shares all three."""
+    match = Match(None, mask, True)
+    match.take(numbers, values)
+    return match

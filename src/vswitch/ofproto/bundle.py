@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, final
 
+from mypy_extensions import mypyc_attr
+
 from vswitch.flow.flow import Flow
 from vswitch.openflow.flow_mod import FlowMod
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Entry:
     """One message of a bundle: what it says, and the message that added it."""

@@ -38,8 +38,8 @@ def check_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> N
         check_actions(fm.actions, fm.match, ofproto.max_ports, fm.table_id, strict=version != OFP10)
     if fm.command in DELETES:
         return
-    flow, mask = fm.match.flow, fm.match.mask
-    if mask.dp_hash or (mask.recirc_id and flow.recirc_id):
+    mask = fm.match.mask
+    if mask.dp_hash or (mask.recirc_id and fm.match.flow.recirc_id):
         raise OfpError("OFPBRC_EPERM", "dp_hash and recirc_id are the datapath's")
     if fm.buffer_id != NO_BUFFER:
         ofproto.tables.check_writable(fm)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol, final
 
+from mypy_extensions import mypyc_attr
+
 from vswitch.base.clock import Clock
 from vswitch.base.respite import Respite
 from vswitch.flow.match import Match
@@ -64,6 +66,7 @@ class ActionCheck(Protocol):
         """OfpError: `actions` use a group or a meter that there is not."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class RuleChange:
     """What one flow mod did to one rule that was there, so that it can be undone.
@@ -82,6 +85,7 @@ class RuleChange:
         self.n_bytes: int = rule.n_bytes
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class FlowModResult:
     """What a flow mod did. (A dataclass would be made by interpreted code.)"""

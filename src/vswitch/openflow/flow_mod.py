@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from mypy_extensions import mypyc_attr
+
 from vswitch.flow.match import Match
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import (
@@ -29,6 +31,7 @@ COOKIE_NONE = 0xFFFFFFFFFFFFFFFF
 """`new_cookie` of a modification that leaves cookies alone."""
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(init=False)
 class FlowMod:
     """Add, modify or delete flows.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mypy_extensions import mypyc_attr
+
 OFPBCT_OPEN_REQUEST = 0
 OFPBCT_OPEN_REPLY = 1
 OFPBCT_CLOSE_REQUEST = 2
@@ -26,13 +28,20 @@ class BundleControl:
     flags: int = 0
 
 
-@dataclass(frozen=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
+@dataclass(init=False)
 class BundleAdd:
     """Add `message`, a whole encoded message of the same version and xid, to the bundle."""
 
     bundle_id: int
     message: bytes
-    flags: int = 0
+    flags: int
+
+    # Written out, since mypyc compiles it then: flow mods come by the hundred thousand.
+    def __init__(self, bundle_id: int, message: bytes, flags: int = 0) -> None:
+        self.bundle_id = bundle_id
+        self.message = message
+        self.flags = flags
 
 
 OFPRFR_GROUP_MOD = 0

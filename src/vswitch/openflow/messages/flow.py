@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mypy_extensions import mypyc_attr
+
 from vswitch.flow.match import Match
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import OFP_DEFAULT_PRIORITY, OFPG_ANY, OFPP_ANY, OFPTT_ALL
@@ -56,6 +58,7 @@ class AggregateStatsRequest:
     cookie_mask: int = 0
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(init=False)
 class FlowStats:
     """One flow. `idle_age` and `hard_age` (s) need Nicira's form after NXT_FLOW_AGE, else None."""

@@ -18,7 +18,7 @@ from librt.strings import (
     write_i32_be,
     write_i64_be,
 )
-from mypy_extensions import i16, i32, i64, u8
+from mypy_extensions import i16, i32, i64, mypyc_attr, u8
 
 from vswitch.base.signed import signed16, signed32
 from vswitch.flow.flow import signed64, unsigned64
@@ -27,6 +27,7 @@ from vswitch.openflow.errors import OfpError
 _ZEROS = bytes(64)
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Writer:
     """Bytes in the making. Values wider than asked for lose their upper bits."""
@@ -103,6 +104,7 @@ class Writer:
         self.out.truncate(position)
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Reader:
     """The bytes `start` to `end` of `data`, read from the front.

@@ -1,11 +1,12 @@
 """Whole messages: `decode(bytes) -> Message` and `encode(body, version, xid) -> bytes`.
 
 The messages, by module: hello, error, echo, features, config, barrier, role, async configuration and
-description (`messages_session.py`); packet-in, packet-out, resume (`messages_packet.py`); flow mod, flow
-removed, flow and aggregate statistics (`messages_flow.py`); flow monitors (`messages_monitor.py`); ports
-(`messages_port.py`); tables (`messages_table.py`); groups (`messages_group.py`); meters
-(`messages_meter.py`); queues (`messages_queue.py`); bundles and request-forward (`messages_bundle.py`); flow
-and packet-in formats, controller id, TLV table, ct_flush_zone, IPFIX statistics (`messages_nicira.py`).
+description (`messages_session.py`); packet-in, packet-out, resume (`messages_packet.py`); flow mod
+(`messages_flow_mod.py`); flow removed, flow and aggregate statistics (`messages_flow.py`); flow monitors
+(`messages_monitor.py`); ports (`messages_port.py`); tables (`messages_table.py`); groups
+(`messages_group.py`); meters (`messages_meter.py`); queues (`messages_queue.py`); bundles and request-forward
+(`messages_bundle.py`); flow and packet-in formats, controller id, TLV table, ct_flush_zone, IPFIX statistics
+(`messages_nicira.py`).
 Each module's `ROWS` say which of them stands where in which versions.
 """
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from mypy_extensions import mypyc_attr
 
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod
@@ -27,6 +30,7 @@ from vswitch.openflow.messages.table import TableFeaturesRequest
 from vswitch.openflow.wire import (
     messages_bundle,
     messages_flow,
+    messages_flow_mod,
     messages_group,
     messages_meter,
     messages_monitor,
@@ -52,6 +56,7 @@ TABLE_ID_NONE: Final = 0xFF
 ROWS: Final[tuple[Row, ...]] = (
     *messages_session.ROWS,
     *messages_packet.ROWS,
+    *messages_flow_mod.ROWS,
     *messages_flow.ROWS,
     *messages_monitor.ROWS,
     *messages_port.ROWS,
@@ -88,6 +93,7 @@ _ANY_VERSION: Final = 4
 """Message types below this one are decoded in any version: they open the connection."""
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(init=False)
 class Message:
     """A message as it came: who wrote it how (`version`, `xid`, `form`), and what it says (`body`)."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from librt.strings import read_i32_be
+from mypy_extensions import i64
+
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.wire.buffer import Reader, Writer
@@ -41,17 +44,21 @@ def _get_add(r: Reader, version: int) -> b.BundleAdd:
     bundle_id = int(r.u32())
     r.skip(2)
     flags = int(r.u16())
-    inner = r.rest()
-    size = int.from_bytes(inner[2:4], "big")
-    if len(inner) >= 8 and inner[0] != version:
-        raise OfpError("OFPBFC_BAD_VERSION", f"message in a bundle of version {inner[0]}")
-    if size < 8 or size > len(inner):
-        raise OfpError("OFPBFC_MSG_BAD_LEN", f"message in a bundle of {len(inner)} bytes")
-    if inner[4:8] != r.data[4:8]:
+    data = r.data
+    at = r.pos
+    left = r.end - at
+    size: i64 = i64(data[at + 2]) << 8 | i64(data[at + 3]) if left >= 4 else 0
+    if left >= 8 and data[at] != version:
+        raise OfpError("OFPBFC_BAD_VERSION", f"message in a bundle of version {data[at]}")
+    if size < 8 or size > left:
+        raise OfpError("OFPBFC_MSG_BAD_LEN", f"message in a bundle of {left} bytes")
+    if read_i32_be(data, at + 4) != read_i32_be(data, 4):
         raise OfpError("OFPBFC_MSG_BAD_XID", "message in a bundle of another xid")
-    if inner[1] not in BUNDLED and inner[1:2] + inner[8:16] != NXT_FLOW_MOD:
-        raise OfpError("OFPBFC_MSG_UNSUP", f"message type {inner[1]} in a bundle")
-    return b.BundleAdd(bundle_id, inner[:size], flags)
+    kind = data[at + 1]
+    if kind not in BUNDLED and data[at + 1 : at + 2] + data[at + 8 : min(at + 16, r.end)] != NXT_FLOW_MOD:
+        raise OfpError("OFPBFC_MSG_UNSUP", f"message type {kind} in a bundle")
+    r.rest()
+    return b.BundleAdd(bundle_id, data[at : at + size], flags)
 
 
 def _get_forward(r: Reader, version: int) -> b.RequestForward:

@@ -1,204 +1,20 @@
-"""Encodings of `FlowMod` and of `messages/flow.py` but for monitors."""
+"""Encodings of `messages/flow.py` but for monitors. `messages_flow_mod.py` has those of `FlowMod`."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from vswitch.flow.match import Match
-from vswitch.flow.match_text import normalize
 from vswitch.openflow import constants as c
 from vswitch.openflow.errors import OfpError
-from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.messages import flow as f
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.instructions import get_instructions, put_instructions
 from vswitch.openflow.wire.match import get_match, put_match
-from vswitch.openflow.wire.match10 import has_upper_layers10
-from vswitch.openflow.wire.messages_base import Form, Row, Space, get_port, plain, port_from_32, put_port
+from vswitch.openflow.wire.messages_base import Form, Row, Space, get_port, plain, put_port
+from vswitch.openflow.wire.messages_flow_mod import FLAGS
 from vswitch.openflow.wire.oxm import OFPMT_OXM, get_nxm, put_nxm, put_oxm_raw
-from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP13, OFP14, OFP15
-
-_FLAGS: Final = {OFP10: 0x03, OFP11: 0x03, OFP12: 0x07, OFP13: 0x1F, OFP14: 0x1F, OFP15: 0x1F}
-"""The flags of a flow mod that a version has."""
-_DELETES: Final = (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
-_OFPFF10_EMERG: Final = 1 << 2
-
-
-_COMMANDS: Final = tuple(FlowModCommand)
-"""By number."""
-
-
-def _command(number: int) -> FlowModCommand:
-    if number >= len(_COMMANDS):
-        raise OfpError("OFPFMFC_BAD_COMMAND", f"flow mod command {number}")
-    return _COMMANDS[number]
-
-
-def _flags(raw: int, fm: FlowMod, version: int) -> int:
-    """The flags of `fm`. OfpError: the version has no such flags, or, of emergency flows (1.0), what was
-    said of them before anybody could: that there is no room for any."""
-    if raw & ~(_FLAGS[version] | (_OFPFF10_EMERG if version == OFP10 else 0)):
-        raise OfpError("OFPFMFC_BAD_FLAGS", f"flow mod flags {raw:#x}")
-    if version == OFP10 and raw & _OFPFF10_EMERG:
-        if fm.idle_timeout or fm.hard_timeout:
-            raise OfpError("OFPFMFC_BAD_EMERG_TIMEOUT", "an emergency flow with a timeout")
-        raise OfpError("OFPFMFC_TABLE_FULL", "there is no emergency table")
-    if version < OFP12 and fm.command == FlowModCommand.ADD:
-        return raw | c.OFPFF_RESET_COUNTS
-    return raw
-
-
-def _cookie_is_new(command: int, cookie_mask: int, version: int) -> bool:
-    """Whether the one cookie of a 1.1+ flow mod is what flows get, rather than what selects them.
-
-    In 1.1 a modification without a mask is an addition where nothing matches.
-    """
-    return command == FlowModCommand.ADD or (
-        version == OFP11
-        and not cookie_mask
-        and command in (FlowModCommand.MODIFY, FlowModCommand.MODIFY_STRICT)
-    )
-
-
-def _put_mod10(w: Writer, fm: FlowMod, version: int) -> None:
-    put_match(w, fm.match, version)
-    w.u64(fm.new_cookie)
-    w.u16(fm.command)
-    w.u16(fm.idle_timeout)
-    w.u16(fm.hard_timeout)
-    w.u16(fm.priority)
-    w.u32(fm.buffer_id)
-    w.u16(fm.out_port)
-    w.u16(fm.flags & _FLAGS[version])
-    put_instructions(w, fm.actions, version, fm.match)
-
-
-def _get_mod10(r: Reader, version: int) -> FlowMod:
-    """The command's upper byte becomes the table number; what it means is the connection's to know.
-
-    What the match says without its prerequisites falls away (OpenFlow 1.0.2, 3.4, and Open vSwitch's
-    "normalized" flows in ovs-fields(7)); requests for statistics are taken as they are.
-    """
-    wildcards = Reader(r.data, r.pos, r.pos + 4).u32()
-    match = get_match(r, version)
-    if has_upper_layers10(wildcards):
-        normalize(match)
-    fm = FlowMod(match=match)
-    fm.new_cookie = r.u64()
-    command = r.u16()
-    fm.table_id = int(command >> 8)
-    fm.command = _command(int(command & 0xFF))
-    fm.idle_timeout = int(r.u16())
-    fm.hard_timeout = int(r.u16())
-    priority = int(r.u16())
-    fm.priority = priority if wildcards & 0x3FFFFF else 0xFFFF
-    fm.buffer_id = int(r.u32())
-    fm.out_port = int(r.u16())
-    flags = int(r.u16())
-    fm.modify_cookie = fm.new_cookie != COOKIE_NONE
-    fm.actions = get_instructions(r, r.left, version)
-    fm.flags = _flags(flags, fm, version)
-    return fm
-
-
-def _put_mod11(w: Writer, fm: FlowMod, version: int) -> None:
-    new = _cookie_is_new(fm.command, fm.cookie_mask, version)
-    w.u64(fm.new_cookie if new else fm.cookie)
-    w.u64(0 if new else fm.cookie_mask)
-    table_id = fm.table_id
-    if table_id == c.OFPTT_ALL and (version == OFP11 or fm.command not in _DELETES):
-        table_id = 0
-    w.u8(table_id)
-    w.u8(fm.command)
-    w.u16(fm.idle_timeout)
-    w.u16(fm.hard_timeout)
-    w.u16(fm.priority)
-    w.u32(fm.buffer_id)
-    put_port(w, fm.out_port, version)
-    w.u32(fm.out_group)
-    w.u16(fm.flags & _FLAGS[version])
-    w.u16(fm.importance if version >= OFP14 else 0)
-    put_match(w, fm.match, version)
-    put_instructions(w, fm.actions, version, fm.match)
-
-
-def _get_mod11(r: Reader, version: int) -> FlowMod:
-    cookie = r.u64()
-    cookie_mask = r.u64()
-    table_id = int(r.u8())
-    number = int(r.u8())
-    idle_timeout = int(r.u16())
-    hard_timeout = int(r.u16())
-    priority = int(r.u16())
-    buffer_id = int(r.u32())
-    port = int(r.u32())
-    out_group = int(r.u32())
-    flags = int(r.u16())
-    importance = int(r.u16())
-    match = get_match(r, version)
-    if table_id == c.OFPTT_ALL and (version == OFP11 or number not in _DELETES):
-        raise OfpError("OFPFMFC_BAD_TABLE_ID", "every table")
-    out_port = port_from_32(port)
-    command = _command(number)
-    new = _cookie_is_new(command, cookie_mask, version)
-    fm = FlowMod(
-        match,
-        priority,
-        command,
-        table_id,
-        get_instructions(r, r.left, version),
-        0 if new else cookie,
-        0 if new else cookie_mask,
-        cookie if new else COOKIE_NONE,
-        False,
-        idle_timeout,
-        hard_timeout,
-        importance if version >= OFP14 else 0,
-        0,
-        out_port,
-        out_group if command in _DELETES else c.OFPG_ANY,
-        buffer_id,
-    )
-    fm.flags = _flags(flags, fm, version)
-    return fm
-
-
-def _put_nx_mod(w: Writer, fm: FlowMod, version: int) -> None:
-    w.u64(fm.new_cookie)
-    w.u16(fm.command)
-    w.u16(fm.idle_timeout)
-    w.u16(fm.hard_timeout)
-    w.u16(fm.priority)
-    w.u32(fm.buffer_id)
-    w.u16(fm.out_port)
-    w.u16(fm.flags & _FLAGS[version])
-    length_at = w.position()
-    w.pad(8)
-    w.patch_u16(length_at, put_nxm(w, fm.match, fm.cookie, fm.cookie_mask))
-    put_instructions(w, fm.actions, version, fm.match)
-
-
-def _get_nx_mod(r: Reader, version: int) -> FlowMod:
-    fm = FlowMod(new_cookie=r.u64())
-    command = r.u16()
-    fm.table_id = int(command >> 8)
-    fm.command = _command(int(command & 0xFF))
-    fm.idle_timeout = int(r.u16())
-    fm.hard_timeout = int(r.u16())
-    fm.priority = int(r.u16())
-    fm.buffer_id = int(r.u32())
-    fm.out_port = int(r.u16())
-    flags = int(r.u16())
-    match_len = r.u16()
-    r.skip(6)
-    fm.match, fm.cookie, fm.cookie_mask = get_nxm(r, match_len)
-    if fm.command == FlowModCommand.ADD and fm.cookie_mask:
-        raise OfpError("NXBRC_NXM_INVALID", "an addition can't select by cookie")
-    fm.modify_cookie = fm.new_cookie != COOKIE_NONE
-    fm.actions = get_instructions(r, r.left, version)
-    fm.flags = _flags(flags, fm, version)
-    return fm
-
+from vswitch.openflow.wire.version import OFP10, OFP11, OFP13, OFP14, OFP15
 
 # OpenFlow 1.5's statistics (7.2.5): TLVs of class 0x8002.
 
@@ -449,7 +265,7 @@ def _put_flows(w: Writer, m: f.FlowStatsReply, version: int) -> None:
             w.u16(flow.priority)
             w.u16(flow.idle_timeout)
             w.u16(flow.hard_timeout)
-            w.u16(flow.flags & _FLAGS[version] if version >= OFP13 else 0)
+            w.u16(flow.flags & FLAGS[version] if version >= OFP13 else 0)
             w.u16(flow.importance if version >= OFP14 else 0)
             w.pad(2)
             w.u64(flow.cookie)
@@ -480,7 +296,7 @@ def _put_flow15(w: Writer, flow: f.FlowStats) -> None:
     w.u16(flow.priority)
     w.u16(flow.idle_timeout)
     w.u16(flow.hard_timeout)
-    w.u16(flow.flags & _FLAGS[OFP15])
+    w.u16(flow.flags & FLAGS[OFP15])
     w.u16(flow.importance)
     w.u64(flow.cookie)
     put_match(w, flow.match, OFP15)
@@ -546,7 +362,7 @@ def _get_flow(r: Reader, version: int) -> f.FlowStats:
             found["importance"] = 0
         if version > OFP10:
             found["match"] = get_match(r, version, False)
-    found["flags"] &= _FLAGS[version]
+    found["flags"] &= FLAGS[version]
     return f.FlowStats(actions=get_instructions(r, r.left, version), **found)
 
 
@@ -631,9 +447,6 @@ _A: Final = Space.OFPST_REPLY
 _X: Final = Form.EXTENSION
 
 ROWS: Final[tuple[Row, ...]] = (
-    Row(_T, OFP10, OFP10, 14, FlowMod, _get_mod10, _put_mod10),
-    Row(_T, OFP11, OFP15, 14, FlowMod, _get_mod11, _put_mod11),
-    Row(Space.NXT, OFP10, OFP15, 13, FlowMod, _get_nx_mod, _put_nx_mod, _X),
     Row(_T, OFP10, OFP15, 11, f.FlowRemoved, _get_removed, _put_removed),
     Row(Space.NXT, OFP10, OFP15, 14, f.FlowRemoved, _get_nx_removed, _put_nx_removed, _X),
     Row(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from vswitch.flow import layout as at
 from vswitch.flow.field import Field, Prereq
@@ -386,6 +386,7 @@ def put_nxm(w: Writer, match: Match, cookie: int = 0, cookie_mask: int = 0) -> i
     return length
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class OxmTlv:
     """A TLV as it was read: `field` None is one that nobody knows, or Nicira's cookie."""
