@@ -1,9 +1,11 @@
-"""Our own `vswitch ofctl`, `vsctl` and `appctl` in place of the programs that they stand for, in this
-process.
+"""Our own `vswitch ofctl`, `vsctl` and `appctl` in place of the programs that they stand for.
 
 `run_both` is for tests of our switch: what only looks is asked by both tools, which have to see the same;
 what changes something is done by ours. (The real tools do it in the same tests to the real switch, and to
-ours in tests/ofctl, tests/trials and tests/cli.)
+ours in tests/ofctl, tests/trials and tests/cli; with VSWITCH_TEST_TOOLS=real in every test.)
+
+`run_mixed` is for the real switch: half of the commands are carried out by its own tools, half by ours, the
+same ones each time; with VSWITCH_TEST_TOOLS=own all are by ours.
 """
 
 from __future__ import annotations
@@ -16,16 +18,16 @@ import signal
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 from unittest.mock import patch
 
-from vswitch.cli.appctl import main as appctl
-from vswitch.cli.ofctl.main import main as ofctl
-from vswitch.cli.vsctl.main import main as vsctl
+from tests import tool_server
+from tests.tool_server import TOOLS, main_of
 
-TOOLS: Final = {"ovs-ofctl": ofctl, "ovs-vsctl": vsctl, "ovs-appctl": appctl}
-
+WHOSE: Final = os.environ.get("VSWITCH_TEST_TOOLS", "")
+"""Whose tools do everything: "real" or "own"."""
 
 LOOKING: Final = {
     "ovs-ofctl": re.compile(r"show|dump-(?!flows-).*|queue-.*|meter-.*|get-frags|probe"),
@@ -105,11 +107,10 @@ def run_both(
     words: Sequence[str], environment: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """What a command line of one of the tools says to our switch, by both tools if it only looks."""
-    program = words[0]
-    if program not in TOOLS or threading.current_thread() is not threading.main_thread():
+    if words[0] not in TOOLS or WHOSE == "real":
         return _real(words, environment, stdin)
     own = run_own(words, environment, stdin)
-    if only_looks(words):
+    if only_looks(words) and WHOSE != "own":
         for attempt in range(TRIES):
             real = _real(words, environment, stdin)
             if _seen(own) == _seen(real):
@@ -122,12 +123,25 @@ def run_both(
     return own
 
 
+def run_mixed(
+    words: Sequence[str], environment: Mapping[str, str], stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """What a command line of one of the tools says to the real switch: by its own tool or by ours."""
+    ours = WHOSE == "own" or (WHOSE != "real" and zlib.crc32(" ".join(words).encode()) % 2)
+    return (run_own if ours and words[0] in TOOLS else _real)(words, environment, stdin)
+
+
 def run_own(
     words: Sequence[str], environment: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """What the tool of ours for the program `words[0]` says to the others, its own name as the program's. For
-    the main thread: time limits are alarms."""
+    """What the tool of ours for the program `words[0]` says to the others, its own name as the program's: in
+    this process, or in one of its own if another thread than the main one asks (time limits are alarms)."""
     program = words[0]
+    ours = program.replace("ovs-", "vswitch ")
+    if threading.current_thread() is not threading.main_thread():
+        ran = tool_server.run(words, environment, stdin)
+        ran.stderr = ran.stderr.replace(f"{ours}: ", f"{program}: ")
+        return ran
     out, err = io.StringIO(), io.StringIO()
     with (
         contextlib.redirect_stdout(out),
@@ -137,11 +151,10 @@ def run_own(
         patch("vswitch.cli.alarm.os.kill", _expire),
     ):
         try:
-            status = TOOLS[program](list(words[1:]))
+            status = main_of(program)(list(words[1:])) or 0
         except TimeLimit:
             status = -signal.SIGALRM
         finally:
             signal.alarm(0)
-    ours = program.replace("ovs-", "vswitch ")
     said = err.getvalue().replace(f"{ours}: ", f"{program}: ")
     return subprocess.CompletedProcess(list(words), status, out.getvalue(), said)

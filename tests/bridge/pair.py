@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle.real import SCHEMA, UnixctlClient
-from tests.own_tools import TOOLS, run_both
+from tests.own_tools import run_both, run_mixed
 
 DIFFER = {
     "Open_vSwitch": {
@@ -59,7 +59,7 @@ class Side:
         """Whether a test may stop the switch's clock, which nothing starts again."""
 
     own_tools = False
-    """Whether our own tools do what is to be done to the switch."""
+    """Whether it is our switch, which is not told what to do by the real tools."""
 
     # Processes.
 
@@ -129,12 +129,7 @@ class Side:
 
     def try_run(self, *args: str) -> tuple[int, str, str]:
         """Run a tool: (exit status, output, errors)."""
-        if self.own_tools and args[0] in TOOLS:
-            ran = run_both(args, self.environment)
-        else:
-            ran = subprocess.run(
-                args, env=self.environment, capture_output=True, text=True, check=False, timeout=30
-            )
+        ran = (run_both if self.own_tools else run_mixed)(args, self.environment)
         return ran.returncode, ran.stdout, ran.stderr
 
     def run(self, *args: str) -> str:

@@ -1,6 +1,6 @@
 """The real Open vSwitch: ovsdb-server and ovs-vswitchd on dummy devices, in a directory of their own.
 
-Configuration goes through ovs-vsctl and ovs-ofctl, questions over one connection to the
+Configuration goes through ovs-vsctl and ovs-ofctl or our own tools, questions over one connection to the
 daemon's runtime command socket, so that thousands of traces take seconds.
 """
 
@@ -17,8 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.oracle.setup import Bridge, Port, Query, Setup
+from tests.own_tools import run_both, run_mixed
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+REAL = ("ovs-vswitchd",)
 
 
 class OracleError(Exception):
@@ -66,7 +68,7 @@ class UnixctlClient:
 class RealSwitch:
     """The two daemons, running until `close`; `vswitchd` is the command that is the switch."""
 
-    def __init__(self, directory: Path, vswitchd: Sequence[str] = ("ovs-vswitchd",)) -> None:
+    def __init__(self, directory: Path, vswitchd: Sequence[str] = REAL) -> None:
         self.directory = directory
         self.vswitchd = tuple(vswitchd)
         self.environment = dict(
@@ -145,10 +147,9 @@ class RealSwitch:
         self.processes.clear()
 
     def run(self, *args: str, stdin: str = "") -> str:
-        """Run one of the real tools; OracleError with what it says if it fails."""
-        ran = subprocess.run(
-            args, env=self.environment, input=stdin, capture_output=True, text=True, check=False, timeout=30
-        )
+        """Run a tool, or ours for it; OracleError with what it says if it fails."""
+        by = run_mixed if self.vswitchd == REAL else run_both
+        ran = by(args, self.environment, stdin)
         if ran.returncode:
             raise OracleError(f"{' '.join(args)}: {ran.stderr.strip()}")
         return ran.stdout
