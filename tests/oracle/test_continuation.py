@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
 import uuid
+
+import pytest
 
 from tests.oracle.real import RealSwitch
 from tests.xlate.test_pause import as_message
 from vswitch import Switch
+from vswitch.flow.match_text import parse_match
 from vswitch.ofproto_dpif.upcall import continuation
 from vswitch.ofproto_dpif.xlate.freeze import Unroll
-from vswitch.openflow.action_text import format_actions
+from vswitch.ofproto_dpif.xlate.recirc import FrozenState
+from vswitch.openflow.action_text import format_actions, parse_actions
+from vswitch.openflow.messages.packet import PacketIn
+from vswitch.openflow.print import format_bytes
 from vswitch.openflow.wire.codec import encode
 from vswitch.openflow.wire.messages_base import Form
 from vswitch.openflow.wire.version import OFP15
@@ -46,6 +53,23 @@ def test_the_real_tool_prints_a_continuation(real: RealSwitch) -> None:
         "unroll_xlate(table=1, cookie=153),output:2,resubmit(,2),unroll_xlate(table=0, cookie=0),output:3",
         " continuation.odp_port=2",
     ]
+
+
+@pytest.mark.parametrize(
+    "end", ["", "8077000861626364", "8008000761626364", "8006001000000000ffff000800000000"]
+)
+def test_our_tool_prints_continuations_as_the_real_one(end: str) -> None:
+    actions = parse_actions("output:1,load:5->reg0,resubmit(,3)")
+    state = FrozenState("br0", 0, (), stack=((5, 32), (7, 64), (0, 8)), mirrors=5, conntracked=True,
+                        actions=(*actions, Unroll(4, 5), *actions), action_set=parse_actions("group:5"))  # type: ignore[arg-type]
+    data = continuation.encode(state, 7)
+    if end:
+        data = data[:-8] + bytes.fromhex(end)
+    packet_in = PacketIn(bytes(14), 14, 1, parse_match("in_port=1"), cookie=0, continuation=data)
+    message = encode(packet_in, OFP15, 0, Form.EXTENSION2)
+    command = ["ovs-ofctl", "ofp-print", message.hex(), "1"]
+    real = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert format_bytes(message, 2) == real
 
 
 def test_a_continuation_of_the_real_switch_is_read() -> None:

@@ -69,8 +69,12 @@ class StartupError(Exception):
 class Background:
     """How this process detaches. `start` goes there, `complete` says that the daemon serves."""
 
-    def __init__(self, program: str, *, detach: bool, monitor: bool, chdir: bool = True) -> None:
+    def __init__(
+        self, program: str, *, detach: bool, monitor: bool, chdir: bool = True, keep: tuple[int, ...] = ()
+    ) -> None:
+        """`keep` are the standard files that the daemon goes on with."""
         self._program = program
+        self._keep = keep
         self._detach = detach
         self._monitor = monitor
         self._chdir = chdir
@@ -105,7 +109,7 @@ class Background:
         """The daemon serves: let whoever waits for that go on, and let go of the terminal. Idempotent."""
         if self._detach:
             self._detach = False
-            _leave_terminal()
+            _leave_terminal(self._keep)
             if self._chdir:
                 os.chdir("/")
         self._tell()
@@ -147,7 +151,7 @@ class Background:
         with contextlib.suppress(OSError):
             os.chdir("/")
         if self._detach:
-            _leave_terminal()
+            _leave_terminal(self._keep)
         self._tell()
         crashes = 0
         last_start = time.monotonic()
@@ -188,11 +192,11 @@ class Background:
             problem = ""
 
 
-def _leave_terminal() -> None:
-    """Standard input and outputs are nowhere from now on."""
+def _leave_terminal(keep: tuple[int, ...]) -> None:
+    """Standard input and outputs are nowhere from now on, but for those to `keep`."""
     _flush()
     null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
+    for fd in {0, 1, 2}.difference(keep):
         os.dup2(null, fd)
     if null > 2:
         os.close(null)

@@ -40,6 +40,8 @@ def parse_packet_out(text: str, ports: Mapping[str, int] | None = None) -> Packe
     packet: bytes | None = None
     in_port = OFPP_CONTROLLER
     for word in split_words(head):
+        if not word.value:
+            raise FlowSyntaxError(f"field {word.key} missing value")
         if word.key == "packet":
             try:
                 packet = packet_bytes(word.value)

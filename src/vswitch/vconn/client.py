@@ -91,6 +91,16 @@ class Client:
         """The version that was negotiated."""
         return self._vconn.version
 
+    @property
+    def fd(self) -> int:
+        """The socket, which is readable when something comes."""
+        return self._vconn.stream.fd
+
+    @property
+    def sending(self) -> bool:
+        """Whether something waits for the socket to be writable."""
+        return bool(self._vconn.events() & WRITE)
+
     def _check(self) -> None:
         if self._vconn.error:
             raise ClientError(f"{self.target}: {retval_to_string(self._vconn.error)}")

@@ -49,6 +49,21 @@ class SwitchError(Exception):
 
 
 @dataclass
+class Process:
+    """How a command that goes on for long is to be a process (ovs-ofctl(8), "Daemon Options")."""
+
+    detach: bool = False
+    monitor: bool = False
+    chdir: bool = True
+    pidfile: str | None = None
+    """None: it has none; "": the usual one. Relative to the run directory, as `unixctl` is."""
+    overwrite_pidfile: bool = False
+    unixctl: str = ""
+    """ "none" is none, "" the usual one."""
+    log_file: str | None = None
+
+
+@dataclass
 class Settings:
     """What the options ask for."""
 
@@ -71,6 +86,7 @@ class Settings:
     """What `-F` says of flow formats (`formats.py`); None if it isn't given."""
     json: bool = False
     """Whether answers are printed as JSON, an object a message and a line."""
+    process: Process = field(default_factory=Process)
     painter: Painter | None = None
     """What gives the output its colours; None: it has none."""
 
@@ -149,6 +165,9 @@ class Switch:
         except ClientError as error:
             text = str(error)
             where, _, why = text.rpartition(": ")
+            if where.endswith(f"/{name}.{suffix}"):
+                # A bridge's socket: it is there, and hangs up.
+                raise OfctlError(f"{name}: failed to connect to socket ({why})") from error
             raise OfctlError(f"connecting to {where} ({why})" if where else text) from error
         self._ports: tuple[Port, ...] | None = None
         self._nxm = False

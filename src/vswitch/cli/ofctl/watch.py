@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final, TypeAlias
 
 from vswitch.cli.ofctl.flows import said
@@ -27,9 +25,7 @@ from vswitch.openflow.messages.session import (
     GetConfigRequest,
     SetConfig,
 )
-from vswitch.openflow.print import format_message
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.vconn.client import ClientError
 
 Args: TypeAlias = Sequence[str]
 
@@ -68,8 +64,9 @@ def flow_monitor(switch: Switch, text: str, number: int) -> f.FlowMonitor:
 
 
 def monitor(switch: Switch, args: Args) -> None:
-    """`monitor SWITCH [MISSLEN] [invalid_ttl] [watch:...]`"""
+    """`monitor SWITCH [MISSLEN] [invalid_ttl] [resume] [watch:...]`"""
     config = None
+    resume = False
     monitors: list[f.FlowMonitor] = []
     for word in args:
         if word.isdigit():
@@ -78,6 +75,8 @@ def monitor(switch: Switch, args: Args) -> None:
         elif word == "invalid_ttl":
             config = config or switch.ask(GetConfigRequest())[0].body
             config = SetConfig(config.flags | OFPC_INVALID_TTL_TO_CONTROLLER, config.miss_send_len)
+        elif word == "resume":
+            resume = True
         elif word.startswith("watch:"):
             monitors.append(flow_monitor(switch, word.removeprefix("watch:"), len(monitors)))
         else:
@@ -92,36 +91,19 @@ def monitor(switch: Switch, args: Args) -> None:
         switch.do([(SetPacketInFormat(number), Form.OPENFLOW)])
     if monitors:
         switch.client.send(f.FlowMonitorRequest(tuple(monitors)), switch.extended)
-    follow(switch)
+    _follow(switch, resume)
 
 
 def snoop(switch: Switch, args: Args) -> None:
     """`snoop SWITCH`"""
-    follow(switch)
+    _follow(switch)
 
 
-def follow(switch: Switch) -> None:
-    """Print what comes until the connection ends."""
-    names = switch.number_names() if switch.settings.names else None
-    while True:
-        try:
-            message = switch.client.recv(3600)
-            if message is None:
-                # Nothing came, or nothing will.
-                switch.client.send(EchoRequest())
-                continue
-        except ClientError as error:
-            raise OfctlError(f"{switch.name}: {str(error).rpartition(': ')[2]}") from error
-        if isinstance(message.body, EchoReply):
-            continue
-        if switch.settings.json:
-            switch.print_message(message)
-            sys.stdout.flush()
-            continue
-        stamp = f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3] + ": " if switch.settings.timestamp else ""
-        text = format_message(message, switch.settings.verbosity + 1, names)
-        sys.stdout.write(stamp + switch.settings.shown(text))
-        sys.stdout.flush()
+def _follow(switch: Switch, resume: bool = False) -> None:
+    # What makes a daemon is loaded by nothing else.
+    from vswitch.cli.ofctl.follow import follow
+
+    follow(switch, resume)
 
 
 def probe(switch: Switch, args: Args) -> None:
