@@ -18,8 +18,8 @@ from vswitch.dpif.types import Fitness
 from vswitch.flow import key_attr as key
 from vswitch.flow.flags import CT_STATE_NAMES, TCP_FLAG_NAMES, TUN_FLAG_NAMES, parse_flags
 from vswitch.flow.flow import Flow
-from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
-from vswitch.flow.values import parse_integer, parse_ipv4, parse_ipv6, parse_mac
+from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
+from vswitch.flow.values import parse_ipv4, parse_ipv6, parse_mac
 from vswitch.netlink.attrs import Builder, parse
 from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_MPLS
 

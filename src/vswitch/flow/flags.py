@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.flow.syntax import FlowSyntaxError, parse_integer
 
 TCP_FLAG_NAMES: Final[dict[str, int]] = {
     "fin": 0x001, "syn": 0x002, "rst": 0x004, "psh": 0x008, "ack": 0x010, "urg": 0x020, "ece": 0x040,
@@ -45,12 +45,9 @@ def parse_flags(text: str, names: dict[str, int], what: str) -> tuple[int, int]:
     everything = sum(names.values())
     if text[:1].isdigit():
         number, slash, mask_text = text.partition("/")
-        try:
-            value = int(number, 0)
-            mask = int(mask_text, 0) if slash else everything
-        except ValueError:
-            raise FlowSyntaxError(f"{text}: unknown {what} flag(s)", text) from None
-        if (value | mask) & ~everything:
+        value = parse_integer(number)
+        mask = parse_integer(mask_text) if slash else everything
+        if value is None or mask is None or (value | mask) & ~everything:
             raise FlowSyntaxError(f"{text}: unknown {what} flag(s)", text)
         return value & mask, mask
     if text[:1] in ("+", "-"):

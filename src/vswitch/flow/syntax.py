@@ -6,7 +6,9 @@ Flow text is what `ovs-ofctl` takes: words separated by commas or white space, e
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 _SEPARATORS = ", \t\r\n"
 
@@ -103,3 +105,19 @@ def split_words(text: str, base: int = 0, tails: bool = False) -> list[Word]:
             tail = text[tail_at:i]
         words.append(Word(key, text[value_at:end], base + start, base + value_at, delimiter, tail))
     return words
+
+
+_NUMBER: Final = re.compile(r"(-?)(?:0[xX]([0-9a-fA-F]*)|(0[0-7]*)|([1-9][0-9]*))$")
+
+
+def parse_integer(text: str) -> int | None:
+    """A number as C's strtoull with base 0 takes it (0x, leading-0 octal, decimal), None if it isn't."""
+    found = _NUMBER.match(text)
+    if found is None or len(text) > 512:
+        return None
+    sign, hexadecimal, octal, decimal = found.groups()
+    if hexadecimal is not None:
+        value = int(hexadecimal or "0", 16)
+    else:
+        value = int(octal, 8) if octal else int(decimal)
+    return (-value) & 0xFFFFFFFFFFFFFFFF if sign else value

@@ -34,7 +34,7 @@ from vswitch.flow.port_numbers import (
     OFPP_TABLE,
     OFPP_UNSET,
 )
-from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.flow.syntax import FlowSyntaxError, parse_integer
 
 PORT_NAMES: Final[dict[str, int]] = {
     "UNSET": OFPP_UNSET, "IN_PORT": OFPP_IN_PORT, "TABLE": OFPP_TABLE, "NORMAL": OFPP_NORMAL,
@@ -56,22 +56,6 @@ _FLAG_NAMES: Final[dict[Format, dict[str, int]]] = {
 }
 _MAC = re.compile(r"([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2}):"
                   r"([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})$")  # fmt: skip
-_NUMBER = re.compile(r"(-?)(?:0[xX]([0-9a-fA-F]*)|(0[0-7]*)|([1-9][0-9]*))$")
-
-
-def parse_integer(text: str) -> int | None:
-    """A number as C's strtoull with base 0 takes it (0x, leading-0 octal, decimal), None if it isn't."""
-    found = _NUMBER.match(text)
-    if found is None or len(text) > 512:
-        return None
-    sign, hexadecimal, octal, decimal = found.groups()
-    if hexadecimal is not None:
-        value = int(hexadecimal or "0", 16)
-    else:
-        value = int(octal, 8) if octal else int(decimal)
-    return (-value) & 0xFFFFFFFFFFFFFFFF if sign else value
-
-
 def parse_mac(text: str) -> int | None:
     """An Ethernet address as 48 bits, None if it isn't one."""
     found = _MAC.match(text)
@@ -235,6 +219,8 @@ def _parse_number(field: Field, text: str) -> tuple[int, int]:
         raise FlowSyntaxError(f"{text}: bad syntax for {field.name} mask", text)
     if mask >= limit:
         raise FlowSyntaxError(f"{text}: mask too large for {field.n_bytes}-byte field {field.name}", text)
+    if not field.maskable and mask not in (0, limit - 1):
+        raise FlowSyntaxError(f"{text}: invalid mask for field {field.name}", text)
     return value & field.ones, mask & field.ones
 
 
@@ -278,13 +264,18 @@ def _parse_frag(text: str) -> tuple[int, int]:
     return found
 
 
-def parse_value(field: Field, text: str, ports: Mapping[str, int] | None = None) -> tuple[int, int]:
+def parse_value(
+    field: Field, text: str, ports: Mapping[str, int] | None = None, optional: bool = True
+) -> tuple[int, int]:
     """(value, mask) of `text` for `field`, both in the field's own terms, value within mask.
 
-    "*" is any value. FlowSyntaxError says what is wrong; it points into `text` alone.
+    "*" is any value. If it is `optional`, "" is read as "0/0". FlowSyntaxError says what is wrong; it points
+    into `text` alone.
     """
-    if text in ("*", ""):
+    if text == "*":
         return 0, 0
+    if not text and optional:
+        text = "0/0"
     fmt = field.fmt
     if fmt in (Format.DECIMAL, Format.HEX):
         value, mask = _parse_number(field, text)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from vswitch.flow.field import Format
 from vswitch.flow.fields import by_name
-from vswitch.flow.syntax import FlowSyntaxError
+from vswitch.flow.syntax import FlowSyntaxError, parse_integer
 from vswitch.flow.values import parse_port, parse_value
 from vswitch.openflow import action_parse_nicira as nicira
 from vswitch.openflow import actions as a
@@ -347,8 +348,12 @@ def _set_field(word: ActionWord, scope: Scope) -> a.Action:
         raise FlowSyntaxError(f"{name} is not a valid OXM field name", name) from None
     if not field.writable:
         raise FlowSyntaxError(f"{name} is read-only", name)
-    value, mask = parse_value(field, value_text, scope.ports)
-    if value & ~field.ones or (field.name == "nw_tos" and value & 3):
+    value, mask = parse_value(field, value_text, scope.ports, optional=False)
+    written = value
+    if field.fmt in (Format.DECIMAL, Format.HEX):
+        # What the field has no bits for is ignored where it is matched.
+        written = parse_integer(value_text.partition("/")[0]) or 0
+    if written & ~field.ones:
         raise FlowSyntaxError(f"{value_text} is not a valid value for field {name}", value_text)
     return a.SetField(field, value, mask)
 
@@ -361,13 +366,12 @@ def _load(word: ActionWord, _scope: Scope) -> a.Action:
     sf = parse_subfield(target)
     if not sf.field.writable:
         raise FlowSyntaxError(f"{sf.field.name} is read-only", target)
-    try:
-        value = int(value_text, 0)
-    except ValueError:
-        raise FlowSyntaxError(f"{text}: cannot parse integer value", value_text) from None
-    if value < 0 or value >> sf.n_bits:
-        raise FlowSyntaxError(f"{text}: value {value_text if value < 0 else hex(value)} does not fit into "
-                              f"{sf.n_bits} bits", value_text)
+    value = parse_integer(value_text)
+    if value is None or value >> 8 * sf.field.n_bytes:
+        raise FlowSyntaxError(f"{text}: cannot parse integer value", value_text)
+    if value >> sf.n_bits:
+        shown = value if sf.field.fmt is Format.DECIMAL else hex(value)
+        raise FlowSyntaxError(f"{text}: value {shown} does not fit into {sf.n_bits} bits", value_text)
     return a.SetField(sf.field, value << sf.ofs, sf.mask, load=True)
 
 

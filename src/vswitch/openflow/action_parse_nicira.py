@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from vswitch.flow.syntax import FlowSyntaxError
-from vswitch.flow.values import parse_integer, parse_ipv4, parse_ipv6, parse_value
+from vswitch.flow.syntax import FlowSyntaxError, parse_integer
+from vswitch.flow.values import parse_ipv4, parse_ipv6, parse_value
 from vswitch.openflow import actions as a
 from vswitch.openflow.action_words import (
     ActionWord,

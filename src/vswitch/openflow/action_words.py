@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
-from vswitch.flow.values import parse_integer, parse_ipv4, parse_mac, unquoted_name
+from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
+from vswitch.flow.values import parse_ipv4, parse_mac, unquoted_name
 
 ActionWord: TypeAlias = Word
 """One action: its name, what is within its brackets or after its delimiter, and a tail."""

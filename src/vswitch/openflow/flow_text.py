@@ -11,8 +11,8 @@ from typing import Final
 
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import normalize, parse_match_word
-from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
-from vswitch.flow.values import c_hex, parse_integer, parse_port
+from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
+from vswitch.flow.values import c_hex, parse_port
 from vswitch.openflow import constants as c
 from vswitch.openflow.action_check import check_actions
 from vswitch.openflow.action_text import format_actions, parse_actions

@@ -1,7 +1,7 @@
 """OpenFlow messages as text, as `ovs-ofctl ofp-print` and the dump commands print them.
 
-`format_message` prints all messages of `wire/codec.py`; of table features, IPFIX statistics and the
-continuation of a paused packet only that they are there.
+`format_message` prints all messages of `wire/codec.py`; of table features and IPFIX statistics only that they
+are there.
 """
 
 from __future__ import annotations
@@ -79,10 +79,11 @@ def _name_of_row(row: Row) -> str:
     return f"{prefix}_{words} {kind}"
 
 
-def format_message(m: Message, verbosity: int = 1, ports: Ports = None) -> str:
+def format_message(m: Message, verbosity: int = 1, ports: Ports = None, tables: bool = False) -> str:
     """The message with its name, version and xid, ending with a newline.
 
-    `verbosity` 0 leaves out packets, above 1 dumps their bytes.
+    `verbosity` 0 leaves out packets, above 1 dumps their bytes. `tables`: flow mods name a table (they don't
+    in OpenFlow 1.0 by itself).
     """
     head = f"{message_name(m)}{_version_text(m.version)} (xid=0x{m.xid:x}):"
     if getattr(m.body, "more", False):
@@ -92,6 +93,8 @@ def format_message(m: Message, verbosity: int = 1, ports: Ports = None) -> str:
         text = pf.format_packet_in(body, m.version, ports, verbosity)
     elif isinstance(m.body, packet.PacketOut):
         text = pf.format_packet_out(m.body, m.version, ports, verbosity)
+    elif isinstance(m.body, FlowMod):
+        text = pf.format_flow_mod(m.body, m.version, ports, tables)
     else:
         function = _TEXTS.get(type(m.body))
         text = function(m.body, m.version, ports) if function else ""
@@ -107,7 +110,7 @@ def format_bytes(data: bytes, verbosity: int = 1, ports: Ports = None) -> str:
     if len(data) < HEADER_SIZE:
         return f"OpenFlow packet too short (only {len(data)} bytes):\n{hex_dump(data)}"
     try:
-        return format_message(decode(data, flow_mod_table_id=True), verbosity, ports)
+        return format_message(decode(data, flow_mod_table_id=True), verbosity, ports, tables=True)
     except OfpError as error:
         return f"{_head_of(data)}***decode error: {error.name}***\n{hex_dump(data)}"
 
@@ -293,7 +296,6 @@ _TEXTS: Final[dict[type, Callable[[Any, int, Ports], str]]] = {
     session.SetAsync: _async,
     session.GetAsyncReply: _async,
     switch.DescReply: _desc,
-    FlowMod: pf.format_flow_mod,
     flow.FlowRemoved: pf.format_flow_removed,
     flow.FlowStatsRequest: pf.format_flow_request,
     flow.AggregateStatsRequest: pf.format_flow_request,

@@ -10,6 +10,7 @@ from vswitch.flow.flow import Flow
 from vswitch.flow.text import format_flow as format_packet_flow
 from vswitch.openflow import constants as c
 from vswitch.openflow.action_format import format_actions
+from vswitch.openflow.continuation import format_continuation
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import FLAGS
 from vswitch.openflow.messages import flow as f
@@ -30,10 +31,10 @@ def _flags(flags: int) -> str:
     return "".join(f"{name} " for name, bit in FLAGS.items() if flags & bit)
 
 
-def format_flow_mod(fm: FlowMod, version: int, ports: Ports) -> str:
-    """A flow mod message's text."""
+def format_flow_mod(fm: FlowMod, version: int, ports: Ports, tables: bool = False) -> str:
+    """A flow mod message's text; `tables`: what it says of a table, it does say, in each version."""
     out = f" {_COMMANDS[fm.command]} "
-    if fm.table_id not in (0, UNSENT_TABLE) or (fm.table_id == UNSENT_TABLE and version >= OFP12):
+    if fm.table_id not in (0, UNSENT_TABLE) or (fm.table_id == UNSENT_TABLE and (tables or version >= OFP12)):
         out += f"table:{fm.table_id} "
     shown = fm.match.format(fm.priority, ports)
     out += f"{shown} " if shown else ""
@@ -208,6 +209,8 @@ def format_packet_in(m: p.PacketIn, version: int, ports: Ports, verbosity: int) 
     out += "\n"
     if m.userdata:
         out += f" userdata={'.'.join(f'{byte:02x}' for byte in m.userdata)}\n"
+    if m.continuation:
+        out += format_continuation(m.continuation, ports)
     return out + (format_packet(m.packet) if verbosity > 0 else "")
 
 

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from vswitch.cli.ofctl.switch import OfctlError
+from vswitch.flow.field import Field
+from vswitch.flow.fields import by_name
+from vswitch.flow.match import Match
 from vswitch.openflow import actions as a
 from vswitch.openflow import constants as c
 from vswitch.openflow.action_check import INCONSISTENT, check_actions
@@ -19,6 +22,7 @@ from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.wire.match import fits_match
 from vswitch.openflow.wire.messages_base import Form
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP13, OFP15, VERSION_NAMES
+from vswitch.packet.numbers import ETH_TYPE_IPV6
 
 Formats: TypeAlias = frozenset[str]
 
@@ -33,6 +37,8 @@ _NAMED: Final[dict[str, Formats]] = {
     "nxm": frozenset({NXM}), "nxm+table_id": frozenset({NXM}), "openflow11": frozenset({OPENFLOW11}),
     "oxm": OXM, "any": ANY, **{name.lower(): frozenset({name}) for name in _OXM.values()},
 }  # fmt: skip
+_DL_TYPE: Final = by_name("dl_type")
+_ABOVE_ETHERNET: Final = tuple(map(by_name, ("nw_proto", "nw_tos", "nw_ecn", "nw_ttl")))
 _OF13_UP: Final = frozenset(name for version, name in _OXM.items() if version >= OFP13)
 
 
@@ -107,7 +113,11 @@ def usable(mod: FlowMod) -> Formats:
     format that leaves that to the packet can say them."""
     found = ANY
     inconsistent = False
-    if not fits_match(mod.match, OFP10):
+    ipv6 = mod.match.flow.get(_DL_TYPE) == ETH_TYPE_IPV6 and any(map(mod.match.mask.get, _ABOVE_ETHERNET))
+    if ipv6:
+        # There IPv6 is an Ethernet type like others (OpenFlow 1.0, 3.4, and 1.1, A.2.3).
+        found -= {OPENFLOW10, OPENFLOW11}
+    elif not fits_match(mod.match, OFP10):
         found -= {OPENFLOW10}
         if not fits_match(mod.match, OFP11):
             found -= {OPENFLOW11}
@@ -141,9 +151,18 @@ def usable_actions(actions: Iterable[Action]) -> Formats:
             found &= OXM | {OPENFLOW11}
         elif isinstance(action, a.WriteActions):
             found &= usable_actions(action.actions)
-        elif isinstance(action, a.SetField) and action.field.option >= 0:
-            found &= TLV_FORMATS
+        elif isinstance(action, a.SetField) and not action.load:
+            found &= formats_of(action.field)
     return found
+
+
+def formats_of(field: Field) -> Formats:
+    """The formats that can match all of `field`."""
+    match = Match()
+    match.set(field, (1 << field.n_bits) - 1)
+    if fits_match(match, OFP10):
+        return ANY
+    return ANY - {OPENFLOW10} if fits_match(match, OFP11) else ANY - {OPENFLOW10, OPENFLOW11}
 
 
 def check_usable(mods: Iterable[FlowMod], may: Formats) -> None:

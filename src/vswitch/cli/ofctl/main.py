@@ -13,6 +13,7 @@ from vswitch.cli.long_options import OptionError, Takes, parse
 from vswitch.cli.ofctl import flows, groups, packets, ports, tables, watch
 from vswitch.cli.ofctl.color import Painter, wanted
 from vswitch.cli.ofctl.formats import allowed, parse_formats
+from vswitch.cli.ofctl.offline import OFFLINE
 from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError
 from vswitch.cli.version import version_text
 from vswitch.flow.syntax import FlowSyntaxError
@@ -32,8 +33,9 @@ LONG: Final = {
     "protocols": _REQUIRED, "private-key": _REQUIRED, "certificate": _REQUIRED, "ca-cert": _REQUIRED,
     "bootstrap-ca-cert": _REQUIRED, "peer-ca-cert": _REQUIRED, "ssl-protocols": _REQUIRED,
     "ssl-ciphers": _REQUIRED, "verbose": _OPTIONAL, "log-file": _OPTIONAL, "syslog-target": _REQUIRED,
-    "syslog-method": _REQUIRED, "unixctl": _REQUIRED, "help": _NOTHING, "version": _NOTHING,
-    "json": _NOTHING,
+    "syslog-method": _REQUIRED, "unixctl": _REQUIRED, "detach": _NOTHING, "monitor": _NOTHING,
+    "no-chdir": _NOTHING, "pidfile": _OPTIONAL, "overwrite-pidfile": _NOTHING, "user": _REQUIRED,
+    "no-self-confinement": _NOTHING, "help": _NOTHING, "version": _NOTHING, "json": _NOTHING,
 }  # fmt: skip
 SHORT: Final = {
     "t": "timeout", "F": "flow-format", "P": "packet-in-format", "m": "more", "O": "protocols",
@@ -59,7 +61,7 @@ def _writing(usage: str, least: int, most: int, run: Callable[[Switch, Sequence[
 
 COMMANDS: Final = {
     "show": Command("", 0, 0, ports.show),
-    "monitor": Command("[MISSLEN] [invalid_ttl] [watch:[...]]", 0, 3, watch.monitor),
+    "monitor": Command("[MISSLEN] [invalid_ttl] [resume] [watch:[...]]", 0, 3, watch.monitor),
     "snoop": Command("", 0, 0, watch.snoop, "snoop"),
     "dump-desc": Command("", 0, 0, ports.dump_desc),
     "dump-tables": Command("", 0, 0, tables.dump_tables),
@@ -155,6 +157,12 @@ def read_settings(options: Sequence[tuple[str, str | None]]) -> tuple[Settings, 
             settings.may_create = True
         elif name == "packet-in-format":
             settings.packet_in_format = text
+        elif name in ("detach", "monitor", "overwrite-pidfile"):
+            setattr(settings.process, name.replace("-", "_"), True)
+        elif name == "no-chdir":
+            settings.process.chdir = False
+        elif name in ("pidfile", "unixctl", "log-file"):
+            setattr(settings.process, name.replace("-", "_"), text)
         elif value is not None:
             tls[name] = text
     if settings.json and (settings.sort or settings.names or not settings.stats):
@@ -184,12 +192,21 @@ def _carry_out(argv: Sequence[str]) -> int:
     name, *args = parsed.arguments
     if name == "list-commands":
         lines = [f"  {n:<23} {f'switch {c.usage}'.strip()}\n" for n, c in COMMANDS.items()]
+        lines += [f"  {n:<23} {c.usage}\n" for n, c in OFFLINE.items()]
         sys.stdout.write("The available commands are:\n" + "".join(lines))
         return 0
-    command = COMMANDS.get(name)
-    if command is None and name != "diff-flows":
+    if name == "help":
+        sys.stdout.write(help_text())
+        return 0
+    command, offline = COMMANDS.get(name), OFFLINE.get(name)
+    if offline is not None:
+        least, most = offline.least, offline.most
+    elif command is not None:
+        least, most = command.least + 1, command.most + 1
+    elif name == "diff-flows":
+        least, most = 2, 2
+    else:
         raise OfctlError(f"unknown command '{name}'; use --help for help")
-    least, most = (2, 2) if command is None else (command.least + 1, command.most + 1)
     if len(args) < least:
         raise OfctlError(f"'{name}' command requires at least {least} arguments")
     if len(args) > most:
@@ -203,6 +220,10 @@ def _carry_out(argv: Sequence[str]) -> int:
     allowed(settings.versions, settings.formats)
     set_alarm(seconds, PROGRAM)
     try:
+        if offline is not None:
+            offline.run(settings, args)
+            sys.stdout.flush()
+            return 0
         if command is None:
             return flows.diff_flows(settings, args)
         with Switch(args[0], settings, command.socket) as switch:
@@ -218,6 +239,7 @@ def help_text() -> str:
     lines = [f"{PROGRAM}: look at and change an OpenFlow switch, in the words of ovs-ofctl(8)",
              f"usage: {PROGRAM} [OPTIONS] COMMAND [ARG...]", "", "Commands:"]  # fmt: skip
     lines += [f"  {name} SWITCH {command.usage}".rstrip() for name, command in COMMANDS.items()]
+    lines += [f"  {name} {command.usage}" for name, command in OFFLINE.items()]
     lines += ["  diff-flows SOURCE1 SOURCE2",
               "SWITCH is a bridge of this machine, unix:FILE, tcp:HOST[:PORT] or ssl:HOST[:PORT].", "",
               "Options:",
@@ -227,6 +249,8 @@ def help_text() -> str:
               "  --json  answers as JSON, an object a message, in place of text",
               "  -F, --flow-format=FORMATS  OpenFlow10, NXM, OpenFlow11, OXM... (default: any)",
               "  -t, --timeout=SECS, -P, --packet-in-format=FORMAT, --read-only",
+              "  --detach, --no-chdir, --monitor, --pidfile[=FILE], --overwrite-pidfile, --unixctl=SOCKET,",
+              "  --log-file[=FILE]  (monitor, snoop) be a daemon, which ovs-appctl can talk to",
               "  -p, --private-key=FILE, -c, --certificate=FILE, -C, --ca-cert=FILE", ""]  # fmt: skip
     return "\n".join(lines)
 

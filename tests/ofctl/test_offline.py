@@ -1,0 +1,183 @@
+"""`vswitch ofctl` says of texts and captured messages what ovs-ofctl says, without a switch."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.own_tools import run_own
+from tests.whole import sample
+from vswitch.flow.fields import FIELDS
+from vswitch.packet.checksum import csum
+
+pytestmark = pytest.mark.system
+
+COMMANDS = """
+parse-flow tcp,tp_dst=80,actions=output:1
+-O OpenFlow13 parse-flow tcp,actions=goto_table:3
+parse-flow reg0=1,actions=drop
+-O OpenFlow15 parse-flow reg0=1,actions=drop
+parse-flow bogus
+parse-flow actions=
+-m parse-flow tcp,actions=2
+-O OpenFlow13 parse-flow actions=group:5,output(port=1,max_len=20)
+-O OpenFlow11 parse-flow metadata=1,actions=clone(2)
+parse-flow table=3,actions=2
+parse-flow tun_metadata0=1,actions=drop
+-O OpenFlow10,OpenFlow13 parse-flow actions=set_field:1->reg0
+-F OpenFlow10 parse-flow actions=set_field:1->reg0
+-F OpenFlow10 parse-flow actions=load:1->reg0[]
+-F NXM parse-flow ip,actions=1
+-F OXM parse-flow ip,actions=1
+parse-flows FLOWS
+-O OpenFlow13 parse-flows FLOWS
+-O OpenFlow11 parse-flows FLOWS
+parse-flows NOFILE
+print-error OFPBRC_BAD_TYPE
+print-error NXBRC_NXM_INVALID
+print-error foo
+ofp-print 0105000800000001
+ofp-print 0105000800000001 2
+ofp-print 010500080000000101
+ofp-print 0105000800000001010500080000000201
+ofp-print 010e00480000000100382
+ofp-print 01
+ofp-print zz
+ofp-print
+ofp-parse MESSAGES
+ofp-parse SHORT
+ofp-parse NOFILE
+ofp-parse-pcap PCAP
+ofp-parse-pcap PCAP 80
+ofp-parse-pcap PCAP 80 6653
+ofp-parse-pcap NOFILE
+parse-flow in_port=eth0,actions=eth1
+--strict parse-flow actions=1
+-O OpenFlow14 --bundle parse-flow actions=1
+parse-flow priority=5,cookie=7,ip,idle_timeout=3,actions=normal
+"""
+OTHERWISE = ("actions=set_field:1->in_port_oxm",)
+"""Ours asks no more of it than of in_port."""
+LOGGED = re.compile(r"^\S+Z\|\d+\|\w+\|(WARN|INFO)\|.*\n", re.MULTILINE)
+CLIENT, SWITCH = bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2))
+
+
+def segment(source: bytes, target: bytes, ports: tuple[int, int], seq: int, flags: int, data: bytes) -> bytes:
+    tcp = struct.pack(">HHIIBBHHH", *ports, seq, 0, 0x50, flags, 8192, 0, 0) + data
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0) + source + target
+    return b"\2\0\0\0\0\2\2\0\0\0\0\1\x08\0" + head[:10] + csum(head).to_bytes(2, "big") + head[12:] + tcp
+
+
+def request(xid: int, kind: int = 5) -> bytes:
+    return struct.pack(">BBHI", 1, kind, 8, xid)
+
+
+def capture() -> bytes:
+    """A pcap file: a connection both ways, a message cut in two, one sent twice, another port."""
+    there, back = (CLIENT, SWITCH, (40000, 6653)), (SWITCH, CLIENT, (6653, 40000))
+    hello = request(7, 0)
+    packets = [
+        segment(*there, 100, 2, b""), segment(*back, 500, 0x12, b""), segment(*there, 101, 0x18, request(1)),
+        segment(*back, 501, 0x18, hello[:5]), segment(*back, 506, 0x18, hello[5:] + request(8)),
+        segment(*there, 109, 0x18, request(2)), segment(*there, 109, 0x18, request(2)),
+        segment(CLIENT, SWITCH, (1, 80), 1, 0x18, request(9)), segment(*there, 117, 0x18, request(12, 99)),
+        segment(*there, 125, 0x18, request(13)),
+    ]  # fmt: skip
+    out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    for number, packet in enumerate(packets):
+        out += struct.pack("<IIII", number, 0, len(packet), len(packet)) + packet
+    return out
+
+
+@pytest.fixture
+def files(require: Callable[..., None], tmp_path: Path) -> dict[str, str]:
+    """Name in a command line -> file."""
+    require("command:ovs-ofctl")
+    contents = {
+        "FLOWS": b"tcp,actions=output:1\nreg0=1,actions=drop\n# none\n\ntable=3,actions=drop\n",
+        "MESSAGES": request(1) + request(2) + request(3)[:5],
+        "SHORT": request(1) + b"\1\5\0\2\0\0\0\1",
+        "PCAP": capture(),
+    }
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    return {name: str(tmp_path / name) for name in (*contents, "NOFILE")}
+
+
+def said(words: list[str], own: bool) -> tuple[int, str, str]:
+    if own:
+        ran = run_own(words, dict(os.environ))
+    else:
+        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    return ran.returncode, ran.stdout, LOGGED.sub("", ran.stderr)
+
+
+def test_our_tool_says_the_same(files: dict[str, str]) -> None:
+    differ = []
+    for line in COMMANDS.split("\n"):
+        words = ["ovs-ofctl", *(files.get(word, word) for word in line.split())]
+        ours, real = said(words, True), said(words, False)
+        if ours != real and line:
+            differ.append(f"$ {line}\n--- ours [{ours[0]}]\n{ours[1]}{ours[2]}--- real [{real[0]}]\n"
+                          f"{real[1]}{real[2]}")  # fmt: skip
+    assert not differ, "\n".join(differ)
+
+
+VALUES = (
+    "1", "1/1", "4/4", "255", "0x100", "4/0xfc", "-1", "x", "", "1/x", "0x1/0x1", "0b1", "later", "+new",
+    "00:00:00:00:00:01/ff:00:00:00:00:00", "1.2.3.4/8", "::1/7",
+)  # fmt: skip
+OF_FIELDS = ("nw_tos", "ip_dscp", "nw_ecn", "ip_frag", "vlan_pcp", "nw_ttl", "mpls_label", "mpls_tc",
+             "arp_op", "nw_proto", "dl_type", "icmp_type", "ct_state", "ct_zone", "nsh_flags", "eth_src",
+             "nw_src", "ipv6_src", "tp_dst", "reg0", "xreg1", "xxreg0", "ct_label", "metadata")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sample(OF_FIELDS, 8))
+def test_the_same_values_are_refused(require: Callable[..., None], name: str) -> None:
+    require("command:ovs-ofctl")
+    differ = []
+    for value in VALUES:
+        for text in ("tcp,{1}={0},actions=drop", "icmp6,{1}={0},actions=drop",
+                     "tcp,actions=set_field:{0}->{1}", "mpls,actions=set_field:{0}->{1}"):  # fmt: skip
+            words = ["ovs-ofctl", "-O", "OpenFlow13", "parse-flow", text.format(value, name)]
+            ours, real = (said(words, own) for own in (True, False))
+            if "decode error" in real[1]:
+                continue
+            if (ours[0], ours[2], ours[1].splitlines()[2:]) != (real[0], real[2], real[1].splitlines()[2:]):
+                differ.append(f"{words[-1]}: {real[1]}{real[2]}\n{ours[1]}{ours[2]}")
+    assert not differ, "\n".join(differ)
+
+
+def test_each_field_can_be_set_in_the_same_formats(require: Callable[..., None]) -> None:
+    require("command:ovs-ofctl")
+    differ = []
+    for field in FIELDS:
+        if re.fullmatch(r"\w+[1-9]\d*", field.name):
+            continue
+        for text in ("actions=set_field:1->{}", "tcp,actions=set_field:1/1->{}"):
+            text = text.format(field.name)
+            words = ["ovs-ofctl", "parse-flow", text]
+            ours, real = (said(words, own) for own in (True, False))
+            if ours[1].splitlines()[:2] != real[1].splitlines()[:2] and text not in OTHERWISE:
+                differ.append(f"{text}: {real[1]}{real[2]}\n{ours[1]}{ours[2]}")
+    assert not differ, "\n".join(differ)
+
+
+def test_a_stream_is_read_in_its_own_order(tmp_path: Path) -> None:
+    """Whatever that of the packets; the real tool takes a segment that comes too early for lost."""
+    there = (CLIENT, SWITCH, (40000, 6653))
+    packets = [segment(*there, 100, 2, b""), segment(*there, 109, 0x18, request(2)),
+               segment(*there, 101, 0x18, request(1)), segment(*there, 117, 0x19, request(3))]
+    file = tmp_path / "pcap"
+    file.write_bytes(
+        struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+        + b"".join(struct.pack("<IIII", 0, 0, len(p), len(p)) + p for p in packets)
+    )
+    ran = run_own(["ovs-ofctl", "ofp-parse-pcap", str(file)], dict(os.environ))
+    assert re.findall(r"xid=(\w+)", ran.stdout) == ["0x1", "0x2", "0x3"]
