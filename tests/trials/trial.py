@@ -49,6 +49,7 @@ FREE: Final = (
     (re.compile(r"\brecirc(_id=|\()(0x[0-9a-f]+|[1-9][0-9]*)"), r"recirc\1N"),
     (re.compile(r"\brecirc_id\(0x[0-9a-f]+\)"), "recirc_id(N)"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "UUID"),
+    (re.compile(r"(?<=numa_id 0 core_id )\d+"), "N"),
     (re.compile(r"^bridge\(.*\n|^Bridge: .*\n", re.MULTILINE), ""),
 )  # fmt: skip
 INSIDE: Final = re.compile(r"\|DBG\|(Creating|Destroying|Simple match)")

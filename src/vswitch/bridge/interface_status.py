@@ -167,7 +167,10 @@ class InterfaceStatus:
                 kernels = True
         except OSError:
             return None
-        return named(stats, everything=kernels)
+        found = named(stats, everything=kernels)
+        if netdev is not None:
+            found |= netdev.custom_stats()
+        return found
 
 
 def named(stats: NetdevStats, everything: bool) -> dict[str, int]:

@@ -362,14 +362,14 @@ INFERRED: Final = ((key.IPV4, ETH_TYPE_IP), (key.IPV6, ETH_TYPE_IPV6), (key.MPLS
 
 
 def _with_type(value: bytes) -> bytes:
-    """Key attributes with the Ethernet type that others of them mean, in a frame without addresses, if they
-    have no type."""
+    """Key attributes with the Ethernet type that others of them mean if they have none; in a frame without
+    addresses, unless it is said to be no frame."""
     attrs = parse(value)
-    if not attrs.keys() & {key.ETHERTYPE, key.PACKET_TYPE, key.VLAN}:
+    if not attrs.keys() & {key.ETHERTYPE, key.VLAN}:
         for attr, eth_type in INFERRED:
             if attr in attrs:
                 more = Builder()
-                if key.ETHERNET not in attrs:
+                if not attrs.keys() & {key.ETHERNET, key.PACKET_TYPE}:
                     more.raw(key.ETHERNET, bytes(12))
                 more.be16(key.ETHERTYPE, eth_type)
                 return value + more.getvalue()

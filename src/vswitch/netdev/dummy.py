@@ -191,9 +191,9 @@ class DummyNetdev(MemoryNetdev):
         return self._ifindex
 
     def custom_stats(self) -> dict[str, int]:
-        """Two counters for tests, and those of the queues. One is enough to transmit."""
+        """Two counters of all that came in, and those of the queues. One is enough to transmit."""
         s = self._stats
-        counts = {"rx_custom_packets_1": 0, "rx_custom_packets_2": 0}
+        counts = {"rx_custom_packets_1": s.rx_packets, "rx_custom_packets_2": s.rx_packets}
         for queue in range(self.n_rxq):
             n_packets, n_bytes = self._rx_counts.get(queue, (0, 0)) if self.n_rxq > 1 else (
                 s.rx_packets, s.rx_bytes)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from vswitch.flow.values import c_hex, format_ipv4, format_ipv6, format_mac, format_port, format_value
+from vswitch.flow.values import (
+    c_hex,
+    format_ipv4,
+    format_ipv6,
+    format_mac,
+    format_port,
+    format_value,
+    quoted_name,
+)
 from vswitch.openflow import actions as a
 from vswitch.openflow.constants import (
     OFPP_CONTROLLER,
@@ -17,6 +25,20 @@ from vswitch.openflow.constants import (
 from vswitch.openflow.subfield import format_subfield, subfield_field_name
 
 Ports = Mapping[int, str] | None
+
+
+class Names(dict[int, str]):
+    """Port number -> name; tables have names, too."""
+
+    def __init__(self, ports: Mapping[int, str], tables: Mapping[int, str]) -> None:
+        super().__init__(ports)
+        self.tables = tables
+
+
+def table_text(number: int, ports: Ports) -> str:
+    """A table by its name, if `ports` knows one."""
+    name = ports.tables.get(number) if isinstance(ports, Names) else None
+    return str(number) if name is None else quoted_name(name)
 
 
 def format_actions(actions: Iterable[a.Action], ports: Ports = None) -> str:
@@ -87,7 +109,7 @@ def _resubmit(action: a.Resubmit, ports: Ports) -> str:
     port = "" if action.in_port == OFPP_IN_PORT else format_port(action.in_port, ports)
     if action.table_id == 0xFF and port and not action.with_ct_orig:
         return f"resubmit:{port}"
-    table = "" if action.table_id == 0xFF else str(action.table_id)
+    table = "" if action.table_id == 0xFF else table_text(action.table_id, ports)
     return f"resubmit({port},{table}{',ct' if action.with_ct_orig else ''})"
 
 
@@ -135,7 +157,7 @@ def _ct(action: a.Ct, ports: Ports) -> str:
     if action.force:
         words.append("force")
     if action.recirc_table is not None:
-        words.append(f"table={action.recirc_table}")
+        words.append(f"table={table_text(action.recirc_table, ports)}")
     if action.zone_src is not None:
         words.append(f"zone={format_subfield(action.zone_src)}")
     elif action.zone:
@@ -169,8 +191,8 @@ def _sample(action: a.Sample, ports: Ports) -> str:
     return f"sample({','.join(words)})"
 
 
-def _learn(action: a.Learn, _ports: Ports) -> str:
-    words = [f"table={action.table_id}"]
+def _learn(action: a.Learn, ports: Ports) -> str:
+    words = [f"table={table_text(action.table_id, ports)}"]
     for name, value, default in (
         ("idle_timeout", action.idle_timeout, 0),
         ("hard_timeout", action.hard_timeout, 0),
@@ -303,5 +325,5 @@ _FORMATTERS: dict[type[Any], Callable[[Any, Ports], str]] = {
     a.ClearActions: lambda _x, _: "clear_actions",
     a.WriteActions: lambda x, p: f"write_actions({format_actions(x.actions, p)})",
     a.WriteMetadata: _write_metadata,
-    a.GotoTable: lambda x, _: f"goto_table:{x.table_id}",
+    a.GotoTable: lambda x, ports: f"goto_table:{table_text(x.table_id, ports)}",
 }

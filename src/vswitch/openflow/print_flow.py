@@ -9,7 +9,7 @@ from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.text import format_flow as format_packet_flow
 from vswitch.openflow import constants as c
-from vswitch.openflow.action_format import format_actions
+from vswitch.openflow.action_format import format_actions, table_text
 from vswitch.openflow.continuation import format_continuation
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import FLAGS
@@ -35,7 +35,7 @@ def format_flow_mod(fm: FlowMod, version: int, ports: Ports, tables: bool = Fals
     """A flow mod message's text; `tables`: what it says of a table, it does say, in each version."""
     out = f" {_COMMANDS[fm.command]} "
     if fm.table_id not in (0, UNSENT_TABLE) or (fm.table_id == UNSENT_TABLE and (tables or version >= OFP12)):
-        out += f"table:{fm.table_id} "
+        out += f"table:{table_text(fm.table_id, ports)} "
     shown = fm.match.format(fm.priority, ports)
     out += f"{shown} " if shown else ""
     if fm.new_cookie not in (0, COOKIE_NONE):
@@ -92,7 +92,7 @@ def format_flow_line(s: f.FlowStats, ports: Ports, stats: bool = True) -> str:
     if stats:
         words.append(f"duration={duration(s.duration_sec, s.duration_nsec)}")
     if stats or s.table_id:
-        words.append(f"table={s.table_id}")
+        words.append(f"table={table_text(s.table_id, ports)}")
     if stats:
         words += [f"n_packets={s.packet_count}", f"n_bytes={s.byte_count}"]
     if s.idle_timeout:

@@ -156,6 +156,15 @@ def usable_actions(actions: Iterable[Action]) -> Formats:
     return found
 
 
+def usable_bucket(actions: Iterable[Action]) -> Formats:
+    """The formats that can say a group's bucket with `actions`."""
+    found = ANY
+    for action in actions:
+        # Before OpenFlow 1.5 a meter is an instruction.
+        found &= frozenset({_OXM[OFP15]}) if isinstance(action, a.Meter) else usable_actions((action,))
+    return found
+
+
 def formats_of(field: Field) -> Formats:
     """The formats that can match all of `field`."""
     match = Match()

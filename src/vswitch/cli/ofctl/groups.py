@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from vswitch.cli.ofctl.flows import read_lines, run_bundle, said
-from vswitch.cli.ofctl.formats import BUCKET_FORMATS, METER_FORMATS, TLV_FORMATS, of_versions, require
+from vswitch.cli.ofctl.formats import (
+    BUCKET_FORMATS,
+    METER_FORMATS,
+    TLV_FORMATS,
+    of_versions,
+    require,
+    usable_bucket,
+)
 from vswitch.cli.ofctl.switch import OfctlError, Switch
 from vswitch.dpif.ct_tuple import ICMP, ICMP_FIELDS, Address, TupleReader
 from vswitch.flow.syntax import FlowSyntaxError
@@ -33,9 +40,12 @@ def _change_groups(switch: Switch, texts: Sequence[tuple[str, str]], command: in
     mods: list[tuple[Any, Form]] = []
     for where, text in texts:
         try:
-            mods.append((parse_group(text, command, switch.port_names), switch.extended))
+            mod = parse_group(text, command, switch.port_names)
+            mods.append((mod, switch.extended))
         except FlowSyntaxError as error:
             raise OfctlError(f"{where}: {said(error)}" if where else said(error)) from error
+        for bucket in mod.buckets:
+            require(usable_bucket(bucket.actions), of_versions((switch.version,)))
     if switch.settings.bundle:
         run_bundle(switch, mods)
     else:

@@ -18,6 +18,7 @@ from vswitch.base.clock import Clock
 from vswitch.cli.ofctl.color import Painter
 from vswitch.cli.ofctl.progress import shown
 from vswitch.daemon.process import rundir
+from vswitch.openflow.action_format import Names
 from vswitch.openflow.message_value import message_value
 from vswitch.openflow.messages.bundle import BundleAdd
 from vswitch.openflow.messages.nicira import NXFF_NXM, FlowModTableId, SetFlowFormat
@@ -308,6 +309,7 @@ class Switch:
             self._ports = tuple(found)
         return self._ports
 
-    def number_names(self) -> dict[int, str]:
-        """Port number -> name."""
-        return {port.port_no: port.name for port in self.ports()}
+    def number_names(self) -> Names:
+        """Port and table number -> name."""
+        ports = {port.port_no: port.name for port in self.ports()}
+        return Names(ports, {number: name for name, number in self.table_names.items()})

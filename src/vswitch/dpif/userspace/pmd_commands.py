@@ -12,6 +12,7 @@ from typing import Final, final
 
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.dpif.userspace.core import Core
+from vswitch.netdev.dummy import PMD, DummyNetdev
 from vswitch.netdev.scope import Scope
 
 DPIF: Final = "dpif_scalar"
@@ -26,6 +27,7 @@ PERF_LOG_USAGE: Final = (
     "[-q qlen]"
 )
 UNCHANGED: Final = "Error: miniflow extract parser not changed"
+PMD_THREAD: Final = "pmd thread numa_id 0 core_id 1:"
 NO_DATAPATH: Final = "please specify an existing datapath"
 
 
@@ -166,7 +168,17 @@ class _Commands:
         asked = int(text) if text is not None and text.isdecimal() else 0
         intervals = -(-asked // USAGE_INTERVAL)
         seconds = intervals * USAGE_INTERVAL if 0 < asked < USAGE_MAX else USAGE_MAX
-        return f"Displaying last {seconds} seconds pmd usage %\n"
+        lines = [f"Displaying last {seconds} seconds pmd usage %"]
+        polled = [dev for dev in self.scope.devices() if isinstance(dev, DummyNetdev) and dev.type == PMD]
+        if polled:
+            # They are told of as if a thread of their own polled them.
+            lines += [PMD_THREAD, "  isolated : false"]
+            lines += [
+                f"  port: {dev.name:<16}  queue-id: {queue:2} (enabled)   pmd usage: NOT AVAIL"
+                for dev in polled for queue in range(dev.n_rxq)
+            ]  # fmt: skip
+            lines.append("  overhead: NOT AVAIL")
+        return "\n".join(lines) + "\n"
 
     # Implementations.
 
