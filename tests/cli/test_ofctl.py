@@ -117,7 +117,7 @@ def test_monitor_prints_what_comes_until_it_is_ended(require: Any, tmp_path: Pat
         env = dict(os.environ, OVS_RUNDIR=str(home))
         command = [sys.executable, "-m", "vswitch", "ofctl", "monitor", "br0", "65534", "watch:!initial"]
         with (home / "monitor").open("wb") as out:
-            watching = subprocess.Popen(command, stdout=out, env=env)
+            watching = subprocess.Popen(command, stderr=out, env=env)
         try:
             seen = ""
             deadline = time.monotonic() + 20

@@ -32,6 +32,7 @@ def test_the_real_switch_reads_a_cookie_as_we_do(real: RealSwitch, cookie: Cooki
     if not real.run("ovs-vsctl", "list-br").split():
         real.run("ovs-vsctl", "add-br", "br0", "--", "add-port", "br0", "q1", "--", "set", "interface", "q1",
                  "type=dummy")  # fmt: skip
+        real.bridges.append("br0")
     number = COOKIES.index(cookie)
     eth = f"eth(src=00:00:00:00:00:01,dst=00:00:00:00:c0:{number:02x}),eth_type(0x1234)"
     key = f"recirc_id(0x7fff),in_port(1),{eth}"

@@ -170,8 +170,12 @@ def change(switch: Switch, mods: Sequence[FlowMod]) -> None:
     if switch.settings.bundle:
         run_bundle(switch, [(mod, Form.OPENFLOW) for mod in mods])
         return
-    switch.use_table_ids()
-    switch.do([(mod, form_of(mod, switch.version, may)) for mod in mods])
+    said_so = [(mod, form_of(mod, switch.version, may)) for mod in mods]
+    if any(form is Form.EXTENSION for _, form in said_so):
+        switch.use_nxm()
+    if any(mod.table_id != c.OFPTT_ALL for mod in mods):
+        switch.use_table_ids()
+    switch.do(said_so)
 
 
 def _modify(kind: str) -> Callable[[Switch, Args], None]:

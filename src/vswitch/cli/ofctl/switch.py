@@ -295,7 +295,6 @@ class Switch:
 
     def use_table_ids(self) -> None:
         """In 1.0, let flow mods name tables from now on."""
-        self.use_nxm()
         if self.version == OFP10 and not self.client.flow_mod_table_id:
             self.do([(FlowModTableId(True), Form.OPENFLOW)])
             self.client.flow_mod_table_id = True
