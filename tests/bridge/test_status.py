@@ -83,3 +83,24 @@ def test_a_rate_limit_of_packet_ins_shows_what_became_of_them(real: Side, ours: 
         return counted
 
     on_both(real, ours, status)
+
+
+def test_a_device_that_is_down_has_no_link(real: Side, ours: Side) -> None:
+    def seen(side: Side) -> list[str]:
+        side.vsctl(BRIDGE)
+        found = []
+        down, up = ("down", "down"), ("up", "up")
+
+        def states() -> tuple[str, str]:
+            return side.get("interface", "p1", "link_state"), side.get("interface", "p1", "admin_state")
+
+        for word, wanted in (("down", down), ("up", up)):
+            side.appctl("netdev-dummy/set-admin-state", "p1", word)
+            side.wait(lambda wanted=wanted: states() == wanted, f"p1 {word} by its owner")
+            found.append(side.run("ovs-ofctl", "show", f"unix:{side.directory}/br0.mgmt").count("LINK_DOWN"))
+        for word, wanted in (("down", down), ("up", up)):
+            side.run("ovs-ofctl", "mod-port", f"unix:{side.directory}/br0.mgmt", "p1", word)
+            side.wait(lambda wanted=wanted: states() == wanted, f"p1 {word} by OpenFlow")
+        return [*found, side.get("interface", "p1", "link_resets")]
+
+    on_both(real, ours, seen)

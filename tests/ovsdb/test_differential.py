@@ -1,4 +1,4 @@
-"""Random transactions, given to our server and to the real ovsdb-server: same replies, same rows."""
+"""Random transactions and monitors, given to our server and to the real one: same replies, rows, updates."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def normal(value: Json, names: dict[str, str]) -> Json:
         if len(value) == 2 and value[0] in ("set", "map"):
             return [value[0], sorted(made[1], key=repr)]
         return made
-    return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def normal_reply(reply: Json, ops: list[Json], names: dict[str, str], number: int) -> Json:
@@ -275,3 +275,98 @@ def test_random_transactions_have_the_real_servers_results(require: Any, tmp_pat
                 assert contents(us, our_names) == contents(them, their_names), (number, ops)
         assert contents(us, our_names) == contents(them, their_names)
         assert committed > TRANSACTIONS / 10
+
+
+KINDS = ("initial", "insert", "delete", "modify")
+METHODS = ("monitor", "monitor_cond", "monitor_cond_since")
+
+
+def monitor(generator: Generator) -> tuple[str, Json]:
+    """A method and its requests: any columns, those that every table has too, and any kinds of change."""
+    rng = generator.rng
+    method = rng.choice(METHODS)
+    requests: dict[str, Json] = {}
+    for table in rng.sample(["Root", "Leaf"], rng.choice((1, 1, 2))):
+        names = [*generator.columns(table), "_uuid", "_version"]
+        rng.shuffle(names)
+        each: list[Json] = []
+        for _ in range(rng.choice((1, 1, 2))):
+            n = rng.randrange(1, 5)
+            request: dict[str, Json] = {"columns": names[:n]}
+            del names[:n]
+            if rng.random() < 0.5:
+                request["select"] = {kind: rng.random() < 0.6 for kind in KINDS if rng.random() < 0.7}
+            each.append(request)
+        if rng.random() < 0.15:
+            each = [{"select": each[0]["select"]} if "select" in each[0] else {}]
+        elif rng.random() < 0.1:
+            each[0]["columns"] = [*each[0]["columns"], rng.choice(("nosuch", each[0]["columns"][0]))]
+        if method != "monitor" and rng.random() < 0.4:
+            each = each[:1]
+            each[0]["where"] = [["number", "!=", 3] if table == "Root" else ["label", "!=", "x"]]
+        requests[table] = each if len(each) > 1 or rng.random() < 0.5 else each[0]
+    return method, requests
+
+
+def normal_update(tables: Json, names: dict[str, str]) -> Json:
+    """Updates by table and row, the rows' UUIDs as `normal` has them, without those of a new version only:
+    the real server gives one for a weak reference to nothing, which it takes out again; ours does not."""
+    if "rpc-error" in tables:
+        return normal(tables["rpc-error"], names)
+    found: dict[str, Json] = {}
+    for table, rows in tables.items():
+        told = {names.get(row, row): normal(update, names) for row, update in rows.items()}
+        told = {row: u for row, u in told.items() if u.get("old", 1) != {} and u.get("modify", 1) != {}}
+        if told:
+            found[table] = told
+    return found
+
+
+class Watcher:
+    """A client that changes and watches; what it hears is in a form in which two can be compared."""
+
+    def __init__(self, path: str) -> None:
+        self.client = Client(path)
+        self.names: dict[str, str] = {}
+
+    def watch(self, number: int, method: str, requests: Json) -> Json:
+        since = ["00000000-0000-0000-0000-000000000000"] if method.endswith("since") else []
+        reply = self.client.call(method, "Fuzz", number, requests, *since)
+        if isinstance(reply, list):
+            reply = reply[2]
+        return normal_update(reply, self.names)
+
+    def change(self, ops: list[Json], number: int) -> Json:
+        reply = self.client.call("transact", "Fuzz", *ops)
+        said = normal_reply(reply, ops, self.names, number)
+        self.client.call("echo")
+        heard = [
+            (m["params"][0], m["method"], update)
+            for m in self.client.notified
+            if (update := normal_update(m["params"][-1], self.names))
+        ]
+        self.client.notified.clear()
+        return said, sorted(heard)
+
+
+def test_random_monitors_hear_what_the_real_servers_do(require: Any, tmp_path: Path) -> None:
+    require("command:ovsdb-server")
+    generator = Generator(21)
+    with (
+        our_server(tmp_path / "ours.db", SCHEMA) as (ours, _),
+        real_server(tmp_path / "real.db", SCHEMA) as real,
+    ):
+        us, them = Watcher(ours), Watcher(real)
+        heard = 0
+        for number in range(TRANSACTIONS // 4):
+            if number % 5 == 0:
+                asked = number, *monitor(generator)
+                assert us.watch(*asked) == them.watch(*asked), asked
+            if number % 5 == 4 and number > 60:
+                gone = generator.rng.randrange(number // 5) * 5
+                assert us.client.call("monitor_cancel", gone) == them.client.call("monitor_cancel", gone)
+            ops = generator.transaction()
+            mine, theirs = us.change(ops, number), them.change(ops, number)
+            assert mine == theirs, (number, ops)
+            heard += len(mine[1])
+        assert heard > TRANSACTIONS // 5

@@ -89,7 +89,7 @@ class MemoryNetdev(Netdev):
             self._changed()
 
     def carrier(self) -> bool:
-        return self._carrier
+        return self._up and self._carrier
 
     def carrier_resets(self) -> int:
         return self._resets

@@ -113,7 +113,7 @@ class Netdev(ABC):
 
     @abstractmethod
     def carrier(self) -> bool:
-        """Whether the link is up."""
+        """Whether the link is up; never while the device itself is down."""
 
     @abstractmethod
     def carrier_resets(self) -> int:

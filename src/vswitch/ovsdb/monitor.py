@@ -203,9 +203,7 @@ def parse_watch(table: TableSchema, json: Json, conditional: bool, taken: set[st
     for name in ["_version", *sorted(table.columns)] if names is None else names:
         if not isinstance(name, str):
             raise syntax_error("a column's name is a string", json)
-        if name == "_uuid":
-            continue
-        if name not in table.columns and name != "_version":
+        if name not in table.columns and name not in ("_uuid", "_version"):
             raise syntax_error(f"{name} is not a valid column name", json)
         if name in taken:
             raise syntax_error(f"column {name} mentioned more than once", json)

@@ -219,7 +219,7 @@ def _update(ofproto: BridgeRole, port: XPort) -> bool:
                 ofproto.link_changes += 1  # a link's speed is its cost in spanning trees
             up.mac, up.mtu, up.features = info.mac, info.mtu, told
             changed = True
-    state = port.state & ~OFPPS_LINK_DOWN | (0 if info.carrier and info.up else OFPPS_LINK_DOWN)
+    state = port.state & ~OFPPS_LINK_DOWN | (0 if info.carrier else OFPPS_LINK_DOWN)
     config = port.config & ~OFPPC_PORT_DOWN | (0 if info.up else OFPPC_PORT_DOWN)
     if (port.state, port.config) != (state, config):
         if state & OFPPS_LINK_DOWN and up is not None and up.told_live:
