@@ -77,16 +77,16 @@ def collected(switch: Path, home: Path) -> tuple[set[str], str]:
     environment = dict(os.environ, OVS_RUNDIR=str(switch))
     database = f"--db=unix:{switch}/db.sock"
     control = str(next(path for path in switch.glob("*vswitchd*.ctl")))
-    run("ovs-vsctl", database, *["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy"])
-    run("ovs-vsctl", database, *["set", "open_vswitch", ".", "other_config:stats-update-interval=1000"])
-    run("ovs-vsctl", database, *["add-port", "br0", "p1", "--", "set", "interface", "p1", "type=dummy"])
+    run("ovs-vsctl", database, "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy")
+    run("ovs-vsctl", database, "set", "open_vswitch", ".", "other_config:stats-update-interval=1000")
+    run("ovs-vsctl", database, "add-port", "br0", "p1", "--", "set", "interface", "p1", "type=dummy")
     with collecting(home, switch / "db.sock"):
         log = home / "collectd.log"
         until("it follows", lambda: log.exists() and "Connecting to OVS DB" in log.read_text())
         time.sleep(2)
         for _ in range(5):
             run("ovs-appctl", "-t", control, "netdev-dummy/receive", "p1", PACKET)
-        run("ovs-vsctl", database, *["add-port", "br0", "p2", "--", "set", "interface", "p2", "type=dummy"])
+        run("ovs-vsctl", database, "add-port", "br0", "p2", "--", "set", "interface", "p2", "type=dummy")
         run("ovs-appctl", "-t", control, "netdev-dummy/set-admin-state", "p1", "down")
 
         def rows() -> list[str]:

@@ -107,7 +107,8 @@ class Monitor:
                 saw = any(w.condition.holds_any(row) for w in old)
                 sees = any(w.condition.holds_any(row) for w in new)
                 if saw and not sees:
-                    rows[str(row.uuid)] = {"delete": None}
+                    if any(w.wants("delete") or not w.columns for w in old):
+                        rows[str(row.uuid)] = {"delete": None}
                 elif sees and not saw:
                     made = self._conditional_row(name, new, None, row, "insert")
                     if made is not None:
