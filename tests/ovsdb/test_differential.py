@@ -309,8 +309,8 @@ def monitor(generator: Generator) -> tuple[str, Json]:
 
 
 def condition(generator: Generator, requests: Json) -> Json:
-    """New conditions for tables of a monitor: one, because of two the real server takes one that is right though
-    the other is wrong."""
+    """New conditions for a table of a monitor. Of two the real server would take one that is right though the
+    other is wrong."""
     rng = generator.rng
     table = rng.choice(sorted(requests))
     return {table: [{"where": rng.choice(([], [True], [False], generator.where(table)))}]}
@@ -375,8 +375,11 @@ def test_random_monitors_hear_what_the_real_servers_do(require: Any, tmp_path: P
             if number % 5 == 2 and number > 20:
                 changing = generator.rng.choice([n for n in watched if watched[n][0] != "monitor"])
                 changes = condition(generator, watched[changing][1])
-                replies = [w.client.call("monitor_cond_change", changing, changing, changes) for w in (us, them)]
-                assert normal(replies[0], us.names) == normal(replies[1], them.names), (changing, changes)
+                mine, theirs = (
+                    normal(w.client.call("monitor_cond_change", changing, changing, changes), w.names)
+                    for w in (us, them)
+                )
+                assert mine == theirs, (changing, changes)
             if number % 5 == 4 and number > 60:
                 gone = generator.rng.randrange(number // 5) * 5
                 assert us.client.call("monitor_cancel", gone) == them.client.call("monitor_cancel", gone)
