@@ -43,6 +43,7 @@ HOT = (
     "netdev/frame.py",
     "netdev/gso.py",
     "daemon/mainloop.py",
+    "daemon/spin.py",
     "dpif/actions.py",
     "dpif/actions_nl.py",
     "dpif/cookie.py",

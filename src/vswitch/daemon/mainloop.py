@@ -4,13 +4,14 @@ A part (all bridges of a process are one, `Ofprotos`) is synchronous: `run(now)`
 there is to do without waiting. All descriptors sit in one epoll set, and asyncio waits on that
 set's own descriptor, so that a turn costs asyncio one callback however many devices there are. Where
 much comes in little pieces, as from a client that waits for each answer, even that is too dear: after a
-turn the loop waits for the next by itself, for a moment.
+turn the loop waits for the next by itself, for a moment, and awake where that pays (`spin.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import select
 import time
 import traceback
@@ -22,6 +23,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.histogram import histogram
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
+from vswitch.daemon.spin import LONGEST, Spin
 
 log: Final = Vlog("mainloop")
 
@@ -37,6 +39,8 @@ _BACKOFF_S: Final = (0.01, 0.1, 1.0)
 turns: Final = coverage.counter("mainloop_turn")
 turn_times: Final = histogram("main-loop", "the main loop's turns, from waking to waiting")
 handler_errors: Final = coverage.counter("mainloop_handler_error")
+found_awake: Final = coverage.counter("mainloop_spin")
+awake_in_vain: Final = coverage.counter("mainloop_spin_in_vain")
 
 
 class Part(Protocol):
@@ -58,6 +62,8 @@ class Part(Protocol):
 MaySkip: TypeAlias = Callable[[int, list[int]], bool]
 """`may_skip(now, ready)` of a part that has it: whether a turn may go by without its `run` in which only the
 descriptors `ready` have something. `wakeup` then tells when it has to come."""
+Answers: TypeAlias = Callable[[], int]
+"""`answers()` of a part that has it: how often it has sent what the next question may follow at once."""
 
 
 @final
@@ -70,6 +76,13 @@ class MainLoop:
         self._parts: list[Part] = []
         self._patient: dict[int, MaySkip] = {}
         """Of the parts that need not run in every turn, by their place in `_parts`."""
+        self._answers: list[Answers] = []
+        self._answered = 0
+        """How many answers there were before the present turn."""
+        self._spin = Spin()
+        self._waited = -1
+        """How long, in ns, the present turn was in coming after an answer; -1: after none, or too long."""
+        self._has_two_cpus = False
         self._epoll = select.epoll()
         self._fds: list[int] = []
         self._write_fds: list[int] = []
@@ -89,6 +102,9 @@ class MainLoop:
         may_skip = getattr(part, "may_skip", None)
         if may_skip is not None:
             self._patient[len(self._parts)] = may_skip
+        answers = getattr(part, "answers", None)
+        if answers is not None:
+            self._answers.append(answers)
         self._parts.append(part)
         self.wake()
 
@@ -153,7 +169,7 @@ class MainLoop:
                 if self._clock.stopped:
                     break
                 turn_times.observe(time.perf_counter_ns() - started)
-                ready = [fd for fd, _ in self._epoll.poll(LINGER_S)]
+                ready = self._next_ready()
                 started = time.perf_counter_ns()
                 if not ready:
                     self._wait(more)
@@ -164,6 +180,39 @@ class MainLoop:
             more = self.turn(ready)
         turn_times.observe(time.perf_counter_ns() - started)
         self._wait(more)
+
+    def _next_ready(self) -> list[int]:
+        """The descriptors that have something, as soon as one has; none if that takes too long."""
+        answered = 0
+        for answers in self._answers:
+            answered += answers()
+        spin = self._spin
+        asked = answered != self._answered
+        self._answered = answered
+        if self._waited >= 0:
+            if asked:
+                spin.came(self._waited)
+            else:
+                spin.lapse()
+        self._waited = -1
+        if not asked:
+            return [fd for fd, _ in self._epoll.poll(LINGER_S)]
+        began = time.perf_counter_ns()
+        found: list[tuple[int, int]] = []
+        if spin.awake and self._has_two_cpus:
+            while not found and time.perf_counter_ns() - began < LONGEST:
+                found = self._epoll.poll(0)
+            if found:
+                found_awake.inc()
+            else:
+                awake_in_vain.inc()
+        if not found:
+            found = self._epoll.poll(LINGER_S)
+        if found:
+            self._waited = time.perf_counter_ns() - began
+        else:
+            spin.lapse()
+        return [fd for fd, _ in found]
 
     def _wait(self, more: bool) -> None:
         """Arrange for the next turn."""
@@ -220,6 +269,7 @@ class MainLoop:
         if fds == self._fds and write_fds == self._write_fds and now < self._next_resync:
             return
         self._next_resync = now + RESYNC_MS
+        self._has_two_cpus = len(os.sched_getaffinity(0)) > 1
         wanted = dict.fromkeys(fds, select.EPOLLIN)
         for fd in write_fds:
             wanted[fd] = wanted.get(fd, 0) | select.EPOLLOUT

@@ -168,6 +168,10 @@ class Ofprotos:
             if ofproto is not None:
                 ofproto.packet_out(packet, OFPP_LOCAL, (Output(OFPP_TABLE),))
 
+    def answers(self) -> int:
+        """How often OpenFlow peers were sent something, to which the next question may follow at once."""
+        return self.poller.answers
+
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
         times = [self.underlay.wakeup(now)]

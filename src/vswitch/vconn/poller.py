@@ -35,6 +35,8 @@ class Poller:
         self._watched: dict[int, tuple[int, Owner]] = {}
         self.in_turn: bool = False
         """Whether the main loop is in a turn, at whose end what waits will go out anyway."""
+        self.answers: int = 0
+        """How often something was sent to a peer, who may have the next question at once."""
 
     def watch(self, fd: int, events: int, owner: Owner) -> None:
         """Tell `owner` when `fd` is ready for `events` (READ | WRITE). A hang-up is always reported, so a

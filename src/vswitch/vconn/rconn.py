@@ -432,6 +432,7 @@ class Rconn:
     def flush(self) -> None:
         """Write what waits, as far as there is room; `run` deals with errors."""
         if self._vconn is not None:
+            self._poller.answers += 1
             self._vconn.flush()
 
     def close(self, reason: str) -> None:
