@@ -202,6 +202,7 @@ class OfprotoDpif(Ofproto):
         )  # fmt: skip
         x.miss_tag = tag_random()
         x.ports = self.ports
+        x.controllers = self
         self.mac_learning: MacLearning = MacLearning(MAC_ENTRY_DEFAULT_IDLE_TIME * 1000)
         x.mac_learning = self.mac_learning
         self.bundles: dict[object, XBundle] = x.bundles

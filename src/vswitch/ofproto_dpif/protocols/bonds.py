@@ -13,6 +13,7 @@ from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.fields import by_name
+from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.l2.bond import BALANCE_TCP, CHANGED, LEARN, N_HASHES, Bond, BondMember, BondSettings, hash_mac
 from vswitch.l2.lacp import NEGOTIATED, OFF, Lacp
@@ -20,7 +21,7 @@ from vswitch.l2.lacpdu import frame
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.ports.ports import set_aggregated
 from vswitch.ofproto_dpif.settings import LacpSettings
-from vswitch.ofproto_dpif.xlate.freeze import N_METADATA
+from vswitch.ofproto_dpif.xlate.freeze import freeze_metadata
 from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.ofproto_dpif.xlate.types import SLOW_LACP
 from vswitch.openflow.actions import Output
@@ -333,9 +334,12 @@ class BondBridge:
         """Have the datapath spread the bond's packets, as the members are now."""
         dp = self.ofproto.backer.dp
         if not bond.recirc_id:
-            metadata = (0,) * N_METADATA + (OFPP_NONE & 0xFFFF,)
+            flow = Flow()
+            flow.in_port = OFPP_NONE
             table = len(self.ofproto.tables) - 1
-            state = FrozenState(self.ofproto.name, table, metadata, userdata=f"bond {bond.name}".encode())
+            state = FrozenState(
+                self.ofproto.name, table, freeze_metadata(flow), userdata=f"bond {bond.name}".encode()
+            )
             bond.recirc_id = dp.recirc_ids.alloc(state)
         if bundle.balance is not None:
             bundle.balance.account(bond)

@@ -106,7 +106,7 @@ def decode(data: bytes, bridges: dict[uuid.UUID, str]) -> FrozenState:
     return FrozenState(
         bridge=bridges[found.bridge],
         table_id=0,
-        metadata=(),
+        metadata=b"",
         stack=tuple(found.stack),
         mirrors=found.mirrors,
         conntracked=found.conntracked,

@@ -4,7 +4,6 @@ packets of the switch's own."""
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64
@@ -110,6 +109,8 @@ class StartedPacketOut:
         credit(self.out.effects, 1, len(self.packet), now, self.flow.tcp_flags)
         for effect in self.out.packet_effects:
             effect.apply(self.packet, now)
+        for told in self.out.told:
+            told.apply(self.packet, now)
         return _execute(self.ofproto, self.packet, self.flow, self.out, now)
 
     def cancel(self) -> None:
@@ -134,7 +135,7 @@ def resume(ofproto: BridgeRole, packet_in: PacketIn) -> XlateOut:
     bridge.tlv.bind_match(packet_in.metadata)
     _take_metadata(flow, packet_in.metadata.flow)
     # Without actions translation would begin at table 0: something must be there that does nothing.
-    frozen = replace(state, metadata=freeze_metadata(flow), actions=state.actions or (Note(b""),))
+    frozen = state.resumed(freeze_metadata(flow), state.actions or (Note(b""),))
     out = xlate(XlateIn(bridge.xbridge, flow, packet_in.packet, flow.tcp_flags, frozen=frozen, now=now))
     credit(out.effects, 1, len(packet_in.packet), now, flow.tcp_flags)
     for effect in out.packet_effects:
@@ -182,6 +183,9 @@ def _execute(ofproto: BridgeRole, packet: bytes, flow: Flow, out: XlateOut, now:
                 # The packet comes back for the rest of its translation. What the controller asks for next
                 # is to find it done, as in Open vSwitch.
                 backer.handle_waiting(now)
+    elif out.told:
+        packet_out_executed.inc()
+        sent = True
     else:
         packet_out_no_actions.inc()
     _give_back(ofproto, out, now)

@@ -39,6 +39,7 @@ from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD
 if TYPE_CHECKING:
     from vswitch.netdev.tunnel_options import TunnelConfig
     from vswitch.ofproto.ports import OfPort
+    from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
     from vswitch.ofproto_dpif.xlate.special import PacketReceiver
     from vswitch.openflow.flow_mod import FlowMod
 
@@ -235,6 +236,13 @@ class FlowLearner(Protocol):
         """Carry a flow mod out. OfpError: it is refused, and nothing changed."""
 
 
+class PacketInTaker(Protocol):
+    """Who gives packets to a bridge's controllers (`OfprotoDpif` does)."""
+
+    def send_packet_in(self, packet_in: QueuedPacketIn) -> None:
+        """Give a packet to the controllers that want it."""
+
+
 @final
 class XDatapath:
     """The datapath that bridges share, as translation sees it."""
@@ -289,6 +297,8 @@ class XBridge:
         self.meters: Meters = meters
         self.tlv: TlvTable = tlv
         self.learner: FlowLearner = learner
+        self.controllers: PacketInTaker | None = None
+        """Who gives packets to the controllers without the datapath's help; None: nobody."""
         self.table_dpif: list[TableDpif] = table_dpif
         """Per table: the tags of lookups in it."""
         self.basis: int = basis

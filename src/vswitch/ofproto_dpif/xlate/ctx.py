@@ -46,6 +46,8 @@ class Ctx:
         self.base: Flow = xin.flow.copy()
         self.wc: Flow = out.wc
         self.odp: list[OdpAction] = []
+        self.whole: list[OdpAction] = self.odp
+        """The translation's own actions: `odp`, except inside of an action that has some inside."""
         self.effects: list[CreditedEffect] = out.effects
         self.rule: Rule | None = None
         self.rule_cookie: int = 0xFFFFFFFFFFFFFFFF

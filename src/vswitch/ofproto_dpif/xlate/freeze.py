@@ -24,6 +24,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Recirc
@@ -95,16 +96,19 @@ def cancel(ctx: Ctx) -> None:
         ctx.unrolled_place = None
 
 
-def freeze_metadata(flow: Flow) -> tuple[int, ...]:
-    """The words that a frozen state keeps, in_port last."""
+def freeze_metadata(flow: Flow) -> bytes:
+    """What a frozen state keeps of a flow: in_port in 8 bytes, then of each word that is not 0 its number in
+    one and it in 8."""
     words = flow.words
-    kept: list[int] = []
+    kept = BytesWriter()
+    write_i64_be(kept, words[W_IN_PORT] & 0xFFFF)
     i: i64 = 0
     while i < N_METADATA:
-        kept.append(words[i])
+        if words[i] != 0:
+            kept.append(int(i))
+            write_i64_be(kept, words[i])
         i += 1
-    kept.append(words[W_IN_PORT] & 0xFFFF)
-    return tuple(kept)
+    return kept.getvalue()
 
 
 def forget_conntrack(flow: Flow) -> None:
@@ -121,15 +125,20 @@ def forget_conntrack(flow: Flow) -> None:
     words[W_CT_TP_SRC] &= ~CT_PORTS
 
 
-def thaw_metadata(kept: tuple[int, ...], flow: Flow) -> None:
+def thaw_metadata(kept: bytes, flow: Flow) -> None:
     """Put back what `freeze_metadata` kept."""
     words = flow.words
     i: i64 = 0
     while i < N_METADATA:
-        words[i] = kept[i]
+        words[i] = 0
         i += 1
-    in_port: i64 = kept[N_METADATA]
-    words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFFFFFF) | in_port
+    words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFFFFFF) | read_i64_be(kept, 0)
+    i = 8
+    end: i64 = len(kept)
+    while i < end:
+        at: i64 = kept[i]
+        words[at] = read_i64_be(kept, i + 1)
+        i += 9
 
 
 def unroll(ctx: Ctx, rest: Actions) -> None:

@@ -37,6 +37,14 @@ def to_controller(ctx: Ctx, meter_id: int | None, action: OdpAction) -> OdpActio
     return _behind(bridge, OFPM_CONTROLLER, action)
 
 
+def is_metered(ctx: Ctx, meter_id: int | None) -> bool:
+    """Whether `to_controller` would put a meter before the packet."""
+    bridge = ctx.bridge
+    if meter_id is not None and bridge.meters.number(meter_id) is not None:
+        return True
+    return bridge.meters.number(OFPM_CONTROLLER) is not None
+
+
 def to_slow_path(bridge: XBridge, action: OdpAction) -> OdpAction:
     """`action`, which sends a flow's packets to the slow path, behind OFPM_SLOWPATH if that is there."""
     return _behind(bridge, OFPM_SLOWPATH, action)

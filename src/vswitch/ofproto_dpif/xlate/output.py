@@ -248,9 +248,10 @@ def go_on_in(ctx: Ctx, peer: XPort, last: bool) -> None:
     words[W_IN_PORT] = (words[W_IN_PORT] & ~0xFFFFFFFF) | in_port
     if (peer.listens == 0 or not special.claim(ctx, peer)) and may_receive(ctx, peer):
         before = len(ctx.odp)
+        n_told = len(ctx.out.told)
         xlate_tables.table_action(ctx, in_port, 0, True, last, True)
         if not peer.forwards:
-            cancel_forwarding(ctx, before)
+            cancel_forwarding(ctx, before, n_told)
         end_pipeline(ctx)
     if trace is not None and outer is not None:
         trace.leave(outer)
@@ -267,10 +268,11 @@ def go_on_in(ctx: Ctx, peer: XPort, last: bool) -> None:
     ctx.error = XLATE_OK
 
 
-def cancel_forwarding(ctx: Ctx, n_actions: int) -> None:
+def cancel_forwarding(ctx: Ctx, n_actions: int, n_told: int) -> None:
     """The packet came in at a port that only learns: NORMAL and the learn action have seen it, and of
-    what they would do with it only the first `n_actions` actions stay."""
+    what they would do with it only the first `n_actions` actions stay, and `n_told` for controllers."""
     del ctx.odp[n_actions:]
+    del ctx.out.told[n_told:]
     ctx.freezing = False
     ctx.action_set = []
 

@@ -11,8 +11,7 @@ equal one, but its own can be found for another `GRACE_MS`, for packets with it 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions
@@ -21,30 +20,71 @@ GRACE_MS: Final = 250
 """How long a state outlives its last reference."""
 
 
-@dataclass(frozen=True)
+@final
 class FrozenState:
     """Where and how translation goes on.
 
-    `bridge` is the switch's name. `metadata` holds the flow's words of tunnel, registers,
-    metadata and in_port (`freeze.freeze_metadata`). `stack`: (value, n_bits) pairs, the top last.
+    A value, never changed. `bridge` is the switch's name. `metadata` holds the flow's words of tunnel,
+    registers, metadata and in_port (`freeze.freeze_metadata`). `stack`: (value, n_bits) pairs, the top last.
     `actions` are still to run, `action_set` is the set so far; `table_id` is where a `Resubmit`
     without a table looks, `rule_cookie` belongs to the rule whose actions they are. `mirrors`:
     already sent to. `userdata` comes with a controller's pause or packet-in. `told`: nothing goes on from
     here, it is reported to a controller; such a state has an id of its own, whatever else it is equal to.
     """
 
-    bridge: str
-    table_id: int
-    metadata: tuple[int, ...]
-    stack: tuple[tuple[int, int], ...] = ()
-    mirrors: int = 0
-    conntracked: bool = False
-    was_mpls: bool = False
-    actions: Actions = ()
-    action_set: Actions = ()
-    userdata: bytes = b""
-    rule_cookie: int = 0
-    told: bool = False
+    def __init__(
+        self,
+        bridge: str,
+        table_id: int,
+        metadata: bytes,
+        stack: tuple[tuple[int, int], ...] = (),
+        mirrors: int = 0,
+        conntracked: bool = False,
+        was_mpls: bool = False,
+        actions: Actions = (),
+        action_set: Actions = (),
+        userdata: bytes = b"",
+        rule_cookie: int = 0,
+        told: bool = False,
+    ) -> None:
+        self.bridge: str = bridge
+        self.table_id: int = table_id
+        self.metadata: bytes = metadata
+        self.stack: tuple[tuple[int, int], ...] = stack
+        self.mirrors: int = mirrors
+        self.conntracked: bool = conntracked
+        self.was_mpls: bool = was_mpls
+        self.actions: Actions = actions
+        self.action_set: Actions = action_set
+        self.userdata: bytes = userdata
+        self.rule_cookie: int = rule_cookie
+        self.told: bool = told
+        self._hash: int = hash((metadata, table_id, rule_cookie, userdata, stack, actions, action_set))
+
+    def resumed(self, metadata: bytes, actions: Actions) -> FrozenState:
+        """The same with other `metadata` and `actions`."""
+        return FrozenState(
+            self.bridge, self.table_id, metadata, self.stack, self.mirrors, self.conntracked, self.was_mpls,
+            actions, self.action_set, self.userdata, self.rule_cookie, self.told,
+        )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FrozenState):
+            return NotImplemented
+        return (
+            self._hash == other._hash and self.metadata == other.metadata and self.bridge == other.bridge
+            and self.table_id == other.table_id and self.rule_cookie == other.rule_cookie
+            and self.told == other.told and self.userdata == other.userdata and self.mirrors == other.mirrors
+            and self.conntracked == other.conntracked and self.was_mpls == other.was_mpls
+            and self.stack == other.stack and self.actions == other.actions
+            and self.action_set == other.action_set
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"FrozenState({self.bridge}, table={self.table_id}, actions={self.actions})"
 
 
 class RecircIds:

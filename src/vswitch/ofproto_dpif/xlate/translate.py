@@ -134,7 +134,7 @@ def xlate(xin: XlateIn) -> XlateOut:
             ctx.odp[-1:] = final.actions
         if xlate_sampling.drops_explicitly(ctx):
             ctx.odp.append(Drop(ctx.error))
-    elif ctx.support.explicit_drop_action:
+    elif ctx.support.explicit_drop_action and not out.told:
         ctx.odp.append(Drop(ctx.error))
     out.actions = tuple(ctx.odp)
     out.error = ctx.error
@@ -190,7 +190,7 @@ def _run(ctx: Ctx) -> None:
         ctx.out.cut_short = True
         return
     if port is not None and not port.forwards:
-        xlate_output.cancel_forwarding(ctx, before)
+        xlate_output.cancel_forwarding(ctx, before, 0)
     whole = not ctx.freezing
     xlate_output.end_pipeline(ctx)
     if whole and ctx.bridge.has_in_band:

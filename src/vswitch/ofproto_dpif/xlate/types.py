@@ -127,7 +127,8 @@ class XlateOut:
     `backer.recirc_ids.unref`. `flow`: the packet at the end. `rule`: the first rule that
     matched. `mirrors`: bit map of the mirrors that got a copy. `nf_output_iface`: the OpenFlow
     port of a single output, for NetFlow. `effects` are for every packet of the flow, `packet_effects` for
-    each that comes up (`xlate/effects.py`). `warnings` and `remarks`: what the log should hear (`said.py`).
+    each that comes up (`xlate/effects.py`); `told` give a packet-out's packet to controllers. `warnings`
+    and `remarks`: what the log should hear (`said.py`).
     """
 
     def __init__(self, actions: OdpActions, wc: Flow, flow: Flow) -> None:
@@ -144,6 +145,7 @@ class XlateOut:
         limit): translated anew without any, it is not worth keeping."""
         self.effects: list[CreditedEffect] = []
         self.packet_effects: list[PacketEffect] = []
+        self.told: list[PacketEffect] = []
         self.recircs: list[int] = []
         self.rule: Rule | None = None
         self.mirrors: int = 0

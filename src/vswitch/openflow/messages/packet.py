@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vswitch.flow.match import Match
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import OFPR_NO_MATCH
 
 
-@dataclass(frozen=True)
+@dataclass(init=False)
 class PacketIn:
     """A packet for the controller, with what the pipeline knew of it.
 
@@ -19,28 +19,63 @@ class PacketIn:
     `userdata` and `continuation` (the state of a paused pipeline, opaque) need NXT_PACKET_IN2.
     """
 
-    packet: bytes = b""
-    total_len: int = 0
-    reason: int = OFPR_NO_MATCH
-    metadata: Match = field(default_factory=Match)
-    table_id: int = 0
-    cookie: int | None = None
-    buffer_id: int | None = None
-    userdata: bytes = b""
-    continuation: bytes = b""
+    packet: bytes
+    total_len: int
+    reason: int
+    metadata: Match
+    table_id: int
+    cookie: int | None
+    buffer_id: int | None
+    userdata: bytes
+    continuation: bytes
+
+    # Written out, here and below, since mypyc compiles it then.
+    def __init__(
+        self,
+        packet: bytes = b"",
+        total_len: int = 0,
+        reason: int = OFPR_NO_MATCH,
+        metadata: Match | None = None,
+        table_id: int = 0,
+        cookie: int | None = None,
+        buffer_id: int | None = None,
+        userdata: bytes = b"",
+        continuation: bytes = b"",
+    ) -> None:
+        self.packet = packet
+        self.total_len = total_len
+        self.reason = reason
+        self.metadata = Match() if metadata is None else metadata
+        self.table_id = table_id
+        self.cookie = cookie
+        self.buffer_id = buffer_id
+        self.userdata = userdata
+        self.continuation = continuation
 
 
-@dataclass(frozen=True)
+@dataclass(init=False)
 class PacketOut:
     """Run `actions` on `packet` (or on the buffered packet `buffer_id`).
 
     `metadata` matches in_port (OFPP_CONTROLLER or another) and, in 1.5, other pipeline fields.
     """
 
-    packet: bytes = b""
-    actions: Actions = ()
-    metadata: Match = field(default_factory=Match)
-    buffer_id: int | None = None
+    packet: bytes
+    actions: Actions
+    metadata: Match
+    buffer_id: int | None
+
+    def __init__(
+        self,
+        packet: bytes = b"",
+        actions: Actions = (),
+        metadata: Match | None = None,
+        buffer_id: int | None = None,
+    ) -> None:
+        self.packet = packet
+        self.actions = actions
+        self.metadata = Match() if metadata is None else metadata
+        self.buffer_id = buffer_id
 
 
 @dataclass(frozen=True)
