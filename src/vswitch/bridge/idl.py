@@ -50,6 +50,11 @@ READ_SIZE: Final = 1 << 16
 DATABASE: Final = "Open_vSwitch"
 ATTEMPT: Final = "connection attempt failed"
 LOCK: Final = "ovs_open_vswitch"
+SOCKET_MS: Final = 1000
+"""How long a server's socket that isn't there yet is looked for before an attempt to connect fails, after which
+it takes a second until the next..."""
+LOOK_MS: Final = 10
+"""...and how often."""
 
 
 @final
@@ -240,6 +245,13 @@ def _remotes(remote: str) -> list[str]:
     return found
 
 
+def _socket_files(remote: str) -> list[str]:
+    """The sockets of `remote` if all of it is on this machine, else none."""
+    remotes = _remotes(remote)
+    files = [one.removeprefix("unix:") for one in remotes if one.startswith("unix:")]
+    return files if len(files) == len(remotes) else []
+
+
 @final
 class Idl:
     """A client of the database server at `remote` ("unix:FILE", "tcp:IP:PORT", "ssl:IP:PORT", or
@@ -249,7 +261,10 @@ class Idl:
         self.remote: str = remote
         self._clock = clock
         self._lock = lock
-        self._request: _SchemaRequest | None = _SchemaRequest(remote)
+        self._awaited: list[str] = _socket_files(remote)
+        """The sockets one of which the first attempt to connect waits for."""
+        self._attempt_at = clock.now() + SOCKET_MS
+        self._request: _SchemaRequest | None = None
         self._idl: Any = None
         self._seen: tuple[int, bool, bool] = (-1, False, False)
         self._loaded = False
@@ -263,6 +278,10 @@ class Idl:
         """Talk with the server, without waiting. Whether the configuration, or who holds the lock,
         may have changed."""
         self._wanted = None
+        if self._idl is None and self._request is None:
+            if self._awaited and now < self._attempt_at and not any(map(os.path.exists, self._awaited)):
+                return False
+            self._request = _SchemaRequest(self.remote)
         if self._request is not None:
             tables = self._request.run()
             if tables is None:
@@ -287,7 +306,11 @@ class Idl:
     def _want(self) -> _Wanted:
         if self._wanted is None:
             self._wanted = _Wanted()
-            (self._request or self._idl).wait(self._wanted)
+            waiting = self._request or self._idl
+            if waiting is None:
+                self._wanted.timer_wait(LOOK_MS)
+            else:
+                waiting.wait(self._wanted)
         return self._wanted
 
     def wakeup(self, now: int) -> int:

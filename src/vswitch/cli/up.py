@@ -1,7 +1,8 @@
 """`vswitch up` and `vswitch down`: switch and database as one thing, with no other package.
 
 Two processes, under the names by which the tools look for them: the embedded database server and
-the switch that follows it. Both detach once they serve, so that `up` returns when everything works.
+the switch that follows it. They start at the same time, and both detach once they serve, so that `up` returns
+when everything works.
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-
+from vswitch.base.records import dataclass
 from vswitch.base.unixctl import CommandError
 from vswitch.cli import processes
 from vswitch.cli.appctl import ask
@@ -36,7 +35,9 @@ from vswitch.ovsdb.vswitch_schema import VSWITCH
 SELF: Final = (sys.executable, "-m", "vswitch")
 START_S: Final = 60
 """How long a process may take to serve."""
-POLL_S: Final = 0.05
+END_BEGUN_S: Final = 5.0
+"""How long one that shall not start after all may take until it can be told so."""
+POLL_S: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -95,41 +96,66 @@ def make_database(path: Path) -> bool:
     return True
 
 
-def _start(what: str, command: list[str], log: Path) -> None:
-    """Run a command that detaches once it serves. CliError with its last words."""
+@contextlib.contextmanager
+def _busy(what: str) -> Iterator[None]:
+    """Say what is being done, to who looks on."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(highlight=False, emoji=False, stderr=True).status(what):
+        yield
+
+
+def _begin(command: list[str]) -> subprocess.Popen[str]:
+    """Run a command that detaches once it serves."""
+    return subprocess.Popen(
+        [*command[: len(SELF) + 1], "--detach", *command[len(SELF) + 1 :]],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def _wait_begun(what: str, process: subprocess.Popen[str]) -> None:
+    """Wait until it has detached. CliError with its last words."""
+    log = log_path(what)
     try:
-        ran = subprocess.run(
-            [*command[: len(SELF) + 1], "--detach", *command[len(SELF) + 1 :]],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            timeout=START_S, check=False,
-        )  # fmt: skip
+        errors = process.communicate(timeout=START_S)[1]
     except subprocess.TimeoutExpired:
         raise CliError(f"{what} did not start within {START_S} s; its log is {log}") from None
-    if ran.returncode:
-        said = [line for line in ran.stderr.splitlines() if line.strip()]
+    if process.returncode:
+        said = [line for line in errors.splitlines() if line.strip()]
         last = said[-1].removeprefix(f"{what}: ") if said else f"its log is {log}"
         raise CliError(f"{what} did not start: {last}")
 
 
+def _end_begun(program: str, process: subprocess.Popen[str]) -> None:
+    """End what was begun, whether it serves by now or not."""
+    deadline = time.monotonic() + END_BEGUN_S
+    pid = processes.running(program)
+    while not pid and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        pid = processes.running(program)
+    if pid:
+        processes.end(program, pid, *(("--cleanup",) if program == SWITCH else ()))
+    elif process.poll() is None:
+        process.kill()
+
+
 def up(options: UpOptions) -> None:
     """Bring up what does not run yet, and make the bridges. CliError; then what was started is ended."""
-    console = Console(highlight=False, emoji=False, stderr=True)
     if options.foreground:
         _foreground(options)
         return
-    started: list[str] = []
+    started: dict[str, subprocess.Popen[str]] = {}
     try:
-        with console.status("starting"):
-            for program, command in (
-                (DATABASE, _database_command(options)), (SWITCH, _switch_command(options)),
-            ):  # fmt: skip
-                _bring_up(program, command, options, started)
-        with console.status("making bridges"):
+        with _busy("starting"):
+            _bring_up(options, started)
+        with _busy("making bridges"):
             configure(options)
     except BaseException:
         for program in reversed(started):
-            if pid := processes.running(program):
-                processes.end(program, pid, *(("--cleanup",) if program == SWITCH else ()))
+            _end_begun(program, started[program])
         raise
     if options.web:
         _serve_page()
@@ -138,17 +164,24 @@ def up(options: UpOptions) -> None:
     print(f"vswitch {how} (processes: {pids}; database: {_database_path(options)}; sockets: {rundir()})")
 
 
-def _bring_up(program: str, command: list[str], options: UpOptions, started: list[str]) -> None:
-    pid = processes.running(program)
-    if pid:
-        if not processes.is_ours(program, pid):
-            raise CliError(f"another {program} runs here already (pid {pid}, {rundir()})")
-        return
+def _bring_up(options: UpOptions, started: dict[str, subprocess.Popen[str]]) -> None:
+    """Begin both at the same time, and wait until they serve; `started` gets what was begun. CliError."""
+    wanted = {DATABASE: _database_command(options), SWITCH: _switch_command(options)}
+    for program in list(wanted):
+        if pid := processes.running(program):
+            if not processes.is_ours(program, pid):
+                raise CliError(f"another {program} runs here already (pid {pid}, {rundir()})")
+            del wanted[program]
     rundir().mkdir(parents=True, exist_ok=True)
-    if program == DATABASE:
+    if DATABASE in wanted:
         make_database(_database_path(options))
-    _start(program, command, log_path(program))
-    started.append(program)
+        with contextlib.suppress(OSError):
+            # One that an earlier life left refuses whoever comes before the server.
+            os.unlink(_socket())
+    for program, command in wanted.items():
+        started[program] = _begin(command)
+    for program, process in started.items():
+        _wait_begun(program, process)
 
 
 def _serve_page() -> None:
@@ -260,7 +293,7 @@ def _foreground(options: UpOptions) -> None:
                     raise CliError(
                         f"{name} ended with status {child.returncode}; its log is {log_path(name)}"
                     )
-            time.sleep(POLL_S * 4)
+            time.sleep(POLL_S * 10)
         with contextlib.suppress(OSError, CommandError):
             ask(str(processes.socket_of(SWITCH, switch.pid)), "exit", "--cleanup")
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -292,9 +325,8 @@ def _wait_for(program: str, child: subprocess.Popen[bytes]) -> None:
 def down(wipe: bool = False) -> None:
     """End both processes; devices, datapath and sockets go with them. The configuration stays in the
     database unless `wipe`. CliError."""
-    console = Console(highlight=False, emoji=False, stderr=True)
     ended = []
-    with console.status("ending"):
+    with _busy("ending"):
         if page := processes.running(processes.PAGE):
             processes.end_page(page)
         for program in (SWITCH, DATABASE):
