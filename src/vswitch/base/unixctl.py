@@ -7,8 +7,9 @@ names and wrong numbers of arguments are Open vSwitch's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
+
+from vswitch.base.records import dataclass
 
 ANY: Final = 1 << 30
 """`max_args` of a command that takes any number of arguments."""

@@ -7,10 +7,10 @@ Python values is the dear part.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import final
 from uuid import UUID
 
+from vswitch.base.records import dataclass, field
 from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.unsupported import asked_in_vain

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, final
 
+from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import optional
 from vswitch.bridge.idl import Idl, Row

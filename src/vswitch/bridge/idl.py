@@ -51,8 +51,8 @@ DATABASE: Final = "Open_vSwitch"
 ATTEMPT: Final = "connection attempt failed"
 LOCK: Final = "ovs_open_vswitch"
 SOCKET_MS: Final = 1000
-"""How long a server's socket that isn't there yet is looked for before an attempt to connect fails, after which
-it takes a second until the next..."""
+"""How long a server's socket that isn't there yet is looked for before an attempt to connect fails, after
+which it takes a second until the next..."""
 LOOK_MS: Final = 10
 """...and how often."""
 

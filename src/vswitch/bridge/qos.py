@@ -12,11 +12,11 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, final
 from uuid import UUID
 
 from vswitch.base.clock import Clock
+from vswitch.base.records import dataclass, field
 from vswitch.base.vlog import Vlog
 from vswitch.bridge import tc
 from vswitch.bridge.columns import integer

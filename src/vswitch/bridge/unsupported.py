@@ -8,10 +8,10 @@ Every column of the schema is a status (`columns.STATUS_COLUMNS`), acted on, or 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final, final
 
+from vswitch.base.records import dataclass
 from vswitch.base.vlog import Level, Vlog
 
 log = Vlog("bridge")

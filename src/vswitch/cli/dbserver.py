@@ -10,12 +10,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
 from vswitch.base import vlog, vlog_commands
 from vswitch.base.clock import Clock
+from vswitch.base.records import dataclass, field
 from vswitch.base.vlog import Destination, Level, Vlog
 from vswitch.cli.long_options import OptionError, Takes, parse
 from vswitch.cli.processes import dbdir

@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, final
 
@@ -24,6 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from vswitch.base.records import dataclass
 from vswitch.base.unixctl import CommandError
 from vswitch.cli.appctl import TargetError, ask, control_socket
 from vswitch.cli.datapath import choose

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from vswitch.base.records import dataclass, field
 
 
 class Takes(enum.Enum):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, final
 
 from vswitch.base import vlog, vlog_commands
 from vswitch.base.clock import Clock
+from vswitch.base.records import dataclass, field
 from vswitch.base.vlog import Vlog
 from vswitch.cli.datapath import choose
 from vswitch.cli.errors import CliError, explain

@@ -10,8 +10,9 @@ import csv
 import html
 import io
 import json
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from vswitch.base.records import dataclass, field
 
 FORMATS: Final = ("table", "list", "html", "csv", "json")
 DATA: Final = ("string", "bare", "json")

@@ -12,11 +12,12 @@ import platform
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from vswitch.base import vlog, vlog_commands, vlog_syslog
+from vswitch.base.records import dataclass, field
 from vswitch.base.vlog import Destination, Level, Vlog
 from vswitch.cli.long_options import OptionError, Takes, parse
 from vswitch.cli.vswitchd_usage import usage

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, final
 
 from vswitch.base.clock import Clock
+from vswitch.base.records import dataclass, field
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.bridges import Bridges
 from vswitch.bridge.idl import Idl

@@ -11,8 +11,9 @@ attribute's struct (network order where the struct has it), so that one layout t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from vswitch.base.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ with the type first, is the one that Open vSwitch 3.1's tools read (found by ask
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
+
+from vswitch.base.records import dataclass
 
 SFLOW: Final = 1
 SLOW_PATH: Final = 2

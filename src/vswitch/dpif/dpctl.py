@@ -10,10 +10,10 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from vswitch.base.clock import Clock
+from vswitch.base.records import dataclass
 from vswitch.base.unixctl import CommandError, Json
 from vswitch.dpif.open import dpif_open, dpif_types, enumerate_datapaths
 from vswitch.dpif.provider import Dpif

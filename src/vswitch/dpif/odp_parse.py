@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.dpif.key_struct import SIZES
 from vswitch.dpif.odp_format_key import ATTR_NAMES, FRAG_TYPES, STRUCT_FIELDS
 from vswitch.dpif.odp_key import decode_key, decode_mask

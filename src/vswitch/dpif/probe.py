@@ -7,9 +7,9 @@ datapath refuses it can't do. Nothing is ever guessed from a version.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import (
     Action,

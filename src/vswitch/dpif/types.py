@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.dpif.actions import Actions
 from vswitch.flow.flow import Flow
 

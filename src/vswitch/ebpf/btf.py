@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.ebpf.syscall import BTF_LOAD, BpfError, Buffer, bpf
 
 MAGIC: Final = 0xEB9F

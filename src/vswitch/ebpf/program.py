@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.ebpf.asm import Asm, encode
 from vswitch.ebpf.btf import BtfBuilder
 from vswitch.ebpf.insn import Insn

@@ -6,10 +6,11 @@ The fields themselves are in `fields.py`.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import final
 
 from mypy_extensions import i64
+
+from vswitch.base.records import dataclass
 
 
 class Format(enum.Enum):

@@ -7,8 +7,9 @@ Flow text is what `ovs-ofctl` takes: words separated by commas or white space, e
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from vswitch.base.records import dataclass
 
 _SEPARATORS = ", \t\r\n"
 

@@ -8,11 +8,11 @@ at a time; by source address and VLAN; by what dp_hash makes of addresses and po
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, final
 
 from mypy_extensions import i64
 
+from vswitch.base.records import dataclass
 from vswitch.flow.hash import hash_add64, hash_finish
 from vswitch.l2.lacp import CONFIGURED, NEGOTIATED, OFF
 

@@ -7,8 +7,9 @@ LLC header and returns None for anything that the standards have thrown away (9.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from vswitch.base.records import dataclass
 
 BPDU_MAC: Final = 0x0180C2000000
 """Where BPDUs are sent (7.12.3)."""

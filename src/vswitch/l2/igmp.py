@@ -6,9 +6,9 @@ wanted makes its group wanted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.packet.checksum import csum
 
 QUERY: Final = 0x11

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.packet.numbers import ETH_TYPE_LACP
 
 LACP_MAC: Final = 0x0180C2000002

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
+from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
 from vswitch.monitor.bfd_packet import (
     BFD_TTL,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.packet.compose import compose
 from vswitch.packet.headers import Ethernet, IPv4, PacketError, Udp
 from vswitch.packet.numbers import IPPROTO_UDP

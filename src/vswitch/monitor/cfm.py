@@ -13,11 +13,11 @@ from __future__ import annotations
 import enum
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
+from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
 from vswitch.monitor.cfm_packet import (
     CCM_ADDRESS,

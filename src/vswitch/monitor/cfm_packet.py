@@ -8,9 +8,9 @@ mode they hold the interval in ms, a maintenance point id of 64 bits and whether
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.packet.compose import compose
 from vswitch.packet.headers import Ethernet, PacketError, Vlan
 from vswitch.packet.numbers import ETH_TYPE_CFM

@@ -9,10 +9,10 @@ of the exporter's whole life, as they were at the flow's last packet: so does Op
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base import coverage
+from vswitch.base.records import dataclass
 from vswitch.monitor.ipfix_record import (
     IPFIX_OPTIONS_TEMPLATE,
     IpfixPacket,

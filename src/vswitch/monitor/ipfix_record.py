@@ -8,10 +8,10 @@ with an enterprise number are VMware's (6876).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.packet.numbers import (
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,

@@ -7,9 +7,9 @@ this order; what isn't known is passed over and counted.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.packet.compose import compose
 from vswitch.packet.headers import Ethernet, PacketError, mac_bytes
 from vswitch.packet.numbers import ETH_TYPE_LLDP

@@ -8,10 +8,10 @@ datagram has up to 30 flows; its sequence number is the number of flows exported
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base import coverage
+from vswitch.base.records import dataclass
 
 NETFLOW_VERSION: Final = 5
 ACTIVE_TIMEOUT_DEFAULT: Final = 600

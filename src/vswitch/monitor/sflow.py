@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base import coverage
+from vswitch.base.records import dataclass
 
 SFLOW_VERSION: Final = 5
 SAMPLING_DEFAULT: Final = 400

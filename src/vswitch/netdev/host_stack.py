@@ -11,9 +11,9 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, final
 
+from vswitch.base.records import dataclass
 from vswitch.netdev.tunnel_options import V4_MAPPED, is_v4
 from vswitch.packet.numbers import IPPROTO_GRE
 from vswitch.packet.tunnel import kinds

@@ -7,8 +7,8 @@ asks the kind for the reason, not for its name: a new type is then one row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from vswitch.base.records import dataclass
 from vswitch.netdev.provider import Netdev
 from vswitch.netdev.scope import Scope
 

@@ -12,8 +12,8 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from vswitch.base.records import dataclass
 from vswitch.netdev.provider import NetdevError, NetdevStats
 from vswitch.netlink.attrs import NlAttrError, parse, text
 from vswitch.netlink.errors import NlError, NlOverrun

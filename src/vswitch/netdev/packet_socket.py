@@ -5,8 +5,8 @@ from __future__ import annotations
 import mmap
 import socket
 import struct
-from dataclasses import dataclass
 
+from vswitch.base.records import dataclass
 from vswitch.netdev.afpacket import RxRing, TxRing
 
 SOL_PACKET = 263

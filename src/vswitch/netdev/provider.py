@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from vswitch.base.records import dataclass, field
 from vswitch.netdev.frame import Frame
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import errno
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.netdev.provider import NetdevError
 from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_MIN, ETH_TYPE_MPLS
 from vswitch.packet.tunnel import kinds

@@ -8,9 +8,9 @@ it can (`net-pf-16-proto-16-family-NAME`).
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.netlink.attrs import Builder, NlAttrError, attributes, parse, text, u16_at, u32_at
 from vswitch.netlink.errors import NlError
 from vswitch.netlink.socket import NETLINK_GENERIC, NlSocket

@@ -7,10 +7,10 @@ queue is empty; then it is notified of what else came or changed in between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from vswitch.base import coverage
+from vswitch.base.records import dataclass
 from vswitch.flow.match import Match
 from vswitch.ofproto.multipart import Multipart
 from vswitch.openflow.action_query import outputs_to_port, uses_group

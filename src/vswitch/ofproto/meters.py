@@ -7,9 +7,10 @@ meters like others; translation puts them before what goes to the slow path and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, final
 
+from vswitch.base.records import dataclass
 from vswitch.ofproto.group_refs import ActionRefs, remove_rules
 from vswitch.openflow.constants import OFPM_MAX, OFPRR_METER_DELETE
 from vswitch.openflow.errors import OfpError

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import final
 
+from vswitch.base.records import dataclass
 from vswitch.flow.match import Match
 from vswitch.l2.bond import BondSettings
 from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.flow.field import Format
 from vswitch.flow.fields import by_name
 from vswitch.flow.syntax import FlowSyntaxError, parse_integer

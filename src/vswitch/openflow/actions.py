@@ -11,8 +11,9 @@ Integers are in host order, addresses are integers of their width. A `value` and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from vswitch.base.records import dataclass
 
 # Not for type checking only: compiled, a dataclass takes the class itself for its annotation.
 from vswitch.flow.field import Field

@@ -9,9 +9,9 @@ connection speaks.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.openflow.action_format import format_actions
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.errors import OfpError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from mypy_extensions import mypyc_attr
 
+from vswitch.base.records import dataclass
 from vswitch.flow.match import Match
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import (

@@ -7,9 +7,10 @@ Lists of fields share what their names begin with: "eth_{src,dst}".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.flow.fields import BY_OXM, by_name
 from vswitch.openflow.messages import table as t
 from vswitch.openflow.print_group import action_names

@@ -12,10 +12,10 @@ import select
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base.json_framing import FramingError, JsonFramer
+from vswitch.base.records import dataclass
 from vswitch.ovsdb.errors import Json, OvsdbError
 
 DEFAULT_PORT: Final = 6640

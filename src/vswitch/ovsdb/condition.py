@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ import ovs.db.types
 from ovs.db.data import Datum
 from ovs.db.schema import TableSchema
 
+from vswitch.base.records import dataclass
 from vswitch.ovsdb.database import Row
 from vswitch.ovsdb.errors import Json, library_errors, syntax_error
 

@@ -8,10 +8,10 @@ written. As a key or certificate it holds a file's name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import final
 from uuid import UUID
 
+from vswitch.base.records import dataclass
 from vswitch.ovsdb.database import Database, Row
 from vswitch.ovsdb.operations import execute
 from vswitch.ovsdb.server import Server

@@ -8,7 +8,6 @@ transaction makes, so that garbage collection costs what changed and not what is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
@@ -16,6 +15,7 @@ import ovs.db.types
 from ovs.db.data import Atom, Datum
 from ovs.db.schema import ColumnSchema, DbSchema, TableSchema
 
+from vswitch.base.records import dataclass, field
 from vswitch.ovsdb.errors import library_errors
 
 Json: TypeAlias = Any

@@ -8,11 +8,11 @@ condition on rows). Composing is pure: changes in, JSON out, None where there is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ovs.db.data import Datum
 from ovs.db.schema import TableSchema
 
+from vswitch.base.records import dataclass
 from vswitch.ovsdb.condition import Condition, column_value, parse_condition
 from vswitch.ovsdb.database import Changes, Database, Row, default_datum
 from vswitch.ovsdb.errors import Json, OvsdbError, member, no_others, syntax_error

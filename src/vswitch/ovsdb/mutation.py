@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +11,7 @@ import ovs.db.types
 from ovs.db.data import Atom, Datum
 from ovs.db.schema import ColumnSchema, TableSchema
 
+from vswitch.base.records import dataclass
 from vswitch.ovsdb.condition import UNLIMITED, of_size
 from vswitch.ovsdb.errors import Json, OvsdbError, library_errors, syntax_error
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,6 +16,7 @@ import ovs.ovsuuid
 from ovs.db.data import Datum
 from ovs.db.schema import TableSchema
 
+from vswitch.base.records import dataclass, field
 from vswitch.ovsdb.condition import column_value, parse_condition
 from vswitch.ovsdb.database import Changes, Database, Row, default_columns
 from vswitch.ovsdb.errors import Json, OvsdbError, library_errors, member, no_others, syntax_error

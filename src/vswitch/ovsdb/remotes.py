@@ -15,11 +15,11 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, final
 
 from vswitch.base import coverage
 from vswitch.base.json_framing import FramingError, JsonFramer
+from vswitch.base.records import dataclass, field
 from vswitch.base.vlog import Vlog
 from vswitch.ovsdb.client import split_address
 from vswitch.ovsdb.configured import Configured, Target, parse_column

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
+from vswitch.base.records import dataclass
 from vswitch.ovsdb.about import About
 from vswitch.ovsdb.database import Changes, Database
 from vswitch.ovsdb.errors import Json, OvsdbError, syntax_error

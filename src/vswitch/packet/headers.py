@@ -11,8 +11,8 @@ This is the comfortable way to read a packet; the fast one is `parse.Parser`.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
+from vswitch.base.records import dataclass
 from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_VLAN_8021Q
 
 

@@ -7,8 +7,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
+
+from vswitch.base.records import dataclass
 
 OFP_PORT: Final = 6653
 """IANA's port for OpenFlow."""

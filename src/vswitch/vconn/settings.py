@@ -5,9 +5,9 @@ The units and defaults are those of the Controller table, ovs-vswitchd.conf.db(5
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.ofproto.ofconn import MAX_ASYNC, ConnKind
 
 DEFAULT_MAX_BACKOFF_MS: Final = 8000

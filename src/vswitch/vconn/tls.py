@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
+from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
 
 log: Final = Vlog("stream_ssl")

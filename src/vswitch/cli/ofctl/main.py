@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.cli.alarm import set_alarm
 from vswitch.cli.long_options import OptionError, Takes, parse
 from vswitch.cli.ofctl import flows, groups, packets, ports, tables, watch

@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.cli.ofctl.flows import read_lines
 from vswitch.cli.ofctl.formats import (
     ANY,

@@ -11,10 +11,10 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from vswitch.base.clock import Clock
+from vswitch.base.records import dataclass, field
 from vswitch.cli.ofctl.color import Painter
 from vswitch.cli.ofctl.progress import shown
 from vswitch.daemon.process import rundir

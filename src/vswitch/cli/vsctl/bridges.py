@@ -7,9 +7,9 @@ parent's other ports with its tag count as its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, final
 
+from vswitch.base.records import dataclass, field
 from vswitch.cli.vsctl.errors import Exit, VsctlError
 from vswitch.cli.vsctl.line import Context
 from vswitch.cli.vsctl.records import assign

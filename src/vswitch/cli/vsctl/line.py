@@ -7,10 +7,10 @@ only for the command that follows (ovs-vsctl(8), "SYNOPSIS"). `Context` is what 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, final
 from uuid import UUID, uuid4
 
+from vswitch.base.records import dataclass, field
 from vswitch.cli.tables import Table
 from vswitch.cli.vsctl.errors import VsctlError
 from vswitch.cli.vsctl.replica import Edit

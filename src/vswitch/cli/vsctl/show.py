@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.cli.vsctl.errors import VsctlError
 from vswitch.cli.vsctl.line import Context
 from vswitch.cli.vsctl.replica import Record

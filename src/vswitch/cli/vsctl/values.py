@@ -10,7 +10,6 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from ovs.db.data import Atom, Datum
 from ovs.db.schema import TableSchema
 from ovs.db.types import BaseType, Type
 
+from vswitch.base.records import dataclass
 from vswitch.cli.vsctl.errors import VsctlError
 from vswitch.cli.vsctl.replica import column_named
 from vswitch.ovsdb.database import default_datum

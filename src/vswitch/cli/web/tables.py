@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final, final
 
+from vswitch.base.records import dataclass
 from vswitch.cli.ofctl.flows import fetch
 from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError
 from vswitch.cli.web.pace import Paced

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.dpif import actions as act
 from vswitch.dpif.drop_reasons import DROP_REASONS
 from vswitch.dpif.ebpf.frame import net16, net32

@@ -10,8 +10,8 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from vswitch.base.records import dataclass
 from vswitch.netdev import links
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.linux import KernelNetdev

@@ -10,10 +10,10 @@ import select
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, final
 
 from vswitch.base import coverage
+from vswitch.base.records import dataclass
 from vswitch.base.signed import high32
 from vswitch.base.vlog import Vlog
 from vswitch.dpif import actions as act

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import functools
 import struct
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from vswitch.base.records import dataclass
 from vswitch.dpif.ebpf import frame as f
 from vswitch.dpif.ebpf.frame import KEY, SCRATCH
 from vswitch.dpif.ebpf.key import K_HASH, K_MARK, K_RECIRC

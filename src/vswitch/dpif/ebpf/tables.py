@@ -20,10 +20,10 @@ from __future__ import annotations
 import errno
 import sys
 from collections import deque
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.dpif.ebpf.key import KEY_WORDS, Unfit, words_of
 from vswitch.dpif.ebpf.meters import KernelMeters
 from vswitch.ebpf.map import MMAPABLE, NO_PREALLOC, Map, MapType, possible_cpus

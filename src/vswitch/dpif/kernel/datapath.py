@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.dpif.kernel.family import OVS_ATTRS_OFFSET, OVS_DATAPATH_VERSION, OVS_HEADER_OFFSET
 from vswitch.dpif.types import DpifStats
 from vswitch.netlink.attrs import Builder, NlAttrError, parse, text, u32_at, u64_at

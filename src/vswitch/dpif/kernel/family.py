@@ -6,9 +6,9 @@ Constants are <linux/openvswitch.h>'s.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.dpif.types import DpifError
 from vswitch.netlink.errors import NlError
 from vswitch.netlink.genl import lookup_family

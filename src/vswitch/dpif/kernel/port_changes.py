@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 import select
-from dataclasses import dataclass, field
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.dpif.kernel.datapath import DatapathInfo, parse_datapath
 from vswitch.dpif.kernel.family import Families
 from vswitch.dpif.kernel.vport import VportInfo, parse_vport

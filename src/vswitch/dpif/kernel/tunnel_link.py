@@ -11,9 +11,9 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.netdev.links import IFLA_IFNAME, IFLA_MTU, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK
 from vswitch.netdev.tunnel_options import LEGACY_L2, PTAP
 from vswitch.netlink.attrs import Builder, NlAttrError, parse, text

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.dpif.kernel.family import OVS_ATTRS_OFFSET, OVS_HEADER_OFFSET, OVS_VERSION
 from vswitch.netlink.attrs import Builder, NlAttrError, parse, text, u32_at, u64_at
 from vswitch.netlink.errors import NlError

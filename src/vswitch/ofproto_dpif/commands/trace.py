@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import string
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from vswitch.base.records import dataclass, field
 from vswitch.base.unixctl import CommandError
 from vswitch.dpif.odp_text import parse_key
 from vswitch.dpif.types import ODPP_NONE

@@ -7,9 +7,9 @@ the kernel's; rtnetlink(7) describes them. A port without a device (a patch port
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import Final
 
+from vswitch.base.records import dataclass
 from vswitch.netdev import ethtool, links
 from vswitch.netdev.registry import kind
 from vswitch.netdev.scope import Scope

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
 from vswitch.l2.bpdu import Bpdu
 from vswitch.l2.rstp import Rstp, path_cost

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
 from vswitch.l2.bpdu import Bpdu
 from vswitch.l2.stp import BLOCKING, DISABLED, FORWARDING, LEARNING, LISTENING, Stp, StpPort, path_cost

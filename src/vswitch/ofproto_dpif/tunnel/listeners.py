@@ -7,9 +7,9 @@ datapath listen for: a UDP port, or GRE. A packet that matches is not given to t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, final
 
+from vswitch.base.records import dataclass
 from vswitch.classifier.classifier import Classifier
 from vswitch.classifier.rule import ClsRule
 from vswitch.flow.fields import by_name

@@ -8,9 +8,9 @@ the host's own as 64. Addresses are 128-bit numbers, IPv4 ones mapped, and prefi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import final
 
+from vswitch.base.records import dataclass
 from vswitch.netdev.tunnel_options import format_address, is_v4, parse_address
 
 Addresses = Callable[[str], Iterable[tuple[int, int]]]

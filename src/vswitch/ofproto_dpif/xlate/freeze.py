@@ -21,12 +21,12 @@ Each id in `XlateOut.recircs` is a reference that the translation's owner has to
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from librt.strings import BytesWriter, read_i64_be, write_i64_be
 from mypy_extensions import i64
 
+from vswitch.base.records import dataclass
 from vswitch.dpif.actions import Recirc
 from vswitch.dpif.cookie import ControllerCookie
 from vswitch.flow.fields import by_name

@@ -6,9 +6,9 @@ with their remarks, in one flat list a table; what a resubmit finds is a sibling
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
+from vswitch.base.records import dataclass
 from vswitch.flow.flow import Flow
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mypy_extensions import mypyc_attr
+
+from vswitch.base.records import dataclass
 
 OFPBCT_OPEN_REQUEST = 0
 OFPBCT_OPEN_REPLY = 1

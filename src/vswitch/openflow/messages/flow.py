@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from mypy_extensions import mypyc_attr
 
+from vswitch.base.records import dataclass, field
 from vswitch.flow.match import Match
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import OFP_DEFAULT_PRIORITY, OFPG_ANY, OFPP_ANY, OFPTT_ALL

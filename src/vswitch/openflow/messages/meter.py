@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from vswitch.base.records import dataclass
 
 OFPM_SLOWPATH = 0xFFFFFFFD
 OFPM_CONTROLLER = 0xFFFFFFFE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from vswitch.base.records import dataclass
 
 NXFF_OPENFLOW10 = 0
 NXFF_NXM = 2

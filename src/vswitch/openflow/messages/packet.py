@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from vswitch.base.records import dataclass
 from vswitch.flow.match import Match
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import OFPR_NO_MATCH

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from vswitch.base.records import dataclass
 from vswitch.openflow.constants import OFPP_ANY
 
 OFPQ_ALL = 0xFFFFFFFF

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from vswitch.base.records import dataclass
 from vswitch.openflow.messages.port import Port
 
 # Capabilities of a switch (ofp_capabilities), numbered as in OpenFlow 1.1+; STP, which only 1.0 has

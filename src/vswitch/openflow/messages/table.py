@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from vswitch.base.records import dataclass
 
 # What to do with a packet that no flow matches (ofp_table_config of 1.1 and 1.2).
 OFPTC_TABLE_MISS_CONTROLLER = 0

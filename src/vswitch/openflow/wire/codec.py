@@ -12,11 +12,12 @@ Each module's `ROWS` say which of them stands where in which versions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
+from vswitch.base.records import dataclass
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.messages import flow as f

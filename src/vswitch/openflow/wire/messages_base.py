@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
+from vswitch.base.records import dataclass
 from vswitch.flow.port_numbers import OFPP11_MAX, OFPP11_OFFSET
 from vswitch.openflow.constants import OFPP_MAX
 from vswitch.openflow.errors import OfpError
