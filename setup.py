@@ -124,7 +124,6 @@ HOT = (
     "ofproto_dpif/learned.py",
     "ofproto_dpif/ofprotos.py",
     "ofproto_dpif/protocols/sflow.py",
-    "ofproto_dpif/queued_packet_in.py",
     "ofproto_dpif/rules.py",
     "ofproto_dpif/tunnel/underlay.py",
     "ofproto_dpif/upcall/packet_in.py",

@@ -37,8 +37,8 @@ from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import FlowModResult
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
-from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.settings import BundleSettings, MirrorSettings
+from vswitch.ofproto_dpif.xlate.queued_packet_in import QueuedPacketIn
 from vswitch.openflow.constants import OFPFF_RESET_COUNTS, OFPP_LOCAL, OFPP_MAX, OFPPC_NO_FLOOD, OFPTT_ALL
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import format_flow, parse_flow, parse_flow_file

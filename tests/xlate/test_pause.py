@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from vswitch import Switch
 from vswitch.flow.fields import by_name
 from vswitch.ofproto.packet_metadata import metadata_of
-from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.upcall import continuation
 from vswitch.ofproto_dpif.xlate.freeze import Unroll
+from vswitch.ofproto_dpif.xlate.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.xlate.recirc import FrozenState
 from vswitch.openflow.action_text import parse_actions
 from vswitch.openflow.constants import OFPR_ACTION

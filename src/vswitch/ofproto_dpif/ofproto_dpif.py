@@ -69,9 +69,9 @@ if TYPE_CHECKING:
     from vswitch.ofproto.tables import FlowModResult
     from vswitch.ofproto_dpif.facets.facet import Subfacet
     from vswitch.ofproto_dpif.facets.governor import Governor
-    from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
     from vswitch.ofproto_dpif.roles import BridgeProtocol
     from vswitch.ofproto_dpif.xlate.bridge import XBundle, XMirror, XPort
+    from vswitch.ofproto_dpif.xlate.queued_packet_in import QueuedPacketIn
     from vswitch.ofproto_dpif.xlate.special import PacketReceiver
     from vswitch.ofproto_dpif.xlate.types import XlateOut
     from vswitch.openflow.actions import Actions

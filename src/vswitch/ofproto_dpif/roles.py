@@ -30,10 +30,10 @@ from vswitch.ofproto_dpif.facets.facet import FacetTable
 from vswitch.ofproto_dpif.facets.install import Installer
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
 from vswitch.ofproto_dpif.learned import LearnedCookies
-from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.settings import BundleSettings, PortSpec
 from vswitch.ofproto_dpif.stats import SwitchStats
 from vswitch.ofproto_dpif.xlate.bridge import XBridge, XBundle, XDatapath, XMirror, XPort
+from vswitch.ofproto_dpif.xlate.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.xlate.special import PacketReceiver
 from vswitch.openflow.actions import Actions
 

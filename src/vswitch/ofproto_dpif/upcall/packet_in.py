@@ -20,9 +20,9 @@ from vswitch.dpif.cookie import (
 )
 from vswitch.dpif.types import Upcall
 from vswitch.ofproto.packet_metadata import metadata_of
-from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.upcall import continuation
 from vswitch.ofproto_dpif.xlate.freeze import forget_conntrack, thaw_metadata
+from vswitch.ofproto_dpif.xlate.queued_packet_in import QueuedPacketIn
 from vswitch.openflow.messages.packet import PacketIn
 
 if TYPE_CHECKING:

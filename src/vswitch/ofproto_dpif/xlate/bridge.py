@@ -39,7 +39,7 @@ from vswitch.packet.numbers import ETH_TYPE_VLAN_8021AD
 if TYPE_CHECKING:
     from vswitch.netdev.tunnel_options import TunnelConfig
     from vswitch.ofproto.ports import OfPort
-    from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
+    from vswitch.ofproto_dpif.xlate.queued_packet_in import QueuedPacketIn
     from vswitch.ofproto_dpif.xlate.special import PacketReceiver
     from vswitch.openflow.flow_mod import FlowMod
 

@@ -14,7 +14,6 @@ from mypy_extensions import i64
 from vswitch.dpif.cookie import ControllerCookie
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import W_IN_PORT
-from vswitch.ofproto_dpif.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate.bridge import PacketInTaker
 from vswitch.ofproto_dpif.xlate.commit import commit
@@ -22,6 +21,7 @@ from vswitch.ofproto_dpif.xlate.ctx import Ctx
 from vswitch.ofproto_dpif.xlate.effects import PacketEffect
 from vswitch.ofproto_dpif.xlate.freeze import N_METADATA, frozen_state
 from vswitch.ofproto_dpif.xlate.meter import is_metered, to_controller
+from vswitch.ofproto_dpif.xlate.queued_packet_in import QueuedPacketIn
 from vswitch.ofproto_dpif.xlate.userspace import to_userspace
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPR_ACTION, OFPR_EXPLICIT_MISS
