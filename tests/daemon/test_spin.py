@@ -34,10 +34,7 @@ def needed(spin: Spin) -> int:
 
 def test_it_waits_awake_once_questions_come_soon() -> None:
     spin = Spin()
-    ask(spin, FIRST_TRIAL - 1)
-    assert not spin.awake
-    ask(spin, 1)
-    assert spin.awake
+    assert needed(spin) == FIRST_TRIAL
     ask(spin, 1000)
     assert spin.awake
 
@@ -70,6 +67,13 @@ def test_trials_in_vain_become_rare_and_those_that_pay_frequent_again() -> None:
     ask(spin, LAST_TRIAL)
     spin.lapse()
     assert needed(spin) == 2 * FIRST_TRIAL
+
+
+def test_where_others_want_the_cpu_trials_are_rare() -> None:
+    spin = Spin()
+    needed(spin)
+    spin.crowded()
+    assert needed(spin) == LAST_TRIAL
 
 
 class Answerer:

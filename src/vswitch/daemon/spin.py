@@ -4,7 +4,8 @@ A client that waits for each answer asks again some tens of microseconds later. 
 that a core goes to sleep and is woken, which takes longer than the work. So after an answer the main loop
 may look again and again for a while. It does so only where that has proven right: after several
 questions that each came soon after the answer. Once in vain (the client needed this CPU, or had no more
-to ask), and it takes twice as many of them until the next trial.
+to ask), and it takes twice as many of them until the next trial. Where others want the CPU, so that they
+took it away meanwhile, it takes very many: who sleeps gets a CPU sooner then than who is awake all the time.
 
 Times are ns; nothing here reads a clock.
 """
@@ -40,6 +41,12 @@ class Spin:
         else:
             self._soon += 1
             self.awake = self._soon >= self._needed
+
+    def crowded(self) -> None:
+        """Others took the CPU away while it was spent on waiting."""
+        self.awake = False
+        self._soon = 0
+        self._needed = LAST_TRIAL
 
     def lapse(self) -> None:
         """No question came soon after an answer."""
