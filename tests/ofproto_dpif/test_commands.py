@@ -12,6 +12,7 @@ from tests.ofproto_dpif.lab import Lab, tcp, udp
 from vswitch.dpif import dpctl_ports
 from vswitch.dpif.kernel.dpif_class import CLASS
 from vswitch.dpif.types import DpifFlow, DpifStats
+from vswitch.monitor.local_sample import LocalSample
 from vswitch.openflow.flow_text import parse_flow
 
 MakeLab = Callable[..., Lab]
@@ -278,3 +279,21 @@ def test_trace_agrees_with_the_datapath_flow(two: Lab) -> None:
 def test_what_cannot_be_is_said_in_the_words_of_the_real_one(two: Lab, command: str, error: str) -> None:
     name, *args = command.split()
     assert two.commands.run(name, args) == (False, error)
+
+
+def test_lsample_show_counts_what_met_a_sample_action(two: Lab) -> None:
+    command = "lsample/show br0"
+    assert two.commands.run("lsample/show", ["br9"]) == (False, "no such bridge")
+    assert two.commands.run("lsample/show", ["br0"]) == (False, "no local sampling exporters configured")
+    two.backer.dp.support.psample = True
+    two.bridge.xbridge.local_groups = {9: LocalSample(90), 7: LocalSample(70)}
+    # This datapath has no such action and refuses it; what would meet it counts.
+    two.flow("priority=40000,tcp,actions=sample(probability=1,collector_set_id=7)")
+    two.seconds(1)
+    empty = "Collector Set ID: {}:\n  Group ID     : {}\n  Total packets: {}\n  Total bytes  : {}\n"
+    title = 'Local sample statistics for bridge "br0":\n'
+    assert two.ask(command) == title + empty.format(7, 70, 0, 0) + "\n" + empty.format(9, 90, 0, 0)
+    for _ in range(3):
+        two.send("p1", SYN)
+    two.seconds(2)
+    assert two.ask(command) == title + empty.format(7, 70, 3, 162) + "\n" + empty.format(9, 90, 0, 0)

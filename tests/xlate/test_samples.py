@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tests.xlate.lab import ALL, Bridge, datapath
 from vswitch.monitor.ipfix import IpfixSampling
+from vswitch.monitor.local_sample import LocalSample
 
 SAMPLED = IpfixSampling(0xFFFFFFFF, input=True, output=True)
 
@@ -49,7 +50,7 @@ def test_samples_stay_with_the_kernel_where_it_has_psample() -> None:
         "tcp,actions=sample(probability=32768,collector_set_id=1),2",
         "arp,actions=sample(probability=65535,collector_set_id=2),2",
     )
-    br0.x.local_groups = {1: 42}
+    br0.x.local_groups = {1: LocalSample(42)}
     assert br0.actions("in_port=1,udp") == "2", "the datapath has no psample"
     br0.x.dp.support.psample = True
     assert br0.actions("in_port=1,udp") == "psample(group=42,cookie=0x0000000500000006),2"

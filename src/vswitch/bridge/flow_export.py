@@ -9,6 +9,7 @@ from vswitch.bridge.columns import boolean, integer, optional
 from vswitch.bridge.idl import Idl, Row
 from vswitch.monitor.ipfix import SAMPLING_DEFAULT as IPFIX_SAMPLING_DEFAULT
 from vswitch.monitor.ipfix import TEMPLATE_INTERVAL_DEFAULT, IpfixSettings
+from vswitch.monitor.local_sample import LocalSample
 from vswitch.monitor.netflow import ACTIVE_TIMEOUT_DEFAULT, NetFlowSettings
 from vswitch.monitor.sflow import (
     HEADER_DEFAULT,
@@ -107,8 +108,12 @@ def configure_local_sampling(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> Non
                     "(no psample action); local_group_id of collector set %s has no effect",
                     ofproto.name, ", ".join(map(str, sorted(groups))))  # fmt: skip
         groups = {}
-    if groups != ofproto.xbridge.local_groups:
-        ofproto.xbridge.local_groups = groups
+    had = ofproto.xbridge.local_groups
+    if groups != {number: sample.group for number, sample in had.items()}:
+        ofproto.xbridge.local_groups = {
+            number: had[number] if number in had and had[number].group == group else LocalSample(group)
+            for number, group in groups.items()
+        }
         ofproto.backer.need(RevReason.RECONFIGURE)
 
 

@@ -18,6 +18,7 @@ from vswitch.dpif.userspace import pmd_commands
 from vswitch.ofproto_dpif.commands import bonds as bond_commands
 from vswitch.ofproto_dpif.commands import fdb as fdb_commands
 from vswitch.ofproto_dpif.commands import features as feature_commands
+from vswitch.ofproto_dpif.commands import lsample as lsample_commands
 from vswitch.ofproto_dpif.commands import mdb as mdb_commands
 from vswitch.ofproto_dpif.commands import monitors as monitor_commands
 from vswitch.ofproto_dpif.commands import show
@@ -60,6 +61,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
     commands.register("upcall/show", "", 0, 0, c.upcall_show, c.upcall_show_json)
     fdb_commands.register(ofprotos, commands)
     feature_commands.register(ofprotos, commands)
+    lsample_commands.register(ofprotos, commands)
     monitor_commands.register(ofprotos, commands)
     tree_commands.register(ofprotos, commands)
     mdb_commands.register(ofprotos, commands)

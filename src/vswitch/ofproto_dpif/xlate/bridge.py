@@ -22,6 +22,7 @@ from vswitch.l2.lacp import Lacp
 from vswitch.l2.mac_learning import MacLearning
 from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.monitor.ipfix import IpfixSampling
+from vswitch.monitor.local_sample import LocalSample
 from vswitch.monitor.netflow import NetFlow
 from vswitch.monitor.sflow import SFlow
 from vswitch.netdev.scope import Scope
@@ -328,8 +329,8 @@ class XBridge:
         """What samples packets for sFlow; None: nobody."""
         self.ipfix: IpfixSampling | None = None
         """What is sampled for IPFIX; None: nothing, not by `sample` actions either."""
-        self.local_groups: dict[int, int] = {}
-        """Set of collectors -> the group of the kernel's psample that `sample` actions go to as well."""
+        self.local_groups: dict[int, LocalSample] = {}
+        """Set of collectors -> where in the kernel's psample its `sample` actions go to as well."""
         self.frag_handling: str = "normal"
         self.wants_packet_in_on_miss: bool = False
         """Whether some controller takes packets that match no rule."""

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, final
 
 from vswitch.dpif.actions import Action as OdpAction
 from vswitch.dpif.actions import Clone, Psample, Sample, Userspace
 from vswitch.dpif.cookie import FlowSampleCookie, IpfixCookie, SflowCookie, decode
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.layout import W_IN_PORT
+from vswitch.monitor.local_sample import LocalSample
 from vswitch.monitor.sflow import OUT_DROPPED, OUT_MULTIPLE
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx
+from vswitch.ofproto_dpif.xlate.effects import CreditedEffect
 from vswitch.ofproto_dpif.xlate.meter import to_slow_path
 from vswitch.ofproto_dpif.xlate.userspace import to_userspace
 from vswitch.openflow.constants import OFPP_NONE
 
 ALWAYS: Final = 0xFFFFFFFF
 """The datapath's probability of 1."""
+
+
+@final
+class CountLocalSample(CreditedEffect):
+    """Count the packet as one that met an action which samples to `sample`."""
+
+    def __init__(self, sample: LocalSample) -> None:
+        self.sample: LocalSample = sample
+
+    def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
+        self.sample.packets += n_packets
+        self.sample.bytes += n_bytes
+
+    def same(self, other: CreditedEffect) -> bool:
+        return isinstance(other, CountLocalSample) and self.sample is other.sample
+
+    def __repr__(self) -> str:
+        return f"CountLocalSample({self.sample.group})"
 
 
 def sampled(ctx: Ctx, probability: int, up: Userspace) -> OdpAction:

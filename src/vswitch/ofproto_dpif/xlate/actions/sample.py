@@ -10,7 +10,7 @@ from vswitch.dpif.types import ODPP_NONE
 from vswitch.ofproto_dpif.xlate.actions.fields import mask_subfield, read_subfield
 from vswitch.ofproto_dpif.xlate.commit import commit
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report_error
-from vswitch.ofproto_dpif.xlate.sampling import sample_locally, sampled
+from vswitch.ofproto_dpif.xlate.sampling import CountLocalSample, sample_locally, sampled
 from vswitch.ofproto_dpif.xlate.userspace import to_userspace
 from vswitch.openflow import actions as of
 from vswitch.openflow.constants import OFPP_NONE
@@ -20,8 +20,8 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
     """Send the share `a.probability` of the packets up with a cookie that says to whom, or leave them with
     the kernel. Without an exporter or a local group configured on the bridge nothing happens."""
     bridge = ctx.bridge
-    group = bridge.local_groups.get(a.collector_set_id) if ctx.support.psample else None
-    if bridge.ipfix is None and group is None:
+    there = bridge.local_groups.get(a.collector_set_id) if ctx.support.psample else None
+    if bridge.ipfix is None and there is None:
         return
     output_port = ODPP_NONE
     if a.sampling_port not in (OFPP_NONE, ctx.flow.in_port):
@@ -39,9 +39,10 @@ def sample(ctx: Ctx, a: of.Sample, last: bool) -> None:
     # 16 bits of probability spread over 32 give the same share.
     probability = a.probability << 16 | a.probability
     local = None
-    if group is not None:
+    if there is not None:
+        ctx.effects.append(CountLocalSample(there))
         # Listeners of psample get both numbers in network order.
-        local = Psample(group, struct.pack("!II", domain & 0xFFFFFFFF, point & 0xFFFFFFFF))
+        local = Psample(there.group, struct.pack("!II", domain & 0xFFFFFFFF, point & 0xFFFFFFFF))
         if bridge.ipfix is None:
             sample_locally(ctx, probability, local, None)
             return
