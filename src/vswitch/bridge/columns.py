@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ STATUS_COLUMNS: Final[dict[str, frozenset[str]]] = {
 }  # fmt: skip
 
 
+ULLONG_MAX: Final = (1 << 64) - 1
+
+
 def integer(smap: Mapping[str, str], key: str, default: int, low: int = 0, high: int = 1 << 62) -> int:
     """The number at `key` of a map of strings; `default` if it is absent, no number or out of range."""
     try:
@@ -34,6 +38,18 @@ def integer(smap: Mapping[str, str], key: str, default: int, low: int = 0, high:
     except (KeyError, ValueError):
         return default
     return value if low <= value <= high else default
+
+
+_UNSIGNED: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
+
+
+def unsigned(smap: Mapping[str, str], key: str, default: int) -> int:
+    """The number at `key`, decimal, as C's strtoull(3) has it: a negative one wraps at 2**64. `default` if it is
+    absent, no number or does not fit."""
+    found = _UNSIGNED.fullmatch(smap.get(key, ""))
+    if found is None or int(found[2]) > ULLONG_MAX:
+        return default
+    return int(found[1] + found[2]) & ULLONG_MAX
 
 
 def boolean(smap: Mapping[str, str], key: str, default: bool = False) -> bool:

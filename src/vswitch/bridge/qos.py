@@ -19,7 +19,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.records import dataclass, field
 from vswitch.base.vlog import Vlog
 from vswitch.bridge import tc
-from vswitch.bridge.columns import integer
+from vswitch.bridge.columns import unsigned
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.qos_policer import POLICERS, BadPolicer, egress_policing, shown
 from vswitch.bridge.unsupported import Unsupported
@@ -36,7 +36,6 @@ LEFT_ALONE: Final = ("", "linux-noop")
 """Types with which the port's queues are somebody else's business."""
 DEFAULT_RATE: Final = 10_000_000_000
 """bit/s of a port for which nothing else is said, neither by its device."""
-MIN_RATE: Final = 1500 * 8
 HEADERS: Final = 64
 """Bytes more than the MTU that a burst has at least."""
 
@@ -60,6 +59,8 @@ class QosSettings:
     max_rate: int = 0
     queues: Mapping[int, QueueSettings] = field(default_factory=dict)
     details: tuple[tuple[str, int], ...] = ()
+    mtu: int = 0
+    """Bytes: what the whole may send at once."""
 
 
 Keys = tuple[tuple[str, int], ...]
@@ -85,19 +86,26 @@ def qos_settings(row: Row, mtu: int, link: int) -> QosSettings:
         for key, default in CLASSLESS[row.type]:
             if not default and key == "quantum":
                 default = mtu + (ETHERNET_HEADER if row.type == "linux-fq_codel" else 0)
-            high = 100 if key == "loss" else tc.MAX_RATE32
-            details.append((key, integer(row.other_config, key, default, 0, high) or default))
+            details.append((key, unsigned(row.other_config, key, default) & tc.MAX32 or default))
         return QosSettings(row.type, details=tuple(details))
-    whole = integer(row.other_config, "max-rate", link, 1)
+    whole = _whole_bytes(unsigned(row.other_config, "max-rate", 0)) or link
     queues: dict[int, QueueSettings] = {}
     for number, queue in {0: None, **row.queues}.items():
         other = queue.other_config if queue is not None else {}
-        least = MIN_RATE if row.type == "linux-htb" else 8
-        min_rate = min(max(integer(other, "min-rate", 0), least), whole)
-        max_rate = min(max(integer(other, "max-rate", whole), min_rate), whole)
-        burst = max(integer(other, "burst", 0) // 8, mtu + HEADERS)
-        queues[number] = QueueSettings(min_rate, max_rate, burst, integer(other, "priority", 0))
-    return QosSettings(row.type, whole, queues)
+        least = mtu * 8 if row.type == "linux-htb" else 8
+        min_rate = min(max(_whole_bytes(unsigned(other, "min-rate", 0)), least), whole)
+        asked = unsigned(other, "max-rate", 0)
+        max_rate = min(max(_whole_bytes(asked), min_rate), whole) if asked else whole
+        burst = max(unsigned(other, "burst", 0) // 8 & tc.MAX32, mtu + HEADERS)
+        queues[number] = QueueSettings(
+            min_rate, max_rate, burst, unsigned(other, "priority", 0) & tc.MAX32
+        )
+    return QosSettings(row.type, whole, queues, mtu=mtu)
+
+
+def _whole_bytes(rate: int) -> int:
+    """What of a rate in bit/s the kernel, which has bytes, can be told."""
+    return rate // 8 * 8
 
 
 TYPES: Final = ("linux-netem", "linux-fq_codel", "linux-codel", "linux-hfsc", "linux-noop", "linux-sfq",
@@ -109,7 +117,7 @@ def _add(ifindex: int, settings: QosSettings) -> None:
     """Give a device, which has its default discipline, the one that `settings` ask for. NlError."""
     value = dict(settings.details)
     if settings.type == "linux-htb":
-        tc.add_htb(ifindex, settings.max_rate)
+        tc.add_htb(ifindex, settings.max_rate, settings.mtu)
         for number, queue in settings.queues.items():
             tc.add_class(ifindex, number, queue.min_rate, queue.max_rate, queue.burst, queue.priority)
     elif settings.type == "linux-hfsc":
@@ -282,8 +290,10 @@ class Qos:
                 lines.append(f"  burst: {queue.burst * 8}")
             if queue.priority and settings.type == "linux-htb":
                 lines.append(f"  priority: {queue.priority}")
-            lines += [f"  min-rate: {queue.min_rate}", f"  max-rate: {queue.max_rate}",
-                      f"  tx_packets: {n_packets}", f"  tx_bytes: {n_bytes}", f"  tx_errors: {n_errors}"]
+            lines.append(f"  min-rate: {queue.min_rate}")
+            if queue.max_rate != queue.min_rate:
+                lines.append(f"  max-rate: {queue.max_rate}")
+            lines += [f"  tx_packets: {n_packets}", f"  tx_bytes: {n_bytes}", f"  tx_errors: {n_errors}"]
             text += "\n" + "".join(f"{line}\n" for line in lines)
         return text
 

@@ -28,7 +28,7 @@ ROOT_HANDLE: Final = 1 << 16
 ROOT_CLASS: Final = 0x1FFFE
 TICKS_A_SECOND: Final = 15_625_000
 LINKLAYER_ETHERNET: Final = 1
-MAX_RATE32: Final = 0xFFFFFFFF
+MAX32: Final = 0xFFFFFFFF
 
 _TCMSG: Final = struct.Struct("=BxxxiIII")
 _HTB_GLOB: Final = struct.Struct("=IIIII")
@@ -67,12 +67,12 @@ def delete_root(ifindex: int) -> None:
             raise
 
 
-def add_htb(ifindex: int, rate: int) -> None:
-    """Make HTB the device's discipline, with a root class of `rate`. NlError."""
+def add_htb(ifindex: int, rate: int, burst: int) -> None:
+    """Make HTB the device's discipline, with a root class of `rate` and `burst`. NlError."""
     options = Builder()
     options.raw(TCA_HTB_INIT, _HTB_GLOB.pack(3, 10, 1, 0, 0))
     add_root(ifindex, "htb", options.getvalue())
-    _add(ifindex, ROOT_CLASS, ROOT_HANDLE, rate, rate, 1564, 0)
+    _add(ifindex, ROOT_CLASS, ROOT_HANDLE, rate, rate, burst, 0)
 
 
 def add_root(ifindex: int, discipline: str, options: bytes) -> None:
@@ -95,7 +95,7 @@ def add_hfsc_class(ifindex: int, queue: int, min_rate: int, max_rate: int) -> No
 
 
 def _add_hfsc(ifindex: int, handle: int, parent: int, min_rate: int, max_rate: int) -> None:
-    low, high = (_CURVE.pack(0, 0, min(max(rate // 8, 1), MAX_RATE32)) for rate in (min_rate, max_rate))
+    low, high = (_CURVE.pack(0, 0, min(max(rate // 8, 1), MAX32)) for rate in (min_rate, max_rate))
     options = Builder()
     options.raw(TCA_HFSC_RSC, low)
     options.raw(TCA_HFSC_FSC, low)
@@ -106,7 +106,7 @@ def _add_hfsc(ifindex: int, handle: int, parent: int, min_rate: int, max_rate: i
 
 def sfq_options(perturb: int, quantum: int) -> bytes:
     """struct tc_sfq_qopt: seconds, bytes; the rest is the kernel's to choose."""
-    return struct.pack("=IiIII", quantum & MAX_RATE32, perturb, 0, 0, 0)
+    return struct.pack("=IiIII", quantum & MAX32, perturb, 0, 0, 0)
 
 
 def codel_options(target: int, limit: int, interval: int) -> bytes:
@@ -132,8 +132,8 @@ def _codel(target: int, limit: int, interval: int) -> Builder:
 
 def netem_options(latency: int, limit: int, loss: int, jitter: int) -> bytes:
     """struct tc_netem_qopt: microseconds, packets, percent; `latency` is that plus or minus `jitter`."""
-    delay, varies = (min(us * TICKS_A_SECOND // 1_000_000, MAX_RATE32) for us in (latency, jitter))
-    return struct.pack("=IIIIII", delay, limit, loss * MAX_RATE32 // 100, 0, 0, varies)
+    delay, varies = (min(us * TICKS_A_SECOND // 1_000_000, MAX32) for us in (latency, jitter))
+    return struct.pack("=IIIIII", delay, limit, loss * MAX32 // 100, 0, 0, varies)
 
 
 def add_class(ifindex: int, queue: int, min_rate: int, max_rate: int, burst: int, priority: int) -> None:
@@ -146,12 +146,12 @@ def _add(ifindex: int, handle: int, parent: int, min_rate: int, max_rate: int, b
     options = Builder()
     rates = (max(min_rate // 8, 1), max(max_rate // 8, 1))
     packed = b"".join(
-        _RATESPEC.pack(0, LINKLAYER_ETHERNET, 0, 0, 0, min(rate, MAX_RATE32)) for rate in rates
+        _RATESPEC.pack(0, LINKLAYER_ETHERNET, 0, 0, 0, min(rate, MAX32)) for rate in rates
     )
-    buffers = [burst * TICKS_A_SECOND // rate for rate in rates]
+    buffers = [min(burst * TICKS_A_SECOND // rate, MAX32) for rate in rates]
     options.raw(TCA_HTB_PARMS, packed + _HTB_REST.pack(*buffers, 0, 0, priority))
     for attribute, rate in zip((TCA_HTB_RATE64, TCA_HTB_CEIL64), rates, strict=True):
-        if rate > MAX_RATE32:
+        if rate > MAX32:
             options.u64(attribute, rate)
     create = NLM_F_CREATE | NLM_F_EXCL
     _request(RTM_NEWTCLASS, create, ifindex, handle, parent, options.getvalue(), "add htb class", "htb")

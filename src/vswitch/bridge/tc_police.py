@@ -14,7 +14,7 @@ from typing import Final
 
 from vswitch.bridge.tc import (
     LINKLAYER_ETHERNET,
-    MAX_RATE32,
+    MAX32,
     RTM_DELQDISC,
     RTM_NEWQDISC,
     TCA_KIND,
@@ -96,14 +96,14 @@ def _action(b: Builder, order: int, rate: int, burst: int, packets: int = 0, pac
     b.string(TCA_ACT_KIND, "police")
     options = b.begin(TCA_ACT_OPTIONS)
     b.raw(TCA_POLICE_TBF, _POLICE.pack(
-        0, TC_ACT_SHOT, 0, min(burst, MAX_RATE32), MTU,
-        CELL_LOG if rate else 0, LINKLAYER_ETHERNET if rate else 0, 0, 0, 0, min(rate, MAX_RATE32),
+        0, TC_ACT_SHOT, 0, min(burst, MAX32), MTU,
+        CELL_LOG if rate else 0, LINKLAYER_ETHERNET if rate else 0, 0, 0, 0, min(rate, MAX32),
         0, 0, 0, 0, 0, 0, 0, 0, 0,
     ))  # fmt: skip
     if rate:
-        times = [min((i + 1 << CELL_LOG) * TICKS_A_SECOND // rate, MAX_RATE32) for i in range(256)]
+        times = [min((i + 1 << CELL_LOG) * TICKS_A_SECOND // rate, MAX32) for i in range(256)]
         b.raw(TCA_POLICE_RATE, struct.pack("=256I", *times))
-        if rate > MAX_RATE32:
+        if rate > MAX32:
             b.u64(TCA_POLICE_RATE64, rate)
     if packets:
         b.u64(TCA_POLICE_PKTRATE64, packets)
