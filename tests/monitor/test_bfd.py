@@ -200,10 +200,10 @@ def test_the_column_is_read_and_its_mistakes_are_named() -> None:
     })  # fmt: skip
     assert settings == BfdSettings(mult=5, src_ip=0x0A000001)
     assert errors == [
-        "min_rx 0 is no number from 1 to 4294967, 1000 is used",
+        'min_rx="0" is no number from 1 to 4294967, 1000 is used',
         "decay_min_rx 10 is less than min_rx 1000, no decay",
-        "bfd_local_dst_mac x is no Ethernet address",
-        "bfd_dst_ip 10.0.0.300 is no IPv4 address",
+        'bfd_local_dst_mac="x" is no Ethernet address',
+        'bfd_dst_ip="10.0.0.300" is no IPv4 address',
     ]
 
 

@@ -189,10 +189,10 @@ def test_the_columns_are_read_and_their_mistakes_named() -> None:
     settings, errors = parse_settings(
         7, {"cfm_interval": "x", "cfm_demand": "true", "cfm_ccm_vlan": "random", "cfm_opstate": "down"}
     )
-    assert settings == CfmSettings(7, vlan=RANDOM_VLAN)
+    assert settings == CfmSettings(7, vlan=RANDOM_VLAN, opup=False)
     assert errors == [
         "cfm_demand needs cfm_extended, no demand mode",
-        "cfm_interval x is no number from 1 to 600000, 1000 is used",
+        'cfm_interval="x" is no number from 1 to 600000, 1000 is used',
     ]
 
 

@@ -11,4 +11,5 @@ pytestmark = pytest.mark.system
 
 
 def test_disciplines_and_policers(uml: Uml) -> None:
-    uml.pytest("tests/uml/inside/test_qos.py" + ("" if ALL else " -k 'not rates'"), timeout=300)
+    inside = "tests/uml/inside/test_qos.py tests/uml/inside/test_qos_keys.py"
+    uml.pytest(inside if ALL else f"{inside} -k 'not rates'", timeout=2400 if ALL else 300)

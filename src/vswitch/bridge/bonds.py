@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vswitch.base.vlog import Vlog
-from vswitch.bridge.columns import boolean, integer
+from vswitch.bridge.columns import boolean, integer, warn_once
 from vswitch.bridge.config import PortConfig
 from vswitch.flow.values import format_mac, parse_mac
 from vswitch.l2.bond import ACTIVE_BACKUP, MODES, BondSettings
@@ -19,6 +19,8 @@ log = Vlog("bridge")
 
 DEFAULT_REBALANCE: Final = 10_000
 DEFAULT_MIIMON: Final = 200
+LONGEST: Final = (1 << 31) - 1
+"""ms of a delay."""
 
 
 def bond_settings(port: PortConfig) -> BondSettings | None:
@@ -26,22 +28,27 @@ def bond_settings(port: PortConfig) -> BondSettings | None:
     if len(port.interfaces) < 2:
         return None
     other = port.other_config
-    mode = port.bond_mode or ACTIVE_BACKUP
+    mode = port.bond_mode
+    if not mode:
+        mode = ACTIVE_BACKUP
+        warn_once((port.name, "bond_mode"),
+                  f"port {port.name}: Using the default bond_mode {mode}. Note that "
+                  "in previous versions, the default bond_mode was balance-slb")  # fmt: skip
     if mode not in MODES:
         log.warn("port %s: unknown bond_mode %s, using active-backup", port.name, mode)
         mode = ACTIVE_BACKUP
     detect = other.get("bond-detect-mode", "carrier")
     if detect not in ("carrier", "miimon"):
-        log.warn("port %s: unsupported bond-detect-mode %s, using carrier", port.name, detect)
+        log.warn("port %s: unsupported bond-detect-mode %s, defaulting to carrier", port.name, detect)
         detect = "carrier"
     fallback = boolean(other, "lacp-fallback-ab")
     one_at_a_time = mode == ACTIVE_BACKUP or fallback
     miimon = integer(other, "bond-miimon-interval", 0, 0) or DEFAULT_MIIMON
     return BondSettings(
         mode=mode,
-        basis=integer(other, "bond-hash-basis", 0, 0, 0xFFFFFFFF),
-        updelay=max(port.bond_updelay, 0),
-        downdelay=max(port.bond_downdelay, 0),
+        basis=integer(other, "bond-hash-basis", 0) & 0xFFFFFFFF,
+        updelay=min(max(port.bond_updelay, 0), LONGEST),
+        downdelay=min(max(port.bond_downdelay, 0), LONGEST),
         rebalance_interval=integer(other, "bond-rebalance-interval", DEFAULT_REBALANCE, 0, (1 << 31) - 1),
         primary=other.get("bond-primary", "") if one_at_a_time else "",
         all_members_active=boolean(other, "all-members-active"),
@@ -53,16 +60,22 @@ def bond_settings(port: PortConfig) -> BondSettings | None:
 
 
 def lacp_settings(port: PortConfig, mac: int) -> LacpSettings | None:
-    """What a port asks of LACP; None: nothing. `mac` is the bridge's address."""
+    """What a port asks of LACP; None: nothing, or with a system ID that can't be. `mac` is the bridge's
+    address."""
     if port.lacp not in ("active", "passive"):
         return None
     other = port.other_config
-    sys_id = parse_mac(other["lacp-system-id"]) if "lacp-system-id" in other else mac
-    if not sys_id:
-        log.warn(
-            "port %s: lacp-system-id %s is no nonzero Ethernet address", port.name, other["lacp-system-id"]
-        )
-        sys_id = mac
+    sys_id = mac
+    if "lacp-system-id" in other:
+        text = other["lacp-system-id"]
+        asked = parse_mac(text)
+        if asked is None:
+            log.warn("port %s: LACP system ID (%s) must be an Ethernet address.", port.name, text)
+            return None
+        if not asked:
+            log.warn("port %s: Invalid zero LACP system ID.", port.name)
+            return None
+        sys_id = asked
     time = other.get("lacp-time", "slow")
     if time not in ("fast", "slow"):
         log.warn("port %s: unknown lacp-time %s, using slow", port.name, time)

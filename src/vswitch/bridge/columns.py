@@ -6,6 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from vswitch.base.vlog import Vlog
+
+log = Vlog("bridge")
+
 STATUS_COLUMNS: Final[dict[str, frozenset[str]]] = {
     "Open_vSwitch": frozenset(
         ("cur_cfg", "datapath_types", "db_version", "dpdk_initialized", "dpdk_version", "iface_types",
@@ -31,21 +35,39 @@ STATUS_COLUMNS: Final[dict[str, frozenset[str]]] = {
 ULLONG_MAX: Final = (1 << 64) - 1
 
 
-def integer(smap: Mapping[str, str], key: str, default: int, low: int = 0, high: int = 1 << 62) -> int:
-    """The number at `key` of a map of strings; `default` if it is absent, no number or out of range."""
-    try:
-        value = int(smap[key], 0)
-    except (KeyError, ValueError):
+_INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+_said: Final[set[tuple[str, str]]] = set()
+
+
+def warn_once(about: tuple[str, str], text: str) -> None:
+    """Log a warning, unless there was one `about` the same: settings are read again at each change of the
+    configuration."""
+    if about not in _said:
+        _said.add(about)
+        log.warn("%s", text)
+
+
+def integer(
+    smap: Mapping[str, str], key: str, default: int, low: int = -(1 << 31), high: int = (1 << 31) - 1
+) -> int:
+    """The decimal number at `key` of a map of strings; `default` if it is absent, and, with a warning, if it
+    is no number or out of range."""
+    text = smap.get(key)
+    if text is None:
         return default
-    return value if low <= value <= high else default
+    found = _INTEGER.fullmatch(text)
+    if found is not None and low <= int(found[1]) <= high:
+        return int(found[1])
+    warn_once((key, text), f'{key}="{text}" is no number from {low} to {high}; it is taken as {default}')
+    return default
 
 
 _UNSIGNED: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 
 
 def unsigned(smap: Mapping[str, str], key: str, default: int) -> int:
-    """The number at `key`, decimal, as C's strtoull(3) has it: a negative one wraps at 2**64. `default` if it is
-    absent, no number or does not fit."""
+    """The number at `key`, decimal, as C's strtoull(3) has it: a negative one wraps at 2**64. `default` if it
+    is absent, no number or does not fit."""
     found = _UNSIGNED.fullmatch(smap.get(key, ""))
     if found is None or int(found[2]) > ULLONG_MAX:
         return default
@@ -54,7 +76,7 @@ def unsigned(smap: Mapping[str, str], key: str, default: int) -> int:
 
 def boolean(smap: Mapping[str, str], key: str, default: bool = False) -> bool:
     """The truth at `key`: anything but the default's opposite is the default."""
-    text = smap.get(key, "")
+    text = smap.get(key, "").lower()
     return text != "false" if default else text == "true"
 
 

@@ -72,7 +72,7 @@ def configure_sflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
     sampled = sorted(other.name for other in idl.rows("Bridge") if other.sflow)
     ofproto.set_sflow(SFlowSettings(
         targets, agent,
-        SAMPLING_DEFAULT if sampling is None else max(sampling, 1),
+        SAMPLING_DEFAULT if sampling is None else sampling & 0xFFFFFFFF,
         POLLING_DEFAULT if polling is None else max(polling, 0),
         HEADER_DEFAULT if header is None else max(header, 0),
         sampled.index(bridge.name),

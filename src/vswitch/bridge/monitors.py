@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from vswitch.base.version import VERSION
 from vswitch.base.vlog import Vlog
+from vswitch.bridge.columns import boolean
 from vswitch.bridge.config import InterfaceConfig
 from vswitch.bridge.idl import Idl, Row
 from vswitch.monitor import bfd, cfm
@@ -48,7 +49,7 @@ class MonitorConfig:
         self._say(config.name, errors + more)
 
     def _lldp(self, config: InterfaceConfig, auto_attach: Row | None) -> None:
-        enabled = config.lldp.get("enable") == "true"
+        enabled = boolean(config.lldp, "enable")
         name, description, mappings = "", "", {}
         if auto_attach is not None:
             name, description = auto_attach.system_name, auto_attach.system_description

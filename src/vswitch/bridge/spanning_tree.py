@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.columns import boolean, integer
 from vswitch.bridge.config import PortConfig
-from vswitch.flow.values import parse_mac
+from vswitch.flow.values import format_mac, parse_mac
 from vswitch.l2 import rstp as rstp_machine
 from vswitch.l2 import stp as stp_machine
 from vswitch.l2.bpdu import format_id
@@ -40,9 +40,10 @@ def configure_trees(bridge: BridgeView, mac: int, mirror_outputs: set[str]) -> N
     if not rstp:
         ofproto.set_rstp(None, {})
     if stp:
-        ofproto.set_stp(_stp_settings(other, mac), _stp_ports(bridge, mirror_outputs))
+        ports = _stp_ports(bridge, mirror_outputs)
+        ofproto.set_stp(None if ports is None else _stp_settings(bridge.name, other, mac), ports or {})
     if rstp:
-        ofproto.set_rstp(rstp_settings(other, mac), rstp_ports(bridge, mirror_outputs))
+        ofproto.set_rstp(rstp_settings(bridge.name, other, mac), rstp_ports(bridge, mirror_outputs))
 
 
 def _takes_part(bridge: BridgeView, port: PortConfig, key: str, mirror_outputs: set[str]) -> bool:
@@ -57,69 +58,89 @@ def _takes_part(bridge: BridgeView, port: PortConfig, key: str, mirror_outputs: 
     return port.interfaces[0].type != "internal" and boolean(port.other_config, key, True)
 
 
-def _address(other: Mapping[str, str], key: str, mac: int) -> int:
-    asked = parse_mac(other[key]) if key in other else None
-    if key in other and asked is None:
-        log.warn("%s=%s is no Ethernet address", key, other[key])
-    return mac if asked is None else asked
+def _address(bridge: str, other: Mapping[str, str], key: str, mac: int) -> int:
+    """The address at `key`, which is `mac`, the bridge's, where it is none."""
+    if key not in other:
+        return mac
+    asked = parse_mac(other[key])
+    if asked is None:
+        log.err("bridge %s: invalid %s, defaulting to %s", bridge, key, format_mac(mac))
+        return mac
+    return asked
 
 
-def _stp_settings(other: Mapping[str, str], mac: int) -> StpSettings:
+def _stp_settings(bridge: str, other: Mapping[str, str], mac: int) -> StpSettings:
     return StpSettings(
-        system_id=_address(other, "stp-system-id", mac),
+        system_id=_address(bridge, other, "stp-system-id", mac),
         priority=integer(other, "stp-priority", stp_machine.DEFAULT_PRIORITY, 0, 65535),
-        hello_time=integer(other, "stp-hello-time", 2) * 1000,
-        max_age=integer(other, "stp-max-age", 20) * 1000,
-        forward_delay=integer(other, "stp-forward-delay", 15) * 1000,
+        hello_time=integer(other, "stp-hello-time", 2, 1, 10) * 1000,
+        max_age=integer(other, "stp-max-age", 20, 6, 40) * 1000,
+        forward_delay=integer(other, "stp-forward-delay", 15, 4, 30) * 1000,
     )
 
 
-def _stp_ports(bridge: BridgeView, mirror_outputs: set[str]) -> dict[str, StpPortSettings]:
-    """By interface. Port numbers are given to all ports or to none: else they are counted."""
-    ports = [p for p in bridge.wanted.values() if _takes_part(bridge, p, "stp-enable", mirror_outputs)]
-    asked = {p.name: integer(p.other_config, "stp-port-num", 0, 1, stp_machine.MAX_PORTS) for p in ports}
-    numbered = [n for n in asked.values() if n]
-    if numbered and (len(numbered) != len(ports) or len(set(numbered)) != len(numbered)):
-        log.err(
-            "bridge %s: STP port numbers (other_config:stp-port-num) must be given to all ports or to "
-            "none, and each once; counting the ports",
-            bridge.name,
-        )
-        numbered = []
+def _stp_ports(bridge: BridgeView, mirror_outputs: set[str]) -> dict[str, StpPortSettings] | None:
+    """By interface. Those whose number can't be have no part; None: the bridge has no tree, as some of its
+    ports have numbers and others are to be counted."""
     found: dict[str, StpPortSettings] = {}
-    for counted, port in enumerate(ports, 1):
-        number = asked[port.name] if numbered else counted
-        if number > stp_machine.MAX_PORTS:
-            log.err("port %s: STP has no more than %d ports", port.name, stp_machine.MAX_PORTS)
+    given: set[int] = set()
+    counted = 0
+    for port in bridge.wanted.values():
+        if not _takes_part(bridge, port, "stp-enable", mirror_outputs):
             continue
-        cost = integer(port.other_config, "stp-path-cost", -1, 0, 65535)
+        other = port.other_config
+        if "stp-port-num" in other:
+            number = integer(other, "stp-port-num", 0)
+            if not 1 <= number <= stp_machine.MAX_PORTS:
+                log.err("port %s: invalid stp-port-num", port.name)
+                continue
+            if number in given:
+                log.err("port %s: duplicate stp-port-num %d, disabling", port.name, number)
+                continue
+            given.add(number)
+        else:
+            if counted >= stp_machine.MAX_PORTS:
+                log.err("port %s: too many STP ports, disabling", port.name)
+                continue
+            counted += 1
+            number = counted
+        cost = integer(other, "stp-path-cost", -1, 0, 65535)
         found[port.interfaces[0].name] = StpPortSettings(
             number=number,
-            priority=integer(
-                port.other_config, "stp-port-priority", stp_machine.DEFAULT_PORT_PRIORITY, 0, 255
-            ),
+            priority=integer(other, "stp-port-priority", stp_machine.DEFAULT_PORT_PRIORITY, 0, 255),
             path_cost=None if cost < 0 else cost,
         )
+    if given and counted:
+        log.err("bridge %s: must manually configure all STP port IDs or none, disabling", bridge.name)
+        return None
     return found
 
 
-def rstp_settings(other: Mapping[str, str], mac: int) -> RstpSettings:
-    """What Bridge.other_config asks of RSTP; `mac` is the bridge's address."""
+def _fit(max_age: int, forward_delay: int) -> bool:
+    """Whether messages have aged before a port forwards (IEEE 802.1D-2004, 17.14); in seconds."""
+    return 2 * (forward_delay - 1) >= max_age
+
+
+def rstp_settings(bridge: str, other: Mapping[str, str], mac: int) -> RstpSettings:
+    """What Bridge.other_config asks of RSTP of a bridge; `mac` is its address."""
     priority = integer(other, "rstp-priority", rstp_machine.DEFAULT_PRIORITY, 0, 61440)
-    if priority % 4096:
-        log.warn("rstp-priority=%d is no multiple of 4096", priority)
-        priority = rstp_machine.DEFAULT_PRIORITY
     max_age = integer(other, "rstp-max-age", rstp_machine.DEFAULT_MAX_AGE, 6, 40)
     delay = integer(other, "rstp-forward-delay", rstp_machine.DEFAULT_FORWARD_DELAY, 4, 30)
-    if 2 * (delay - 1) < max_age:
-        # IEEE 802.1D-2004, 17.14
-        log.warn("rstp-max-age=%d is too long for rstp-forward-delay=%d", max_age, delay)
-        max_age = max(2 * (delay - 1), 6)
+    if not _fit(max_age, delay):
+        # One of both goes, if possible the age.
+        log.warn("bridge %s: rstp-max-age=%d is too long for rstp-forward-delay=%d", bridge, max_age, delay)
+        if _fit(rstp_machine.DEFAULT_MAX_AGE, delay):
+            max_age = rstp_machine.DEFAULT_MAX_AGE
+        else:
+            delay = rstp_machine.DEFAULT_FORWARD_DELAY
+            if not _fit(max_age, delay):
+                max_age = rstp_machine.DEFAULT_MAX_AGE
     return RstpSettings(
-        address=_address(other, "rstp-address", mac),
-        priority=priority,
+        address=_address(bridge, other, "rstp-address", mac),
+        # The upper four bits of 16 are the priority.
+        priority=priority // 4096 * 4096,
         ageing_time=integer(other, "rstp-ageing-time", rstp_machine.DEFAULT_AGEING_TIME, 10, 1_000_000),
-        rapid=integer(other, "rstp-force-protocol-version", 2, 0, 2) == 2,
+        rapid=integer(other, "rstp-force-protocol-version", 2, 0, 2) != 0,
         max_age=max_age,
         forward_delay=delay,
         transmit_hold_count=integer(
@@ -135,13 +156,15 @@ def rstp_ports(bridge: BridgeView, mirror_outputs: set[str]) -> dict[str, RstpPo
         if not _takes_part(bridge, port, "rstp-enable", mirror_outputs):
             continue
         other = port.other_config
+        number = integer(other, "rstp-port-num", 0)
+        if "rstp-port-num" in other and not 1 <= number <= rstp_machine.MAX_PORTS:
+            log.err("port %s: invalid rstp-port-num", port.name)
+            continue
         priority = integer(other, "rstp-port-priority", rstp_machine.DEFAULT_PORT_PRIORITY, 0, 240)
-        if priority % 16:
-            log.warn("port %s: rstp-port-priority=%d is no multiple of 16", port.name, priority)
-            priority = rstp_machine.DEFAULT_PORT_PRIORITY
         found[port.interfaces[0].name] = RstpPortSettings(
-            number=integer(other, "rstp-port-num", 0, 1, rstp_machine.MAX_PORTS),
-            priority=priority,
+            number=number,
+            # The upper four bits of eight are the priority.
+            priority=priority // 16 * 16,
             path_cost=integer(other, "rstp-path-cost", 0, 1, 200_000_000) or None,
             admin_edge=boolean(other, "rstp-port-admin-edge"),
             auto_edge=boolean(other, "rstp-port-auto-edge", True),

@@ -259,7 +259,10 @@ class Bond:
     @property
     def rebalances(self) -> bool:
         """Whether hash values are moved between members."""
-        return self.settings.mode != ACTIVE_BACKUP and self.settings.rebalance_interval > 0
+        settings = self.settings
+        if settings.lacp_fallback_ab and self.lacp_status == CONFIGURED:
+            return False
+        return settings.mode != ACTIVE_BACKUP and settings.rebalance_interval > 0
 
     def admit(self, member: BondMember, multicast: bool) -> int:
         """ACCEPT, DROP or DROP_IF_MOVED for a packet that came in at `member`."""

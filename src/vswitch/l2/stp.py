@@ -152,14 +152,9 @@ class Stp:
         within 1 s and 10 s, forward delay within 4 s and 30 s, max age within 6 s and 40 s and what the
         other two allow (8.10.2)."""
         self.bridge_hello_time = min(max(hello_time, 1_000), 10_000)
-        lowest = 2 * (self.bridge_hello_time + 1_000)
-        delay = min(max(forward_delay, 4_000), 30_000)
-        highest = 2 * (delay - 1_000)
-        self.bridge_max_age = min(max(max_age, 6_000, lowest), 40_000, max(highest, 6_000))
-        if self.bridge_max_age < lowest:
-            self.bridge_max_age = min(lowest, 40_000)
-            delay = min(max(delay, self.bridge_max_age // 2 + 1_000), 30_000)
-        self.bridge_forward_delay = delay
+        lowest = max(2 * (self.bridge_hello_time + 1_000), 6_000)
+        self.bridge_max_age = min(max(max_age, lowest), 40_000)
+        self.bridge_forward_delay = min(max(forward_delay, -(-self.bridge_max_age // 2) + 1_000), 30_000)
         if self.is_root:
             self._own_times()
 

@@ -15,6 +15,7 @@ Intervals are in ms here, in us on the wire.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from typing import Final, final
 
@@ -75,17 +76,17 @@ class BfdSettings:
     oam: bool = False
 
 
+DECIMAL: Final = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
+"""A number as C's strtoll(3) takes the whole of it."""
+
+
 def _number(column: Mapping[str, str], key: str, default: int, low: int, high: int, errors: list[str]) -> int:
     text = column.get(key)
     if text is None:
         return default
-    try:
-        value = int(text)
-    except ValueError:
-        value = low - 1
-    if low <= value <= high:
-        return value
-    errors.append(f"{key} {text} is no number from {low} to {high}, {default} is used")
+    if DECIMAL.fullmatch(text) and low <= int(text) <= high:
+        return int(text)
+    errors.append(f'{key}="{text}" is no number from {low} to {high}, {default} is used')
     return default
 
 
@@ -96,7 +97,7 @@ def _mac(column: Mapping[str, str], key: str, default: int, errors: list[str]) -
     try:
         return parse_mac(text) or default
     except PacketError:
-        errors.append(f"{key} {text} is no Ethernet address")
+        errors.append(f'{key}="{text}" is no Ethernet address')
         return default
 
 
@@ -107,13 +108,13 @@ def _ip(column: Mapping[str, str], key: str, default: int, errors: list[str]) ->
     parts = text.split(".")
     if len(parts) == 4 and all(p.isascii() and p.isdigit() and int(p) < 256 for p in parts):
         return int.from_bytes(bytes(int(p) for p in parts), "big")
-    errors.append(f"{key} {text} is no IPv4 address")
+    errors.append(f'{key}="{text}" is no IPv4 address')
     return default
 
 
 def parse_settings(column: Mapping[str, str]) -> tuple[BfdSettings | None, list[str]]:
     """The `bfd` column as settings, None where BFD is not enabled; and what is wrong in it."""
-    if column.get("enable") != "true":
+    if column.get("enable", "").lower() != "true":
         return None, []
     errors: list[str] = []
     top = 0xFFFFFFFF // 1000
@@ -127,15 +128,15 @@ def parse_settings(column: Mapping[str, str]) -> tuple[BfdSettings | None, list[
         min_tx=_number(column, "min_tx", 100, 1, top, errors),
         mult=_number(column, "mult", 3, 1, 255, errors),
         decay_min_rx=decay,
-        forwarding_if_rx=column.get("forwarding_if_rx") == "true",
-        cpath_down=column.get("cpath_down") == "true",
-        check_tnl_key=column.get("check_tnl_key") == "true",
+        forwarding_if_rx=column.get("forwarding_if_rx", "").lower() == "true",
+        cpath_down=column.get("cpath_down", "").lower() == "true",
+        check_tnl_key=column.get("check_tnl_key", "").lower() == "true",
         local_src_mac=_mac(column, "bfd_local_src_mac", 0, errors),
         local_dst_mac=_mac(column, "bfd_local_dst_mac", DEFAULT_DST_MAC, errors),
         remote_dst_mac=_mac(column, "bfd_remote_dst_mac", 0, errors),
         src_ip=_ip(column, "bfd_src_ip", DEFAULT_SRC_IP, errors),
         dst_ip=_ip(column, "bfd_dst_ip", DEFAULT_DST_IP, errors),
-        oam=column.get("oam") == "true",
+        oam=column.get("oam", "").lower() == "true",
     )
     return settings, errors
 

@@ -96,15 +96,15 @@ def parse_settings(
             return default
         if text.isascii() and text.isdigit() and low <= int(text) <= high:
             return int(text)
-        errors.append(f"{key} {text} is no number from {low} to {high}, {default} is used")
+        errors.append(f'{key}="{text}" is no number from {low} to {high}, {default} is used')
         return default
 
-    extended = other_config.get("cfm_extended") == "true"
+    extended = other_config.get("cfm_extended", "").lower() == "true"
     if not extended and not 1 <= mpid <= MAX_MPID:
         errors.append(f"cfm_mpid {mpid} is not from 1 to {MAX_MPID}, CFM is off (cfm_extended takes any)")
         return None, errors
     vlan = RANDOM_VLAN if other_config.get("cfm_ccm_vlan") == "random" else number("cfm_ccm_vlan", 0, 1, 4095)
-    demand = other_config.get("cfm_demand") == "true"
+    demand = other_config.get("cfm_demand", "").lower() == "true"
     if demand and not extended:
         errors.append("cfm_demand needs cfm_extended, no demand mode")
     settings = CfmSettings(
@@ -112,7 +112,7 @@ def parse_settings(
         interval=number("cfm_interval", 1000, 1, 65535 if extended else 600_000),
         extended=extended,
         demand=demand and extended,
-        opup=other_config.get("cfm_opstate") != "down" or not extended,
+        opup=other_config.get("cfm_opstate", "up").lower() == "up",
         vlan=vlan,
         pcp=number("cfm_ccm_pcp", 0, 1, 7),
         check_tnl_key=check_tnl_key,

@@ -63,7 +63,7 @@ sflow_counter_samples = coverage.counter("sflow_counter_samples")
 
 @dataclass(frozen=True, slots=True)
 class SFlowSettings:
-    """A row of sFlow. One of `sampling` packets is sampled; `polling` in seconds, 0: no counters.
+    """A row of sFlow. One of `sampling` packets is sampled, 0: none; `polling` in seconds, 0: no counters.
     `sub_id` tells the bridges of an agent apart."""
 
     targets: tuple[str, ...]
@@ -192,7 +192,7 @@ class SFlow:
     def configure(self, settings: SFlowSettings) -> None:
         """Take new settings; sequence numbers go on."""
         self.settings = settings
-        self.probability = max(0xFFFFFFFF // max(settings.sampling, 1), 1)
+        self.probability = 0xFFFFFFFF // settings.sampling if settings.sampling else 0
         address = ipaddress.ip_address(settings.agent)
         self._agent = struct.pack("!I", 1 if address.version == 4 else 2) + address.packed
 

@@ -27,6 +27,8 @@ def parse_target(text: str, default_port: int = 0) -> tuple[str, int]:
     """ "ADDRESS:PORT" or "[ADDRESS]:PORT", addresses in numbers. ValueError says what is wrong."""
     host, colon, port = text.rpartition(":")
     if text.endswith("]") or not colon:
+        if not default_port:
+            raise ValueError(f"{text}: port must be specified")
         host, port = text, str(default_port)
     host = host.removeprefix("[").removesuffix("]")
     for family in (socket.AF_INET, socket.AF_INET6):

@@ -61,7 +61,7 @@ def sample_input(ctx: Ctx) -> None:
     if ctx.flow.words[W_IN_PORT] & 0xFFFF == OFPP_NONE & 0xFFFF:
         return
     bridge = ctx.bridge
-    if bridge.sflow is not None:
+    if bridge.sflow is not None and bridge.sflow.probability:
         ctx.sflow_at = len(ctx.odp)
         ctx.odp.append(_to_sflow(ctx, 0, 0))
     ipfix = bridge.ipfix
