@@ -45,7 +45,7 @@ class Harness:
             a.mov(R3, tci)
             a.call(Helper.skb_vlan_push)
             a.mov(R1, R6)
-        parse(a, False, "odd")
+        parse(a, False, False, "odd")
         a.map_value(R7, self.map)
         for word in range(KEY_WORDS):
             a.load(U64, R1, R10, KEY + 8 * word)

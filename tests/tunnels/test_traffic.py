@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -293,6 +294,37 @@ def test_without_an_underlay_bridge(hosts: Make, tmp_path: Path, kind: str, vers
     assert "set(tunnel(" in flows
     assert "tnl_push" not in flows
     assert "go through the host's own stack" in side.log("ovs-vswitchd")
+
+
+@pytest.mark.parametrize("datapath", ["ebpf"], indirect=True)
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_ebpf_datapaths_vxlan_is_a_device(hosts: Make, tmp_path: Path, version: int) -> None:
+    """With outer headers of IPv4 the kernel forwards into the tunnel and out of it; with those of IPv6
+    userspace does, and says why."""
+    pair = hosts("vxlan", ours(tmp_path / "one"), None, version, "", underlay=False)
+    check_traffic(pair)
+    side = pair[0].side
+    assert side is not None
+    assert "vxlan_sys_4789" in pair[0].run("ip", "-d", "link", "show", "type", "vxlan")
+    dump = side.appctl("dpctl/dump-flows", "-m")
+    flows = [line for line in dump.splitlines() if "eth_type(0x0800)" in line]
+    into = [line for line in flows if "set(tunnel(" in line]
+    out_of = [line for line in flows if "tunnel(tun_id=0x2a" in line.partition("actions:")[0]]
+    assert into
+    assert out_of
+    if version == 4:
+        assert all("offloaded:yes, dp:ebpf" in line for line in (*into, *out_of)), flows
+        assert all("packets:0," not in line for line in (*into, *out_of))
+        paths = re.search(r"kernel cache:(\d+), .*userspace flow:(\d+)", side.appctl("dpctl/show"))
+        assert paths
+        assert int(paths[1]) > 100
+        assert int(paths[1]) > 10 * int(paths[2])
+        side.wait(lambda: int(side.get("interface", "t0", "statistics:rx_packets")) > 50, "its counters")
+    else:
+        assert all("it sets a tunnel of IPv6, or one with options" in line for line in into), flows
+        assert all("it matches on tunnel" in line for line in out_of), flows
+    side.run("ovs-vsctl", "del-port", "int0", "t0")
+    side.wait(lambda: "vxlan_sys" not in pair[0].run("ip", "link", "show"), "the device to go")
 
 
 def test_a_whole_packet_in_a_tunnel_is_cut_up_outside(hosts: Make, tmp_path: Path) -> None:

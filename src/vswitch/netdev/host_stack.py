@@ -58,7 +58,9 @@ class HostStack:
     OSError: the port is taken, or there is no right to raw sockets.
     """
 
-    def __init__(self, kind: int, udp_port: int) -> None:
+    def __init__(self, kind: int, udp_port: int, receives: bool = True) -> None:
+        """Not `receives`: a device of the kernel has what comes."""
+        self.receives: bool = receives
         self.kind: int = kind
         self.udp_port: int = udp_port
         self.over_udp: bool = kind in kinds.OVER_UDP
@@ -100,7 +102,8 @@ class HostStack:
                 sock.setsockopt(SOL_UDP, UDP_GRO, 1)
             except OSError:
                 self._segments = False
-            sock.bind(("0.0.0.0" if v4 else "::", self.udp_port))
+            if self.receives:
+                sock.bind(("0.0.0.0" if v4 else "::", self.udp_port))
 
     def close(self) -> None:
         for sock in self.sockets.values():

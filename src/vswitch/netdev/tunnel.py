@@ -7,14 +7,14 @@ bridge that the route leads to. One is shared by all tunnel interfaces of a kind
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.kind import PortKind
 from vswitch.netdev.memory import MemoryNetdev
-from vswitch.netdev.provider import Netdev
+from vswitch.netdev.provider import Netdev, NetdevStats
 from vswitch.netdev.scope import Scope
 from vswitch.netdev.tunnel_options import parse_tunnel
 from vswitch.packet.tunnel import kinds
@@ -29,12 +29,21 @@ class TunnelNetdev(MemoryNetdev):
         self.dst_port: int = 0
         self.payload_type: int = 0
         self._mtu = 65464
+        self.counted_elsewhere: Callable[[], Mapping[str, int]] | None = None
+        """What is to be added to the statistics, by their names."""
 
     def set_config(self, options: dict[str, str]) -> None:
         """`dst_port` and bareudp's `payload_type`, as `TunnelConfig.dp_options` writes them."""
         self.dst_port = int(options.get("dst_port", "0"))
         self.payload_type = int(options.get("payload_type", "0"), 0)
         self._options = dict(options)
+
+    def stats(self) -> NetdevStats:
+        stats = super().stats()
+        if self.counted_elsewhere is not None:
+            for name, value in self.counted_elsewhere().items():
+                setattr(stats, name, getattr(stats, name) + value)
+        return stats
 
     def send(self, frames: list[Frame]) -> int:
         self.drop_tx("tx_no_outer_header", len(frames))

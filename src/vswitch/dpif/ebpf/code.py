@@ -19,6 +19,7 @@ from vswitch.dpif.drop_reasons import DROP_REASONS
 from vswitch.dpif.ebpf.frame import net16, net32
 from vswitch.dpif.ebpf.key import Unfit, exact_type
 from vswitch.dpif.ebpf.tables import LIST_SIZE, OTHER_REASON
+from vswitch.dpif.odp_nested import tunnel_into
 from vswitch.flow import key_attr as attr
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow
@@ -39,6 +40,12 @@ MAX_TAGS: Final = 2
 """VLAN tags that a packet can be given."""
 ITEM: Final = struct.Struct("=BBHI")
 SET_REST: Final = struct.Struct("=BBBx4x16s16s")
+
+
+SET_TUNNEL_KEY: Final = struct.Struct("=II12xBB6xI12x4x")
+"""struct bpf_tunnel_key, filled up to whole items."""
+ZERO_CSUM_TX, DONT_FRAGMENT = 2, 4
+"""BPF_F_ZERO_CSUM_TX, BPF_F_DONT_FRAGMENT."""
 
 
 class Op(IntEnum):
@@ -90,6 +97,8 @@ class Op(IntEnum):
     OUTPUTS = 21
     """Copies to up to GROUP interfaces, whose numbers follow, 0 behind the last; bit n of the flag: the n-th
     is into the host's stack."""
+    SET_TUNNEL = 23
+    """The tunnel's key (`SET_TUNNEL_KEY`) follows. Argument: flags of bpf_skb_set_tunnel_key."""
 
 
 HASH_SYMMETRIC: Final = 1
@@ -125,12 +134,15 @@ class Code:
 
     key: Flow
     mask: Flow
-    output: Callable[[int], tuple[int, bool]]
-    """Datapath port -> interface, and whether output to it is into the host's stack. Unfit."""
+    output: Callable[[int], tuple[int, bool, int]]
+    """Datapath port -> interface, whether output to it is into the host's stack, and the UDP port of a tunnel
+    (else 0). Unfit."""
     cookie: Callable[[act.Userspace, int], int]
     """The number by which the provider knows an upcall action that wants so many bytes (0: all)."""
     meter: Callable[[int], tuple[int, bool]]
     """Datapath meter -> its number in the kernel, and whether it remarks. Unfit."""
+    came_by_tunnel: bool = False
+    """The packets' tunnel is known to the device only: nothing that goes up may want it."""
     data: bytearray = field(default_factory=bytearray)
     n_ops: int = 0
     eth_type: int = -1
@@ -142,6 +154,8 @@ class Code:
     """Something has left already, or the packet was changed."""
     cut: int = 0
     """To how many bytes the next output is truncated; 0: not at all."""
+    tunnel_port: int = 0
+    """The UDP port of the tunnel that was set; 0: none was."""
 
     def __post_init__(self) -> None:
         self.eth_type = exact_type(self.key, self.mask)
@@ -159,20 +173,26 @@ class Code:
 
 def compile_list(code: Code, actions: act.Actions) -> bytes:
     """The list of `actions`, ended. Unfit."""
-    if _any_mpls(actions):
+    if code.came_by_tunnel and _any(actions, _UP_BY_TUNNEL):
+        raise Unfit("it sends up, or looks up again, what came out of a tunnel")
+    if _any(actions, _MPLS):
         code.add(Op.WHOLE)
     _compile(code, actions, last=True)
     return bytes(code.data) + bytes(ITEM.size)
 
 
-def _any_mpls(actions: Sequence[act.Action]) -> bool:
-    """Whether a label is pushed or popped, nested actions included."""
+_MPLS: Final = (act.PushMpls, act.PopMpls, act.AddMpls)
+_UP_BY_TUNNEL: Final = (*_MPLS, act.Userspace, act.Recirc, act.DecTtl)
+
+
+def _any(actions: Sequence[act.Action], kinds: tuple[type, ...]) -> bool:
+    """Whether one of `actions` is of `kinds`, nested actions included."""
     for action in actions:
-        if isinstance(action, act.PushMpls | act.PopMpls | act.AddMpls):
+        if isinstance(action, kinds):
             return True
-        if isinstance(action, act.Clone | act.Sample) and _any_mpls(action.actions):
+        if isinstance(action, act.Clone | act.Sample) and _any(action.actions, kinds):
             return True
-        if isinstance(action, act.CheckPktLen) and _any_mpls((*action.greater, *action.less_equal)):
+        if isinstance(action, act.CheckPktLen) and _any((*action.greater, *action.less_equal), kinds):
             return True
     return False
 
@@ -209,14 +229,14 @@ def _output_many(code: Code, ports: Sequence[int]) -> None:
     """Copies to all of `ports`, GROUP at most, by one operation."""
     interfaces, locals_ = [0] * GROUP, 0
     for n, port in enumerate(ports):
-        interfaces[n], local = code.output(port)
+        interfaces[n], local = _target(code, port)
         locals_ |= int(local) << n
     code.add(Op.OUTPUTS, 0, locals_, struct.pack(f"={GROUP}I", *interfaces))
     code.emitted = True
 
 
 def _output(code: Code, action: act.Output, last: bool) -> None:
-    ifindex, local = code.output(action.port)
+    ifindex, local = _target(code, action.port)
     if code.cut:
         if not last:
             raise Unfit("it truncates a packet of which a copy goes on")
@@ -224,6 +244,14 @@ def _output(code: Code, action: act.Output, last: bool) -> None:
     code.cut = 0
     code.emitted = True
     code.add(Op.OUTPUT_LAST if last else Op.OUTPUT, ifindex, int(local))
+
+
+def _target(code: Code, port: int) -> tuple[int, bool]:
+    """Interface, and whether output to it is into the host's stack. Unfit."""
+    ifindex, local, tunnel_port = code.output(port)
+    if tunnel_port and tunnel_port != code.tunnel_port:
+        raise Unfit("it outputs to a tunnel, and doesn't say which")
+    return ifindex, local
 
 
 def _push_vlan(code: Code, action: act.PushVlan, last: bool) -> None:
@@ -383,7 +411,32 @@ _UNSET: Final = {
 }  # fmt: skip
 
 
+def _set_tunnel(code: Code, value: bytes) -> None:
+    """The tunnel that the packet goes into, by outer IPv4 and without options."""
+    flow = Flow()
+    if not tunnel_into(value, flow):
+        raise Unfit("it sets a malformed tunnel")
+    words = flow.words
+    addresses, rest = int(words[at.W_TUN_SRC]), int(words[at.W_TUN_FLAGS])
+    more = {*range(at.W_TUN_METADATA_PRESENT + 1), *range(at.W_TUNNEL, at.W_TUNNEL_END)}
+    if any(words[word] for word in more - {at.W_TUN_ID, at.W_TUN_SRC, at.W_TUN_FLAGS}):
+        raise Unfit("it sets a tunnel of IPv6, or one with options")
+    flags = rest >> at.S_TUN_FLAGS & 0xFFFF
+    if flags & at.TUN_F_OAM or int(words[at.W_TUN_ID]) >> 24:
+        raise Unfit("it sets what no VXLAN tunnel has")
+    code.tunnel_port = rest & 0xFFFF
+    helper = 0 if flags & at.TUN_F_CSUM else ZERO_CSUM_TX
+    helper |= DONT_FRAGMENT if flags & at.TUN_F_DF else 0
+    key = SET_TUNNEL_KEY.pack(words[at.W_TUN_ID], addresses & 0xFFFFFFFF, rest >> at.S_TUN_TOS & 0xFF,
+                              rest >> at.S_TUN_TTL & 0xFF, addresses >> 32 & 0xFFFFFFFF)
+    code.add(Op.SET_TUNNEL, helper, 0, key)
+    code.emitted = True
+
+
 def _set(code: Code, action: act.Set, last: bool) -> None:
+    if action.attr == attr.TUNNEL:
+        _set_tunnel(code, action.value)
+        return
     _set_any(code, action.attr, action.value, b"\xff" * len(action.value))
 
 
@@ -401,6 +454,8 @@ def _set_any(code: Code, key_attr: int, value: bytes, mask: bytes) -> None:
 
 
 def _userspace(code: Code, action: act.Userspace, last: bool) -> None:
+    if code.tunnel_port:
+        raise Unfit("it sends up what goes into a tunnel")
     limit, code.cut = code.cut, 0
     code.emitted = True
     code.add(Op.UP, code.cookie(action, limit))
@@ -409,6 +464,8 @@ def _userspace(code: Code, action: act.Userspace, last: bool) -> None:
 def _recirc(code: Code, action: act.Recirc, last: bool) -> None:
     if not last:
         raise Unfit("it recirculates a copy")
+    if code.tunnel_port:
+        raise Unfit("it recirculates what goes into a tunnel")
     code.add(Op.RECIRC, action.recirc_id)
 
 

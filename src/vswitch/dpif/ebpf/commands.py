@@ -28,7 +28,7 @@ NONE: Final = "there is no datapath of type ebpf"
 def register(commands: Commands, clock: Clock, scope: Scope = PROCESS) -> None:
     """Register them; modules that need BPF are imported when they are called."""
     _add(commands, "show", "", (0, 0), partial(_show, clock, scope), _shown)
-    _add(commands, "dump", "[classify|again|actions]", (0, 1), partial(_dump, clock, scope), _dumped)
+    _add(commands, "dump", "[classify|again|tunnel|actions]", (0, 1), partial(_dump, clock, scope), _dumped)
     _add(commands, "why", "flow|ufid", (1, 1), partial(_why, clock, scope), _explained)
 
 
@@ -125,11 +125,12 @@ def _shown(told: dict[str, Any]) -> str:
 def _dump(clock: Clock, scope: Scope, args: list[str]) -> list[dict[str, str]]:
     """The program asked for of each datapath, as text."""
     from vswitch.dpif.ebpf.interpret import interpreter
-    from vswitch.dpif.ebpf.programs import classifier
+    from vswitch.dpif.ebpf.programs import Group, classifier
 
     wanted = args[0] if args else "classify"
-    if wanted not in ("classify", "again", "actions"):
-        raise CommandError(f"{wanted}: the programs are classify, again and actions")
+    groups = {"classify": Group.PORT, "again": Group.AGAIN, "tunnel": Group.TUNNEL}
+    if wanted not in (*groups, "actions"):
+        raise CommandError(f"{wanted}: the programs are classify, again, tunnel and actions")
     found = []
     with _each(clock, scope) as datapaths:
         for dpif in datapaths:
@@ -137,7 +138,7 @@ def _dump(clock: Clock, scope: Scope, args: list[str]) -> list[dict[str, str]]:
             if wanted == "actions":
                 asm = interpreter(t, up, loops)
             else:
-                asm = classifier(t, up, wanted == "again", loops)
+                asm = classifier(t, up, groups[wanted], loops)
             name = f"{TYPE}@{dpif.name}"
             found.append({"datapath": name, "program": wanted, "listing": asm.listing()})
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from vswitch.dpif.ebpf.key import KEY_SIZE
+from vswitch.dpif.ebpf.key import TUNNEL_KEY_SIZE
 from vswitch.ebpf.asm import Asm
 from vswitch.ebpf.insn import R0, R1, R6, U32
 
@@ -19,6 +19,15 @@ TC_STOLEN: Final = 4
 know it and lets the packet pass, so that it is for what the host sends only (`attach.py`)."""
 TC_UNSPEC: Final = -1
 """The packet goes on as if there were no program."""
+
+TUNNEL_KEY_BYTES: Final = 44
+"""sizeof(struct bpf_tunnel_key) since Linux 6.0, which has the local address."""
+(
+    T_ID, T_REMOTE, T_TOS, T_TTL, T_LOCAL,
+) = (0, 4, 20, 21, 28)  # fmt: skip
+"""Its members, in host order but for addresses of IPv6."""
+TUNINFO_IPV6: Final = 1
+"""BPF_F_TUNINFO_IPV6."""
 
 # Fields of struct __sk_buff.
 C_LEN, C_MARK, C_VLAN_PRESENT, C_VLAN_TCI, C_VLAN_PROTO, C_PRIORITY = 0, 8, 20, 24, 28, 32
@@ -41,7 +50,7 @@ INFO_IPV6: Final = 2 << 16
 INFO_DEPTH: Final = 24
 
 # The classifier's stack, down from the frame.
-KEY: Final = -KEY_SIZE
+KEY: Final = -TUNNEL_KEY_SIZE
 INFO: Final = KEY - 8
 SLOT: Final = INFO - 8
 HASH: Final = SLOT - 8
@@ -54,6 +63,9 @@ ORDER: Final = BY_MASK - 8
 """The numbers of the masks to try."""
 SCRATCH: Final = ORDER - 48
 """48 bytes for whoever needs them for a moment."""
+TUNNEL: Final = SCRATCH - 48
+"""A `struct bpf_tunnel_key`, and the version of the outer IP: of packets out of a tunnel."""
+TUNNEL_VERSION: Final = TUNNEL + TUNNEL_KEY_BYTES
 
 
 def net16(value: int) -> int:

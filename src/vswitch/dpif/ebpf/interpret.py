@@ -183,7 +183,7 @@ _PARTS: Final = (
     (Op.IF_LONGER, "if.longer"), (Op.TRUNC, "trunc"), (Op.DEC_TTL, "dec.ttl"),
     (Op.METER, "meter"), (Op.HASH, "hash"), (Op.WHOLE, "whole"), (Op.PUSH_MPLS, "push.mpls"),
     (Op.POP_MPLS, "pop.mpls"), (Op.SET_DP_HASH, "set.dp.hash"), (Op.OUTPUTS, "outputs"),
-    (Op.DROP, "drop"),
+    (Op.DROP, "drop"), (Op.SET_TUNNEL, "set.tunnel"),
 )  # fmt: skip
 
 
@@ -389,6 +389,14 @@ def _metadata(a: Asm) -> None:
     a.and_(R2, R3)
     a.or_(R2, R4)
     a.store(U32, R6, f.CB_DP_HASH, R2)
+    a.jump("round")
+    a.label("set.tunnel")
+    a.mov(R2, R1)
+    a.add(R2, ITEM.size)
+    a.mov(R1, R6)
+    a.mov(R3, f.TUNNEL_KEY_BYTES)
+    a.call(Helper.skb_set_tunnel_key)
+    a.jump_if(R0, "!=", 0, "failed")
     a.jump("round")
     a.label("set.priority")
     a.store(U32, R6, f.C_PRIORITY, R4)

@@ -9,6 +9,10 @@ part of a packet. Bytes 24 to 55 hold the addresses of whatever the Ethernet typ
        32, 38 its hardware addresses; or 24, 28, 32 MPLS label stack entries
     56 IP protocol, TOS, TTL, fragment bits   60 ports or ICMP type and code   64 TCP flags
     68 IPv6 flow label   72 mark   76 dp_hash
+
+Of packets out of a tunnel there are two words more, in host order:
+
+    80 tunnel id   84 outer IPv4 source   88 destination   92 TOS   93 TTL
 """
 
 from __future__ import annotations
@@ -36,6 +40,10 @@ KEY_SIZE: Final = KEY_WORDS * 8
     K_TP_SRC, K_TP_DST, K_TCP_FLAGS, K_LABEL, K_MARK, K_HASH,
 ) = (0, 4, 8, 14, 20, 22, 24, 56, 57, 58, 59, 60, 62, 64, 68, 72, 76)  # fmt: skip
 """Offsets in the key."""
+TUNNEL_KEY_WORDS: Final = 12
+TUNNEL_KEY_SIZE: Final = TUNNEL_KEY_WORDS * 8
+TUNNEL_KEY: Final = struct.Struct("=IIIBB2x")
+"""The words of a tunnel, behind the rest."""
 
 _ONES: Final = (1 << 64) - 1
 
@@ -79,8 +87,10 @@ BY_TYPE: Final[dict[int, tuple[Place, ...]]] = {
     ETH_TYPE_MPLS: _MPLS, ETH_TYPE_MPLS_MCAST: _MPLS,
 }  # fmt: skip
 """Ethernet type -> what the addresses' bytes hold."""
-_OWN: Final = (at.W_IN_PORT, at.W_RECIRC_ID)
+_OWN: Final[tuple[int, ...]] = (at.W_IN_PORT, at.W_RECIRC_ID)
 """Words that `fit` puts in its own way."""
+_TUNNEL: Final = (at.W_TUN_ID, at.W_TUN_SRC, at.W_TUN_FLAGS)
+"""The same of packets out of a tunnel."""
 _ZERO: Final = {
     **dict.fromkeys((*range(at.N_TUN_METADATA_WORDS + 1), *range(at.W_TUN_ID, at.W_METADATA)), "tunnel"),
     **dict.fromkeys(range(at.W_CT_LABEL, at.W_SKB_PRIORITY), "connection state"),
@@ -102,8 +112,9 @@ class Unfit(Exception):
     """Why a flow stays in userspace, in a few words."""
 
 
-def fit(key: Flow, mask: Flow, ifindex: int) -> tuple[bytes, bytes]:
-    """Key and mask of a flow as the program has them, for packets of interface `ifindex`. Unfit."""
+def fit(key: Flow, mask: Flow, ifindex: int, tunnel_port: int = 0) -> tuple[bytes, bytes]:
+    """Key and mask of a flow as the program has them, for packets of interface `ifindex`; `tunnel_port`: that
+    is a tunnel's, with this UDP port. Unfit."""
     if mask.words[at.W_IN_PORT] & 0xFFFF != 0xFFFF:
         raise Unfit("it matches on no port")
     if mask.words[at.W_RECIRC_ID] >> at.S_RECIRC_ID & 0xFFFFFFFF != 0xFFFFFFFF:
@@ -115,11 +126,32 @@ def fit(key: Flow, mask: Flow, ifindex: int) -> tuple[bytes, bytes]:
         used[word] = used.get(word, 0) | ((1 << 8 * size) - 1) << shift
     used[at.W_PKT_MARK] = 0xFFFFFFFF
     used[at.W_DP_HASH] = _ONES & ~0xFFFFFFFF
+    skipped = _OWN
+    if tunnel_port:
+        _check_tunnel(key, mask, tunnel_port)
+        skipped += _TUNNEL
     for word in range(N_WORDS):
         left = int(mask.words[word]) & _ONES & ~used.get(word, 0)
-        if left and word not in _OWN:
+        if left and word not in skipped:
             _check_zero(word, left, key, mask, eth_type)
-    return pack(key, ifindex, eth_type), pack(mask, 0xFFFFFFFF, eth_type)
+    packed = pack(key, ifindex, eth_type), pack(mask, 0xFFFFFFFF, eth_type)
+    return (packed[0] + _pack_tunnel(key), packed[1] + _pack_tunnel(mask)) if tunnel_port else packed
+
+
+def _check_tunnel(key: Flow, mask: Flow, tunnel_port: int) -> None:
+    """Unfit unless what the flow wants of a tunnel is in the key, or so for all that come out of one."""
+    wanted = int(key.words[at.W_TUN_ID] & mask.words[at.W_TUN_ID]) & _ONES
+    rest = int(mask.words[at.W_TUN_FLAGS]) & _ONES & ~(0xFFFF << at.S_TUN_TTL)
+    given = (at.TUN_F_KEY | at.TUN_F_CSUM) << at.S_TUN_FLAGS | tunnel_port
+    if wanted >> 32 or rest & 0xFFFF << at.S_TUN_TP_SRC or (int(key.words[at.W_TUN_FLAGS]) ^ given) & rest:
+        raise Unfit("it matches on a tunnel's flags or source port")
+
+
+def _pack_tunnel(flow: Flow) -> bytes:
+    words = flow.words
+    addresses, rest = int(words[at.W_TUN_SRC]) & _ONES, int(words[at.W_TUN_FLAGS])
+    return TUNNEL_KEY.pack(int(words[at.W_TUN_ID]) & 0xFFFFFFFF, addresses >> 32, addresses & 0xFFFFFFFF,
+                           rest >> at.S_TUN_TOS & 0xFF, rest >> at.S_TUN_TTL & 0xFF)
 
 
 def pack(flow: Flow, port: int, eth_type: int) -> bytes:
@@ -160,4 +192,4 @@ def exact_type(key: Flow, mask: Flow) -> int:
 
 def words_of(data: bytes) -> tuple[int, ...]:
     """A key's bytes as the words that the program loads."""
-    return struct.unpack(f"={KEY_WORDS}Q", data)
+    return struct.unpack(f"={len(data) // 8}Q", data)

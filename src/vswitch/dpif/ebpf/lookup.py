@@ -15,7 +15,7 @@ from typing import Final
 
 from vswitch.dpif.ebpf import frame as f
 from vswitch.dpif.ebpf.frame import BUCKET, BY_MASK, HASH, INFO, KEY, ORDER, SLOT, net16
-from vswitch.dpif.ebpf.key import K_ETH_TYPE, K_HASH, K_MARK, K_TCP_FLAGS, K_VLAN, KEY_WORDS
+from vswitch.dpif.ebpf.key import K_ETH_TYPE, K_HASH, K_MARK, K_TCP_FLAGS, K_VLAN
 from vswitch.dpif.ebpf.tables import (
     BUCKETS,
     CLASSES,
@@ -43,12 +43,12 @@ REDIRECT_INGRESS: Final = 1
 """BPF_F_INGRESS."""
 
 
-def look_in_cache(a: Asm, t: Tables) -> None:
-    """To "verify" with the slot in R7 if the cache has the key's hash; else on."""
+def look_in_cache(a: Asm, t: Tables, n_words: int) -> None:
+    """To "verify" with the slot in R7 if the cache has the hash of the key's `n_words`; else on."""
     a.note("the cache")
     a.imm64(R2, GOLDEN)
     a.load(U64, R1, R10, KEY)
-    for word in range(1, KEY_WORDS):
+    for word in range(1, n_words):
         a.alu("*", R1, R2)
         a.load(U64, R3, R10, KEY + 8 * word)
         a.alu("^", R1, R3)
@@ -88,7 +88,7 @@ def _element(a: Asm, table: object, where: int, frame: Reg = R10) -> None:
     a.call(Helper.map_lookup_elem)
 
 
-def verify(a: Asm, t: Tables) -> None:
+def verify(a: Asm, t: Tables, n_words: int) -> None:
     """To "hit" with the words of the flow in slot R7 in R0, if it is the packet's. If it isn't, and the cache
     said so, that forgets it."""
     a.label("verify")
@@ -102,7 +102,7 @@ def verify(a: Asm, t: Tables) -> None:
     a.store(U32, R10, f.SCRATCH, R1)
     _element(a, t.masks, f.SCRATCH)
     a.jump_if(R0, "==", 0, "other")
-    for word in range(KEY_WORDS):
+    for word in range(n_words):
         a.load(U64, R1, R10, KEY + 8 * word)
         a.load(U64, R2, R0, 8 * word)
         a.and_(R1, R2)
@@ -125,6 +125,8 @@ def verify(a: Asm, t: Tables) -> None:
         a.jump_if(R1, "!=", R2, f"way.{way}")
         a.store(U64, R0, 8 * way, 0)
         a.label(f"way.{way}")
+    # Older verifiers let no instruction but a jump lead to where a packet, for all they know, has been.
+    a.jump("uncached")
 
 
 def _remember(a: Asm) -> None:
@@ -149,13 +151,13 @@ def _remember(a: Asm) -> None:
     a.label("remembered")
 
 
-def try_masks(a: Asm, t: Tables, again: bool, loops: bool) -> None:
+def try_masks(a: Asm, t: Tables, group: int, n_words: int, loops: bool) -> None:
     """To "verify" with the slot in R7 if a mask knows the packet, to "odd" if none does. `loops`: with
     bpf_loop, which calls `mask_function`."""
     a.label("uncached")
     a.note("masks")
     a.load(U16, R1, R10, KEY + K_ETH_TYPE)
-    base = N_CLASSES if again else 0
+    base = group * N_CLASSES
     for eth_type, number in CLASSES.items():
         a.mov(R2, base + number)
         a.jump_if(R1, "==", net16(eth_type), "class")
@@ -174,7 +176,7 @@ def try_masks(a: Asm, t: Tables, again: bool, loops: bool) -> None:
     else:
         a.mov(R8, 0)
         a.label("mask")
-        _try_mask(a, t, R10, "next.mask", "tried")
+        _try_mask(a, t, n_words, R10, "next.mask", "tried")
         a.label("next.mask")
         a.add(R8, 1)
         a.jump("mask")
@@ -185,19 +187,19 @@ def try_masks(a: Asm, t: Tables, again: bool, loops: bool) -> None:
     a.jump("verify")
 
 
-def mask_function(a: Asm, t: Tables) -> None:
+def mask_function(a: Asm, t: Tables, n_words: int) -> None:
     """What bpf_loop calls with a mask's place in R1 and the classifier's frame in R2. It wants 0 to go on."""
     a.label("try.mask")
     a.mov(R8, R1)
     a.mov(R9, R2)
-    _try_mask(a, t, R9, "next.mask", "tried")
+    _try_mask(a, t, n_words, R9, "next.mask", "tried")
     a.label("next.mask")
     a.ret(0)
     a.label("tried")
     a.ret(1)
 
 
-def _try_mask(a: Asm, t: Tables, frame: Reg, unknown: str, end: str) -> None:
+def _try_mask(a: Asm, t: Tables, n_words: int, frame: Reg, unknown: str, end: str) -> None:
     """Look the key up under mask R8 of those to try. To `unknown`, or to `end`: there is none, or the slot is
     at SLOT and BY_MASK is 1."""
     a.jump_if(R8, ">=", MAX_MASKS, end)
@@ -210,7 +212,7 @@ def _try_mask(a: Asm, t: Tables, frame: Reg, unknown: str, end: str) -> None:
     a.jump_if(R0, "==", 0, end)
     a.imm64(R2, GOLDEN)
     a.mov(R1, R7)
-    for word in range(KEY_WORDS):
+    for word in range(n_words):
         a.alu("*", R1, R2)
         a.load(U64, R3, frame, KEY + 8 * word)
         a.load(U64, R4, R0, 8 * word)

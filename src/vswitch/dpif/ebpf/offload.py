@@ -34,6 +34,7 @@ from vswitch.dpif.ebpf.tables import (
     Subtable,
     Tables,
 )
+from vswitch.dpif.ebpf.tunnels import Tunnels, set_outer
 from vswitch.dpif.odp_compile import compile_actions
 from vswitch.dpif.odp_execute import Packet
 from vswitch.dpif.odp_step import Step
@@ -44,6 +45,7 @@ from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.dpif.userspace.ports import Port
 from vswitch.flow import layout as at
 from vswitch.netdev.frame import Frame
+from vswitch.netdev.tunnel import TunnelNetdev
 
 log = Vlog("dpif_ebpf")
 _ORDER: Final = sys.byteorder
@@ -71,12 +73,14 @@ class KernelPort:
     ifindex: int
     attachment: Attachment
     counted: Counted | None
-    """Of a tap; None for other devices."""
+    """Of a tap or a tunnel; None for other devices."""
+    tunnel_port: int = 0
+    """The UDP port of a tunnel."""
 
     @property
     def local(self) -> bool:
         """Whether it is a tap: output to it is into the host's own stack."""
-        return self.counted is not None
+        return self.counted is not None and not self.tunnel_port
 
 
 @dataclass(eq=False)
@@ -131,6 +135,7 @@ class Offload:
             self.up.close()
             self.tables.close()
             raise
+        self.tunnels = Tunnels()
         self.ports: dict[int, KernelPort] = {}
         """By interface index."""
         self.by_number: dict[int, KernelPort] = {}
@@ -155,6 +160,9 @@ class Offload:
 
     def port_attached(self, port: Port) -> None:
         """Put the program at the port's device, if that is one of the kernel's."""
+        if port.name in self.tunnels.devices:
+            self._tunnel_attached(port)
+            return
         ifindex = port.netdev.ifindex()
         if not ifindex:
             return
@@ -175,6 +183,33 @@ class Offload:
         self.ports[ifindex] = self.by_number[number] = kernel_port
         self._again(number)
 
+    def receives_for(self, port: Port, tunnel: TunnelNetdev) -> bool:
+        """Whether the kernel has a device for the tunnel."""
+        if not self.tunnels.make(port.name, tunnel):
+            return False
+        counted = self.tunnels.devices[port.name].counted
+
+        def elsewhere() -> dict[str, int]:
+            self.sync_all()
+            return vars(counted)
+
+        tunnel.counted_elsewhere = elsewhere
+        return True
+
+    def _tunnel_attached(self, port: Port) -> None:
+        device = self.tunnels.devices[port.name]
+        number = int(port.number)
+        self.up.add_port(device.ifindex, number, local=False)
+        try:
+            attachment = attach(self.programs.tunnel, device.ifindex, local=False)
+        except OSError:
+            self.up.remove_port(device.ifindex)
+            self.tunnels.delete(port.name)
+            raise
+        kernel_port = KernelPort(port, device.ifindex, attachment, device.counted, device.udp_port)
+        self.ports[device.ifindex] = self.by_number[number] = kernel_port
+        self._again(number)
+
     def port_detached(self, port: Port) -> None:
         """Take the program away, and flows from and to the port out of the kernel."""
         kernel_port = self.by_number.get(int(port.number))
@@ -184,6 +219,8 @@ class Offload:
         self.up.remove_port(kernel_port.ifindex)
         del self.ports[kernel_port.ifindex]
         del self.by_number[int(port.number)]
+        if kernel_port.tunnel_port:
+            self.tunnels.delete(port.name)
         self._unpolice(int(port.number))
         self._again(int(port.number))
 
@@ -250,7 +287,7 @@ class Offload:
         port = self.by_number.get(number)
         if port is None:
             raise Unfit("its packets come from no device of the kernel")
-        key, mask = fit(entry.key, entry.mask, port.ifindex)
+        key, mask = fit(entry.key, entry.mask, port.ifindex, port.tunnel_port)
         flow = self.flows.get(entry.ufid)
         if flow is not None and flow.key != key:
             self.remove(entry.ufid)
@@ -311,7 +348,9 @@ class Offload:
         if not actions:
             return Plan(Kind.DROP, 0, b"", [], outputs, dropped)
         if len(actions) == 1 and isinstance(actions[0], act.Output):
-            ifindex, local = self._output(actions[0].port)
+            ifindex, local, tunnel_port = self._output(actions[0].port)
+            if tunnel_port:
+                raise Unfit("it outputs to a tunnel, and doesn't say which")
             return Plan(Kind.LOCAL if local else Kind.OUTPUT, ifindex, b"", [], outputs, dropped)
         cookies: list[int] = []
 
@@ -326,17 +365,18 @@ class Offload:
 
         try:
             meter = self.tables.meters.number
-            code = compile_list(Code(entry.key, entry.mask, self._output, cookie, meter), actions)
+            came = self.by_number[int(entry.key.in_port)].tunnel_port != 0
+            code = compile_list(Code(entry.key, entry.mask, self._output, cookie, meter, came), actions)
         except Unfit:
             self._leave(None, cookies, 0)
             raise
         return Plan(Kind.LIST, 0, code, cookies, outputs, dropped)
 
-    def _output(self, number: int) -> tuple[int, bool]:
+    def _output(self, number: int) -> tuple[int, bool, int]:
         port = self.by_number.get(number)
         if port is None:
             raise Unfit(f"port {number} has no device of the kernel")
-        return port.ifindex, port.local
+        return port.ifindex, port.local, port.tunnel_port
 
     def meter_set(self, meter_id: int, config: MeterConfig) -> None:
         """The datapath has this meter now."""
@@ -471,6 +511,11 @@ class Offload:
         core = self.dp.core
         packet = Packet(frame, new_flow(number), number)
         words = packet.flow.words
+        if record.tunnel is not None:
+            set_outer(packet.flow, record.tunnel, self.ports[record.ifindex].tunnel_port)
+            core.executor.extract(packet)
+            core.look_up(packet)
+            return
         words[at.W_PKT_MARK] = record.mark
         words[at.W_DP_HASH] = high32(record.dp_hash, 0)
         if record.kind == MISS:
@@ -517,6 +562,7 @@ class Offload:
         self.programs.close()
         self.up.close()
         self.tables.close()
+        self.tunnels.close()
 
 
 def _meters(actions: act.Actions) -> set[int]:

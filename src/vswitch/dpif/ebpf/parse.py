@@ -28,6 +28,7 @@ from vswitch.dpif.ebpf.key import (
     K_TP_SRC,
     K_TTL,
     K_VLAN,
+    KEY_SIZE,
     KEY_WORDS,
 )
 from vswitch.ebpf.asm import Asm
@@ -66,12 +67,15 @@ PULLED: Final = 128
 ARP_START: Final = 0x000108000604
 
 
-def parse(a: Asm, again: bool, odd: str) -> None:
+def parse(a: Asm, again: bool, tunnel: bool, odd: str) -> None:
     """Fill the key at KEY and INFO from the context in R1; jump to `odd` for what has no key.
 
-    `again`: for packets that are recirculated, whose metadata are in `skb->cb`.
+    `again`: for packets that are recirculated, whose metadata are in `skb->cb`. `tunnel`: for those out of a
+    tunnel's device, which says which tunnel.
     """
     a.mov(R6, R1)
+    if tunnel:
+        _tunnel(a, odd)
     for word in range(3, KEY_WORDS):
         a.store(U64, R10, KEY + 8 * word, 0)
     a.load(U32, R1, R6, f.C_IFINDEX)
@@ -95,6 +99,31 @@ def parse(a: Asm, again: bool, odd: str) -> None:
     _arp(a)
     _mpls(a, odd)
     a.label("parsed")
+
+
+def _tunnel(a: Asm, odd: str) -> None:
+    """The outer header as the device tells it, at TUNNEL and in the key; to `odd` with one of IPv6."""
+    for version, flags in ((4, 0), (6, f.TUNINFO_IPV6)):
+        a.store(U32, R10, f.TUNNEL_VERSION, version)
+        a.mov(R1, R6)
+        a.frame(R2, f.TUNNEL)
+        a.mov(R3, f.TUNNEL_KEY_BYTES)
+        a.mov(R4, flags)
+        a.call(Helper.skb_get_tunnel_key)
+        if version == 4:
+            a.jump_if(R0, "==", 0, "tunnel.of.ipv4")
+    a.store(U32, R10, KEY + K_RECIRC, 0)
+    a.store(U64, R10, KEY + K_MARK, 0)
+    a.jump_if(R0, "==", 0, odd)
+    a.jump("shot")
+    a.label("tunnel.of.ipv4")
+    for source, where in ((f.T_ID, 0), (f.T_REMOTE, 4), (f.T_LOCAL, 8)):
+        a.load(U32, R1, R10, f.TUNNEL + source)
+        a.store(U32, R10, KEY + KEY_SIZE + where, R1)
+    a.store(U32, R10, KEY + KEY_SIZE + 12, 0)
+    for source, where in ((f.T_TOS, 12), (f.T_TTL, 13)):
+        a.load(U8, R1, R10, f.TUNNEL + source)
+        a.store(U8, R10, KEY + KEY_SIZE + where, R1)
 
 
 def _linear(a: Asm) -> None:

@@ -40,11 +40,15 @@ QUOTA_PORTS: Final = 4096
 PORT_WORDS: Final = 8
 P_SENT, P_LOST, P_TAKEN, P_PACKETS = range(4)
 """Words of a port's element: bytes sent and taken, packets lost and sent."""
-HEADER: Final = 64
+HEADER: Final = 64 + 48
 SIZES: Final = (192, 1984, 16384, 65536 + 256)
 """Sizes of records, without the header."""
 MISS: Final = 0
 ACTION: Final = 1
+TUNNEL_MISS: Final = 2
+"""Kinds of records. The last has a `TunnelKey` behind the header's other fields, at TUNNEL_AT."""
+TUNNEL_AT: Final = 64
+_TUNNEL_KEY: Final = struct.Struct("=I16sBBHI16sI")
 CHECKSUM_PARTIAL: Final = 3
 """`ip_summed` of <linux/skbuff.h>."""
 _RECORD = struct.Struct("=11I5HBx")
@@ -79,6 +83,19 @@ def skb_layout() -> SkbLayout:
                      summed.offset, summed.bit % 8)
 
 
+class TunnelKey(NamedTuple):
+    """`struct bpf_tunnel_key`, and the version of the outer IP."""
+
+    id: int
+    remote: bytes
+    tos: int
+    ttl: int
+    flags: int
+    label: int
+    local: bytes
+    version: int
+
+
 class Record(NamedTuple):
     """A record's header."""
 
@@ -103,6 +120,8 @@ class Record(NamedTuple):
     vlan_proto: int
     vlan_present: int
     summed: int
+    tunnel: TunnelKey | None = None
+    """Of a TUNNEL_MISS."""
 
 
 class UpRing:
@@ -140,7 +159,9 @@ class UpRing:
         """Up to `max_records` records, with their packets."""
         got: list[tuple[Record, bytes]] = []
         for view in self.ring.take(max_records):
-            record = Record._make(_RECORD.unpack_from(view))
+            record = Record(*_RECORD.unpack_from(view))
+            if record.kind == TUNNEL_MISS:
+                record = record._replace(tunnel=TunnelKey._make(_TUNNEL_KEY.unpack_from(view, TUNNEL_AT)))
             got.append((record, bytes(view[HEADER : HEADER + record.size])))
         if got:
             self.ring.done()
@@ -258,7 +279,10 @@ def _header(a: Asm, kind: int, layout: SkbLayout) -> None:
     a.store(U32, R9, 0, R8)
     copy(U32, R6, f.C_IFINDEX, 4)
     a.store(U32, R9, 8, kind)
-    if kind == MISS:
+    if kind == TUNNEL_MISS:
+        for n in range(0, _TUNNEL_KEY.size, 8):
+            copy(U64, R10, f.TUNNEL + n, TUNNEL_AT + n)
+    if kind != ACTION:
         copy(U32, R10, KEY + K_RECIRC, 12)
         copy(U32, R10, KEY + K_MARK, 16)
         copy(U32, R10, KEY + K_HASH, 20)
@@ -291,12 +315,12 @@ def _header(a: Asm, kind: int, layout: SkbLayout) -> None:
     a.store(U8, R9, 54, R1)
 
 
-def up_and_out(a: Asm, t: Tables, up: UpRing, again: bool) -> None:
+def up_and_out(a: Asm, t: Tables, up: UpRing, again: bool, tunnel: bool) -> None:
     """Label "odd": the packet goes up, and is gone here. What the host sends goes on to the tap, unless it
     has been recirculated, of which the tap would know nothing."""
     a.label("odd")
-    emit(a, t, up, MISS, "shot", "" if again else "pass")
-    if not again:
+    emit(a, t, up, TUNNEL_MISS if tunnel else MISS, "shot", "" if again or tunnel else "pass")
+    if not again and not tunnel:
         a.label("pass")
         a.ret(f.TC_UNSPEC)
 

@@ -24,7 +24,7 @@ from enum import IntEnum
 from typing import Final
 
 from vswitch.base.records import dataclass, field
-from vswitch.dpif.ebpf.key import KEY_WORDS, Unfit, words_of
+from vswitch.dpif.ebpf.key import KEY_WORDS, TUNNEL_KEY_SIZE, Unfit, words_of
 from vswitch.dpif.ebpf.meters import KernelMeters
 from vswitch.ebpf.map import MMAPABLE, NO_PREALLOC, Map, MapType, possible_cpus
 from vswitch.ebpf.syscall import BpfError
@@ -53,6 +53,9 @@ LIST_TAIL: Final = 64
 MAX_LISTS: Final = 4096
 MAX_MASKS: Final = 96
 """Masks of packets at ports, and of recirculated ones: more make a lookup slower than going up."""
+MAX_GROUP: Final = (MAX_MASKS, MAX_MASKS, 60)
+"""The same of packets out of tunnels, last: all masks have a number below MASK_NUMBERS."""
+N_GROUPS: Final = len(MAX_GROUP)
 MASK_NUMBERS: Final = 1 << 8
 REST: Final = 1000
 """How long (ms) what was given up rests."""
@@ -121,6 +124,16 @@ class Subtable:
     """The same, old ones counting less: the busiest mask is tried first."""
 
     @property
+    def tunnel(self) -> bool:
+        """For packets out of tunnels."""
+        return len(self.words) > KEY_WORDS
+
+    @property
+    def group(self) -> int:
+        """Which classifier tries it."""
+        return 2 if self.tunnel else int(self.again)
+
+    @property
     def id(self) -> tuple[bytes, int, bool]:
         return self.mask, self.eth_type, self.again
 
@@ -138,7 +151,7 @@ class Subtable:
 
     def classes(self) -> range:
         """The classes (in `order`) whose packets may be under the mask."""
-        base = N_CLASSES if self.again else 0
+        base = self.group * N_CLASSES
         if self.eth_type < 0:
             return range(base, base + N_CLASSES)
         number = base + CLASSES.get(self.eth_type, OTHER_CLASS)
@@ -184,13 +197,13 @@ class Tables:
         self._opened: list[Map] = []
         self._lists: dict[bytes, ActionList] = {}
         self._mask_numbers = list(range(MASK_NUMBERS - 1, 0, -1))
-        self._orders = [b""] * (2 * N_CLASSES)
+        self._orders = [b""] * (N_GROUPS * N_CLASSES)
         self._slots = _Resting(list(range(self.n_slots - 1, -1, -1)))
         self._list_numbers = _Resting(list(range(MAX_LISTS - 1, 0, -1)))
         try:
             self.flows = self._make(MapType.ARRAY, 4, 8 * FLOW_WORDS, self.n_slots, "vs_flows", MMAPABLE)
-            self.masks = self._make(MapType.ARRAY, 4, 8 * KEY_WORDS, MASK_NUMBERS, "vs_masks")
-            self.order = self._make(MapType.ARRAY, 4, MAX_MASKS, 2 * N_CLASSES, "vs_order")
+            self.masks = self._make(MapType.ARRAY, 4, TUNNEL_KEY_SIZE, MASK_NUMBERS, "vs_masks")
+            self.order = self._make(MapType.ARRAY, 4, MAX_MASKS, N_GROUPS * N_CLASSES, "vs_order")
             self.masked = self._make(MapType.HASH, 8, 4, self.n_slots, "vs_masked", NO_PREALLOC)
             self.lists = self._make(MapType.ARRAY, 4, LIST_SIZE + LIST_TAIL, MAX_LISTS, "vs_lists")
             size = 8 * STAT_WORDS
@@ -268,10 +281,11 @@ class Tables:
         found = self.subtables.get((mask, eth_type, again))
         if found is not None:
             return found
-        if sum(s.again == again for s in self.subtables.values()) >= MAX_MASKS:
-            raise Unfit(f"the kernel has {MAX_MASKS} masks already")
-        found = Subtable(self._mask_numbers.pop(), mask, eth_type, again, words_of(mask))
-        self.masks.put(found.number, mask)
+        found = Subtable(self._mask_numbers[-1], mask, eth_type, again, words_of(mask))
+        if sum(s.group == found.group for s in self.subtables.values()) >= MAX_GROUP[found.group]:
+            raise Unfit(f"the kernel has {MAX_GROUP[found.group]} masks already")
+        self._mask_numbers.pop()
+        self.masks.put(found.number, mask.ljust(TUNNEL_KEY_SIZE, b"\0"))
         self.subtables[mask, eth_type, again] = found
         self.rank()
         return found

@@ -29,7 +29,6 @@ from vswitch.dpif.kernel.flow import (
 )
 from vswitch.dpif.kernel.packet import UpcallParser, compose_execute
 from vswitch.dpif.kernel.port_changes import PortChanges
-from vswitch.dpif.kernel.tunnel_link import TunnelLinks
 from vswitch.dpif.provider import MAX_OPS, Dpif
 from vswitch.dpif.types import (
     CtEntry,
@@ -52,6 +51,7 @@ from vswitch.dpif.types import (
 )
 from vswitch.netdev import links
 from vswitch.netdev.registry import kind
+from vswitch.netdev.tunnel_link import TunnelLinks
 from vswitch.netdev.tunnel_options import is_tunnel_name
 from vswitch.netlink.attrs import NlAttrError
 from vswitch.netlink.errors import NlError

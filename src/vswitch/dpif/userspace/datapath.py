@@ -44,6 +44,10 @@ def port_open_type(type: str, dummy: bool) -> str:
 class Accelerator(Protocol):
     """What forwards some of a datapath's packets in its place, and must know of its ports."""
 
+    def receives_for(self, port: Port, tunnel: TunnelNetdev) -> bool:
+        """Whether what the host gets for the tunnel comes by another way than its sockets, from when the port
+        is attached."""
+
     def port_attached(self, port: Port) -> None:
         """OSError: the port can't be had."""
 
@@ -174,7 +178,8 @@ class Datapath:
     def open_host_stack(self, port: Port, netdev: TunnelNetdev) -> None:
         """Have the tunnel reach remotes to which no bridge leads. Where that can't be, it says why."""
         try:
-            port.host = HostStack(netdev.kind, netdev.dst_port)
+            carried = self.accelerator is not None and self.accelerator.receives_for(port, netdev)
+            port.host = HostStack(netdev.kind, netdev.dst_port, not carried)
         except OSError as e:
             log.warn("%s: packets can leave by bridges only, not through the host's own stack (%s)",
                      port.name, e.strerror or e)

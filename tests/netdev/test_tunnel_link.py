@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from vswitch.dpif.kernel.tunnel_link import compose, fits, link_for
+from vswitch.netdev.tunnel_link import compose, fits, link_for
 from vswitch.netdev.tunnel_options import parse_tunnel
 from vswitch.netlink.errors import NlError
 
