@@ -9,7 +9,7 @@ from vswitch.flow.match_text import parse_exact_flow, parse_match
 from vswitch.ofproto.ports import PortNumbers
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.table import EVICTION_CLIENT
-from vswitch.ofproto.tables import TBL_INTERNAL, FlowModResult, Tables
+from vswitch.ofproto.tables import TBL_INTERNAL, FlowModResult, RuleListener, Tables
 from vswitch.openflow.action_text import format_actions
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import (
@@ -23,7 +23,7 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow_line
 
 
-class Lab:
+class Lab(RuleListener):
     """Tables with a listener that writes down what it hears."""
 
     def __init__(self, *flows: str) -> None:

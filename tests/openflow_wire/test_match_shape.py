@@ -6,17 +6,19 @@ import random
 
 import pytest
 
+from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
-from vswitch.flow.match_text import normalize
+from vswitch.flow.match_text import normalize, parse_match
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_text import parse_flow
-from vswitch.openflow.wire.buffer import Reader
+from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.codec import decode, encode
 from vswitch.openflow.wire.match import get_match
 from vswitch.openflow.wire.match10 import has_upper_layers10
+from vswitch.openflow.wire.match_shape import put_listed
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.oxm import get_nxm
-from vswitch.openflow.wire.version import OFP10, OFP15
+from vswitch.openflow.wire.oxm import get_nxm, put_nxm, put_oxm_match
+from vswitch.openflow.wire.version import OFP10, OFP12, OFP15
 
 FLOWS = (
     "ip,nw_dst=10.0.0.{n}", "ip,nw_dst=10.0.{n}.0/24", "ip,nw_src=0.0.0.{n}/0.0.0.255",
@@ -87,3 +89,20 @@ def test_matches_of_one_form_share_the_mask_and_nothing_else() -> None:
     assert second.mask is third.mask
     second.flow.clear()
     assert str(third) == "tcp,nw_dst=10.0.0.39,tp_dst=80"
+
+
+@pytest.mark.parametrize("version", [0, *range(OFP12, OFP15 + 1)])
+@pytest.mark.parametrize("text", FLOWS)
+def test_a_listed_match_is_written_as_it_is_by_itself(text: str, version: int) -> None:
+    """Flows that share their mask, as those of a table do, whatever their values."""
+    masks: dict[bytes, Flow] = {}
+    for n in (*range(1, 40), 0xFF, 1):
+        match = parse_match(text.format(n=n % 100))
+        match.mask = masks.setdefault(match.mask.key(), match.mask)
+        alone, listed = Writer(), Writer()
+        length = put_nxm(alone, match) if version == 0 else 0
+        if version:
+            put_oxm_match(alone, match, version)
+            length = int.from_bytes(alone.getvalue()[2:4], "big")
+        assert put_listed(listed, match, version) == length
+        assert listed.getvalue() == alone.getvalue()

@@ -35,11 +35,20 @@ def place_of(rule: ClsRule) -> int:
 
 
 @final
+class PriorityCount:
+    """How many rules of a subtable have `priority`."""
+
+    def __init__(self, priority: i64) -> None:
+        self.priority: i64 = priority
+        self.n: i64 = 0
+
+
+@final
 class Subtable:
-    """All rules of a classifier whose mask is `mask`."""
+    """All rules of a classifier whose mask is `mask`, which is not to be changed from now on."""
 
     def __init__(self, mask: Flow, stage_ends: tuple[int, ...] = STAGE_ENDS) -> None:
-        self.mask: Flow = mask.copy()
+        self.mask: Flow = mask
         self.words: vec[i64] = words_with_bits(mask.words)
         self.masks: vec[i64] = picked(mask.words, self.words)
         self.ends: vec[i64] = vec[i64]()
@@ -89,8 +98,10 @@ class Subtable:
         self.n_heads: i64 = 0
         self.n_rules: i64 = 0
         self.max_priority: i64 = 0
-        self.counts: dict[int, int] = {}
-        """Priority -> how many rules have it."""
+        self.counts: dict[int, PriorityCount] = {}
+        """By priority, how many rules have it."""
+        self._recent: PriorityCount | None = None
+        """The one of the last change: most changes come many to a priority."""
         self.priorities: list[int] = []
         """A heap of the keys of `counts`, negated; those without rules go when they are on top."""
 
@@ -387,11 +398,14 @@ class Subtable:
     def _count_priority(self, priority: i64) -> None:
         """Count in a rule of this priority."""
         self.n_rules += 1
-        if priority in self.counts:
-            self.counts[priority] += 1
-        else:
-            self.counts[priority] = 1
-            heappush(self.priorities, -priority)
+        count = self._recent
+        if count is None or count.priority != priority:
+            found = self.counts.get(priority)
+            if found is None:
+                found = self.counts[priority] = PriorityCount(priority)
+                heappush(self.priorities, -priority)
+            count = self._recent = found
+        count.n += 1
         if self.n_rules == 1 or priority > self.max_priority:
             self.max_priority = priority
 
@@ -399,9 +413,15 @@ class Subtable:
         """Count out a rule of this priority. A priority without rules stays in the heap until it
         comes to the top, so that removing rules one by one stays cheap."""
         self.n_rules -= 1
-        self.counts[priority] -= 1
+        count = self._recent
+        if count is None or count.priority != priority:
+            count = self._recent = self.counts[priority]
+        count.n -= 1
+        if count.n > 0:
+            return
+        self._recent = None
         heap = self.priorities
-        while heap and self.counts[-heap[0]] == 0:
+        while heap and self.counts[-heap[0]].n == 0:
             del self.counts[-heappop(heap)]
         if heap:
             self.max_priority = -heap[0]

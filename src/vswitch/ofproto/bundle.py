@@ -44,7 +44,8 @@ class Bundle:
         if isinstance(body, FlowMod):
             match = body.match
             mask = self._mask
-            if mask is None or mask != match.mask:
-                mask = self._mask = self._masks.setdefault(match.mask.key(), match.mask)
-            match.mask = mask
+            if mask is not match.mask:
+                if mask is None or mask != match.mask:
+                    mask = self._mask = self._masks.setdefault(match.mask.key(), match.mask)
+                match.mask = mask
         self.entries.append(entry)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from vswitch.base import coverage
 from vswitch.flow.fields import by_name
 from vswitch.ofproto.bundle import Bundle, Entry
+from vswitch.ofproto.flow_mod_log import FlowModLog
 from vswitch.ofproto.handlers_flow import DELETES, check_flow_mod
 from vswitch.ofproto.handlers_group import apply_group_mod
 from vswitch.ofproto.handlers_port import apply_port_mod, check_packet_out, check_port_mod
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 _IN_PORT: Final = by_name("in_port")
 
-bundle_committed = coverage.counter("ofproto_bundle_commit")
-bundle_failed = coverage.counter("ofproto_bundle_failed")
+bundle_committed: Final = coverage.counter("ofproto_bundle_commit")
+bundle_failed: Final = coverage.counter("ofproto_bundle_failed")
 
 
 class BundleError(Exception):
@@ -65,21 +66,28 @@ def read_entry(ofproto: Ofproto, inner: bytes, outer: bytes, flow_mod_table_id: 
     return Entry(body, outer, message.version)
 
 
-def commit(ofproto: Ofproto, bundle: Bundle, now: int) -> None:
-    """Carry out all that is in `bundle`. BundleError: one message is refused, and nothing has changed."""
+def commit(ofproto: Ofproto, bundle: Bundle, now: int) -> FlowModLog:
+    """Carry out all that is in `bundle`; what flow mods that were. BundleError: one message is refused, and
+    nothing has changed."""
     if ofproto.connmgr.n_tell_removed and any(_deletes(entry.body) for entry in bundle.entries):
         ofproto.push_stats()
     commit = _Commit(ofproto, now)
     ofproto.connmgr.hold()
     respite = ofproto.tables.respite
+    flow_mods = FlowModLog("")
     entries = bundle.entries
     entries.reverse()
     while entries:
         # Each goes when it has been carried out: all at once they would take long.
         entry = entries.pop()
         respite.give()
+        body = entry.body
         try:
-            commit.apply(entry)
+            if isinstance(body, FlowMod):
+                ofproto.flow_mod(body)
+                flow_mods.note(body.command, now)
+            else:
+                commit.apply(entry)
         except OfpError as error:
             commit.undo()
             ofproto.connmgr.release(False)
@@ -89,6 +97,7 @@ def commit(ofproto: Ofproto, bundle: Bundle, now: int) -> None:
     ofproto.connmgr.release(True)
     commit.forget()
     bundle_committed.inc()
+    return flow_mods
 
 
 def _deletes(body: Any) -> bool:
@@ -114,11 +123,10 @@ class _Commit:
         self.ofproto.tables.journal = changes
 
     def apply(self, entry: Entry) -> None:
+        """Carry out what is no flow mod."""
         body = entry.body
         ofproto = self.ofproto
-        if isinstance(body, FlowMod):
-            ofproto.flow_mod(body)
-        elif isinstance(body, GroupMod):
+        if isinstance(body, GroupMod):
             # A group's undo puts back the flows that went with it.
             ofproto.tables.journal = None
             self.done.append(apply_group_mod(ofproto, body, self.now))

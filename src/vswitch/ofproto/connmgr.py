@@ -14,6 +14,7 @@ from vswitch.ofproto import handlers
 from vswitch.ofproto.async_config import NOT_SECONDARY
 from vswitch.ofproto.handlers_table import describe
 from vswitch.ofproto.ofconn import ConnKind, OfConn, Peer
+from vswitch.ofproto.tables import RuleListener
 from vswitch.openflow.constants import (
     OFPFF_SEND_FLOW_REM,
 )
@@ -48,7 +49,7 @@ GENERATION_MASK = 0xFFFFFFFFFFFFFFFF
 
 
 @final
-class ConnMgr:
+class ConnMgr(RuleListener):
     """All connections of one switch; `Ofproto.init_tables` has it made as `Ofproto.connmgr`.
 
     It is a `RuleListener` of the switch's tables: removed flows and flow monitors are notified from here.

@@ -13,6 +13,7 @@ from vswitch.openflow.flow_mod import FlowModCommand
 
 log: Final = Vlog("connmgr")
 
+_ADD: Final = FlowModCommand.ADD
 NEVER: Final = 1 << 62
 AFTER: Final = 10_000
 """ms from the first flow mod to the message."""
@@ -35,18 +36,30 @@ class FlowModLog:
         self._first: int = 0
         self._last: int = 0
 
-    def note(self, command: int, now: int) -> None:
+    def note(self, command: FlowModCommand, now: int) -> None:
         """A flow mod was carried out."""
         if self.due == NEVER:
             self._first = now
             self.due = max(now + AFTER, self._quiet_until)
         self._last = now
-        if command == FlowModCommand.ADD:
+        if command is _ADD:
             self._n_adds += 1
         elif command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
             self._n_deletes += 1
         else:
             self._n_modifications += 1
+
+    def take(self, other: FlowModLog, now: int) -> None:
+        """All that `other` noted has been carried out."""
+        if other.due == NEVER:
+            return
+        if self.due == NEVER:
+            self._first = now
+            self.due = max(now + AFTER, self._quiet_until)
+        self._last = now
+        self._n_adds += other._n_adds
+        self._n_deletes += other._n_deletes
+        self._n_modifications += other._n_modifications
 
     def run(self, now: int) -> None:
         """Say it if it is time."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
+from vswitch.ofproto.tables import RuleListener
 from vswitch.openflow.action_query import flattened
 from vswitch.openflow.actions import Clone, Ct, Group, Meter, WriteActions
 from vswitch.openflow.errors import OfpError
@@ -55,8 +56,8 @@ def check_used(actions: Actions, groups: Container[int], meters: Container[int])
 
 
 @final
-class ActionRefs:
-    """A `RuleListener`: the rules of `Tables` by the groups and meters that they use."""
+class ActionRefs(RuleListener):
+    """The rules of `Tables` by the groups and meters that they use."""
 
     def __init__(self) -> None:
         self.by_group: dict[int, dict[Rule, int]] = {}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from vswitch.ofproto.bundle import Bundle
 from vswitch.ofproto.bundles import BundleError, commit, read_entry
 from vswitch.openflow.errors import OfpError
-from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.messages import bundle as b
 
 if TYPE_CHECKING:
@@ -45,15 +44,13 @@ def _close(ofconn: OfConn, request: b.BundleControl, now: int) -> None:
 def _commit(ofconn: OfConn, request: b.BundleControl, now: int) -> None:
     bundle = _bundle(ofconn, request.bundle_id, request.flags)
     del ofconn.bundles[request.bundle_id]
-    commands = [entry.body.command for entry in bundle.entries if isinstance(entry.body, FlowMod)]
     try:
-        commit(ofconn.ofproto, bundle, now)
+        done = commit(ofconn.ofproto, bundle, now)
     except BundleError as failed:
         data = failed.entry.data
         ofconn.send_error(failed.error, int.from_bytes(data[4:8], "big"), data)
         raise OfpError("OFPBFC_MSG_FAILED", f"bundle {request.bundle_id}") from failed
-    for command in commands:
-        ofconn.flow_mods.note(command, now)
+    ofconn.flow_mods.take(done, now)
     ofconn.ofproto.catch_up()
 
 

@@ -45,7 +45,7 @@ class StartedPacketOut(Protocol):
         """Don't."""
 
 
-class Connections(RuleListener, Protocol):
+class Connections(Protocol):
     """The OpenFlow connections of a switch, as the switch sees them: `connmgr.ConnMgr`."""
 
     @property
@@ -145,6 +145,7 @@ class Ofproto(ABC):
         self.tables.check = self
         self.tlv = TlvTable()
         self.connmgr = connections(self)
+        assert isinstance(self.connmgr, RuleListener)
         self.tables.listeners.append(self.connmgr)
 
     @abstractmethod

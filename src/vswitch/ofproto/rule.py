@@ -20,7 +20,7 @@ def conjunctions(actions: Actions) -> Conjunctions | None:
     Beside `conjunction` there can only be `note`.
     """
     first = actions[0] if actions else None
-    if not isinstance(first, Conjunction | Note):
+    if not isinstance(first, (Conjunction, Note)):
         return None
     found = [(a.id, a.clause, a.n_clauses) for a in actions if isinstance(a, Conjunction)]
     return Conjunctions(tuple(found)) if found else None

@@ -5,10 +5,10 @@ Whoever caches what lookups found registers a `RuleListener` and is notified of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, Protocol, final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from vswitch.base.clock import Clock
 from vswitch.base.respite import Respite
@@ -41,12 +41,17 @@ TBL_INTERNAL: Final = N_TABLES - 1
 EVERY: Final = 0xFF
 """Rules are passed over so quickly that only every 256th is worth a look at the time."""
 
+_NOTHING: Final[list[Rule]] = []
+_ADD: Final = FlowModCommand.ADD
+_ALL_BITS: Final = 0xFFFFFFFFFFFFFFFF
+
 REPLACED: Final = 0
 DELETED: Final = 1
 MODIFIED: Final = 2
 
 
-class RuleListener(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class RuleListener:
     """Hears of changes after they are made."""
 
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
@@ -88,14 +93,17 @@ class RuleChange:
 @mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class FlowModResult:
-    """What a flow mod did. (A dataclass would be made by interpreted code.)"""
+    """What a flow mod did. (A dataclass would be made by interpreted code.)
+
+    Most lists stay empty, and are one then: whoever has something to put in makes another.
+    """
 
     def __init__(self) -> None:
-        self.added: list[Rule] = []
-        self.replaced: list[Rule] = []
-        self.modified: list[Rule] = []
-        self.deleted: list[Rule] = []
-        self.evicted: list[Rule] = []
+        self.added: list[Rule] = _NOTHING
+        self.replaced: list[Rule] = _NOTHING
+        self.modified: list[Rule] = _NOTHING
+        self.deleted: list[Rule] = _NOTHING
+        self.evicted: list[Rule] = _NOTHING
 
 
 @final
@@ -143,7 +151,7 @@ class Tables:
     def flow_mod(self, fm: FlowMod, now: int) -> FlowModResult:
         """Carry out `fm` at clock ms `now`. OfpError: it is refused, and nothing changed."""
         result = FlowModResult()
-        if fm.command == FlowModCommand.ADD:
+        if fm.command is _ADD:
             self._add(fm, now, result)
             return result
         if fm.command in (FlowModCommand.MODIFY, FlowModCommand.MODIFY_STRICT):
@@ -186,18 +194,32 @@ class Tables:
         found: list[Rule] = []
         protected = False
         respite = self.respite
+        cookie = fm.cookie
+        cookie_mask = fm.cookie_mask
+        # Of a cookie whose bits all count there is no need to look at the bits.
+        whole = cookie_mask == _ALL_BITS
+        deletes = fm.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
+        anywhere = not deletes or (fm.out_port == OFPP_ANY and fm.out_group == OFPG_ANY)
+        n: i64 = 0
         for table in self._tables_of(fm.table_id):
             if strict:
                 rule = table.find_exactly(fm.match, fm.priority)
                 candidates = [] if rule is None else [rule]
             else:
                 candidates = table.find_loosely(fm.match)
-            for n, rule in enumerate(candidates):
+            hidden = table.hidden
+            protects = table.readonly
+            for rule in candidates:
+                n += 1
                 if not n & EVERY:
                     respite.give()
-                if not self._is_wanted(rule, fm, table.hidden):
+                if rule.hidden and not hidden:
                     continue
-                if (rule.readonly or table.readonly) and not fm.flags & OFPFF_NO_READONLY:
+                if rule.cookie != cookie if whole else cookie_mask and (rule.cookie ^ cookie) & cookie_mask:
+                    continue
+                if not anywhere and not self._goes_there(rule, fm):
+                    continue
+                if (protects or rule.readonly) and not fm.flags & OFPFF_NO_READONLY:
                     protected = True
                 else:
                     found.append(rule)
@@ -215,9 +237,11 @@ class Tables:
         plain = not cookie_mask and out_port == OFPP_ANY and out_group == OFPG_ANY
         found: list[Rule] = []
         respite = self.respite
+        n: i64 = 0
         for table in self._tables_of(table_id):
             rules = table.rules() if everything else table.find_loosely(match)
-            for n, rule in enumerate(rules):
+            for rule in rules:
+                n += 1
                 if not n & EVERY:
                     respite.give()
                 if rule.hidden and not table.hidden:
@@ -273,11 +297,8 @@ class Tables:
             raise OfpError("OFPBRC_EPERM", f"table {fm.table_id} is read-only")
 
     @staticmethod
-    def _is_wanted(rule: Rule, fm: FlowMod, hidden: bool) -> bool:
-        if (rule.hidden and not hidden) or (rule.cookie ^ fm.cookie) & fm.cookie_mask:
-            return False
-        if fm.command not in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
-            return True
+    def _goes_there(rule: Rule, fm: FlowMod) -> bool:
+        """Whether the rule outputs to where `fm` says."""
         return (
             (fm.out_port == OFPP_ANY or outputs_to_port(rule.actions, fm.out_port))
             and (fm.out_group == OFPG_ANY or uses_group(rule.actions, fm.out_group))
@@ -311,12 +332,12 @@ class Tables:
                 rule.n_packets = old.n_packets
                 rule.n_bytes = old.n_bytes
             self._leave(old)
-            result.replaced.append(old)
+            result.replaced = [old]
         table.cls.insert(rule)
         self._told_inserted(rule, old)
         if self.journal is not None:
             self.journal.append(rule if old is None else RuleChange(REPLACED, rule, old))
-        result.added.append(rule)
+        result.added = [rule]
 
     def _evict(self, table: Table, result: FlowModResult) -> None:
         """Make room in a full table."""
@@ -324,7 +345,7 @@ class Tables:
         if victim is None:
             raise OfpError("OFPFMFC_TABLE_FULL", f"table {table.table_id} has {len(table)} flows")
         self._remove(victim, OFPRR_EVICTION)
-        result.evicted.append(victim)
+        result.evicted = [victim]
 
     def shrink(self, table: Table) -> None:
         """Evict what a table has too much since its limit was lowered, as far as it may evict."""
@@ -334,7 +355,8 @@ class Tables:
                 break
             self._remove(victim, OFPRR_EVICTION)
 
-    def _modify(self, fm: FlowMod, rules: Iterable[Rule], now: int, result: FlowModResult) -> None:
+    def _modify(self, fm: FlowMod, rules: list[Rule], now: int, result: FlowModResult) -> None:
+        result.modified = rules
         for rule in rules:
             if self.journal is not None:
                 self.journal.append(RuleChange(MODIFIED, rule, None))
@@ -351,7 +373,6 @@ class Tables:
                 rule.n_bytes = 0
             for listener in self.listeners:
                 listener.rule_modified(rule, old_actions)
-            result.modified.append(rule)
             self.respite.give()
 
     # Timeouts.

@@ -7,9 +7,10 @@ one of a table and cookie the flows that it made go (ovs-actions(7), "The learn 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from vswitch.ofproto.rule import Rule
+from vswitch.ofproto.tables import RuleListener
 from vswitch.openflow.action_query import flattened
 from vswitch.openflow.actions import Action, Actions, Clone, Ct, Learn, WriteActions
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
     from vswitch.base.clock import Clock
     from vswitch.ofproto.tables import Tables
 
-COOKIE_ALL = 0xFFFFFFFFFFFFFFFF
+COOKIE_ALL: Final = 0xFFFFFFFFFFFFFFFF
 
 
 @final
-class LearnedCookies:
-    """A `RuleListener` that counts who makes flows that are to go with their maker."""
+class LearnedCookies(RuleListener):
+    """Counts who makes flows that are to go with their maker."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self.tables: Tables = tables
@@ -35,7 +36,7 @@ class LearnedCookies:
 
     def _count(self, actions: Iterable[Action], change: int) -> None:
         for action in actions:
-            if isinstance(action, Learn | WriteActions | Clone | Ct):
+            if isinstance(action, (Learn, WriteActions, Clone, Ct)):
                 self._count_all(actions, change)
                 return
 

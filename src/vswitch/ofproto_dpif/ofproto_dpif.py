@@ -48,12 +48,9 @@ from vswitch.ofproto_dpif.upcall.packet_out import (
     resume,
     send_packet,
 )
-from vswitch.ofproto_dpif.xlate.actions.dispatch import unsupported
 from vswitch.ofproto_dpif.xlate.bridge import XBridge
 from vswitch.ofproto_dpif.xlate.special import REASONS
 from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
-from vswitch.openflow.action_text import format_action
-from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages.meter import OFPM_SLOWPATH
 from vswitch.vconn.controllers import Controllers
 from vswitch.vconn.poller import Poller
@@ -449,12 +446,7 @@ class OfprotoDpif(Ofproto):
     def flow_mod(self, flow_mod: FlowMod, done: Callable[[], None] | None = None) -> FlowModResult:
         """Change the flow tables; `done` is called when the change is complete. OfpError: it is
         refused, and nothing changed."""
-        bad = unsupported(flow_mod.actions)
-        if bad is not None:
-            raise OfpError("OFPBAC_BAD_TYPE", f"action {format_action(bad)} is not supported")
-        self.tlv.bind_flow_mod(flow_mod)
-        result = self.tables.flow_mod(flow_mod, self.clock.now())
-        self.learned.flush()
+        result = rule_ops.carry_out(flow_mod, self.tlv, self.tables, self.learned, self.clock.now())
         if done is not None:
             self.completions.complete(done)
         return result

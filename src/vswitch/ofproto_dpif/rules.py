@@ -13,27 +13,35 @@ from vswitch.base import coverage
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
 from vswitch.ofproto.rule import Rule
+from vswitch.ofproto.tables import RuleListener
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
+from vswitch.ofproto_dpif.xlate.actions.dispatch import unsupported
+from vswitch.openflow.action_text import format_action
 from vswitch.openflow.actions import Actions, Controller
 from vswitch.openflow.constants import OFPR_IMPLICIT_MISS, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
+from vswitch.openflow.errors import OfpError
 
 if TYPE_CHECKING:
     from vswitch.ofproto.ofproto import Ofproto
+    from vswitch.ofproto.tables import FlowModResult, Tables
+    from vswitch.ofproto.tlv import TlvTable
+    from vswitch.ofproto_dpif.learned import LearnedCookies
     from vswitch.ofproto_dpif.roles import DatapathRole
     from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
+    from vswitch.openflow.flow_mod import FlowMod
 
 _RECIRC_ID: Final = by_name("recirc_id")
 
-rule_idle_timeout = coverage.counter("rule_idle_timeout")
-rule_hard_timeout = coverage.counter("rule_hard_timeout")
-rule_changed = coverage.counter("rule_changed")
+rule_idle_timeout: Final = coverage.counter("rule_idle_timeout")
+rule_hard_timeout: Final = coverage.counter("rule_hard_timeout")
+rule_changed: Final = coverage.counter("rule_changed")
 
 RuleRemoved = Callable[[Rule, int], None]
 """Called with a rule that left its table and its OFPRR_* reason."""
 
 
 @final
-class RuleChanges:
+class RuleChanges(RuleListener):
     """Hears of every change to a bridge's tables, and marks the facets that it can affect."""
 
     def __init__(self, table_dpif: list[TableDpif], backer: DatapathRole) -> None:
@@ -78,6 +86,18 @@ class RuleChanges:
         elif not backer.revalidate_set.is_full():
             backer.revalidate_set.add(table.tag(rule.match.flow, mask))
             backer.revalidate_set.add(table.partial_tag)
+
+
+def carry_out(fm: FlowMod, tlv: TlvTable, tables: Tables, learned: LearnedCookies, now: int) -> FlowModResult:
+    """Carry out a flow mod, and what its learned flows have to do with it. OfpError: it is refused."""
+    bad = unsupported(fm.actions)
+    if bad is not None:
+        raise OfpError("OFPBAC_BAD_TYPE", f"action {format_action(bad)} is not supported")
+    tlv.bind_flow_mod(fm)
+    result = tables.flow_mod(fm, now)
+    if learned.orphaned:
+        learned.flush()
+    return result
 
 
 def add_internal_flows(ofproto: Ofproto, now: int) -> tuple[Rule, Rule, Rule]:

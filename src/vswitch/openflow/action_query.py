@@ -23,14 +23,14 @@ def flattened(actions: Iterable[Action]) -> Iterator[Action]:
     """All actions, those within `write_actions`, `clone` and `ct` included."""
     for action in actions:
         yield action
-        if isinstance(action, WriteActions | Clone | Ct):
+        if isinstance(action, (WriteActions, Clone, Ct)):
             yield from flattened(action.actions)
 
 
 def outputs_to_port(actions: Iterable[Action], port: int) -> bool:
     """Whether some action outputs to OpenFlow port `port` (OpenFlow 1.3, 6.4: `out_port`)."""
     for action in flattened(actions):
-        if isinstance(action, Output | OutputTrunc | Enqueue):
+        if isinstance(action, (Output, OutputTrunc, Enqueue)):
             if action.port == port:
                 return True
         elif isinstance(action, Bundle):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -27,7 +28,7 @@ class FlowModCommand(enum.IntEnum):
     DELETE_STRICT = 4
 
 
-COOKIE_NONE = 0xFFFFFFFFFFFFFFFF
+COOKIE_NONE: Final = 0xFFFFFFFFFFFFFFFF
 """`new_cookie` of a modification that leaves cookies alone."""
 
 

@@ -88,7 +88,7 @@ def mark_dropped(actions: list[OdpAction]) -> None:
             cookie = decode(action.userdata)
             if isinstance(cookie, IpfixCookie | FlowSampleCookie):
                 actions[i] = replace(action, userdata=replace(cookie, dropped=True).pack())
-        elif isinstance(action, Sample | Clone):
+        elif isinstance(action, (Sample, Clone)):
             inside = list(action.actions)
             mark_dropped(inside)
             actions[i] = replace(action, actions=tuple(inside))
@@ -103,7 +103,7 @@ def drops_explicitly(ctx: Ctx) -> bool:
 
 
 def _samples(action: OdpAction) -> bool:
-    if isinstance(action, Sample | Clone):
+    if isinstance(action, (Sample, Clone)):
         return bool(action.actions) and _samples(action.actions[-1])
     if isinstance(action, Psample):
         return True

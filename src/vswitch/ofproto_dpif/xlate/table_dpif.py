@@ -56,12 +56,13 @@ class TableDpif:
         return tag_deterministic(flow.masked(other).hash() ^ self.basis)
 
     def add(self, mask: Flow) -> bool:
-        """A rule with `mask` came. Whether the table's tags mean something else from now on."""
+        """A rule with `mask`, which nobody changes, came. Whether the table's tags mean something else from
+        now on."""
         found = self._use(mask)
         if found is not None:
             found.n_rules += 1
             return False
-        self._masks[mask.key()] = MaskUse(mask.copy())
+        self._masks[mask.key()] = MaskUse(mask)
         return self._update_taggable()
 
     def remove(self, mask: Flow) -> bool:

@@ -7,7 +7,7 @@ Compiled by mypyc.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, final
 
 from vswitch.flow.match import Match
 from vswitch.openflow import actions as a
@@ -36,6 +36,26 @@ _KNOWN: Final[tuple[dict[bytes, Actions], ...]] = ({}, {}, {}, {}, {}, {}, {})
 actions, which are then decoded once and kept once. (Actions never change.)"""
 
 
+_BY_ITSELF: Final = frozenset((
+    a.Output, a.OutputReg, a.Controller, a.Group, a.Resubmit, a.SetTunnel, a.SetQueue, a.SetEthSrc,
+    a.SetEthDst, a.DecTtl, a.GotoTable, a.Meter, a.WriteMetadata,
+))  # fmt: skip
+"""Actions that are written the same whatever the flow matches."""
+
+
+@final
+class Said:
+    """The bytes that say `actions`."""
+
+    def __init__(self, actions: Actions, data: bytes) -> None:
+        self.actions: Actions = actions
+        self.data: bytes = data
+
+
+_SAID: Final[tuple[dict[int, Said], ...]] = ({}, {}, {}, {}, {}, {}, {})
+"""By version, what was written lately, up to `MAX_KNOWN`: by id() of actions, which are kept for that."""
+
+
 def is_instruction(action: Action) -> bool:
     """Whether `action` is an instruction of its own rather than part of apply_actions."""
     return isinstance(
@@ -48,6 +68,24 @@ def put_instructions(w: Writer, actions: Actions, version: int, match: Match | N
 
     A meter is an instruction in 1.3 and 1.4, an action in 1.5, and falls away before.
     """
+    said = _SAID[version].get(id(actions))
+    if said is not None:
+        w.raw(said.data)
+        return
+    for action in actions:
+        if type(action) not in _BY_ITSELF:
+            _put_instructions(w, actions, version, match)
+            return
+    alone = Writer()
+    _put_instructions(alone, actions, version, None)
+    data = alone.getvalue()
+    if len(_SAID[version]) >= MAX_KNOWN:
+        _SAID[version].clear()
+    _SAID[version][id(actions)] = Said(actions, data)
+    w.raw(data)
+
+
+def _put_instructions(w: Writer, actions: Actions, version: int, match: Match | None) -> None:
     ctx = Put(version, match)
     if version == OFP10:
         put_action_list(w, actions, ctx)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from librt.strings import read_i64_be
+from librt.strings import read_i64_be, write_i64_be
 from librt.vecs import append, vec
 from mypy_extensions import i64, mypyc_attr
 
@@ -21,8 +21,9 @@ from vswitch.flow.flow import Flow, signed64
 from vswitch.flow.mask_words import picked, words_with_bits
 from vswitch.flow.match import Match, packed_match
 from vswitch.openflow.constants import OFPP_MAX
-from vswitch.openflow.wire.buffer import Reader
-from vswitch.openflow.wire.oxm import OxmTlv, get_oxm_header
+from vswitch.openflow.wire.buffer import Reader, Writer
+from vswitch.openflow.wire.oxm import NXM, OxmTlv, get_oxm_header, put_nxm, put_oxm_match
+from vswitch.openflow.wire.version import OFP15
 
 FREE: Final = frozenset(by_name(name) for name in (
     "in_port in_port_oxm metadata tun_id conj_id pkt_mark ct_mark ct_zone eth_src eth_dst ip_src ip_dst "
@@ -35,6 +36,8 @@ LONGEST: Final = 256
 """Bytes of a match that may be remembered."""
 MOST: Final = 32
 """Forms of one length that are remembered."""
+MASKS: Final = 256
+"""Masks whose forms are remembered for writing."""
 PRICE: Final = 16
 """Of how many matches one may be learned from, after the first `SAVED` / `PRICE`."""
 SAVED: Final = 64 * PRICE
@@ -52,10 +55,14 @@ SIZE10: Final = 40
 class Value:
     """Where a field's value, or 64 bits of it, is in a match's bytes, and where it goes in a flow's words."""
 
-    def __init__(self, end: i64, wire: i64, outside: i64, most: i64, keep: i64, word: i64, shift: i64,
+    def __init__(self, end: i64, size: i64, outside: i64, most: i64, keep: i64, word: i64, shift: i64,
                  sign: i64) -> None:
         self.end: i64 = end
         """One past its last byte."""
+        self.size: i64 = size
+        wire: i64 = -1
+        if size < 8:
+            wire = 0x7FFFFFFFFFFFFFFF >> (63 - 8 * size)
         self.wire: i64 = wire
         """The bits of the 64 up to there that are the value's."""
         self.outside: i64 = outside
@@ -80,21 +87,20 @@ def _values(field: Field, end: i64, size: i64, bits: int, strict: bool) -> list[
         low = bits & 0xFFFFFFFFFFFFFFFF
         high = bits >> 64
         return [
-            _value(end - 8, -1, signed64(high), strict, field.word, 0, 0),
-            _value(end, -1, signed64(low), strict, field.word + 1, 0, 0),
+            _value(end - 8, 8, signed64(high), strict, field.word, 0, 0),
+            _value(end, 8, signed64(low), strict, field.word + 1, 0, 0),
         ]
-    wire: i64 = -1
-    if size < 8:
-        wire = 0x7FFFFFFFFFFFFFFF >> (63 - 8 * size)
-    found = _value(end, wire, signed64(bits), strict, field.word, field.shift, field.sign)
+    found = _value(end, size, signed64(bits), strict, field.word, field.shift, field.sign)
     if field.special == 1:
         found.most = OFPP_MAX - 1
     return [found]
 
 
-def _value(end: i64, wire: i64, keep: i64, strict: bool, word: i64, shift: i64, sign: i64) -> Value:
-    outside: i64 = wire & ~keep if strict else 0
-    return Value(end, wire, outside, 0x7FFFFFFFFFFFFFFF, keep, word, shift, sign)
+def _value(end: i64, size: i64, keep: i64, strict: bool, word: i64, shift: i64, sign: i64) -> Value:
+    found = Value(end, size, 0, 0x7FFFFFFFFFFFFFFF, keep, word, shift, sign)
+    if strict:
+        found.outside = found.wire & ~keep
+    return found
 
 
 @mypyc_attr(acyclic=True)
@@ -117,10 +123,55 @@ class Shape:
         self.numbers: vec[i64] = words_with_bits(match.mask.words)
         self.base: vec[i64] = picked(match.flow.words, self.numbers)
         """The words in which the mask has bits, to put the values into."""
+        self.free: vec[i64] = vec[i64]([0] * len(self.numbers))
+        """Those of their bits that are values."""
         for value in values:
             if value.keep != 0:
                 value.word = self._place_of(value.word)
-                self.base[value.word] &= ~(((value.keep ^ value.sign) - value.sign) << value.shift)
+                self.free[value.word] |= ((value.keep ^ value.sign) - value.sign) << value.shift
+                self.base[value.word] &= ~self.free[value.word]
+        self.between: list[bytes] = []
+        """What is before each value, and behind the last."""
+        done: i64 = 0
+        for value in values:
+            self.between.append(data[done : value.end - value.size])
+            done = value.end
+        self.between.append(data[done:])
+
+    def put(self, w: Writer, match: Match) -> bool:
+        """Write a match of this very mask, if it is of this form; False, and nothing written, if not."""
+        words = match.values(self.numbers)
+        base = self.base
+        free = self.free
+        n: i64 = len(base)
+        i: i64 = 0
+        while i < n:
+            if (words[i] ^ base[i]) & ~free[i] != 0:
+                return False
+            i += 1
+        for value in self.values:
+            if value.keep != 0 and (words[value.word] >> value.shift) & value.keep > value.most:
+                return False
+        i = 0
+        for value in self.values:
+            w.raw(self.between[i])
+            i += 1
+            found: i64 = 0
+            if value.keep != 0:
+                found = (words[value.word] >> value.shift) & value.keep
+            if value.size == 4:
+                w.u32(found)
+            elif value.size == 8:
+                write_i64_be(w.out, found)
+            elif value.size == 2:
+                w.u16(found)
+            elif value.size == 1:
+                w.u8(found)
+            else:
+                w.u16(found >> 32)
+                w.u32(found & 0xFFFFFFFF)
+        w.raw(self.between[i])
+        return True
 
     def _place_of(self, word: i64) -> i64:
         """Which of `numbers` is `word`."""
@@ -235,3 +286,70 @@ def shape_of_match10(data: bytes, at: i64, match: Match) -> Shape:
         if bits:
             values.extend(_values(field, begin + size, size, bits, False))
     return Shape(SIZE10, data[at : at + SIZE10], bytes(care), values, match)
+
+
+# Writing: a listing has flows by the thousand that share their mask.
+
+
+@final
+class WrittenShapes:
+    """The forms of matches that were written lately in one version (or NXM), by their masks."""
+
+    def __init__(self, version: int) -> None:
+        self.version: int = version
+        self._recent: Shape | None = None
+        self._by_mask: dict[int, list[Shape]] = {}
+        """By id() of a mask, which its forms keep."""
+
+    def put(self, w: Writer, match: Match) -> i64:
+        """Write `match` as `put_oxm_match` or `put_nxm` do; its length without padding."""
+        recent = self._recent
+        if recent is not None and recent.mask is match.mask and recent.put(w, match):
+            return recent.length
+        known = self._by_mask.get(id(match.mask))
+        if known is not None:
+            for shape in known:
+                if shape.put(w, match):
+                    self._recent = shape
+                    return shape.length
+        return self._put_unknown(w, match)
+
+    def _put_unknown(self, w: Writer, match: Match) -> i64:
+        """Write a match of a form that is not known, and remember the form."""
+        alone = Writer()
+        alone.pad(8)
+        if self.version == NXM:
+            length: i64 = put_nxm(alone, match)
+        else:
+            put_oxm_match(alone, match, self.version)
+            length = i64(alone.getvalue()[10]) << 8 | i64(alone.getvalue()[11])
+        data = alone.getvalue()
+        w.raw(data[8:])
+        if 0 < length <= LONGEST:
+            shape = shape_of_oxm(data, 8, 8 if self.version == NXM else 12, length, match)
+            if shape is not None:
+                self._remember(shape, data, match)
+        return length
+
+    def _remember(self, shape: Shape, data: bytes, match: Match) -> None:
+        again = Writer()
+        again.pad(8)
+        if not shape.put(again, match) or again.getvalue() != data:
+            return
+        if len(self._by_mask) >= MASKS:
+            self._by_mask.clear()
+        known = self._by_mask.setdefault(id(match.mask), [])
+        if len(known) >= MOST:
+            known.clear()
+        known.append(shape)
+
+
+_WRITTEN: Final = [WrittenShapes(version) for version in range(NXM, OFP15 + 1)]
+
+
+def put_listed(w: Writer, match: Match, version: int) -> i64:
+    """Write the match of one flow of many in OpenFlow 1.2 or later, or as NXM; its length without padding.
+
+    Its mask is not to be changed any more.
+    """
+    return _WRITTEN[version].put(w, match)

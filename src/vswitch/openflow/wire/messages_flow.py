@@ -11,9 +11,10 @@ from vswitch.openflow.messages import flow as f
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.instructions import get_instructions, put_instructions
 from vswitch.openflow.wire.match import get_match, put_match
+from vswitch.openflow.wire.match_shape import put_listed
 from vswitch.openflow.wire.messages_base import Form, Row, Space, get_port, plain, put_port
 from vswitch.openflow.wire.messages_flow_mod import FLAGS
-from vswitch.openflow.wire.oxm import OFPMT_OXM, get_nxm, put_nxm, put_oxm_raw
+from vswitch.openflow.wire.oxm import NXM, OFPMT_OXM, get_nxm, put_nxm, put_oxm_raw
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP13, OFP14, OFP15
 
 # OpenFlow 1.5's statistics (7.2.5): TLVs of class 0x8002.
@@ -274,7 +275,7 @@ def _put_flows(w: Writer, m: f.FlowStatsReply, version: int) -> None:
             if version == OFP11:
                 _put_nxm_match(w, flow.match)
             elif version > OFP10:
-                put_match(w, flow.match, version)
+                put_listed(w, flow.match, version)
         put_instructions(w, flow.actions, version, flow.match)
         w.patch_u16(start, w.position() - start)
 
@@ -299,7 +300,7 @@ def _put_flow15(w: Writer, flow: f.FlowStats) -> None:
     w.u16(flow.flags & FLAGS[OFP15])
     w.u16(flow.importance)
     w.u64(flow.cookie)
-    put_match(w, flow.match, OFP15)
+    put_listed(w, flow.match, OFP15)
     put_stats(w, _flow_oxs(flow))
 
 
@@ -383,7 +384,7 @@ def _put_nx_flows(w: Writer, m: f.FlowStatsReply, version: int) -> None:
         w.u64(flow.cookie)
         w.u64(flow.packet_count)
         w.u64(flow.byte_count)
-        w.patch_u16(start + 18, put_nxm(w, flow.match))
+        w.patch_u16(start + 18, put_listed(w, flow.match, NXM))
         put_instructions(w, flow.actions, version, flow.match)
         w.patch_u16(start, w.position() - start)
 

@@ -411,7 +411,7 @@ def unsupported(actions: of.Actions) -> of.Action | None:
     for action in actions:
         if type(action) not in SUPPORTED:
             return action
-        if isinstance(action, of.Clone | of.WriteActions | of.Ct):
+        if isinstance(action, (of.Clone, of.WriteActions, of.Ct)):
             inner = unsupported(action.actions)
             if inner is not None:
                 return inner
