@@ -96,6 +96,7 @@ class Expiration:
         """Upcalls that the datapath says were lost, when it was last asked; -1: not yet."""
         self.terse: bool = False
         """Whether flows are dumped by their UFIDs alone, where the datapath can (`upcall/enable-ufid`)."""
+        self._dump_number: int = 0
         self.max_flows: int = 0
         self.avg_flows: float = 0.0
 
@@ -142,24 +143,28 @@ class Expiration:
         its subfacet.
         """
         subfacets = self.installer.subfacets
-        missing = dict(subfacets)
+        self._dump_number += 1
+        number = self._dump_number
+        missing = False
         unexpected: list[DpifFlow] = []
         respite = self.installer.respite
         n = 0
+        n_ours = 0
         try:
             for flow in self.installer.dpif.flow_dump(self.terse):
                 n += 1
                 respite.give()
                 subfacet = subfacets.get(flow.ufid)
                 if subfacet is not None:
-                    missing.pop(flow.ufid, None)
+                    n_ours += subfacet.dumped != number
+                    subfacet.dumped = number
                     subfacet.update_stats(flow.stats, now)
                 elif not self.installer.is_drop_key(flow.ufid):
                     unexpected.append(flow)
+            missing = n_ours != len(subfacets)
         except DpifError as error:
             dump_failed.inc()
             log.warn("%s: dumping flows failed (%s)", self.installer.name, error)
-            missing.clear()
         dumped_flow.inc(n)
         if unexpected:
             facet_unexpected.inc(len(unexpected))
@@ -167,7 +172,7 @@ class Expiration:
             deletions: list[Op] = [FlowDel(flow.key, flow.ufid) for flow in unexpected]
             self.installer.dpif.operate(deletions)
         if missing:
-            self._look_for(list(missing.values()), now)
+            self._look_for([s for s in subfacets.values() if s.dumped != number], now)
 
     def _look_for(self, subfacets: list[Subfacet], now: int) -> None:
         gets = [FlowGet(subfacet.key(), subfacet.ufid) for subfacet in subfacets]
@@ -182,8 +187,10 @@ class Expiration:
     def expire_subfacets(self, now: int, threshold: int, max_idle: int) -> None:
         """Remove the flows that have not been used for too long."""
         subfacets = list(self.installer.subfacets.values())
-        idle_times = [now - subfacet.used for subfacet in subfacets]
-        self.max_idle = min(subfacet_max_idle(idle_times, threshold), max_idle)
+        longest = MAX_IDLE
+        if len(subfacets) > threshold:
+            longest = subfacet_max_idle([now - subfacet.used for subfacet in subfacets], threshold)
+        self.max_idle = min(longest, max_idle)
         normal_cutoff = now - self.max_idle
         special_cutoff = now - SPECIAL_IDLE
         idle: list[Subfacet] = []

@@ -94,6 +94,8 @@ class Subfacet:
         self.used: int = now
         self.put_at: int = now
         """When the datapath was last updated."""
+        self.dumped: int = 0
+        """The number of the last dump that had it."""
 
     def key(self) -> Flow:
         """The flow's key, with datapath port numbers."""
