@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,16 @@ def test_the_numbers_are_the_real_ones(require: Callable[[str], None]) -> None:
         real = {int(m[1]) + 1: (int(m[2], 16), int(m[3]), int(m[4])) for m in LINE.finditer(said.stdout)}
         ours = {v: to_numbers(name, v) for v in VERSIONS if encodable(name, v)}
         assert ours == real, name
+
+
+def test_no_error_has_a_name_that_there_is_not() -> None:
+    source = Path(__file__).parents[2] / "src" / "vswitch"
+    named = {
+        (path.name, name) for path in source.rglob("*.py")
+        for name in re.findall(r'OfpError\(\s*"(\w+)"', path.read_text())
+    }  # fmt: skip
+    assert len(named) > 100
+    assert {(path, name) for path, name in named if name not in ERRORS} == set()
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def _flags(raw: int, fm: FlowMod, version: int) -> int:
     """The flags of `fm`. OfpError: the version has no such flags, or, of emergency flows (1.0), what was
     said of them before anybody could: that there is no room for any."""
     if raw & ~(FLAGS[version] | (_OFPFF10_EMERG if version == OFP10 else 0)):
-        raise OfpError("OFPFMFC_BADFLAGS", f"flow mod flags {raw:#x}")
+        raise OfpError("OFPFMFC_BAD_FLAGS", f"flow mod flags {raw:#x}")
     if version == OFP10 and raw & _OFPFF10_EMERG:
         if fm.idle_timeout or fm.hard_timeout:
             raise OfpError("OFPFMFC_BAD_EMERG_TIMEOUT", "an emergency flow with a timeout")
