@@ -12,7 +12,7 @@ from typing import Final
 
 from vswitch.flow.field import Field
 from vswitch.flow.fields import by_name
-from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
+from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
 from vswitch.flow.values import parse_port, parse_value
 from vswitch.openflow.action_text import parse_plain_actions
 from vswitch.openflow.action_words import bounded, u32, u64
@@ -186,15 +186,28 @@ def _group_id(text: str | None, command: int, whole: str) -> int:
 def _fields(word: Word) -> tuple[tuple[Field, int], ...]:
     """The fields to hash: "fields=ip_dst" or "fields(eth_src,ip_dst=255.255.255.0)"."""
     words = split_words(word.value) if word.delimiter == "(" else [Word(word.value, "", 0, 0)]
-    found = []
+    found: dict[Field, int] = {}
     for each in words:
         try:
             field = by_name(each.key)
         except KeyError:
-            raise FlowSyntaxError(f"unknown field {each.key}", each.key) from None
-        every = (1 << field.n_bits) - 1
-        found.append((field, parse_value(field, each.value)[0] if each.value else every))
-    return tuple(found)
+            raise FlowSyntaxError(f": unknown field {each.key}", each.key) from None
+        if field in found:
+            raise FlowSyntaxError(f"{each.key}: duplicate field", each.key)
+        found[field] = _bits(field, each.value) if each.value else (1 << field.n_bits) - 1
+    return tuple(found.items())
+
+
+def _bits(field: Field, text: str) -> int:
+    """Those of a field's bits that are hashed. FlowSyntaxError."""
+    if not field.maskable and parse_integer(text) != (1 << 8 * field.n_bytes) - 1:
+        raise FlowSyntaxError(f"{text}: invalid mask for field {field.name}", text)
+    value, mask = parse_value(field, text)
+    if mask != field.ones:
+        raise FlowSyntaxError(f"{text}: wildcards not allowed here", text)
+    if not value:
+        raise FlowSyntaxError(": values are wildcards here and must not be all-zeros", text)
+    return value if field.maskable else (1 << field.n_bits) - 1
 
 
 def _buckets(parts: list[tuple[int, str]], type: int, whole: str,

@@ -154,8 +154,15 @@ def _put_selection(w: Writer, selection: g.SelectionMethod | None, version: int)
     put_text(w, selection.method, 16)
     w.u64(selection.param)
     for field, mask in selection.fields:
-        put_oxm_field(w, field, mask, None, NXM if version == OFP10 else version)
+        # All of a field is all of its bytes.
+        sent = (1 << 8 * field.n_bytes) - 1 if mask == _all_of(field) and field.option < 0 else mask
+        put_oxm_field(w, field, sent, None, NXM if version == OFP10 else version)
     end_property(w, start)
+
+
+def _all_of(field: Field) -> int:
+    """The mask of a whole field, as messages have it."""
+    return (1 << int(field.n_bits)) - 1
 
 
 def _get_group_properties(r: Reader, strict: bool) -> g.SelectionMethod | None:
@@ -180,7 +187,10 @@ def _get_group_properties(r: Reader, strict: bool) -> g.SelectionMethod | None:
                 raise OfpError("OFPBMC_BAD_FIELD")
             if not tlv.exact:
                 raise OfpError("OFPBMC_BAD_MASK", "a group's field has its mask as its value")
-            fields.append((tlv.field, tlv.value))
+            whole = tlv.value == (1 << 8 * int(tlv.size)) - 1
+            if not whole and not tlv.field.maskable:
+                raise OfpError("OFPBMC_BAD_MASK", f"part of {tlv.field.name}")
+            fields.append((tlv.field, _all_of(tlv.field) if whole and tlv.field.option < 0 else tlv.value))
         selection = g.SelectionMethod(method, param, tuple(fields))
     return selection
 
