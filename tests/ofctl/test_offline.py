@@ -33,6 +33,15 @@ parse-flow tun_metadata0=1,actions=drop
 -O OpenFlow10,OpenFlow13 parse-flow actions=set_field:1->reg0
 -F OpenFlow10 parse-flow actions=set_field:1->reg0
 -F OpenFlow10 parse-flow actions=load:1->reg0[]
+parse-flow actions=write_metadata:5
+parse-flow actions=encap(ethernet)
+-O OpenFlow13 parse-flow actions=encap(ethernet)
+parse-flow actions=write_actions(encap(ethernet))
+parse-flow actions=clone(set_field:1->reg0)
+parse-flow actions=clone(push_vlan:0x8100)
+parse-flow ip,actions=ct(commit,exec(set_field:1->ct_mark))
+parse-flow icmp6,actions=1
+parse-flow ipv6,actions=1
 -F NXM parse-flow ip,actions=1
 -F OXM parse-flow ip,actions=1
 parse-flows FLOWS

@@ -149,7 +149,11 @@ def usable_actions(actions: Iterable[Action]) -> Formats:
             found &= _OF13_UP
         elif isinstance(action, a.PushVlan):
             found &= OXM | {OPENFLOW11}
-        elif isinstance(action, a.WriteActions):
+        elif isinstance(action, a.Encap):
+            found &= _OF13_UP
+        elif isinstance(action, a.WriteMetadata):
+            found -= {OPENFLOW10}
+        elif isinstance(action, a.WriteActions | a.Clone | a.Ct):
             found &= usable_actions(action.actions)
         elif isinstance(action, a.SetField) and not action.load:
             found &= formats_of(action.field)

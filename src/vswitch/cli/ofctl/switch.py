@@ -6,6 +6,7 @@ In OpenFlow 1.0 flows, groups and packet-ins are told in Nicira's extensions, as
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -168,6 +169,7 @@ class Switch:
             where, _, why = text.rpartition(": ")
             if where.endswith(f"/{name}.{suffix}"):
                 # A bridge's socket: it is there, and hangs up.
+                why = "Broken pipe" if why == os.strerror(errno.EPROTO) else why
                 raise OfctlError(f"{name}: failed to connect to socket ({why})") from error
             raise OfctlError(f"connecting to {where} ({why})" if where else text) from error
         self._ports: tuple[Port, ...] | None = None
