@@ -17,6 +17,8 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
+from vswitch.base.clock import Clock
+from vswitch.base.respite import Respite
 from vswitch.classifier.prefix import TrieCtx
 from vswitch.classifier.rule import ClsRule
 from vswitch.classifier.subtable import Subtable, place_of
@@ -34,6 +36,7 @@ PREFIX_FIELDS: Final = {
 }  # fmt: skip
 """Fields that can be tracked -> the Ethernet type that they need, 0 for any."""
 MAX_TRIES: Final = 3
+NO_RESPITE: Final = Respite(Clock(virtual=True))
 
 
 def prefix_contexts(prefix_fields: Sequence[str]) -> list[TrieCtx]:
@@ -90,6 +93,8 @@ class Classifier:
         self.order: list[Subtable] = []
         """The subtables as lookups visit them."""
         self.n_rules: i64 = 0
+        self.respite: Respite = NO_RESPITE
+        """Taken while tables of many rules grow; nothing in it may look at rules or change them."""
         self._recent: Subtable | None = None
         """The subtable of the last change: most changes come many to a mask."""
 
@@ -231,7 +236,7 @@ class Classifier:
         before = subtable.max_priority
         fresh = subtable.n_rules == 0
         n_heads = subtable.n_heads
-        replaced = subtable.insert(rule)
+        replaced = subtable.insert(rule, self.respite)
         if subtable.has_tries and subtable.n_heads != n_heads:
             self._count_prefixes(subtable, rule.values(), True)
         if replaced is None:

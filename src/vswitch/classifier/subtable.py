@@ -16,6 +16,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
+from vswitch.base.respite import Respite
 from vswitch.base.signed import signed32
 from vswitch.classifier.prefix import TrieCtx
 from vswitch.classifier.rule import ClsRule
@@ -27,6 +28,8 @@ from vswitch.flow.mask_words import picked, words_with_bits
 from vswitch.flow.match import Match
 
 BASIS: Final = 0x3C6EF372
+AT_ONCE: Final = 0xFFF
+"""Slots between two looks at the time."""
 
 
 def place_of(rule: ClsRule) -> int:
@@ -265,7 +268,7 @@ class Subtable:
                 return -1
             i = (i + 1) & slot_mask
 
-    def insert(self, rule: ClsRule) -> ClsRule | None:
+    def insert(self, rule: ClsRule, respite: Respite) -> ClsRule | None:
         """Add a rule, packed; returns the one of equal match and priority that it replaced, if any."""
         values = rule.values()
         h = self._hash_of_values(values)
@@ -274,7 +277,7 @@ class Subtable:
         rule.cls_rank = priority
         if slot < 0:
             if (self.used + 1) * 2 > self.slot_mask:
-                self._rebuild()
+                self._rebuild(respite)
             rule.cls_next = None
             self._place(rule, values, h)
             self.n_heads += 1
@@ -459,34 +462,42 @@ class Subtable:
             values[i * n + j] = wanted[j]
             j += 1
 
-    def _rebuild(self) -> None:
-        """Make room, or get rid of deleted slots."""
+    def _rebuild(self, respite: Respite) -> None:
+        """Make room, or get rid of deleted slots. With many rules that takes long, and what is there stays
+        as it is until it is done."""
         heads = self.heads
         hashes = self.hashes
         values = self.values
         n = self.n
         old_size: i64 = self.slot_mask + 1
         size: i64 = 8
-        while size < self.n_heads * 4 + 8:
+        while size < self.n_heads * 3 + 8:
             size *= 2
-        self.hashes = zeros(size)
-        self.values = zeros(size * n)
-        self.heads = [None] * size
-        self.slot_mask = size - 1
-        self.used = 0
+        slot_mask: i64 = size - 1
+        new_hashes = zeros(size)
+        respite.give()
+        new_values = zeros(size * n)
+        respite.give()
+        new_heads: list[ClsRule | None] = [None] * size
         i: i64 = 0
         while i < old_size:
+            if i & AT_ONCE == 0:
+                respite.give()
             head = heads[i]
             if head is not None:
                 h: i64 = hashes[i]
-                to: i64 = h & self.slot_mask
-                while self.hashes[to] != EMPTY:
-                    to = (to + 1) & self.slot_mask
-                self.hashes[to] = h
-                self.heads[to] = head
-                self.used += 1
+                to: i64 = h & slot_mask
+                while new_hashes[to] != EMPTY:
+                    to = (to + 1) & slot_mask
+                new_hashes[to] = h
+                new_heads[to] = head
                 j: i64 = 0
                 while j < n:
-                    self.values[to * n + j] = values[i * n + j]
+                    new_values[to * n + j] = values[i * n + j]
                     j += 1
             i += 1
+        self.hashes = new_hashes
+        self.values = new_values
+        self.heads = new_heads
+        self.slot_mask = slot_mask
+        self.used = self.n_heads

@@ -10,8 +10,8 @@ from typing import Final, Protocol, final
 
 from mypy_extensions import i64, mypyc_attr
 
-from vswitch.base.clock import Clock
 from vswitch.base.respite import Respite
+from vswitch.classifier.classifier import NO_RESPITE
 from vswitch.flow.match import Match
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.table import Table
@@ -128,8 +128,18 @@ class Tables:
         self.journal: list[Rule | RuleChange] | None = None
         """While it is not None, what flow mods do is written down there, for `undo`: a rule that was added,
         or another change."""
-        self.respite: Respite = Respite(Clock(virtual=True))
+        self._respite: Respite = NO_RESPITE
+
+    @property
+    def respite(self) -> Respite:
         """Taken in the midst of what concerns many rules; the switch's, once it has a datapath."""
+        return self._respite
+
+    @respite.setter
+    def respite(self, respite: Respite) -> None:
+        self._respite = respite
+        for table in self.tables:
+            table.cls.respite = respite
 
     def __getitem__(self, table_id: int) -> Table:
         return self.tables[table_id]
