@@ -50,7 +50,7 @@ READ_SIZE: Final = 1 << 16
 DATABASE: Final = "Open_vSwitch"
 ATTEMPT: Final = "connection attempt failed"
 LOCK: Final = "ovs_open_vswitch"
-SOCKET_MS: Final = 1000
+SOCKET_MS: Final = 2000
 """How long a server's socket that isn't there yet is looked for before an attempt to connect fails, after
 which it takes a second until the next..."""
 LOOK_MS: Final = 10

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from vswitch.base.unixctl import CommandError
-from vswitch.cli.appctl import ask
 from vswitch.cli.errors import CliError
 from vswitch.daemon.process import logdir, rundir
 
@@ -73,6 +72,8 @@ def socket_of(program: str, pid: int) -> Path:
 
 def is_ours(program: str, pid: int) -> bool:
     """Whether the process is a vswitch (and not the switch that it stands in for)."""
+    from vswitch.cli.appctl import ask
+
     try:
         lines = ask(str(socket_of(program, pid)), "version").splitlines()
     except (OSError, CommandError):
@@ -101,6 +102,8 @@ def wait_gone(pid: int, seconds: float) -> bool:
 
 def end(program: str, pid: int, *args: str) -> None:
     """End a process: ask it, then insist. CliError if it stays."""
+    from vswitch.cli.appctl import ask
+
     try:
         ask(str(socket_of(program, pid)), "exit", *args)
     except (OSError, CommandError):

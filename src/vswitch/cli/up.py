@@ -2,7 +2,7 @@
 
 Two processes, under the names by which the tools look for them: the embedded database server and
 the switch that follows it. They start at the same time, and both detach once they serve, so that `up` returns
-when everything works.
+when everything works. What this process needs of the database is loaded while the switch starts.
 """
 
 from __future__ import annotations
@@ -22,15 +22,9 @@ from typing import Final
 from vswitch.base.records import dataclass
 from vswitch.base.unixctl import CommandError
 from vswitch.cli import processes
-from vswitch.cli.appctl import ask
 from vswitch.cli.errors import CliError
 from vswitch.cli.processes import DATABASE, SWITCH, dbdir, log_path
-from vswitch.cli.vsctl.errors import VsctlError
 from vswitch.daemon.process import rundir
-from vswitch.ovsdb.client import Client
-from vswitch.ovsdb.errors import OvsdbError
-from vswitch.ovsdb.log import DatabaseFile
-from vswitch.ovsdb.vswitch_schema import VSWITCH
 
 SELF: Final = (sys.executable, "-m", "vswitch")
 START_S: Final = 60
@@ -86,6 +80,10 @@ def make_database(path: Path) -> bool:
     """Make the database file if it is not there; whether it was made. CliError."""
     if path.exists():
         return False
+    from vswitch.ovsdb.errors import OvsdbError
+    from vswitch.ovsdb.log import DatabaseFile
+    from vswitch.ovsdb.vswitch_schema import VSWITCH
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         DatabaseFile.open(path, VSWITCH).close()
@@ -154,8 +152,9 @@ def up(options: UpOptions) -> None:
         with _busy("making bridges"):
             configure(options)
     except BaseException:
-        for program in reversed(started):
-            _end_begun(program, started[program])
+        for program in (SWITCH, DATABASE):
+            if program in started:
+                _end_begun(program, started[program])
         raise
     if options.web:
         _serve_page()
@@ -166,22 +165,25 @@ def up(options: UpOptions) -> None:
 
 def _bring_up(options: UpOptions, started: dict[str, subprocess.Popen[str]]) -> None:
     """Begin both at the same time, and wait until they serve; `started` gets what was begun. CliError."""
-    wanted = {DATABASE: _database_command(options), SWITCH: _switch_command(options)}
+    wanted = [DATABASE, SWITCH]
     for program in list(wanted):
         if pid := processes.running(program):
             if not processes.is_ours(program, pid):
                 raise CliError(f"another {program} runs here already (pid {pid}, {rundir()})")
-            del wanted[program]
+            wanted.remove(program)
     rundir().mkdir(parents=True, exist_ok=True)
     if DATABASE in wanted:
-        make_database(_database_path(options))
         with contextlib.suppress(OSError):
             # One that an earlier life left refuses whoever comes before the server.
             os.unlink(_socket())
-    for program, command in wanted.items():
-        started[program] = _begin(command)
-    for program, process in started.items():
-        _wait_begun(program, process)
+    if SWITCH in wanted:
+        # It takes longer until it needs the other.
+        started[SWITCH] = _begin(_switch_command(options))
+    if DATABASE in wanted:
+        make_database(_database_path(options))
+        started[DATABASE] = _begin(_database_command(options))
+    for program in wanted:
+        _wait_begun(program, started[program])
 
 
 def _serve_page() -> None:
@@ -217,6 +219,9 @@ def configure(options: UpOptions) -> None:
                 raise CliError(f"--port {text}: give a --bridge too, or BRIDGE:{text}")
             bridge, device = options.bridges[0], text
         words += ["--", "--may-exist", "add-port", bridge, device]
+    from vswitch.cli.vsctl.errors import VsctlError
+    from vswitch.ovsdb.errors import OvsdbError
+
     try:
         if words:
             from vswitch.cli.vsctl.main import carry_out
@@ -233,6 +238,8 @@ def configure(options: UpOptions) -> None:
 def _init() -> None:
     """Make the row of the switch's configuration if there is none yet, as `ovs-vsctl init` does: clients that
     aren't ovs-vsctl expect it. OSError, OvsdbError."""
+    from vswitch.ovsdb.client import Client
+
     table = {"table": "Open_vSwitch"}
     client = Client(f"unix:{_socket()}")
     try:
@@ -294,6 +301,8 @@ def _foreground(options: UpOptions) -> None:
                         f"{name} ended with status {child.returncode}; its log is {log_path(name)}"
                     )
             time.sleep(POLL_S * 10)
+        from vswitch.cli.appctl import ask
+
         with contextlib.suppress(OSError, CommandError):
             ask(str(processes.socket_of(SWITCH, switch.pid)), "exit", "--cleanup")
         with contextlib.suppress(subprocess.TimeoutExpired):
