@@ -12,5 +12,6 @@ from vswitch.dpif.ebpf import dpif_class as ebpf
 from vswitch.dpif.kernel import dpif_class as kernel
 from vswitch.dpif.userspace import dpif_class as userspace
 from vswitch.ofproto_dpif.commands import commands, trace
+from vswitch.openflow import print as ofp_print
 
-MODULES = (commands, dpctl_commands, ebpf, kernel, trace, userspace, vswitchd)
+MODULES = (commands, dpctl_commands, ebpf, kernel, ofp_print, trace, userspace, vswitchd)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
 from pathlib import Path
 from typing import Final, final
 
@@ -37,6 +36,8 @@ def rundir() -> Path:
         pass
     if os.access(usual, os.W_OK | os.X_OK):
         return usual
+    import tempfile
+
     own = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), f"vswitch-{os.getuid()}")
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
     return own

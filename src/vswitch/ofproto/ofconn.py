@@ -32,7 +32,6 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import nicira as n
 from vswitch.openflow.messages import session as s
 from vswitch.openflow.messages.packet import PacketIn
-from vswitch.openflow.print import name_of_bytes
 from vswitch.openflow.wire.codec import Message, decode, encodable, encode
 from vswitch.openflow.wire.messages_base import Form, NotInVersion
 from vswitch.openflow.wire.version import OFP10, VERSIONS
@@ -288,6 +287,8 @@ class OfConn:
 
     def send_error(self, error: OfpError, xid: int, data: bytes) -> None:
         """Refuse the request whose first bytes are `data`."""
+        from vswitch.openflow.print import name_of_bytes  # not loaded before there is an error
+
         error_sent.inc()
         log.info("%s: sending %s error reply to %s message", self.peer.name, error.name, name_of_bytes(data))
         log.dbg("%s: %s", self.peer.name, error)

@@ -18,7 +18,6 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Level, Vlog
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages.session import Error, Hello
-from vswitch.openflow.print import format_bytes
 from vswitch.openflow.wire.codec import decode, encode
 from vswitch.openflow.wire.framing import Framing
 from vswitch.openflow.wire.version import OFP10, VERSIONS, versions_from_bitmap, versions_to_bitmap
@@ -43,6 +42,13 @@ vconn_sent: Final = coverage.counter("vconn_sent")
 vconn_discarded: Final = coverage.counter("drop_vconn_closed")
 negotiation_failed: Final = coverage.counter("vconn_negotiation_failed")
 bad_version: Final = coverage.counter("vconn_bad_version")
+
+
+def _printed(data: bytes) -> str:
+    """A message as the log has it. What prints is not loaded before something is printed."""
+    from vswitch.openflow.print import format_bytes
+
+    return format_bytes(data)
 
 
 class State(enum.Enum):
@@ -174,7 +180,7 @@ class Vconn:
             return
         self._log_message("received", data)
         if not isinstance(message.body, Hello):
-            text = format_bytes(data)
+            text = _printed(data)
             log.warn_rl(self._rl, self._now, "%s: message while expecting hello: %s", self.name, text)
             self._disconnect(EPROTO)
             return
@@ -335,7 +341,7 @@ class Vconn:
 
     def _log_message(self, what: str, data: bytes) -> None:
         if log.most >= Level.DBG:
-            log.dbg("%s: %s: %s", self.name, what, format_bytes(data).rstrip("\n"))
+            log.dbg("%s: %s: %s", self.name, what, _printed(data).rstrip("\n"))
 
     def __repr__(self) -> str:
         return f"Vconn({self.name}, {self.state.value}, {retval_to_string(self.error)})"
