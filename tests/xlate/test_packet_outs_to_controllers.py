@@ -84,6 +84,16 @@ def test_a_meter_of_the_controllers_still_holds_it_up() -> None:
         assert len(sw.packet_ins()) == 1
 
 
+def test_what_is_no_frame_goes_nowhere() -> None:
+    with Switch("br0", ("p1", "p2")) as sw:
+        sw.add_flow("actions=controller")
+        sw.packet_out(bytes(13), "TABLE", "p1")
+        sw.advance(0.001)
+        assert sw.packet_ins() == []
+        sw.packet_out(bytes(14), "TABLE", "p1")
+        assert len(sw.packet_ins()) == 1
+
+
 def test_a_port_that_only_learns_tells_nobody() -> None:
     with Switch("br0", ("p1", "p2")) as sw:
         sw.add_flow("actions=controller")

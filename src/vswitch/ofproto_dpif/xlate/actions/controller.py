@@ -12,6 +12,7 @@ from typing import final
 from mypy_extensions import i64
 
 from vswitch.dpif.cookie import ControllerCookie
+from vswitch.dpif.execute_with_help import ETH_HEADER_LEN
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import W_IN_PORT
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
@@ -65,9 +66,12 @@ def controller_action(ctx: Ctx, max_len: int, reason: int, controller_id: int, u
 
 
 def _is_as_sent(ctx: Ctx) -> bool:
-    """Whether this is a packet-out's packet just as the controller sent it, and nothing in the datapath comes
-    before this action."""
-    return ctx.in_packet_out and ctx.xin.side_effects and not ctx.odp and ctx.odp is ctx.whole
+    """Whether this is a packet-out's packet just as the controller sent it, which the datapath would take,
+    and nothing in the datapath comes before this action."""
+    if not ctx.in_packet_out or not ctx.xin.side_effects or ctx.odp or ctx.odp is not ctx.whole:
+        return False
+    packet = ctx.xin.packet
+    return packet is not None and (len(packet) >= ETH_HEADER_LEN or ctx.xin.flow.packet_type != 0)
 
 
 def _flow_here(ctx: Ctx) -> Flow:
