@@ -92,6 +92,9 @@ class Seen:
             elif word == "ofctl":
                 command, bridge, *more = rest
                 side.run("ovs-ofctl", command, f"unix:{side.directory}/{bridge}.mgmt", *more)
+                # The real one's translation follows in the next turn of its main loop, and traces don't wait
+                # for that.
+                side.appctl("version")
             elif word == "set":
                 assert side.vsctl(f"set {' '.join(rest)}") == ""
             elif word == "igmp":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -235,3 +237,45 @@ def test_fragments_are_dropped_when_the_switch_is_set_so(lab: MakeLab) -> None:
     assert made.received() == {}
     made.send("p1", udp())
     assert made.received() == {"br0": 1, "p2": 1}
+
+
+def test_clients_reach_the_management_socket_before_the_datapath_is_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mgmt = tmp_path / "br0.mgmt"
+    construct = OfprotoDpif.construct
+    waiting = []
+
+    def late(self: OfprotoDpif) -> None:
+        waiting.append(socket.socket(socket.AF_UNIX))
+        waiting[0].connect(str(mgmt))
+        construct(self)
+
+    monkeypatch.setattr(OfprotoDpif, "construct", late)
+    registry.enable_dummy("override")
+    ofprotos = Ofprotos(Clock(virtual=True), Commands())
+    try:
+        ofprotos.create("br0", "netdev", str(mgmt))
+        waiting[0].settimeout(5)
+        for _ in range(5):
+            ofprotos.run(ofprotos.clock.now())
+        assert waiting[0].recv(100)[1] == 0, "the switch's hello"
+    finally:
+        ofprotos.close()
+        registry.enable_dummy("")
+        waiting[0].close()
+    assert not mgmt.exists()
+
+
+def test_a_bridge_that_can_t_be_leaves_no_management_socket(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(self: OfprotoDpif) -> None:
+        raise DpifError(19, "open", "no such datapath")
+
+    monkeypatch.setattr(OfprotoDpif, "construct", fails)
+    ofprotos = Ofprotos(Clock(virtual=True), Commands())
+    with pytest.raises(DpifError):
+        ofprotos.create("br0", "dummy", str(tmp_path / "br0.mgmt"))
+    assert list(tmp_path.iterdir()) == []
+    ofprotos.close()

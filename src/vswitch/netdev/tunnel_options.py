@@ -40,6 +40,7 @@ _DP_NAMES: Final = {
     "vxlan": "vxlan_sys", "geneve": "genev_sys", "gtpu": "gtpu_sys", "bareudp": "bareudp_sys",
     "srv6": "srv6_sys",
 }  # fmt: skip
+_OVER_IPV6: Final = {"gre": "ip6gre", "erspan": "ip6erspan"}
 FOREIGN_DP_NAMES: Final = ("lisp_sys", "stt_sys", "udp_sys")
 """What other versions of Open vSwitch call ports of the datapath for kinds of tunnels."""
 
@@ -107,10 +108,19 @@ class TunnelConfig:
         return f"{name}_{self.dst_port}" if self.type in _UDP else name
 
     @property
+    def device_type(self) -> str:
+        """As `type` where the port is a device of the kernel, which has kinds of their own for GRE over IPv6."""
+        over_ipv6 = any(ip and ip >> 32 != V4_MAPPED >> 32 for ip in (self.remote_ip, self.local_ip))
+        return _OVER_IPV6.get(self.type, self.type) if over_ipv6 else self.type
+
+    @property
     def device_name(self) -> str:
         """As `dp_name` where the port is a device of the kernel: GRE has one for frames, and one for packets
         without Ethernet headers."""
-        return self.dp_name if self.type != "gre" or self.packet_type == LEGACY_L2 else f"{self.dp_name}_l3"
+        type = self.device_type
+        if type != self.type:
+            return _DP_NAMES[type]
+        return self.dp_name if type != "gre" or self.packet_type == LEGACY_L2 else f"{self.dp_name}_l3"
 
     def device_options(self) -> dict[str, str]:
         """As `dp_options` where the port is a device of the kernel, which carries frames or packets."""

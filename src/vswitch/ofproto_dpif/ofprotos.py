@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from vswitch.base.clock import Clock
 from vswitch.base.respite import Respite
 from vswitch.base.unixctl import Commands
@@ -23,6 +25,7 @@ from vswitch.ofproto_dpif.settings import BundleSettings
 from vswitch.ofproto_dpif.tunnel.underlay import Underlay
 from vswitch.openflow.actions import Output
 from vswitch.openflow.constants import OFPP_LOCAL, OFPP_TABLE
+from vswitch.vconn.listener import Listener
 from vswitch.vconn.poller import Poller
 from vswitch.vconn.tls import Tls
 
@@ -76,19 +79,26 @@ class Ofprotos:
 
     def create(self, name: str, type: str = "system", mgmt: str = "") -> OfprotoDpif:
         """A new bridge with its local port, and with a socket for management at the path `mgmt`: that is
-        there before devices take their time, for clients that saw the bridge in the database and don't wait.
-        DpifError names what failed; nothing is left then."""
+        there before datapath and devices take their time, for clients that saw the bridge in the database and
+        don't wait. DpifError names what failed; nothing is left then."""
         if name in self.all_ofproto_dpifs:
             raise ValueError(f"there is a bridge {name} already")
+        listener = None
+        if mgmt:
+            # Where there can't be one, `set_mgmt` says so, and tries again.
+            with contextlib.suppress(OSError, ValueError):
+                listener = Listener(f"punix:{mgmt}", self.tls)
         ofproto = OfprotoDpif(name, type or "system", self)
         try:
             ofproto.construct()
         except BaseException:
             self._close_if_unused(ofproto.type)
+            if listener is not None:
+                listener.close()
             raise
         self.all_ofproto_dpifs[name] = ofproto
         if mgmt:
-            ofproto.controllers.set_mgmt(mgmt)
+            ofproto.controllers.set_mgmt(mgmt, listener=listener)
         try:
             ofproto.port_add(name, "internal", OFPP_LOCAL)
             ofproto.bundle_set(name, BundleSettings(name, (name,)))

@@ -25,6 +25,7 @@ from vswitch.openflow.wire.version import VERSIONS
 from vswitch.vconn.connection import Connection, Served
 from vswitch.vconn.fail_open import FailOpen
 from vswitch.vconn.in_band import InBand, Neighbours
+from vswitch.vconn.listener import Listener
 from vswitch.vconn.poller import Poller
 from vswitch.vconn.rconn import NEVER, Rconn
 from vswitch.vconn.retval import error_of, retval_to_string
@@ -125,9 +126,9 @@ class Controllers:
         self._deadline = 0
         self.poller.ring()
 
-    def set_mgmt(self, path: str, queue_size: int = MAX_ASYNC) -> None:
-        """Serve management clients such as ovs-ofctl on the Unix socket `path`; "" on none. `queue_size` is
-        as that of `ControllerSettings`."""
+    def set_mgmt(self, path: str, queue_size: int = MAX_ASYNC, listener: Listener | None = None) -> None:
+        """Serve management clients such as ovs-ofctl on the Unix socket `path`, which `listener` is if it is
+        open already; "" on none. `queue_size` is as that of `ControllerSettings`."""
         now = self.clock.now()
         old = self._mgmt
         new = None
@@ -144,6 +145,9 @@ class Controllers:
         if old is not None:
             self._close(old.target, now)
         self._mgmt = new
+        if new is not None and listener is not None:
+            self._services[new.target] = Service(self, new, listener)
+            log.info('%s: added %s controller "%s"', self.name, new.conn_kind.value, new.target)
         self._open_missing(now)
         self.poller.ring()
 

@@ -43,10 +43,13 @@ class Snooped(Owner, Protocol):
 class _Door:
     """A listener in the poller, with the rest that a failed accept needs."""
 
-    def __init__(self, controllers: Owner, owner: PollerOwner, settings: ControllerSettings) -> None:
+    def __init__(self, controllers: Owner, owner: PollerOwner, settings: ControllerSettings,
+                 listener: Listener | None = None) -> None:
         self.controllers = controllers
         self.owner = owner
-        self.listener = Listener(settings.target, controllers.tls, settings.dscp)
+        if listener is None:
+            listener = Listener(settings.target, controllers.tls, settings.dscp)
+        self.listener = listener
         self.retry_at: int = NEVER
         controllers.poller.watch(self.listener.fd, READ, owner)
 
@@ -81,13 +84,14 @@ class _Door:
 
 @final
 class Service:
-    """Takes clients in, and serves them as connections of one kind. OSError or ValueError: it can't
-    listen."""
+    """Takes clients in, and serves them as connections of one kind, at `listener` if that is open already.
+    OSError or ValueError: it can't listen."""
 
-    def __init__(self, controllers: Owner, settings: ControllerSettings) -> None:
+    def __init__(self, controllers: Owner, settings: ControllerSettings,
+                 listener: Listener | None = None) -> None:
         self.settings: ControllerSettings = settings
         self._controllers = controllers
-        self._door = _Door(controllers, self, settings)
+        self._door = _Door(controllers, self, settings, listener)
         self.connections: dict[Connection, None] = {}
 
     @property

@@ -47,19 +47,20 @@ class TunnelDevices:
         an earlier life, one that fits is taken over."""
         name = self.name(config)
         odp_port, users = self.ports.get(name, (ODPP_NONE, 0))
+        type = config.device_type if self.are_devices else config.type
         options = config.device_options() if self.are_devices else config.dp_options()
-        if users and not self.dpif.tunnel_fits(name, config.type, options):
+        if users and not self.dpif.tunnel_fits(name, type, options):
             said = "another tunnel has it with other exts, packet_type or payload_type"
             raise DpifError(errno.EINVAL, "port add", name, said)
         if not users:
             left = initial.pop(name, None)
-            fits = left is not None and left.type == config.type
-            if left is not None and fits and self.dpif.tunnel_fits(name, config.type, options):
+            fits = left is not None and left.type == type
+            if left is not None and fits and self.dpif.tunnel_fits(name, type, options):
                 odp_port = left.port_no
             else:
                 if left is not None:
                     self.dpif.port_del(left.port_no)
-                odp_port = self.dpif.port_add(name, config.type, None, options)
+                odp_port = self.dpif.port_add(name, type, None, options)
         self.ports[name] = (odp_port, users + 1)
         return odp_port
 
