@@ -72,7 +72,9 @@ FEATURES: Final[dict[str, Feature]] = {
         + "".join(f" -- set port p{n} other_config:stp-port-num={n}" for n in (1, 2, 3)),
         (("stp/show", "b0"),),
         [
-            *keyed(BRIDGE, "other_config", "stp-priority stp-max-age stp-forward-delay", NUMBERS),
+            *keyed(BRIDGE, "other_config", "stp-max-age stp-forward-delay", NUMBERS),
+            # The real one takes no hexadecimal number, which ovs-vsctl(8) sets.
+            *keyed(BRIDGE, "other_config", "stp-priority", [n for n in NUMBERS if n != "0x10"]),
             *keyed(BRIDGE, "other_config", "stp-system-id", ADDRESSES),
             *keyed(PORT, "other_config", "stp-port-priority stp-path-cost", NUMBERS),
             *keyed(PORT, "other_config", "stp-port-num", DECIMALS),

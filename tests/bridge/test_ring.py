@@ -25,6 +25,9 @@ pytestmark = pytest.mark.system
 
 TIMES = 3
 """How often the cable fails."""
+LOST_BPDU = 2.5
+"""Seconds: a BPDU that is lost, as the other end has not seen the cable yet, comes again after the hello time
+(IEEE 802.1D-2004, table 17-1), of whatever make the switch is."""
 MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
 SENDER = """
 import socket, sys, time
@@ -198,4 +201,4 @@ def test_a_ring_has_no_storm_and_heals_as_fast_as_real_ones(ring: Callable[[str]
     for i, what in enumerate(("failure", "repair")):
         # Of several changes the best: others' processes only make it longer.
         assert min(silence["ooo"][i]) <= min(silence["rrr"][i]) + 0.05, f"{what}: {silence}"
-        assert max(silence["ooo"][i]) <= max(silence["rrr"][i]) + 0.5, f"{what}: {silence}"
+        assert max(silence["ooo"][i]) <= LOST_BPDU, f"{what}: {silence}"

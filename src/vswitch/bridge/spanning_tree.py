@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,10 +70,21 @@ def _address(bridge: str, other: Mapping[str, str], key: str, mac: int) -> int:
     return asked
 
 
+_HEXADECIMAL: Final = re.compile(r"0[xX][0-9a-fA-F]+")
+
+
+def _decimal(other: Mapping[str, str], key: str) -> Mapping[str, str]:
+    """`other` with the number at `key` in decimal, if hexadecimal: so is stp-priority in ovs-vsctl(8)."""
+    text = other.get(key, "")
+    return {**other, key: str(int(text, 16))} if _HEXADECIMAL.fullmatch(text) else other
+
+
 def _stp_settings(bridge: str, other: Mapping[str, str], mac: int) -> StpSettings:
     return StpSettings(
         system_id=_address(bridge, other, "stp-system-id", mac),
-        priority=integer(other, "stp-priority", stp_machine.DEFAULT_PRIORITY, 0, 65535),
+        priority=integer(
+            _decimal(other, "stp-priority"), "stp-priority", stp_machine.DEFAULT_PRIORITY, 0, 65535
+        ),
         hello_time=integer(other, "stp-hello-time", 2, 1, 10) * 1000,
         max_age=integer(other, "stp-max-age", 20, 6, 40) * 1000,
         forward_delay=integer(other, "stp-forward-delay", 15, 4, 30) * 1000,

@@ -109,7 +109,7 @@ class TunnelConfig:
 
     @property
     def device_type(self) -> str:
-        """As `type` where the port is a device of the kernel, which has kinds of their own for GRE over IPv6."""
+        """As `type` where the port is a device of the kernel, which has other kinds for GRE over IPv6."""
         over_ipv6 = any(ip and ip >> 32 != V4_MAPPED >> 32 for ip in (self.remote_ip, self.local_ip))
         return _OVER_IPV6.get(self.type, self.type) if over_ipv6 else self.type
 

@@ -65,6 +65,11 @@ class Collectors:
                 continue
             self._sockets.append((target, sock))
 
+    @property
+    def any(self) -> bool:
+        """Whether there is one that can be sent to."""
+        return bool(self._sockets)
+
     def send(self, datagram: bytes, now: int) -> tuple[int, int]:
         """To every target; to how many it went, and to how many not."""
         failed = 0

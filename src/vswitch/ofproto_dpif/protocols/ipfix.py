@@ -93,7 +93,7 @@ class IpfixExport:
             if exporter is not None:
                 self.flows[number] = exporter
         sampling = IpfixSampling()
-        if bridge is not None:
+        if bridge is not None and self.bridge is not None and self.bridge.collectors.any:
             sampling = IpfixSampling(
                 max(0xFFFFFFFF // max(bridge.sampling, 1), 1), bridge.input_sampling, bridge.output_sampling,
                 bridge.tunnel_sampling,

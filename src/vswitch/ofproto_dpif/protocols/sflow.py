@@ -55,6 +55,7 @@ class SFlowExport:
         now = ofproto.now()
         self.sflow = SFlow(settings, now)
         self.collectors = Collectors(settings.targets, wire.PORT_DEFAULT)
+        self._sample_for_somebody()
         self._next_tick = now + TICK
         self._said: dict[int, tuple[Actions, tuple[int, ...], TunnelEnd | None]] = {}
         """By the identity of a flow's actions: they themselves, and what they say of its packets."""
@@ -73,10 +74,17 @@ class SFlowExport:
         old = self.sflow.settings
         if settings.polling != old.polling:
             self._due.clear()
+        sampled = self.sflow.probability
         self.sflow.configure(settings)
-        if settings.sampling != old.sampling:
+        self._sample_for_somebody()
+        if self.sflow.probability != sampled:
             self._ofproto.backer.need(RevReason.RECONFIGURE)
         self.ports_changed()
+
+    def _sample_for_somebody(self) -> None:
+        """Nothing is sampled where no collector can be sent to."""
+        if not self.collectors.any:
+            self.sflow.probability = 0
 
     def ports_changed(self) -> None:
         """Ports came, went, or changed their interfaces."""
