@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def test_files_get_the_same_packets(switches: tuple[RealSwitch, RealSwitch]) -> 
         bench.tool("ovs-vsctl", "set", "interface", "e31", "options:tx_pcap=/nonexistent/x.pcap")
         bench.appctl("netdev-dummy/receive", "e31", PACKETS["ARP"])
         bench.transmitted()
+        told = subprocess.run(["ovs-pcap", files["both"]], capture_output=True, text=True, check=True).stdout
+        assert len(told.splitlines()) == len(packets(files["both"]))
         return [sorted(packets(path)) for path in files.values()]
 
     with ThreadPoolExecutor(2) as both:
