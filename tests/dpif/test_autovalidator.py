@@ -13,6 +13,7 @@ from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_text import parse_actions
 from vswitch.flow.flow import Flow
 from vswitch.netdev.frame import Frame
+from vswitch.packet.checksum import fold, partial_sum, pseudo_sum6
 
 ACTIONS = (
     "set(eth(src=02:00:00:00:00:07,dst=02:00:00:00:00:08))",
@@ -30,6 +31,78 @@ ACTIONS = (
     "set(nd_ext(nd_reserved=0x80000000))", "set(nd_ext(nd_options_type=2))",
     "set(icmpv6(type=1,code=3))",
 )  # fmt: skip
+
+
+TAGGED = {
+    f"{name}, {outer:#x} and {inner:#x}":
+        frame[:12] + outer.to_bytes(2) + b"\x60\x05" + inner.to_bytes(2) + b"\x20\x07" + frame[12:]
+    for name, frame in FRAMES.items() for outer in (0x8100, 0x88A8) for inner in (0x8100, 0x88A8)
+    if frame[12:14] not in (b"\x81\0", b"\x88\xa8") and name != "llc"
+}  # fmt: skip
+"""Frames with two tags."""
+
+
+def neighbor(kind: int, *options: bytes) -> bytes:
+    """A neighbor solicitation (135) or advertisement (136) with these options."""
+    target = bytes.fromhex("fe80") + bytes(13) + b"\1"
+    body = bytes((kind, 0, 0, 0, 0x20, 0, 0, 1)) + target + b"".join(options)
+    source, destination = (bytes.fromhex("fe80") + bytes(13) + bytes((n,)) for n in (1, 2))
+    total = fold(pseudo_sum6(source, destination, 58, len(body)) + partial_sum(body, 0, len(body))) ^ 0xFFFF
+    body = body[:2] + total.to_bytes(2) + body[4:]
+    ip = b"\x60\0\0\0" + len(body).to_bytes(2) + bytes((58, 255)) + source + destination
+    return b"\2\0\0\0\0\1\2\0\0\0\0\2\x86\xdd" + ip + body
+
+
+def option(kind: int, units: int = 1) -> bytes:
+    return bytes((kind, units)) + bytes(range(8 * max(units, 1) - 2))
+
+
+NEIGHBORS = {
+    f"{kind} {names}": neighbor(kind, *options)
+    for kind in (135, 136)
+    for names, options in {
+        "no option": (), "source": (option(1),), "target": (option(2),), "both": (option(1), option(2)),
+        "two sources": (option(1), option(1)), "MTU, then source": (option(5), option(1)),
+        "prefix, then target": (option(3, 4), option(2)), "a long source": (option(1, 2),),
+        "of length 0": (option(1, 0),), "cut off": (option(1)[:6],), "type 0": (option(0), option(2)),
+    }.items()
+}  # fmt: skip
+ND_ACTIONS = (
+    "set(nd_ext(nd_reserved=0x80000000))", "set(nd_ext(nd_options_type=2))", "set(nd_ext(nd_options_type=1))",
+    "set(nd_ext(nd_options_type=5/0x4))", "set(nd_ext(nd_reserved=0xf/0xff,nd_options_type=2))",
+    "set(nd(target=fe80::77,sll=02:00:00:00:00:07,tll=02:00:00:00:00:08))", "set(nd(sll=02:00:00:00:00:07))",
+    "set(nd(tll=02:00:00:00:00:07/ff:00:00:00:00:00))",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ACTIONS)
+def test_both_ways_agree_on_two_tags(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong: list[str] = []
+    monkeypatch.setattr("vswitch.dpif.autovalidator.log.err", lambda *args: wrong.append(str(args)))
+    before, seen = compared.total, 0
+    for frame in TAGGED.values():
+        (step,) = compile_actions(parse_actions(text))
+        packet = Packet(Frame(frame), Flow(), 1)
+        assert run_validated(Executor(), step, packet)
+        seen += packet.frame.data != frame
+    assert wrong == []
+    assert seen > 0 or text == "pop_eth"
+    assert compared.total - before > len(TAGGED) // 2 or text == "pop_eth"
+
+
+@pytest.mark.parametrize("text", ND_ACTIONS)
+def test_both_ways_agree_on_options_of_neighbor_discovery(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong: list[str] = []
+    monkeypatch.setattr("vswitch.dpif.autovalidator.log.err", lambda *args: wrong.append(str(args)))
+    before, seen = compared.total, 0
+    for frame in NEIGHBORS.values():
+        (step,) = compile_actions(parse_actions(text))
+        packet = Packet(Frame(frame), Flow(), 1)
+        assert run_validated(Executor(), step, packet)
+        seen += packet.frame.data != frame
+    assert wrong == []
+    assert seen > 0
+    assert compared.total - before == len(NEIGHBORS)
 
 
 @pytest.mark.parametrize("text", ACTIONS)

@@ -8,8 +8,10 @@ from typing import Final
 
 from vswitch.dpif import odp_step as op
 from vswitch.dpif.odp_step import Step
+from vswitch.packet.checksum import fold, partial_sum, pseudo_sum6
 from vswitch.packet.headers import Nsh
 from vswitch.packet.numbers import (
+    ETH_TYPE_IPV6,
     ETH_TYPE_MIN,
     ETH_TYPE_MPLS,
     ETH_TYPE_MPLS_MCAST,
@@ -17,10 +19,19 @@ from vswitch.packet.numbers import (
     ETH_TYPE_TEB,
     ETH_TYPE_VLAN_8021AD,
     ETH_TYPE_VLAN_8021Q,
+    IPPROTO_ICMPV6,
 )
 
 TAGS: Final = (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD)
+MAX_TAGS: Final = 2
 LABELS: Final = (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST)
+
+IPV6_HEADER: Final = 40
+ND_MESSAGE: Final = 24
+"""Bytes of a neighbor solicitation or advertisement before its options."""
+ND_TYPES: Final = (135, 136)
+LINK_LAYER_OPTIONS: Final = (1, 2)
+"""The source's and the target's link-layer address (RFC 4861, 4.6.1)."""
 
 Made = Callable[[list[int], bytes, bytes, int], bytes | None]
 """(arguments, data, packet, packet type) -> packet."""
@@ -37,12 +48,14 @@ def _masked(frame: bytes, at: int, size: int, value: int, mask: int) -> bytes:
 
 
 def _behind_ethernet(frame: bytes, packet_type: int) -> tuple[int, int] | None:
-    """(where labels stand or would, the Ethernet type there); None for what has two tags or no such type."""
+    """(where labels stand or would, the Ethernet type there); None for what has more tags than two, or no
+    such type."""
     if packet_type:
         return 0, packet_type & 0xFFFF
     at = 12
-    if _u16(frame, at) in TAGS:
-        at += 4
+    for _ in range(MAX_TAGS):
+        if _u16(frame, at) in TAGS:
+            at += 4
     eth_type = _u16(frame, at)
     return None if eth_type in TAGS or eth_type < ETH_TYPE_MIN else (at + 2, eth_type)
 
@@ -129,11 +142,39 @@ def _set_nsh(a: list[int], _data: bytes, frame: bytes, packet_type: int) -> byte
     return made
 
 
+def _set_nd_ext(a: list[int], _data: bytes, frame: bytes, packet_type: int) -> bytes | None:
+    """RFC 4861, 4.3, 4.4 and 4.6: a word behind the checksum, the target, options of units of 8 bytes."""
+    found = _behind_ethernet(frame, packet_type)
+    if found is None or found[1] != ETH_TYPE_IPV6:
+        return frame
+    at = found[0] + IPV6_HEADER
+    if len(frame) < at or frame[found[0] + 6] != IPPROTO_ICMPV6:
+        return None
+    end = at + _u16(frame, found[0] + 4)
+    body = frame[at:end]
+    if len(body) < ND_MESSAGE or body[0] not in ND_TYPES or end > len(frame):
+        return None
+    addresses = frame[found[0] + 8 : at]
+    start = pseudo_sum6(addresses[:16], addresses[16:], IPPROTO_ICMPV6, len(body))
+    if fold(start + partial_sum(body, 0, len(body))) != 0xFFFF:
+        return None  # it stays as wrong as it was
+    body = _masked(body, 4, 4, a[0], a[1])
+    option = ND_MESSAGE
+    while a[3] and len(body) >= option + 8 and body[option + 1]:
+        if body[option + 1] == 1 and body[option] in LINK_LAYER_OPTIONS:
+            body = _masked(body, option, 1, a[2], a[3])
+            break
+        option += 8 * body[option + 1]
+    sum_of = fold(start + partial_sum(body[:2] + bytes(2) + body[4:], 0, len(body))) ^ 0xFFFF
+    return frame[:at] + body[:2] + sum_of.to_bytes(2, "big") + body[4:] + frame[end:]
+
+
 MADE: Final[dict[int, Made]] = {
     op.STEP_PUSH_VLAN: _push_vlan, op.STEP_POP_VLAN: _pop_vlan, op.STEP_SET_VLAN: _set_vlan,
     op.STEP_PUSH_MPLS: _push_mpls, op.STEP_POP_MPLS: _pop_mpls, op.STEP_SET_MPLS: _set_mpls,
     op.STEP_ADD_MPLS: _add_mpls, op.STEP_PUSH_ETH: _push_eth, op.STEP_POP_ETH: _pop_eth,
     op.STEP_PUSH_NSH: _push_nsh, op.STEP_POP_NSH: _pop_nsh, op.STEP_SET_NSH: _set_nsh,
+    op.STEP_SET_ND_EXT: _set_nd_ext,
 }  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def nd_option(w: BytesWriter, at: i64, end: i64, kind: i64) -> i64:
         if length == 0 or at + length > end:
             break
         found: i64 = i64(w[at])
-        if length == 8 and (found == kind or (kind == 0 and found in (1, 2))):
+        if length == 8 and (found in (1, 2) if kind == 0 else found == kind):
             return at
         at += length
     return -1
