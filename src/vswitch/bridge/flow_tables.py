@@ -86,11 +86,15 @@ class FlowTables:
         eviction = table.eviction & ~EVICTION_CLIENT | (EVICTION_CLIENT if settings.evicts else 0)
         table.configure_eviction(eviction, self._fields(number, settings.groups) if eviction else ())
         ofproto.tables.shrink(table)
-        if table.cls.set_prefix_fields(self._prefixes(settings.prefixes)):
+        prefixes = self._prefixes(settings.prefixes)
+        if table.cls.set_prefix_fields(prefixes or (DEFAULT_PREFIXES if settings.prefixes else ())):
+            if prefixes and settings.prefixes != DEFAULT_PREFIXES:
+                log.info("bridge %s table %d: Prefix lookup with: %s.", self._ofproto.name, number,
+                         ",".join(prefixes))  # fmt: skip
             ofproto.backer.need(RevReason.RECONFIGURE)
 
     def _prefixes(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of `wanted` that can be looked up by prefix; if none can, those of tables at first."""
+        """Those of `wanted` that can be looked up by prefix."""
         usable: list[str] = []
         for name in wanted:
             try:
@@ -103,7 +107,7 @@ class FlowTables:
         if len(usable) > MAX_PREFIXES:
             log.warn("bridge %s: 'prefixes' with more than %d fields: %s", self._ofproto.name, MAX_PREFIXES,
                      ", ".join(usable[MAX_PREFIXES:]))  # fmt: skip
-        return tuple(usable[:MAX_PREFIXES]) or (DEFAULT_PREFIXES if wanted else ())
+        return tuple(usable[:MAX_PREFIXES])
 
     def _fields(self, number: int, groups: tuple[str, ...]) -> tuple[Field, ...]:
         fields: list[Field] = []

@@ -169,6 +169,12 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         self.reported: set[UUID] = set()
         """Rows whose status changed."""
         super().__init__(remote, schema, leader_only=False)
+        for table in self.tables.values():
+            for column in table.columns.values():
+                if column.type.n_max > 1:
+                    # What changes of a set is told as what goes and what comes (ovsdb-server(7), "update2"),
+                    # which may be more than a set can have; the library would refuse it and keep the old set.
+                    column.type.n_max = sys.maxsize
 
     def cooperative_yield(self) -> None:
         """The library's hook between two rows of an update."""
