@@ -47,7 +47,8 @@ def neighbor(kind: int, *options: bytes) -> bytes:
     target = bytes.fromhex("fe80") + bytes(13) + b"\1"
     body = bytes((kind, 0, 0, 0, 0x20, 0, 0, 1)) + target + b"".join(options)
     source, destination = (bytes.fromhex("fe80") + bytes(13) + bytes((n,)) for n in (1, 2))
-    total = fold(pseudo_sum6(source, destination, 58, len(body)) + partial_sum(body, 0, len(body))) ^ 0xFFFF
+    start = pseudo_sum6(source, destination, 58, len(body))
+    total = int(fold(start + partial_sum(body, 0, len(body)))) ^ 0xFFFF
     body = body[:2] + total.to_bytes(2) + body[4:]
     ip = b"\x60\0\0\0" + len(body).to_bytes(2) + bytes((58, 255)) + source + destination
     return b"\2\0\0\0\0\1\2\0\0\0\0\2\x86\xdd" + ip + body

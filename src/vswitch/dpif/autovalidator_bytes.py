@@ -165,7 +165,7 @@ def _set_nd_ext(a: list[int], _data: bytes, frame: bytes, packet_type: int) -> b
             body = _masked(body, option, 1, a[2], a[3])
             break
         option += 8 * body[option + 1]
-    sum_of = fold(start + partial_sum(body[:2] + bytes(2) + body[4:], 0, len(body))) ^ 0xFFFF
+    sum_of = int(fold(start + partial_sum(body[:2] + bytes(2) + body[4:], 0, len(body)))) ^ 0xFFFF
     return frame[:at] + body[:2] + sum_of.to_bytes(2, "big") + body[4:] + frame[end:]
 
 
