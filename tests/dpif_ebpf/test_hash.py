@@ -7,9 +7,9 @@ import random
 import pytest
 
 from tests.dpif.lab import key_of
-from tests.dpif_ebpf.packets import ipv4, ipv6, mutated
+from tests.dpif_ebpf.packets import arp, ipv4, ipv6, mutated, other
 from tests.dpif_ebpf.pair import EXACT, REDIRECT, STOLEN, Pair
-from vswitch.dpif.actions import Action, Hash, Output, Recirc, SetMasked
+from vswitch.dpif.actions import Action, Hash, Output, PushVlan, Recirc, SetMasked
 from vswitch.dpif.ebpf.key import Unfit, fit
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.flow import key_attr as attr
@@ -49,6 +49,32 @@ def test_random_packets_have_the_hash_of_userspace(pair: Pair, algorithm: int) -
         assert ran.field("cb4") == userspace_hash(packet, algorithm, basis), packet.hex()
         seen.add(ran.field("cb4"))
     assert len(seen) > 100
+
+
+@pytest.mark.parametrize("algorithm", [0, 1])
+def test_packets_without_ip_have_the_hash_of_userspace_too(pair: Pair, algorithm: int) -> None:
+    """ARP, RARP, some of them for other hardware or short, and what nobody knows."""
+    r = random.Random(31)
+    seen: set[int] = set()
+    for n in range(120):
+        packet = r.randbytes(12) + r.choice((arp, arp, other))(r)
+        if n % 8 == 0:
+            packet = packet[:16] + r.randbytes(4) + packet[20:]
+        if n % 8 == 1:
+            packet = packet[:30]
+        if packet[12:14] == b"\0\x26":
+            continue
+        basis = r.choice((0, 1, 0xFFFFFFFF, r.getrandbits(32)))
+        if r.random() < 0.3:
+            tag = PushVlan(0x8100, 0x1000 | r.randrange(4096))
+            ran, counted = pair.ran(packet, (tag, Hash(algorithm, basis), Output(pair.out)))
+            packet = packet[:12] + b"\x81\0" + tag.tci.to_bytes(2, "big") + packet[12:]
+        else:
+            ran, counted = pair.ran(packet, (Hash(algorithm, basis), Output(pair.out)))
+        assert (ran.result, counted) == (REDIRECT, 1)
+        assert ran.field("cb4") == userspace_hash(packet, algorithm, basis), packet.hex()
+        seen.add(ran.field("cb4"))
+    assert len(seen) > (80 if algorithm else 40)
 
 
 def test_mutated_packets_hash_alike_too(pair: Pair) -> None:

@@ -9,10 +9,41 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.test_policers import LIMIT, measured
+from tests.dpif.lab import key_of, udp
+from tests.dpif_ebpf.pair import EXACT, REDIRECT, Pair
 from tests.dpif_ebpf.test_switch import appctl, in_kernel
 from tests.stack import Stack, until
+from vswitch.dpif.actions import DecTtl, Meter, Output
+from vswitch.dpif.ebpf.interpret import TTL_OVER
+from vswitch.dpif.types import FlowPut, MeterBand, MeterConfig, MeterStats, Policing
 
 pytestmark = pytest.mark.system
+
+
+def test_a_policed_port_decrements_ttls_in_the_kernel(pair: Pair) -> None:
+    """What has none left goes up when the port's meters have counted it, and isn't policed again."""
+    pair.ebpf.set_policing(pair.port, Policing(kpkts=1, kpkts_burst=1))
+    actions = (DecTtl(()), Output(pair.out))
+    packet = udp()
+    verdict, got, counted = pair.in_kernel(packet, actions)
+    assert (verdict, counted) == (REDIRECT, 1)
+    assert got[22] == packet[22] - 1
+    meters = pair.ebpf.offload._policers[pair.port]
+    over = packet[:22] + b"\1" + packet[23:24] + b"\0\0" + packet[26:]
+    pair.ebpf.offload.up.take(10)
+    ran, counted = pair.ran(over, actions)
+    assert counted == 1
+    ((record, data),) = pair.ebpf.offload.up.take(10)
+    assert (record.argument, data) == (TTL_OVER, over)
+    assert ran.result != REDIRECT
+    stats = pair.ebpf.offload.tables.meters.stats(meters[0].meter_id, MeterStats(0, 0, [(0, 0)]))
+    assert stats.packets_in == 2
+    key = key_of(packet, pair.port)
+    meter_of_its_own = FlowPut(key.masked(EXACT), EXACT, (Meter(3), *actions), b"own".ljust(16))
+    pair.ebpf.meter_set(3, MeterConfig("pktps", [MeterBand("drop", 1000, 1000)], False))
+    pair.ebpf.operate([meter_of_its_own])
+    reason = pair.ebpf.offload.reasons[meter_of_its_own.ufid]
+    assert reason == "it decrements the TTL after other actions", "whose packet would go through it twice"
 
 
 def test_the_kernel_polices_what_it_forwards(require: Callable[..., None], tmp_path: Path) -> None:

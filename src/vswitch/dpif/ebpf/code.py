@@ -29,6 +29,7 @@ from vswitch.packet.numbers import (
     ETH_TYPE_IPV6,
     ETH_TYPE_MPLS,
     ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_NSH,
     ETH_TYPE_RARP,
 )
 
@@ -82,7 +83,7 @@ class Op(IntEnum):
     METER = 15
     """Go on unless meter `argument` is exceeded. Flag: `Fix.IPV4`, `Fix.IPV6` or 0, for bands that remark."""
     HASH = 16
-    """Make `skb->cb`'s dp_hash from basis `argument`. Flag: `HASH_SYMMETRIC`, `HASH_IPV6`."""
+    """Make `skb->cb`'s dp_hash from basis `argument`. Flag: `HASH_SYMMETRIC` and so on."""
     WHOLE = 17
     """What is a GSO packet goes up, to have all of its actions in userspace."""
     PUSH_MPLS = 18
@@ -103,6 +104,10 @@ class Op(IntEnum):
 
 HASH_SYMMETRIC: Final = 1
 HASH_IPV6: Final = 2
+HASH_ARP: Final = 4
+HASH_ETHERNET: Final = 8
+HASH_NOTHING: Final = 16
+"""Flags of HASH; without any, the fields of IPv4 count."""
 
 
 class Base(IntEnum):
@@ -175,9 +180,14 @@ def compile_list(code: Code, actions: act.Actions) -> bytes:
     """The list of `actions`, ended. Unfit."""
     if code.came_by_tunnel and _any(actions, _UP_BY_TUNNEL):
         raise Unfit("it sends up, or looks up again, what came out of a tunnel")
+    n = 0
+    while n < len(actions) - 1 and _polices(actions[n]):
+        n += 1
+    # What goes up whole has been policed, and is not again.
+    _compile(code, actions[:n], last=False)
     if _any(actions, _MPLS):
         code.add(Op.WHOLE)
-    _compile(code, actions, last=True)
+    _compile(code, actions[n:], last=True)
     return bytes(code.data) + bytes(ITEM.size)
 
 
@@ -530,6 +540,11 @@ def _dec_ttl(code: Code, action: act.DecTtl, last: bool) -> None:
     code.emitted = True
 
 
+def _polices(action: act.Action) -> bool:
+    """Whether it is a meter of the port's, in front of the flow's own actions (`Offload.police`)."""
+    return isinstance(action, act.Meter) and action.meter_id < 0
+
+
 def _meter(code: Code, action: act.Meter, last: bool) -> None:
     number, remarks = code.meter(action.meter_id)
     kind = 0
@@ -538,15 +553,24 @@ def _meter(code: Code, action: act.Meter, last: bool) -> None:
             raise Unfit("its meter remarks what may be no IP")
         kind = {ETH_TYPE_IP: Fix.IPV4, ETH_TYPE_IPV6: Fix.IPV6}.get(code.eth_type, 0)
     code.add(Op.METER, number, kind)
-    code.emitted = True
+    if not _polices(action):
+        code.emitted = True
 
 
 def _hash(code: Code, action: act.Hash, last: bool) -> None:
-    if code.eth_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6) or code.tags > 1:
-        raise Unfit("it hashes what isn't IP")
-    kind = HASH_IPV6 if code.eth_type == ETH_TYPE_IPV6 else 0
-    code.add(Op.HASH, action.basis, kind | (HASH_SYMMETRIC if action.algorithm else 0))
+    eth_type = code.eth_type
+    if code.tags > 1 or eth_type in (-1, ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST, ETH_TYPE_NSH):
+        raise Unfit("it hashes what may be behind other headers")
     code.emitted = True
+    if eth_type in (ETH_TYPE_IP, ETH_TYPE_IPV6):
+        kind = HASH_IPV6 if eth_type == ETH_TYPE_IPV6 else 0
+        code.add(Op.HASH, action.basis, kind | (HASH_SYMMETRIC if action.algorithm else 0))
+    elif action.algorithm:
+        code.add(Op.HASH, action.basis, HASH_ETHERNET)
+    else:
+        # Of what is neither IP nor ARP no field counts.
+        arp = eth_type in (ETH_TYPE_ARP, ETH_TYPE_RARP)
+        code.add(Op.HASH, action.basis, HASH_ARP if arp else HASH_NOTHING)
 
 
 def _push_mpls(code: Code, action: act.PushMpls, last: bool) -> None:

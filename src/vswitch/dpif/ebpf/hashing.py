@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from vswitch.dpif.ebpf import frame as f
-from vswitch.dpif.ebpf.code import HASH_IPV6, HASH_SYMMETRIC
+from vswitch.dpif.ebpf.code import HASH_ARP, HASH_ETHERNET, HASH_IPV6, HASH_NOTHING, HASH_SYMMETRIC
 from vswitch.dpif.ebpf.frame import net16
 from vswitch.dpif.ebpf.parse import L3
 from vswitch.ebpf.asm import Asm
@@ -18,6 +18,7 @@ from vswitch.ebpf.insn import R0, R1, R2, R3, R4, R5, R6, R10, U8, U16, U32, U64
 from vswitch.packet.numbers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP
 
 M31: Final = 0x7FFFFFFF
+ARP_SIZE: Final = 28
 
 # Stack: the classifier's part, which is free in the interpreter.
 HEADER: Final = -40
@@ -37,6 +38,22 @@ def run_hash(a: Asm, done: str, failed: str) -> None:
     a.store(U64, R10, PORTS, 0)
     for n in range(0, 40, 8):
         a.store(U64, R10, HEADER + n, 0)
+    a.store(U64, R10, PROTO, 0)
+    a.mov(R1, R3)
+    a.and_(R1, HASH_NOTHING)
+    a.jump_if(R1, "!=", 0, "hash.ported")
+    for flag, size, offset, label in ((HASH_ARP, ARP_SIZE, L3, "arp"), (HASH_ETHERNET, L3, 0, "ethernet")):
+        a.load(U64, R1, R10, FLAGS)
+        a.and_(R1, flag)
+        a.jump_if(R1, "==", 0, f"hash.no.{label}")
+        a.mov(R1, R6)
+        a.mov(R2, offset)
+        a.frame(R3, HEADER)
+        a.mov(R4, size)
+        a.call(Helper.skb_load_bytes)
+        a.jump(f"hash.{label}")
+        a.label(f"hash.no.{label}")
+    a.load(U64, R3, R10, FLAGS)
     a.and_(R3, HASH_IPV6)
     a.mov(R4, 20)
     a.jump_if(R3, "==", 0, "hash.load")
@@ -49,11 +66,15 @@ def run_hash(a: Asm, done: str, failed: str) -> None:
     a.jump_if(R0, "!=", 0, failed)
     _protocol(a)
     _ports(a, failed)
+    a.jump("hash.ported")
+    _arp(a)
+    a.label("hash.ported")
     a.load(U64, R1, R10, FLAGS)
     a.and_(R1, HASH_SYMMETRIC)
     a.jump_if(R1, "!=", 0, "hash.symmetric")
     _l4(a)
     a.jump("hash.end")
+    _ethernet(a, failed)
     a.label("hash.symmetric")
     _symmetric(a)
     a.label("hash.end")
@@ -103,7 +124,60 @@ def _ports(a: Asm, failed: str) -> None:
         a.load(U8, R1, R10, PORTS + source)
         a.be(R1, 16)
         a.store(U16, R10, PORTS + to, R1)
-    a.label("hash.ported")
+
+
+def _arp(a: Asm) -> None:
+    """R0: whether its 28 bytes could not be read. The addresses go where IPv4 has them; those of other kinds
+    than IPv4 over Ethernet count as 0, as in `packet.parse`."""
+    a.label("hash.arp")
+    a.jump_if(R0, "!=", 0, "hash.other.arp")
+    a.load(U32, R1, R10, HEADER)
+    a.be(R1, 32)
+    a.jump_if(R1, "!=", 0x00010800, "hash.other.arp")
+    a.load(U16, R1, R10, HEADER + 4)
+    a.jump_if(R1, "!=", net16(0x0604), "hash.other.arp")
+    a.load(U16, R1, R10, HEADER + 6)
+    a.be(R1, 16)
+    a.jump_if(R1, ">", 0xFF, "hash.long.op")
+    a.store(U64, R10, PROTO, R1)
+    a.label("hash.long.op")
+    for offset in (0, 2):
+        a.load(U16, R1, R10, HEADER + 14 + offset)
+        a.store(U16, R10, HEADER + 12 + offset, R1)
+    a.load(U32, R1, R10, HEADER + 24)
+    a.store(U32, R10, HEADER + 16, R1)
+    a.jump("hash.ported")
+    a.label("hash.other.arp")
+    for n in range(0, 40, 8):
+        a.store(U64, R10, HEADER + n, 0)
+
+
+def _ethernet(a: Asm, failed: str) -> None:
+    """R0: whether the header could not be read. `hash_fields.hash_symmetric_l2`: type, VLAN, addresses."""
+    a.label("hash.ethernet")
+    a.jump_if(R0, "!=", 0, failed)
+    to = HEADER + 16
+    a.load(U16, R1, R10, HEADER + 12)
+    a.store(U16, R10, to, R1)
+    a.load(U32, R1, R6, f.C_VLAN_PRESENT)
+    a.jump_if(R1, "==", 0, "hash.untagged")
+    a.load(U32, R1, R6, f.C_VLAN_TCI)
+    a.and_(R1, 0xFFF)
+    a.be(R1, 16)
+    a.label("hash.untagged")
+    a.store(U16, R10, to + 2, R1)
+    for offset in (0, 2, 4):
+        a.load(U16, R1, R10, HEADER + offset)
+        a.load(U16, R2, R10, HEADER + 6 + offset)
+        a.alu("^", R1, R2)
+        a.store(U16, R10, to + 4 + offset, R1)
+    a.store(U16, R10, to + 10, 0)
+    a.load(U64, R0, R10, BASIS)
+    for offset in (0, 4, 8):
+        a.load(U32, R1, R10, to + offset)
+        a.le(R1, 32)
+        _murmur(a, R1)
+    a.jump("hash.finish")
 
 
 def _mix(a: Asm, h: Reg, value: Reg) -> None:
