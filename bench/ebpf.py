@@ -43,7 +43,7 @@ from vswitch.packet.parse import Parser
 
 PAIRS = 7
 TCP_SECONDS = 1.0
-FRAMES = 300_000
+FRAMES = 100_000
 MANY, MASKS = 100_000, 32
 """Flows and masks that are to slow nothing down."""
 CACHED = 1000
@@ -234,10 +234,10 @@ def injected(pairs: Sequence[tuple[Host, Host]], n: int = 1) -> float:
         before = [b.received_packets() for _, b in pairs]
         began = time.monotonic()
         with ThreadPoolExecutor(len(pairs)) as pool:
-            list(pool.map(lambda one: one.shoot(FRAMES), generators))
+            list(pool.map(lambda one: one.shoot(max(FRAMES, n)), generators))
         took = time.monotonic() - began
         time.sleep(0.1)
-        return sum(b.received_packets() - n for (_, b), n in zip(pairs, before, strict=True)) / took
+        return sum(b.received_packets() - old for (_, b), old in zip(pairs, before, strict=True)) / took
     finally:
         for one in generators:
             one.close()
@@ -328,10 +328,11 @@ def bench(pairs: int = PAIRS) -> list[Row]:
     bridge: list[dict[str, float]] = []
     bare: list[dict[str, float]] = []
     with hosts(6, "vse") as made:
-        for _ in range(min(pairs, 3)):
+        for n in range(min(pairs, ROUNDS)):
             least.append(measure_injected(redirect, made[:4]))
             bridge.append(measure_injected(linux_bridge, made[:4]))
-            bare.append(measure_injected(bare_bridge, made[:4]))
+            if not n:
+                bare.append(measure_injected(bare_bridge, made[:4]))
             ours.append(measure_injected(SWITCHES["ebpf"], made[:4]))
         many = many_flows(made[0], made[1])
         # Both stand at the same time, each with hosts of its own, and carry traffic in turn.
@@ -342,7 +343,8 @@ def bench(pairs: int = PAIRS) -> list[Row]:
             masks = {name: settle(sides[name]) for name in sides}
             for n in range(pairs):
                 for name in sides:
-                    got[name].append({"mask": masks[name], **measure(running[name], sides[name], n >= 3)})
+                    found = measure(running[name], sides[name], n >= ROUNDS)
+                    got[name].append({"mask": masks[name], **found})
         for name in ("userspace", "peer"):
             if name == "peer":
                 for host in made[:3]:
@@ -357,16 +359,17 @@ def bench(pairs: int = PAIRS) -> list[Row]:
         return Row(what, unit, ours, bridge, better, goal, others)
 
     two = [r["two"] / r["injected"] for r in ours]
+    # The more flows there are, the less may pass: whatever makes one flow alone slower is others' work.
+    one = max(many["one"], many["in place"])
     return [
         Row("eBPF: 60-byte UDP, generator in the kernel", "packets/s", _median(ours, "injected"),
             _median(bridge, "injected"), goal=">= 1.8",
             note=f"without netfilter's calls the bridge does {_median(bare, 'injected'):,.0f}"),
         Row("eBPF: the same beside a bare redirect", "packets/s", _median(ours, "injected"),
             _median(least, "injected"), goal=">= 0.9", note="peer: a bare redirect"),
-        Row(f"eBPF: with {MANY:,} flows, {MASKS} masks, to one", "times", many["in place"] / many["one"],
+        Row(f"eBPF: {MANY:,} flows under {MASKS} masks, all in use, to one flow", "times", many["all"] / one,
             goal=">= 0.8",
-            note=f"packets of {CACHED:,} flows {many['cached'] / many['one']:.2f}, "
-            f"of all {many['all'] / many['one']:.2f}"),
+            note=f"one of them {many['in place'] / one:.2f}, {CACHED:,} of them {many['cached'] / one:.2f}"),
         Row("eBPF: two generators to one", "times", statistics.median(two),
             statistics.median(r["two"] / r["injected"] for r in least), goal=">= 1.6",
             note="peer: a bare redirect"),

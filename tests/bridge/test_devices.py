@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.bridge.pair import Ours, Real, Side
+from tests.whole import datapaths
 
 pytestmark = pytest.mark.system
 
@@ -26,13 +27,24 @@ def _ip(namespace: str, *words: str) -> None:
     subprocess.run(["ip", "-n", namespace, *words], check=True)
 
 
-@pytest.fixture
-def pair(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Side]]:
+class OnEbpf(Ours):
+    """Ours with its bridges on the eBPF datapath."""
+
+    def vsctl(self, command: str) -> str:
+        return super().vsctl(command.replace("datapath_type=netdev", "datapath_type=ebpf"))
+
+
+@pytest.fixture(params=datapaths())
+def pair(
+    request: pytest.FixtureRequest, require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Side]]:
     """The real switch and ours, each in a namespace with the ends v0 and v1 of a veth pair."""
+    if request.param == "ebpf":
+        require("ebpf")
     require("root", "netns", "tun", "packet-socket", "command:ovs-vswitchd", "command:ip")
     sides: list[Side] = [
         Real(tmp_path_factory.mktemp("real")),
-        Ours(tmp_path_factory.mktemp("ours")),
+        (OnEbpf if request.param == "ebpf" else Ours)(tmp_path_factory.mktemp("ours")),
     ]
     sides[0].options = ("--enable-dummy", "--disable-system")
     sides[1].options = ("--dummy",)
@@ -84,7 +96,8 @@ def _controllers_see(side: Side) -> str:
         side.run("ovs-ofctl", command, manager) for command in ("dump-ports-desc", "dump-ports")
     ) + side.appctl("dpctl/show", "-s")
     text = re.sub(r"((?:pkts|bytes|drop|packets|dropped)[=:])\d+( \(.*?\))?", r"\1N", text)
-    text = re.sub(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|lookups:.*|  flows:.*|xid=\w+", "", text)
+    text = re.sub(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}|lookups:.*|  flows:.*|xid=\w+|  paths:.*\n", "", text)
+    text = text.replace("ebpf@ovs-ebpf", "netdev@ovs-netdev").replace("ovs-ebpf", "ovs-netdev")
     # Datapath numbers, and so their order, follow from the real one's hash tables.
     ports = re.split(r"\n(?= +(?:port )?\S+\(|  +port +\S+:)", text)
     return "\n".join(sorted(re.sub(r"port \d+: ", "", port).strip() for port in ports))

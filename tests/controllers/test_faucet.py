@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack import OURS, REAL, Stack, until
+from tests.whole import datapaths
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -51,15 +52,19 @@ def requires(require: Callable[..., None]) -> None:
     require(f"command:{FAUCET}")
 
 
-@pytest.fixture(params=["ours", "real"])
+@pytest.fixture(params=[*datapaths(), "real"])
 def network(request: pytest.FixtureRequest, require: Callable[..., None], tmp_path: Path) -> Iterator[Stack]:
     """Bridge br0 under Faucet, which has hosts in two VLANs and a fourth port for the mirror."""
     requires(require)
-    stack = Stack(tmp_path, OURS if request.param == "ours" else REAL)
+    real = request.param == "real"
+    if request.param == "ebpf":
+        require("ebpf")
+    stack = Stack(tmp_path, REAL if real else OURS)
     try:
         stack.start()
         stack.run(
-            "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev",
+            "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0",
+            f"datapath_type={'netdev' if real else request.param}",
             "fail_mode=secure", f"other_config:datapath-id={DATAPATH_ID:016x}",
             "other_config:disable-in-band=true", "protocols=OpenFlow13",
         )  # fmt: skip
