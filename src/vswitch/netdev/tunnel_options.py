@@ -40,6 +40,8 @@ _DP_NAMES: Final = {
     "vxlan": "vxlan_sys", "geneve": "genev_sys", "gtpu": "gtpu_sys", "bareudp": "bareudp_sys",
     "srv6": "srv6_sys",
 }  # fmt: skip
+GRE_DEVICES: Final = ("gre_sys", "gre_sys_l3")
+"""The kernel's devices for GRE: for frames, and for packets of all kinds."""
 _OVER_IPV6: Final = {"gre": "ip6gre", "erspan": "ip6erspan"}
 FOREIGN_DP_NAMES: Final = ("lisp_sys", "stt_sys", "udp_sys")
 """What other versions of Open vSwitch call ports of the datapath for kinds of tunnels."""
@@ -120,7 +122,7 @@ class TunnelConfig:
         type = self.device_type
         if type != self.type:
             return _DP_NAMES[type]
-        return self.dp_name if type != "gre" or self.packet_type == LEGACY_L2 else f"{self.dp_name}_l3"
+        return GRE_DEVICES[self.packet_type != LEGACY_L2] if type == "gre" else self.dp_name
 
     def device_options(self) -> dict[str, str]:
         """As `dp_options` where the port is a device of the kernel, which carries frames or packets."""

@@ -86,6 +86,9 @@ class TunnelPorts(Protocol):
     def take(self, config: TunnelConfig, initial: dict[str, DpifPort]) -> int:
         """The datapath port for a tunnel; made if it is not there. DpifError."""
 
+    def frames_of(self) -> dict[int, int]:
+        """Which datapath port receives the frames of which other one (`TunnelMatcher.frames_of`)."""
+
     def give(self, config: TunnelConfig) -> bool:
         """One tunnel less. Whether it was the last of its port."""
 

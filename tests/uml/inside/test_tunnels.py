@@ -276,6 +276,18 @@ def test_two_tunnels_share_a_port_of_the_datapath(world: World) -> None:
     assert world.ping() == 3
 
 
+def test_frames_reach_a_tunnel_of_all_packets_beside_one_of_frames(world: World) -> None:
+    # The kernel has a device for each, and gives all frames to the one that takes nothing else.
+    world.tunnel("gre", packet_type="ptap")
+    world.far_device(CASES["gre ptap"])
+    assert world.ping() == 3
+    world.tunnel("gre", "other", 2, remote_ip="10.96.0.3", key="43")
+    assert {"gre_sys", "gre_sys_l3"} <= set(world.ports())
+    assert world.ping() == 3
+    world.bridge.port_del("other")
+    assert world.ping() == 3
+
+
 def test_extensions_that_a_device_has_not_are_refused(world: World) -> None:
     world.tunnel("vxlan")
     with pytest.raises((PortError, DpifError), match="other exts") as error:

@@ -14,7 +14,7 @@ from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import ODPP_NONE, DpifError, DpifPort
 from vswitch.netdev.registry import kind, open_type
 from vswitch.netdev.scope import Scope
-from vswitch.netdev.tunnel_options import TunnelConfig, parse_tunnel
+from vswitch.netdev.tunnel_options import GRE_DEVICES, TunnelConfig, parse_tunnel
 from vswitch.ofproto_dpif.tunnel.listeners import listening_of
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ class TunnelDevices:
     def name(self, config: TunnelConfig) -> str:
         """What the datapath's port for a tunnel is called."""
         return config.device_name if self.are_devices else config.dp_name
+
+    def frames_of(self) -> dict[int, int]:
+        """As `TunnelMatcher.frames_of`: what the kernel's device for GRE's frames takes from the one for
+        packets of all kinds, while both are there."""
+        frames, all_kinds = (self.ports.get(name) for name in GRE_DEVICES)
+        return {frames[0]: all_kinds[0]} if frames is not None and all_kinds is not None else {}
 
     def take(self, config: TunnelConfig, initial: dict[str, DpifPort]) -> int:
         """The datapath port for a tunnel; made if it is not there. DpifError. Of `initial`, the ports of
@@ -89,6 +95,7 @@ def attach(ofproto: BridgeRole, port: XPort, options: dict[str, str]) -> None:
     backer = ofproto.backer
     port.odp_port = backer.tunnel_devices.take(config, backer.initial_ports)
     port.tunnel = config
+    backer.dp.tunnels.frames_of = backer.tunnel_devices.frames_of()
     if backer.dpif.reaches_alone(port.odp_port):
         backer.dp.tunnels.own_stack.add(port.odp_port)
     there = backer.dp.tunnels.add(port)
@@ -115,6 +122,7 @@ def detach(ofproto: BridgeRole, port: XPort) -> None:
     odp_port, port.odp_port = port.odp_port, ODPP_NONE
     if backer.tunnel_devices.give(config):
         backer.dp.tunnels.own_stack.discard(odp_port)
+        backer.dp.tunnels.frames_of = backer.tunnel_devices.frames_of()
     for bridge in backer.dp.bridges.values():
         for other in bridge.ports.values():
             if other.tunnel is not None and other is not port:

@@ -57,6 +57,8 @@ class TunnelMatcher:
         """What a port leaves open -> the ports of that shape. Shapes are in the order of being asked."""
         self.own_stack: set[int] = set()
         """Datapath ports that reach a remote by themselves, through the host's own network stack."""
+        self.frames_of: dict[int, int] = {}
+        """Datapath port that receives the frames of another one -> that other, which carries all packets."""
 
     def _key(self, port: XPort, config: TunnelConfig) -> Key:
         return (port.odp_port, 0 if config.in_key_flow else config.in_key or 0, config.local_ip,
@@ -87,6 +89,12 @@ class TunnelMatcher:
         """The port of a packet that looks like `flow`, which datapath port `odp_port` received."""
         if not self.maps:
             return None
+        found = self._find(flow, odp_port)
+        if found is None and odp_port in self.frames_of:
+            found = self._find(flow, self.frames_of[odp_port])
+        return found
+
+    def _find(self, flow: Flow, odp_port: int) -> XPort | None:
         key = flow.tun_id
         source, destination = outer_source(flow), outer_destination(flow)
         legacy = LEGACY_L3 if flow.packet_type >> 16 == 1 else LEGACY_L2
