@@ -249,6 +249,8 @@ def extensions() -> list[Extension]:
     for extension in built:
         # A compiler newer than mypyc may warn of what it did not know; that is no reason to fail.
         extension.extra_compile_args = [a for a in extension.extra_compile_args if a != "-Werror"]
+        # Functions that only this library calls can be called directly, and be put where they are called.
+        extension.extra_compile_args.append("-fvisibility=hidden")
     return built
 
 
