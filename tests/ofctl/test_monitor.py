@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.ofctl.scenario import VERSIONS, normalised, prepare
 from tests.oracle.real import RealSwitch
+from tests.whole import sample
 
 pytestmark = pytest.mark.system
 
@@ -32,17 +35,23 @@ UDP = (
 )
 
 
-class Watcher:
-    """A running ovs-ofctl, which prints what it hears into a file."""
+REAL, OWN = ("ovs-ofctl",), (sys.executable, "-m", "vswitch", "ofctl")
+SOME = sample(VERSIONS, 2)
+"""Versions in which our switch is watched by our tool, too."""
 
-    def __init__(self, switch: RealSwitch, name: str, *args: str) -> None:
+
+class Watcher:
+    """A running ovs-ofctl, or ours, which prints what it hears into a file."""
+
+    def __init__(self, switch: RealSwitch, name: str, *args: str, tool: tuple[str, ...] = REAL) -> None:
         self.switch = switch
         self.control = switch.directory / f"{name}.ctl"
         self.log = switch.directory / f"{name}.out"
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                ["ovs-ofctl", f"--unixctl={self.control}", *args],
-                env=switch.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                [*tool, f"--unixctl={self.control}", *args],
+                env={**switch.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             )  # fmt: skip
 
     def heard(self) -> str:
@@ -92,14 +101,14 @@ def ofctl(switch: RealSwitch, version: str, *commands: str) -> None:
         switch.run("ovs-ofctl", "-O", version, *command.split())
 
 
-def flow_changes(switch: RealSwitch, version: str) -> list[list[str]]:
+def flow_changes(switch: RealSwitch, version: str, tool: tuple[str, ...] = REAL) -> list[list[str]]:
     prepare(switch)
     ofctl(switch, version, *BEFORE)
     watchers: list[Watcher] = []
     try:
         for number, watch in enumerate(WATCHES):
             name = f"watch{version}-{number}"
-            watchers.append(Watcher(switch, name, "-O", version, "monitor", "br0", watch))
+            watchers.append(Watcher(switch, name, "-O", version, "monitor", "br0", watch, tool=tool))
         for watcher in watchers:
             watcher.wait(watcher.barrier)
         ofctl(switch, version, *CHANGES)
@@ -115,6 +124,12 @@ def test_flow_monitors_tell_the_same(switches: tuple[RealSwitch, RealSwitch], ve
     theirs, ours = (flow_changes(switch, version) for switch in switches)
     assert dict(zip(WATCHES, ours, strict=True)) == dict(zip(WATCHES, theirs, strict=True))
     assert any(len(lines) > 3 for lines in theirs), theirs
+
+
+@pytest.mark.parametrize("version", SOME)
+def test_our_own_flow_monitors_tell_the_same(switches: tuple[RealSwitch, RealSwitch], version: str) -> None:
+    theirs, ours = flow_changes(switches[0], version), flow_changes(switches[1], version, OWN)
+    assert dict(zip(WATCHES, ours, strict=True)) == dict(zip(WATCHES, theirs, strict=True))
 
 
 def group_changes(switch: RealSwitch, version: str) -> list[str]:
@@ -147,11 +162,11 @@ def test_monitors_of_a_group_look_at_the_new_actions(
     assert any("group:7" in line for line in theirs), theirs
 
 
-def packet_ins(switch: RealSwitch, version: str, form: str) -> list[str]:
+def packet_ins(switch: RealSwitch, version: str, form: str, tool: tuple[str, ...] = REAL) -> list[str]:
     prepare(switch)
     ofctl(switch, version, "add-flow br0 cookie=7,priority=5,udp,actions=load:3->NXM_NX_REG2[],CONTROLLER:64")
     args = ["-O", version, *(["-P", form] if form else []), "monitor", "br0", "65534"]
-    watcher = Watcher(switch, f"monitor{version}{form}", *args)
+    watcher = Watcher(switch, f"monitor{version}{form}", *args, tool=tool)
     try:
         watcher.wait(watcher.barrier)
         switch.appctl("netdev-dummy/receive", "p1", UDP)
@@ -166,3 +181,5 @@ def packet_ins(switch: RealSwitch, version: str, form: str) -> list[str]:
 def test_packet_ins_print_the_same(switches: tuple[RealSwitch, RealSwitch], version: str, form: str) -> None:
     theirs, ours = (packet_ins(switch, version, form) for switch in switches)
     assert ours == theirs
+    if version in SOME:
+        assert packet_ins(switches[1], version, form, OWN) == theirs

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from vswitch.cli.ofctl.flows import said
-from vswitch.cli.ofctl.switch import OfctlError, Switch
+from vswitch.cli.ofctl.switch import OfctlError, Switch, SwitchError
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow.flow_mod import FlowModCommand
 from vswitch.openflow.flow_text import parse_flow
@@ -86,9 +86,14 @@ def monitor(switch: Switch, args: Args) -> None:
     wanted = switch.settings.packet_in_format
     if wanted and wanted not in PACKET_INS:
         raise OfctlError(f"unknown packet-in format `{wanted}'")
-    if switch.version == 1 or wanted:
-        number = PACKET_INS.get(wanted, NXPIF_NXT_PACKET_IN2)
-        switch.do([(SetPacketInFormat(number), Form.OPENFLOW)])
+    # The form that tells the most, if the switch knows it and no other is asked for.
+    for number in (PACKET_INS[wanted],) if wanted else (NXPIF_NXT_PACKET_IN2, NXPIF_NXT_PACKET_IN):
+        try:
+            switch.do([(SetPacketInFormat(number), Form.OPENFLOW)])
+            break
+        except SwitchError:
+            if wanted:
+                raise
     if monitors:
         switch.client.send(f.FlowMonitorRequest(tuple(monitors)), switch.extended)
     _follow(switch, resume)
