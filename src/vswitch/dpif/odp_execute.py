@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import final
 
 from librt.vecs import vec
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from vswitch.base.signed import high32
 from vswitch.dpif import odp_step as op
@@ -27,6 +27,7 @@ from vswitch.packet.numbers import ETH_TYPE_NSH, ETH_TYPE_TEB
 from vswitch.packet.parse import Parser
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Packet:
     """One packet on its way through a list of steps."""

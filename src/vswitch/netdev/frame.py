@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 VNET_NEEDS_CSUM: Final = 1
 """`VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum at csum_start + csum_offset is partial."""
@@ -18,6 +18,7 @@ GSO_UDP_L4: Final = 5
 GSO_ECN: Final = 0x80
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Frame:
     """`data` from the Ethernet header on; the rest are the fields of `struct virtio_net_hdr`.

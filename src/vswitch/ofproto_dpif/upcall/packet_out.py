@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from vswitch.base import coverage
 from vswitch.dpif.actions import Drop
@@ -93,6 +93,7 @@ def packet_out_start(ofproto: BridgeRole, packet: bytes, in_port: int, actions: 
     return StartedPacketOut(ofproto, packet, flow, out)
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class StartedPacketOut:
     """A packet-out that is translated. One of `finish` and `cancel` is to be called, once."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from vswitch.base import coverage
 from vswitch.base.ratelimit import RateLimit
@@ -73,6 +73,7 @@ governor_refused: Final = coverage.counter("governor_refused")
 xlate_actions: Final = coverage.counter("ofproto_dpif_xlate")
 
 
+@mypyc_attr(acyclic=True)
 @final
 class FlowMiss:
     """The packets of one batch that have the same key."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from vswitch.flow.flow import Flow
 from vswitch.ofproto_dpif.xlate.trace import OFT_ERROR, OFT_WARN
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vswitch.openflow.actions import Controller
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class Ctx:
     """The state of one translation.
@@ -97,6 +98,7 @@ class Ctx:
         return Saved(self)
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Saved:
     """A packet on its way, kept while something is translated inside something: a clone, a bucket, a

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import final
 
+from mypy_extensions import mypyc_attr
+
 from vswitch.flow.flow import Flow
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class QueuedPacketIn:
     """A packet for controllers: `packet` as it looked at the action, and where it came from.

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
     from vswitch.openflow.actions import Actions
 
@@ -20,6 +22,7 @@ GRACE_MS: Final = 250
 """How long a state outlives its last reference."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class FrozenState:
     """Where and how translation goes on.

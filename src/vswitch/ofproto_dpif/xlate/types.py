@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from mypy_extensions import mypyc_attr
+
 from vswitch.flow.flow import Flow
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ XLATE_ERRORS: Final = {
 }
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class XlateIn:
     """One flow to translate.
@@ -116,6 +119,7 @@ class XlateIn:
         self.side_effects: bool = side_effects
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @final
 class XlateOut:
     """The translation of one flow.

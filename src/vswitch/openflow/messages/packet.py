@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
+
 from vswitch.base.records import dataclass
 from vswitch.flow.match import Match
 from vswitch.openflow.actions import Actions
 from vswitch.openflow.constants import OFPR_NO_MATCH
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(init=False)
 class PacketIn:
     """A packet for the controller, with what the pipeline knew of it.
@@ -52,6 +55,7 @@ class PacketIn:
         self.continuation = continuation
 
 
+@mypyc_attr(acyclic=True, free_list_len=1)
 @dataclass(init=False)
 class PacketOut:
     """Run `actions` on `packet` (or on the buffered packet `buffer_id`).
