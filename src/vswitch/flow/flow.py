@@ -74,7 +74,7 @@ def _set_cells(words: vec[i64], cells: tuple[int, ...], value: int) -> None:
         value >>= 32
 
 
-@mypyc_attr(acyclic=True, free_list_len=1)
+@mypyc_attr(free_list_len=1)
 @final
 class Flow:
     """A packet's headers and metadata, or a mask over them. `words` has `N_WORDS` words."""

@@ -21,7 +21,7 @@ from vswitch.flow.tun_option import TunOption
 _VLAN_EXISTS = at.VLAN_CFI
 
 
-@mypyc_attr(acyclic=True, free_list_len=1)
+@mypyc_attr(free_list_len=1)
 @final
 class Match:
     """The flows that agree with `flow` in the bits of `mask`. `flow` has no bit that `mask` lacks.
