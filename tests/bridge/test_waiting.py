@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vswitch.base.clock import Clock
 from vswitch.bridge.bridges import Bridges
-from vswitch.bridge.idl import Idl
+from vswitch.bridge.idl import LOOK_MS, SOCKET_MS, Idl
 from vswitch.ofproto_dpif.ofprotos import Ofprotos
 
 
@@ -15,6 +15,11 @@ def test_without_a_server_it_waits_for_the_next_attempt(tmp_path: Path) -> None:
     idl = Idl(f"unix:{tmp_path}/none.sock", clock)
     bridges = Bridges(Ofprotos(clock), idl, clock, rundir=str(tmp_path))
     try:
+        for _ in range(5):
+            bridges.run(clock.now())
+        # A server that starts at the same time is looked for more often.
+        assert bridges.wakeup(clock.now()) >= clock.now() + LOOK_MS - 1
+        clock.warp(SOCKET_MS)
         for _ in range(5):
             bridges.run(clock.now())
         assert bridges.wakeup(clock.now()) > clock.now() + 100

@@ -60,7 +60,7 @@ def test_the_real_tool_prints_a_continuation(real: RealSwitch) -> None:
 )
 def test_our_tool_prints_continuations_as_the_real_one(end: str) -> None:
     actions = parse_actions("output:1,load:5->reg0,resubmit(,3)")
-    state = FrozenState("br0", 0, (), stack=((5, 32), (7, 64), (0, 8)), mirrors=5, conntracked=True,
+    state = FrozenState("br0", 0, b"", stack=((5, 32), (7, 64), (0, 8)), mirrors=5, conntracked=True,
                         actions=(*actions, Unroll(4, 5), *actions), action_set=parse_actions("group:5"))  # type: ignore[arg-type]
     data = continuation.encode(state, 7)
     if end:
