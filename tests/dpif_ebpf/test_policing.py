@@ -40,7 +40,7 @@ def test_a_policed_port_decrements_ttls_in_the_kernel(pair: Pair) -> None:
     assert stats.packets_in == 2
     key = key_of(packet, pair.port)
     meter_of_its_own = FlowPut(key.masked(EXACT), EXACT, (Meter(3), *actions), b"own".ljust(16))
-    pair.ebpf.meter_set(3, MeterConfig("pktps", [MeterBand("drop", 1000, 1000)], False))
+    pair.ebpf.meter_set(3, MeterConfig("pktps", (MeterBand("drop", 1000, 1000),), False))
     pair.ebpf.operate([meter_of_its_own])
     reason = pair.ebpf.offload.reasons[meter_of_its_own.ufid]
     assert reason == "it decrements the TTL after other actions", "whose packet would go through it twice"
