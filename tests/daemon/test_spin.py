@@ -12,7 +12,7 @@ import pytest
 from vswitch.base.clock import Clock
 from vswitch.daemon.daemon import new_event_loop
 from vswitch.daemon.mainloop import MainLoop, awake_in_vain, found_awake
-from vswitch.daemon.spin import FIRST_TRIAL, LAST_TRIAL, LONGEST, Spin
+from vswitch.daemon.spin import FIRST_TRIAL, LAST_TRIAL, LONGEST, TAKEN, Spin
 
 SOON = LONGEST // 2
 LATE = LONGEST + 1
@@ -72,8 +72,13 @@ def test_trials_in_vain_become_rare_and_those_that_pay_frequent_again() -> None:
 def test_where_others_want_the_cpu_trials_are_rare() -> None:
     spin = Spin()
     needed(spin)
-    spin.crowded()
-    assert needed(spin) == LAST_TRIAL
+    spin.was_awake(LONGEST)
+    assert spin.awake
+    waits = []
+    for _ in range(4):
+        spin.was_awake(TAKEN + 1)
+        waits.append(needed(spin))
+    assert waits == [32, 256, 2048, LAST_TRIAL]
 
 
 class Answerer:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import select
 import time
 import traceback
@@ -35,8 +34,6 @@ LINGER_S: Final = 0.001
 RESYNC_MS: Final = 1000
 """How often every descriptor is registered anew, for those that were closed and opened again
 with the same number."""
-SPINS_A_LOOK: Final = 16
-"""After so many waits awake, or when they begin, comes a look at whether others want the CPU."""
 _BACKOFF_S: Final = (0.01, 0.1, 1.0)
 
 turns: Final = coverage.counter("mainloop_turn")
@@ -69,11 +66,6 @@ Answers: TypeAlias = Callable[[], int]
 """`answers()` of a part that has it: how often it has sent what the next question may follow at once."""
 
 
-def _preemptions() -> int:
-    """How often others have taken the CPU away from this thread."""
-    return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
-
-
 @final
 class MainLoop:
     """Runs parts inside a running asyncio loop."""
@@ -91,8 +83,6 @@ class MainLoop:
         self._waited = -1
         """How long, in ns, the present turn was in coming after an answer; -1: after none, or too long."""
         self._has_two_cpus = False
-        self._n_spins = 0
-        self._preemptions = 0
         self._epoll = select.epoll()
         self._fds: list[int] = []
         self._write_fds: list[int] = []
@@ -201,10 +191,7 @@ class MainLoop:
         self._answered = answered
         if self._waited >= 0:
             if asked:
-                was_awake = spin.awake
                 spin.came(self._waited)
-                if spin.awake and not was_awake:
-                    self._preemptions = _preemptions()
             else:
                 spin.lapse()
         self._waited = -1
@@ -213,18 +200,15 @@ class MainLoop:
         began = time.perf_counter_ns()
         found: list[tuple[int, int]] = []
         if spin.awake and self._has_two_cpus:
-            while not found and time.perf_counter_ns() - began < LONGEST:
+            spent = 0
+            while not found and spent < LONGEST:
                 found = self._epoll.poll(0)
+                spent = time.perf_counter_ns() - began
             if found:
                 found_awake.inc()
             else:
                 awake_in_vain.inc()
-            self._n_spins += 1
-            if self._n_spins % SPINS_A_LOOK == 0:
-                preemptions = _preemptions()
-                if preemptions > self._preemptions:
-                    spin.crowded()
-                self._preemptions = preemptions
+            spin.was_awake(spent)
         if not found:
             found = self._epoll.poll(LINGER_S)
         if found:

@@ -5,7 +5,7 @@ that a core goes to sleep and is woken, which takes longer than the work. So aft
 may look again and again for a while. It does so only where that has proven right: after several
 questions that each came soon after the answer. Once in vain (the client needed this CPU, or had no more
 to ask), and it takes twice as many of them until the next trial. Where others want the CPU, so that they
-took it away meanwhile, it takes very many: who sleeps gets a CPU sooner then than who is awake all the time.
+took it away meanwhile, it takes eight times as many: who sleeps gets a CPU sooner then than who is awake all the time.
 
 Times are ns; nothing here reads a clock.
 """
@@ -16,6 +16,8 @@ from typing import Final, final
 
 LONGEST: Final = 100_000
 """The longest time that is spent awake for one message, and what "soon" is."""
+TAKEN: Final = 1_000_000
+"""Who has waited awake for longer had the CPU taken away meanwhile."""
 FIRST_TRIAL: Final = 4
 """How many questions in a row must have come soon before it is tried..."""
 LAST_TRIAL: Final = 4096
@@ -42,11 +44,12 @@ class Spin:
             self._soon += 1
             self.awake = self._soon >= self._needed
 
-    def crowded(self) -> None:
-        """Others took the CPU away while it was spent on waiting."""
-        self.awake = False
-        self._soon = 0
-        self._needed = LAST_TRIAL
+    def was_awake(self, spent: int) -> None:
+        """That took `spent` ns. Where others want the CPU, trials soon become rare."""
+        if spent > TAKEN:
+            self.awake = False
+            self._soon = 0
+            self._needed = min(8 * self._needed, LAST_TRIAL)
 
     def lapse(self) -> None:
         """No question came soon after an answer."""
