@@ -4,8 +4,8 @@ A client that waits for each answer asks again some tens of microseconds later. 
 that a core goes to sleep and is woken, which takes longer than the work. So after an answer the main loop
 may look again and again for a while. It does so only where that has proven right: after several
 questions that each came soon after the answer. Once in vain (the client needed this CPU, or had no more
-to ask), and it takes twice as many of them until the next trial. Where others want the CPU, so that they
-took it away meanwhile, it takes eight times as many: who sleeps gets a CPU sooner then than who is awake all the time.
+to ask), and it takes twice as many of them until the next trial; where others took the CPU away meanwhile,
+eight times as many: who sleeps gets a CPU sooner then than who is awake all the time.
 
 Times are ns; nothing here reads a clock.
 """
