@@ -64,6 +64,10 @@ def keyed(record: str, column: str, keys: str, values: Sequence[str]) -> list[Se
 
 
 BRIDGE, PORT, INTERFACE = "bridge b0", "port p1", "interface p1"
+TARGETS: Final = (
+    "127.0.0.1", ":5", "[]", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:x", "x:9",
+    "127.0.0.1:9,127.0.0.1:10",
+)  # fmt: skip
 SMALL: Final = ("0", "1", "2", "10", "100", "255", "256", "-1", "65536", "4294967296")
 """For columns that are integers: the database itself refuses what is none."""
 FEATURES: Final[dict[str, Feature]] = {
@@ -241,22 +245,7 @@ FEATURES: Final[dict[str, Feature]] = {
         'set bridge b0 netflow=@n -- --id=@n create netflow targets="127.0.0.1:9"',
         (),
         [
-            Setting(
-                "netflow .",
-                "targets",
-                (
-                    "127.0.0.1",
-                    ":5",
-                    "[]",
-                    "127.0.0.1:0",
-                    "127.0.0.1:65536",
-                    "127.0.0.1:x",
-                    "[::1]:9",
-                    "localhost:9",
-                    "x:9",
-                    "127.0.0.1:9,127.0.0.1:10",
-                ),
-            ),
+            Setting("netflow .", "targets", TARGETS),
             Setting("netflow .", "engine_id", SMALL),
             Setting("netflow .", "engine_type", SMALL),
             Setting("netflow .", "active_timeout", [value for value in SMALL if value != "-1"]),
@@ -267,20 +256,7 @@ FEATURES: Final[dict[str, Feature]] = {
         'set bridge b0 sflow=@s -- --id=@s create sflow targets="127.0.0.1:9" agent=127.0.0.1',
         (("trace",),),
         [
-            Setting(
-                "sflow .",
-                "targets",
-                (
-                    "127.0.0.1",
-                    ":5",
-                    "[]",
-                    "127.0.0.1:0",
-                    "127.0.0.1:65536",
-                    "127.0.0.1:x",
-                    "x:9",
-                    "127.0.0.1:9,127.0.0.1:10",
-                ),
-            ),
+            Setting("sflow .", "targets", TARGETS),
             Setting("sflow .", "agent", ("nodev", "10.1.2.3", "::1", "lo")),
             *(Setting("sflow .", column, SMALL) for column in ("sampling", "polling", "header")),
         ],
@@ -289,20 +265,7 @@ FEATURES: Final[dict[str, Feature]] = {
         'set bridge b0 ipfix=@i -- --id=@i create ipfix targets="127.0.0.1:9"',
         (("trace",),),
         [
-            Setting(
-                "ipfix .",
-                "targets",
-                (
-                    "127.0.0.1",
-                    ":5",
-                    "[]",
-                    "127.0.0.1:0",
-                    "127.0.0.1:65536",
-                    "127.0.0.1:x",
-                    "x:9",
-                    "127.0.0.1:9,127.0.0.1:10",
-                ),
-            ),
+            Setting("ipfix .", "targets", TARGETS),
             *(
                 Setting("ipfix .", column, SMALL)
                 for column in (

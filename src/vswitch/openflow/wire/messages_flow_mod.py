@@ -62,8 +62,8 @@ def _cookie_is_new(command: int, cookie_mask: int, version: int) -> bool:
     )
 
 
-def _put_mod10(w: Writer, fm: FlowMod, version: int) -> None:
-    put_match(w, fm.match, version)
+def _put_fields10(w: Writer, fm: FlowMod, version: int) -> None:
+    """What 1.0 and Nicira's message have alike, from the cookie to the flags."""
     w.u64(fm.new_cookie)
     w.u16(fm.command)
     w.u16(fm.idle_timeout)
@@ -72,6 +72,11 @@ def _put_mod10(w: Writer, fm: FlowMod, version: int) -> None:
     w.u32(fm.buffer_id)
     w.u16(fm.out_port)
     w.u16(fm.flags & FLAGS[version])
+
+
+def _put_mod10(w: Writer, fm: FlowMod, version: int) -> None:
+    put_match(w, fm.match, version)
+    _put_fields10(w, fm, version)
     put_instructions(w, fm.actions, version, fm.match)
 
 
@@ -235,14 +240,7 @@ def _get_mod11(r: Reader, version: int) -> FlowMod:
 
 
 def _put_nx_mod(w: Writer, fm: FlowMod, version: int) -> None:
-    w.u64(fm.new_cookie)
-    w.u16(fm.command)
-    w.u16(fm.idle_timeout)
-    w.u16(fm.hard_timeout)
-    w.u16(fm.priority)
-    w.u32(fm.buffer_id)
-    w.u16(fm.out_port)
-    w.u16(fm.flags & FLAGS[version])
+    _put_fields10(w, fm, version)
     length_at = w.position()
     w.pad(8)
     w.patch_u16(length_at, put_nxm(w, fm.match, fm.cookie, fm.cookie_mask))
