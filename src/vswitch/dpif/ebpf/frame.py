@@ -63,6 +63,14 @@ ORDER: Final = BY_MASK - 8
 """The numbers of the masks to try."""
 SCRATCH: Final = ORDER - 48
 """48 bytes for whoever needs them for a moment."""
+# What the interpreter keeps below it.
+OLD: Final = SCRATCH - 16
+NEW: Final = OLD - 16
+START: Final = NEW - 8
+ROUND: Final = START - 8
+LIST: Final = ROUND - 8
+PC: Final = LIST - 8
+LAST: Final = PC - 8
 TUNNEL: Final = SCRATCH - 48
 """A `struct bpf_tunnel_key`, and the version of the outer IP: of packets out of a tunnel."""
 TUNNEL_VERSION: Final = TUNNEL + TUNNEL_KEY_BYTES
