@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import socket
 import struct
@@ -13,15 +14,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.dpif.lab import put, udp
+from tests.dpif.lab import key_of, put, udp, ufid_of
 from tests.dpif_ebpf.lab import EbpfLab, own_namespace, sh
 from vswitch.dpif.actions import Output
 from vswitch.dpif.ebpf import attach
+from vswitch.dpif.types import FlowPut
 from vswitch.ebpf.asm import Asm
 from vswitch.ebpf.clsact import ClsactFilter, remove_stale
 from vswitch.ebpf.link import TCX_INGRESS
+from vswitch.ebpf.owner import is_left, mark
 from vswitch.ebpf.program import Program
 from vswitch.ebpf.syscall import BpfError, Buffer, bpf
+from vswitch.flow import layout as at
+from vswitch.flow.flow import Flow
+from vswitch.netdev.tunnel_link import TunnelLinks
+from vswitch.netlink.errors import NlError
 
 pytestmark = pytest.mark.system
 PROG_QUERY = 16
@@ -46,6 +53,23 @@ class NoTcx:
         raise BpfError(errno.EINVAL, "no tcx")
 attach.TcxLink = NoTcx
 """
+TUNNEL = """
+class WithTunnel(EbpfDpif):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.port_add("vxlan_sys_4789", "vxlan", options={"dst_port": "4789"})
+EbpfDpif = WithTunnel
+"""
+NOTHING = """
+from vswitch.dpif.open import dpif_create_and_open
+class EbpfDpif:
+    def __init__(self, name, clock):
+        self.dpif = dpif_create_and_open(name + "2", "{type}", clock)
+    def port_add(self, name, type):
+        pass
+    def destroy(self):
+        self.dpif.destroy()
+"""
 
 
 def attached(name: str) -> int:
@@ -54,6 +78,15 @@ def attached(name: str) -> int:
     struct.pack_into("=II", attr.view, 0, socket.if_nametoindex(name), TCX_INGRESS)
     bpf(PROG_QUERY, attr, "asking what is attached")
     return int(struct.unpack_from("=I", attr.view, 24)[0])
+
+
+def interfaces() -> dict[str, int]:
+    return {name: number for number, name in socket.if_nameindex()}
+
+
+def alias(name: str) -> str:
+    return subprocess.run(["ip", "link", "show", name], capture_output=True, text=True,
+                          check=True).stdout.partition(" alias ")[2]
 
 
 def filters(name: str) -> str:
@@ -102,23 +135,39 @@ def test_a_clsact_filter_ends_with_its_switch(device: str) -> None:
     assert "vswitch" not in filters(device)
 
 
-def test_many_ports_come_and_go_quickly(device: str) -> None:
-    """By tcx each waits for all CPUs, 10 to 30 ms with the kernel's lock held."""
-    n = attach.MAX_TCX + 60
+def test_many_ports_and_flows_go_quickly(device: str) -> None:
+    """By tcx each waits for all CPUs, 10 to 30 ms with the kernel's lock held, and so does each packet socket;
+    each flow names a port that goes, some of them all."""
+    n, n_flows = 200, 4000
+    names = [f"many{i}" for i in range(n)]
+    lines = "".join(f"link add {name} type veth peer name {name}x\nlink set {name} up\n" for name in names)
+    subprocess.run(["ip", "-batch", "-"], input=lines, text=True, check=True)
     lab = EbpfLab()
+    dpif = lab.open()
     try:
-        names = [lab.device() for _ in range(n)]
-        dpif = lab.open()
-        for name in names:
-            dpif.port_add(name, "system")
+        ports = [dpif.port_add(name, "system") for name in names]
         by_tcx = [attached(name) for name in names]
-        assert by_tcx == [1] * attach.MAX_TCX + [0] * 60
-        assert all("vswitch" in filters(name) for name in names[attach.MAX_TCX :: 20])
+        assert by_tcx == [1] * attach.MAX_TCX + [0] * (n - attach.MAX_TCX)
+        assert all("vswitch" in filters(name) for name in names[attach.MAX_TCX :: 40])
+        everywhere = tuple(map(Output, ports))
+        mask = Flow()
+        mask.words[at.W_IN_PORT] = mask.words[at.W_NW_SRC] = -1
+        mask.words[at.W_ETH_TYPE] |= 0xFFFF
+        flows = []
+        for i in range(n_flows):
+            key = key_of(udp(src=f"10.0.{i >> 8}.{i & 255}"), ports[i % n]).masked(mask)
+            actions = (Output(ports[i % 7]),) if i % 100 else everywhere
+            flows.append(FlowPut(key, mask, actions, ufid_of(i)))
+        dpif.operate(flows)
+        assert len(dpif.offload.flows) == n_flows, set(dpif.offload.reasons.values())
         began = time.monotonic()
+        for port in ports[:20]:
+            dpif.port_del(port)
         dpif.destroy()
-        assert time.monotonic() - began < 2.5
+        took = time.monotonic() - began
+        assert took < 4, took
         assert not any(attached(name) for name in names)
-        assert not any("vswitch" in filters(name) for name in names[::20])
+        assert not any("vswitch" in filters(name) for name in names[::40])
     finally:
         lab.dpif = None
         lab.close()
@@ -139,6 +188,40 @@ def test_the_next_switch_removes_the_filters_of_one_that_was_killed(device: str)
     living.close()
     program.close()
     assert "vswitch" not in filters("other0")
+
+
+def test_the_next_switch_removes_what_a_killed_one_left_whatever_its_type(device: str) -> None:
+    """Filters at ports that it doesn't have, and devices of tunnels, which another one gets anew."""
+    child = switch(WITHOUT_TCX + TUNNEL)
+    assert f"vswitch.{child.pid}." in filters(device)
+    left = interfaces()["vxlan_sys_4789"]
+    assert alias("vxlan_sys_4789").startswith(f"vswitch.{child.pid}.")
+    end(child, kill=True)
+    assert "vswitch" in filters(device)
+    assert interfaces()["vxlan_sys_4789"] == left
+    # A process of the same number is another one, as it is in a container at each start.
+    assert not is_left(mark())
+    assert is_left(f"vswitch.{os.getpid()}.1")
+    end(switch(NOTHING.format(type="netdev")), kill=False)
+    assert "vswitch" not in filters(device)
+    assert set(interfaces()) == {"lo", "left0", "left1"}
+
+
+def test_a_tunnels_device_of_a_living_switch_stays(device: str) -> None:
+    child = switch(TUNNEL)
+    before = interfaces()
+    other = switch(NOTHING.format(type="ebpf"))
+    assert interfaces().items() >= before.items()
+    links = TunnelLinks()
+    try:
+        with pytest.raises(NlError, match="device vxlan_sys_4789 is somebody else's"):
+            links.create_marked("vxlan_sys_4789", "vxlan", {"dst_port": "4789"}, mark())
+    finally:
+        links.close()
+    end(other, kill=False)
+    assert interfaces() == before
+    end(child, kill=False)
+    assert set(interfaces()) == {"lo", "left0", "left1"}
 
 
 def test_traffic_passes_by_clsact_too(device: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
 from typing import Final
 
@@ -91,4 +92,12 @@ def _open(name: str, type: str, clock: Clock, create: bool, scope: Scope) -> Dpi
         found = dpif_class(type)
     except DpifError as e:
         raise DpifError(errno.EAFNOSUPPORT, "open", f"{type}@{name}", e.detail) from e
+    if create and scope is PROCESS and type in PROVIDERS:
+        _remove_left_behind()
     return LoggedDpif(found.open(name, clock, create, scope), clock)
+
+
+@functools.cache
+def _remove_left_behind() -> None:
+    """Once a process: programs and devices of one that was killed are in the way of every type."""
+    importlib.import_module("vswitch.dpif.ebpf.left_behind").remove_left_behind()

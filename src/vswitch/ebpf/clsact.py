@@ -1,22 +1,24 @@
 """`ClsactFilter`: a program as a filter of an interface's clsact qdisc, for kernels without tcx.
 
 The filter stays when the process dies. It is known by its place (preference `PREFERENCE`, handle 1), and its
-name has the process's number, by which `remove_stale` knows it for what a dead one left.
+name is the process's mark, by which `remove_stale` knows it for what a dead one left.
 The messages are those of rtnetlink(7) and <linux/pkt_cls.h>.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from vswitch.ebpf.program import Program
+from vswitch.ebpf.owner import is_left, mark
 from vswitch.netlink.attrs import Builder, NlAttrError, parse, text
 from vswitch.netlink.errors import NlError
 from vswitch.netlink.socket import NETLINK_ROUTE, NlSocket
+
+if TYPE_CHECKING:
+    from vswitch.ebpf.program import Program
 
 RTM_NEWQDISC, RTM_GETQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 36, 38, 44, 45, 46
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
@@ -28,8 +30,6 @@ ETH_P_ALL: Final = 3
 TCA_KIND, TCA_OPTIONS = 1, 2
 TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_FLAGS = 6, 7, 8
 DIRECT_ACTION: Final = 1
-NAME: Final = "vswitch."
-"""A filter's name, before the process's number."""
 _TCMSG = struct.Struct("=BxxxiIII")
 
 
@@ -64,7 +64,7 @@ class ClsactFilter:
         attrs.string(TCA_KIND, "bpf")
         options = attrs.begin(TCA_OPTIONS)
         attrs.u32(TCA_BPF_FD, program.fd)
-        attrs.string(TCA_BPF_NAME, f"{NAME}{os.getpid()}")
+        attrs.string(TCA_BPF_NAME, mark())
         attrs.u32(TCA_BPF_FLAGS, DIRECT_ACTION)
         attrs.end(options)
         message = _filter_message(self.ifindex, self.parent, 1) + attrs.getvalue()
@@ -89,8 +89,7 @@ def remove_stale() -> list[int]:
     found: list[int] = []
     for ifindex in _with_clsact():
         for parent in (INGRESS, EGRESS):
-            owner = _owner(ifindex, parent)
-            if owner and not os.path.exists(f"/proc/{owner}"):
+            if is_left(_name(ifindex, parent)):
                 _remove(ifindex, parent)
                 found.append(ifindex)
     return found
@@ -115,13 +114,13 @@ def _with_clsact() -> list[int]:
     return found
 
 
-def _owner(ifindex: int, parent: int) -> int:
-    """The process whose filter is there; 0 if none of ours is."""
+def _name(ifindex: int, parent: int) -> str:
+    """The name of the program in a filter's place; "" if there is none."""
     sock = NlSocket(NETLINK_ROUTE)
     try:
         messages = sock.dump_all(RTM_GETTFILTER, _TCMSG.pack(0, ifindex, 0, parent, 0), "listing filters")
     except NlError:
-        return 0
+        return ""
     finally:
         sock.close()
     for message in messages:
@@ -132,9 +131,8 @@ def _owner(ifindex: int, parent: int) -> int:
             attrs = parse(payload, _TCMSG.size)
             if text(attrs.get(TCA_KIND, b"")) == "bpf":
                 options = parse(attrs.get(TCA_OPTIONS, b""))
-                name = text(options.get(TCA_BPF_NAME, b""))
-                if name.startswith(NAME) and name[len(NAME) :].isdigit():
-                    return int(name[len(NAME) :])
+                if TCA_BPF_NAME in options:
+                    return text(options[TCA_BPF_NAME])
         except NlAttrError:
             continue
-    return 0
+    return ""

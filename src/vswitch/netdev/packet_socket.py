@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import mmap
 import socket
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 from vswitch.base.records import dataclass
 from vswitch.netdev.afpacket import RxRing, TxRing
 
 SOL_PACKET = 263
-PACKET_ADD_MEMBERSHIP = 1
+PACKET_ADD_MEMBERSHIP, PACKET_DROP_MEMBERSHIP = 1, 2
 PACKET_RX_RING = 5
 PACKET_STATISTICS = 6
 PACKET_COPY_THRESH = 7
@@ -107,9 +110,7 @@ def open_packet_socket(
         maps.append(tx_mm)
         tx_sock.bind((name, 0))
         rx_sock.bind((name, ETH_P_ALL))
-        rx_sock.setsockopt(
-            SOL_PACKET, PACKET_ADD_MEMBERSHIP, struct.pack("iHH8s", ifindex, PACKET_MR_PROMISC, 0, b"")
-        )
+        rx_sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership(ifindex))
     except OSError:
         for mm in maps:
             mm.close()
@@ -119,6 +120,29 @@ def open_packet_socket(
     rx = RxRing(rx_sock, rx_mm, memoryview(rx_mm).cast("I"), rx_slots, SLOT_SIZE)
     tx = TxRing(tx_sock, rx_sock, tx_mm, memoryview(tx_mm).cast("I"), tx_slots, SLOT_SIZE)
     return PacketSocket(rx_sock, tx_sock, rx, tx)
+
+
+CLOSERS = 32
+"""Sockets that are closed at a time."""
+
+
+def close_in_background(sock: socket.socket, ifindex: int) -> None:
+    """Close a packet socket that is a promiscuous member of interface `ifindex`. The membership ends at once;
+    for the rest the kernel waits until no CPU may use the socket, 10 to 20 ms each, and this process doesn't."""
+    # The interface may be gone, and the membership with it.
+    with contextlib.suppress(OSError):
+        sock.setsockopt(SOL_PACKET, PACKET_DROP_MEMBERSHIP, membership(ifindex))
+    _closers().submit(sock.close)
+
+
+def membership(ifindex: int) -> bytes:
+    """The `struct packet_mreq` for promiscuity of interface `ifindex`."""
+    return struct.pack("iHH8s", ifindex, PACKET_MR_PROMISC, 0, b"")
+
+
+@functools.cache
+def _closers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(CLOSERS, "close")
 
 
 def interface_index(name: str) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from vswitch.base.records import dataclass
@@ -23,7 +23,9 @@ from vswitch.netlink.socket import NETLINK_ROUTE, NlSocket
 from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_MPLS
 from vswitch.packet.tunnel.kinds import UDP_PORTS
 
+IFLA_MASTER: Final = 10
 IFLA_LINKINFO: Final = 18
+IFLA_IFALIAS: Final = 20
 IFLA_INFO_KIND: Final = 1
 IFLA_INFO_DATA: Final = 2
 IFLA_VXLAN_LEARNING: Final = 7
@@ -196,6 +198,37 @@ class TunnelLinks:
             if fits(reply, link):
                 return
             self.delete(name)
+        self._make(name, link)
+
+    def create_marked(self, name: str, type: str, options: Mapping[str, str], mark: str) -> None:
+        """Make device `name` with `mark` as its alias, by which `left` knows whose it is. NlError: as
+        `create`; EEXIST if somebody has such a device in use."""
+        reply = self._get(name)
+        if reply is not None:
+            attrs = parse(reply, _IFINFOMSG.size)
+            if IFLA_IFALIAS in attrs or IFLA_MASTER in attrs:
+                raise NlError(errno.EEXIST, "add port", f"device {name} is somebody else's")
+            self.delete(name)
+        self._make(name, link_for(type, options))
+        # A device that is being made takes no alias.
+        alias = _request(name)
+        alias.string(IFLA_IFALIAS, mark)
+        self._sock.transact(RTM_NEWLINK, 0, alias.getvalue(), "mark interface")
+
+    def left(self, is_left: Callable[[str], bool]) -> list[str]:
+        """The names of all tunnels' devices whose alias `is_left`. NlError."""
+        found: list[str] = []
+        for message in self._sock.dump_all(RTM_GETLINK, _IFINFOMSG.pack(0, 0, 0, 0, 0), "listing interfaces"):
+            try:
+                attrs = parse(message.payload(), _IFINFOMSG.size)
+                alias = text(attrs.get(IFLA_IFALIAS, b""))
+                if alias and is_left(alias) and _info(message.payload())[0] in _OF_KIND:
+                    found.append(text(attrs.get(IFLA_IFNAME, b"")))
+            except NlAttrError:
+                continue
+        return found
+
+    def _make(self, name: str, link: TunnelLink) -> None:
         self._new(name, link)
         reply = self._get(name)
         if reply is None or not fits(reply, link):

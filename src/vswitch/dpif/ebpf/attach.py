@@ -11,16 +11,13 @@ without its sender hearing of a loss. The tap goes with the process, and the fil
 from __future__ import annotations
 
 import errno
-import functools
 from typing import Final, Protocol
 
-from vswitch.base.vlog import Vlog
-from vswitch.ebpf.clsact import ClsactFilter, remove_stale
+from vswitch.ebpf.clsact import ClsactFilter
 from vswitch.ebpf.link import TCX_INGRESS, TcxLink
 from vswitch.ebpf.program import Program
 from vswitch.ebpf.syscall import BpfError
 
-log = Vlog("dpif_ebpf")
 MAX_TCX: Final = 16
 """Ports that have tcx."""
 
@@ -34,7 +31,6 @@ class Attachment(Protocol):
 def attach(program: Program, ifindex: int, local: bool, tcx: bool = True) -> Attachment:
     """Put `program` at interface `ifindex`, at its egress if it is `local`; by clsact unless `tcx`. OSError:
     the kernel's."""
-    _remove_stale()
     if local:
         return ClsactFilter(program, ifindex, egress=True)
     if tcx:
@@ -45,9 +41,3 @@ def attach(program: Program, ifindex: int, local: bool, tcx: bool = True) -> Att
                 raise
     return ClsactFilter(program, ifindex, egress=False)
 
-
-@functools.cache
-def _remove_stale() -> None:
-    """What a process left that was killed; those of tcx went with it."""
-    for ifindex in remove_stale():
-        log.info("interface %d: removed the program of a switch that is no more", ifindex)

@@ -17,12 +17,13 @@ from vswitch.netdev.frame import Frame
 from vswitch.netdev.linux import KernelNetdev
 from vswitch.netdev.packet_socket import (
     PACKET_ADD_MEMBERSHIP,
-    PACKET_MR_PROMISC,
     PACKET_VNET_HDR,
     QUEUE_BYTES,
     SO_SNDBUFFORCE,
     SOL_PACKET,
+    close_in_background,
     interface_index,
+    membership,
 )
 from vswitch.netdev.provider import Netdev, NetdevError, NetdevStats
 from vswitch.netdev.registry import DEFAULT_TYPE
@@ -51,8 +52,7 @@ class EbpfNetdev(KernelNetdev):
                     # Without the right to force it, there is less room.
                     self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
                 self._sock.bind((name, 0))
-                member = struct.pack("iHH8s", index, PACKET_MR_PROMISC, 0, b"")
-                self._sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, member)
+                self._sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership(index))
             except OSError:
                 self._sock.close()
                 raise
@@ -64,7 +64,7 @@ class EbpfNetdev(KernelNetdev):
     def close(self) -> None:
         if not self._closed:
             super().close()
-            self._sock.close()
+            close_in_background(self._sock, self._index)
 
     def fileno(self) -> int:
         return -1

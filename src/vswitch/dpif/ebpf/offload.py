@@ -222,7 +222,7 @@ class Offload:
         if kernel_port.tunnel_port:
             self.tunnels.delete(port.name)
         self._unpolice(int(port.number))
-        self._again(int(port.number))
+        self._put_again_from_kernel(int(port.number))
 
     def police(self, number: int, limits: Sequence[MeterConfig]) -> None:
         """Have what comes in at port `number` go through meters of `limits` before anything else."""
@@ -259,11 +259,15 @@ class Offload:
                 self.dp.core.drop(drop_reason(number), n - before)
                 self._n_dropped[number] = n
 
-    def _again(self, number: int) -> None:
-        """Flows that name port `number` mean another device now, or none."""
+    def _put_again_from_kernel(self, number: int) -> None:
+        """Flows in the kernel that name port `number` mean another device now, or none."""
         for flow in list(self.flows.values()):
             if flow.in_port == number or number in flow.outputs:
                 self.put(flow.entry)
+
+    def _again(self, number: int) -> None:
+        """The same of all flows: those in userspace only may fit now."""
+        self._put_again_from_kernel(number)
         for ufid in list(self.reasons):
             entry = self.dp.flows.get(ufid)
             if entry is not None and (entry.key.in_port == number or number in _outputs(entry.actions)):
@@ -553,9 +557,11 @@ class Offload:
         }
 
     def close(self) -> None:
-        """Take everything out of the kernel. All ports are detached already."""
+        """Take everything out of the kernel."""
         for port in list(self.ports.values()):
             port.attachment.close()
+            if isinstance(port.port.netdev, EbpfTap):
+                port.port.netdev.sync = None
         self.ports.clear()
         self.by_number.clear()
         self.flows.clear()

@@ -17,6 +17,7 @@ from vswitch.base.signed import high32
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.ebpf.device import Counted
 from vswitch.dpif.ebpf.ring import TunnelKey
+from vswitch.ebpf.owner import mark
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow, signed64
 from vswitch.netdev.tunnel import TunnelNetdev
@@ -51,7 +52,7 @@ class Tunnels:
         try:
             if self._links is None:
                 self._links = TunnelLinks()
-            self._links.create(name, "vxlan", options)
+            self._links.create_marked(name, "vxlan", options, mark())
             ifindex = socket.if_nametoindex(name)
         except OSError as e:
             log.info("%s: its packets stay in userspace, for the kernel gives no device: %s", name,

@@ -55,7 +55,7 @@ class Accelerator(Protocol):
         """The port is out already."""
 
     def close(self) -> None:
-        """The datapath goes away; all ports are out."""
+        """The datapath goes away, with all ports and flows, of which nothing is said any more."""
 
 
 class Datapath:
@@ -118,10 +118,10 @@ class Datapath:
         for name in self.awaited:
             if self.links is not None:
                 self.links.give_up(name, self)
-        for port in list(self.ports.values()):
-            self.detach(port)
         if self.accelerator is not None:
             self.accelerator.close()
+        for port in list(self.ports.values()):
+            self.detach(port)
         self.queues.disable()
         self.epoll.close()
         os.close(self.changed_fd)
