@@ -111,3 +111,10 @@ class EbpfLab(Lab):
         for name, sock in self.sockets.items():
             sock.close()
             subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
+
+
+def opened(lab: EbpfLab) -> EbpfDpif:
+    """The lab's datapath, made."""
+    dpif = lab.open()
+    assert isinstance(dpif, EbpfDpif)
+    return dpif

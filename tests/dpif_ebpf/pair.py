@@ -33,7 +33,7 @@ class Pair:
         dpif = lab.open()
         assert isinstance(dpif, EbpfDpif)
         self.ebpf = dpif
-        (self.name, self.port), (_, self.out) = lab.attach(dpif), lab.attach(dpif)
+        (self.name, self.port), (self.out_name, self.out) = lab.attach(dpif), lab.attach(dpif)
         self.ifindex = dpif.offload.by_number[self.port].ifindex
         self.dummy = f"pair{next(_numbers)}"
         self.device = netdev_open(self.dummy, "dummy")

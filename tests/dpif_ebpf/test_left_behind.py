@@ -136,8 +136,8 @@ def test_a_clsact_filter_ends_with_its_switch(device: str) -> None:
 
 
 def test_many_ports_and_flows_go_quickly(device: str) -> None:
-    """By tcx each waits for all CPUs, 10 to 30 ms with the kernel's lock held, and so does each packet socket;
-    each flow names a port that goes, some of them all."""
+    """By tcx each waits for all CPUs, 10 to 30 ms with the kernel's lock held, and so does each packet
+    socket; each flow names a port that goes, some of them all."""
     n, n_flows = 200, 4000
     names = [f"many{i}" for i in range(n)]
     lines = "".join(f"link add {name} type veth peer name {name}x\nlink set {name} up\n" for name in names)

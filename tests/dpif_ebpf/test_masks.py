@@ -8,10 +8,10 @@ import random
 import pytest
 
 from tests.dpif.lab import key_of, udp, ufid_of
-from tests.dpif_ebpf.lab import EbpfLab
+from tests.dpif_ebpf.lab import EbpfLab, opened
 from tests.dpif_ebpf.packets import ordinary
 from tests.dpif_ebpf.test_actions import random_set
-from tests.dpif_ebpf.test_live import opened, random_mask
+from tests.dpif_ebpf.test_random_tables import random_mask
 from vswitch.dpif.actions import Output, Recirc
 from vswitch.dpif.ebpf import programs
 from vswitch.dpif.ebpf.tables import BUCKETS, WAYS

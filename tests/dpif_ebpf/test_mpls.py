@@ -11,7 +11,7 @@ from tests.dpif.lab import put, udp
 from tests.dpif_ebpf.lab import EbpfLab
 from tests.dpif_ebpf.packets import arp, ipv4, ipv6, mpls
 from tests.dpif_ebpf.pair import REDIRECT, Pair
-from tests.dpif_ebpf.test_live import big_segment, offload_socket
+from tests.dpif_ebpf.test_offloads import big_segment, offload_socket
 from vswitch.dpif.actions import (
     Action,
     Actions,

@@ -1,4 +1,4 @@
-"""Whose is what stays in the kernel when its process dies: a mark that names the process, in names and aliases.
+"""Whose is what stays in the kernel when its process dies: a mark that names the process.
 
 A number alone names no process for long, and in a container it is the same at every start; with the time at
 which the process began (proc(5), field 22 of /proc/pid/stat) it does.
@@ -26,7 +26,7 @@ def _mark(pid: int) -> str:
 
 
 def _began(pid: int) -> int:
-    """When process `pid` began, in clock ticks since the machine did; -1 if it is no more, or but a zombie."""
+    """When process `pid` began, in clock ticks since the machine did; -1 if it is no more, or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             # Behind the name, which may hold anything.

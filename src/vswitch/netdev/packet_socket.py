@@ -128,7 +128,8 @@ CLOSERS = 32
 
 def close_in_background(sock: socket.socket, ifindex: int) -> None:
     """Close a packet socket that is a promiscuous member of interface `ifindex`. The membership ends at once;
-    for the rest the kernel waits until no CPU may use the socket, 10 to 20 ms each, and this process doesn't."""
+    for the rest the kernel waits until no CPU may use the socket, 10 to 20 ms each, and this process goes
+    on."""
     # The interface may be gone, and the membership with it.
     with contextlib.suppress(OSError):
         sock.setsockopt(SOL_PACKET, PACKET_DROP_MEMBERSHIP, membership(ifindex))
