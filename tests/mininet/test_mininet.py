@@ -53,9 +53,14 @@ TOPOLOGIES = ("single,4", "linear,4", "tree,2,3")
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 # "ovs" leaves the datapath to the switch, which takes the eBPF one where the kernel has no module.
 @pytest.mark.parametrize("switch", ["ovs", "ovs,datapath=user"])
-def test_all_hosts_reach_each_other(stack: Stack, switch: str, topology: str) -> None:
+def test_all_hosts_reach_each_other(
+    stack: Stack, switch: str, topology: str, require: Callable[..., None]
+) -> None:
     said = mininet(stack, "--switch", switch, "--topo", topology, "--controller", "ovsc", "--test", "pingall")
     assert loss(said) == [0], said
+    if switch == "ovs" and not Path("/sys/module/openvswitch").exists():
+        require("ebpf")
+        assert "use the eBPF datapath (ebpf)" in stack.log("vswitchd")
 
 
 # Mininet 2.3's own tests don't understand what Debian's iperf 2.1 says, on any switch.
