@@ -29,6 +29,7 @@ OPT_LEVEL = os.environ.get("VSWITCH_OPT_LEVEL", "3")
 HOT = (
     "base/clock.py",
     "base/coverage.py",
+    "base/json_framing.py",
     "base/respite.py",
     "base/signed.py",
     "base/tags.py",

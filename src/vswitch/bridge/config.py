@@ -11,7 +11,7 @@ from typing import final
 from uuid import UUID
 
 from vswitch.base.records import dataclass, field
-from vswitch.bridge.columns import optional
+from vswitch.bridge.columns import many, one, pairs
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.unsupported import asked_in_vain
 from vswitch.dpif.types import Policing
@@ -84,24 +84,25 @@ class ConfigCache:
         """What a row of Interface asks for."""
         known = self._interfaces.get(row.uuid)
         if known is None:
+            other = pairs(row, "other_config")
             known = self._interfaces[row.uuid] = InterfaceConfig(
                 uuid=row.uuid,
-                name=row.name,
-                type=row.type or "system",
-                options=dict(row.options),
-                ofport_request=optional(row, "ofport_request"),
-                ofport=optional(row, "ofport"),
-                mac=optional(row, "mac"),
-                mtu_request=optional(row, "mtu_request"),
-                bfd=dict(row.bfd),
-                cfm_mpid=optional(row, "cfm_mpid"),
-                lldp=dict(row.lldp),
+                name=one(row, "name"),
+                type=one(row, "type") or "system",
+                options=pairs(row, "options"),
+                ofport_request=one(row, "ofport_request"),
+                ofport=one(row, "ofport"),
+                mac=one(row, "mac"),
+                mtu_request=one(row, "mtu_request"),
+                bfd=pairs(row, "bfd"),
+                cfm_mpid=one(row, "cfm_mpid"),
+                lldp=pairs(row, "lldp"),
                 policing=Policing(
-                    row.ingress_policing_rate, row.ingress_policing_burst,
-                    row.ingress_policing_kpkts_rate, row.ingress_policing_kpkts_burst,
+                    one(row, "ingress_policing_rate"), one(row, "ingress_policing_burst"),
+                    one(row, "ingress_policing_kpkts_rate"), one(row, "ingress_policing_kpkts_burst"),
                 ),
-                other_config=dict(row.other_config),
-                unsupported=asked_in_vain("Interface", row) | _unknown_options(row),
+                other_config=other,
+                unsupported=asked_in_vain("Interface", row, other) | _unknown_options(row),
             )  # fmt: skip
         return known
 
@@ -111,26 +112,26 @@ class ConfigCache:
         if known is not None and all(uuid in self._interfaces for uuid in known[1]):
             return known[0]
         rows = self._idl.refs(row, "interfaces")
-        other = dict(row.other_config)
+        other = pairs(row, "other_config")
         config = PortConfig(
             uuid=row.uuid,
-            name=row.name,
+            name=one(row, "name"),
             interfaces=tuple(sorted(map(self.interface, rows), key=lambda config: config.name)),
-            tag=optional(row, "tag"),
-            trunks=frozenset(row.trunks),
-            cvlans=frozenset(row.cvlans),
-            vlan_mode=optional(row, "vlan_mode") or "",
-            protected=row.protected,
-            bond_mode=optional(row, "bond_mode") or "",
-            bond_updelay=row.bond_updelay,
-            bond_downdelay=row.bond_downdelay,
-            bond_fake_iface=bool(row.bond_fake_iface),
-            bond_active=optional(row, "bond_active_slave") or "",
-            lacp=optional(row, "lacp") or "",
-            mac=optional(row, "mac"),
+            tag=one(row, "tag"),
+            trunks=frozenset(many(row, "trunks")),
+            cvlans=frozenset(many(row, "cvlans")),
+            vlan_mode=one(row, "vlan_mode") or "",
+            protected=one(row, "protected"),
+            bond_mode=one(row, "bond_mode") or "",
+            bond_updelay=one(row, "bond_updelay"),
+            bond_downdelay=one(row, "bond_downdelay"),
+            bond_fake_iface=bool(one(row, "bond_fake_iface")),
+            bond_active=one(row, "bond_active_slave") or "",
+            lacp=one(row, "lacp") or "",
+            mac=one(row, "mac"),
             qos=next((qos.uuid for qos in self._idl.refs(row, "qos")), None),
             other_config=other,
-            unsupported=asked_in_vain("Port", row),
+            unsupported=asked_in_vain("Port", row, other),
         )
         self._ports[row.uuid] = (config, [r.uuid for r in rows])
         return config
@@ -138,7 +139,8 @@ class ConfigCache:
 
 def _unknown_options(row: Row) -> dict[str, str]:
     """The options that ports of the row's type don't have."""
-    known = kind(row.type).options
+    known = kind(one(row, "type")).options
     if known is None:
         return {}
-    return {f"options:{key}": value for key, value in sorted(row.options.items()) if key not in known}
+    options = sorted(pairs(row, "options").items())
+    return {f"options:{key}": value for key, value in options if key not in known}

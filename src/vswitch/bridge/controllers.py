@@ -10,7 +10,7 @@ from typing import Any, Final, final
 from uuid import UUID
 
 from vswitch.base.vlog import Vlog
-from vswitch.bridge.columns import boolean, integer, optional
+from vswitch.bridge.columns import boolean, integer, one
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.local_address import configure_local_address
 from vswitch.bridge.unsupported import Unsupported
@@ -42,19 +42,19 @@ def default_rundir() -> str:
 
 def controller_settings(row: Row, queue_size: int) -> ControllerSettings:
     """What a row of Controller asks for; `queue_size` is the bridge's."""
-    own_size = optional(row, "controller_queue_size")
-    max_backoff = optional(row, "max_backoff")
-    probe = optional(row, "inactivity_probe")
-    asynchronous = optional(row, "enable_async_messages")
+    own_size = one(row, "controller_queue_size")
+    max_backoff = one(row, "max_backoff")
+    probe = one(row, "inactivity_probe")
+    asynchronous = one(row, "enable_async_messages")
     dscp = integer(row.other_config, "dscp", DEFAULT_DSCP, 0, 63)
     return ControllerSettings(
         target=row.target,
-        kind=KINDS.get(optional(row, "type") or ""),
+        kind=KINDS.get(one(row, "type") or ""),
         max_backoff=max(max_backoff, 1000) if max_backoff is not None else DEFAULT_MAX_BACKOFF_MS,
         inactivity_probe=max(probe, 0) if probe is not None else DEFAULT_INACTIVITY_PROBE_MS,
-        in_band=optional(row, "connection_mode") != "out-of-band",
-        rate_limit=optional(row, "controller_rate_limit") or 0,
-        burst_limit=optional(row, "controller_burst_limit") or 0,
+        in_band=one(row, "connection_mode") != "out-of-band",
+        rate_limit=one(row, "controller_rate_limit") or 0,
+        burst_limit=one(row, "controller_burst_limit") or 0,
         queue_size=own_size if own_size is not None else queue_size,
         enable_async=True if asynchronous is None else asynchronous,
         dscp=dscp,
@@ -110,7 +110,7 @@ class BridgeControllers:
         queue = integer(other, "in-band-queue", -1, 0, 0xFFFFFFFF)
         controllers.set_in_band(not boolean(other, "disable-in-band"), None if queue < 0 else queue)
         controllers.set_controllers([] if restoring else list(wanted.values()))
-        controllers.set_fail_mode(optional(bridge, "fail_mode") or "standalone")
+        controllers.set_fail_mode(one(bridge, "fail_mode") or "standalone")
         controllers.set_mgmt(mgmt_path(self._rundir, self._ofproto.name), queue_size)
         controllers.set_snoops([f"{self._rundir}/{self._ofproto.name}.snoop"])
 

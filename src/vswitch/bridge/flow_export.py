@@ -5,7 +5,7 @@ from __future__ import annotations
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.agent_address import agent_address
-from vswitch.bridge.columns import boolean, integer, optional
+from vswitch.bridge.columns import boolean, integer, one
 from vswitch.bridge.idl import Idl, Row
 from vswitch.monitor.ipfix import SAMPLING_DEFAULT as IPFIX_SAMPLING_DEFAULT
 from vswitch.monitor.ipfix import TEMPLATE_INTERVAL_DEFAULT, IpfixSettings
@@ -31,10 +31,10 @@ def configure_netflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
     if row is None:
         ofproto.set_netflow(None)
         return
-    engine_id = optional(row, "engine_id")
+    engine_id = one(row, "engine_id")
     settings = NetFlowSettings(
         targets=tuple(sorted(row.targets)),
-        engine_type=optional(row, "engine_type") or 0,
+        engine_type=one(row, "engine_type") or 0,
         engine_id=engine_id or 0,
         active_timeout={0: ACTIVE_TIMEOUT_DEFAULT, -1: 0}.get(row.active_timeout, row.active_timeout),
         add_id_to_interface=row.add_id_to_interface,
@@ -60,14 +60,14 @@ def configure_sflow(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> None:
         return
     targets = tuple(sorted(row.targets))
     addresses = ofproto.backer.dp.underlay.addresses
-    agent = agent_address(optional(row, "agent") or "", targets, PORT_DEFAULT, addresses)
-    if agent is None and not optional(row, "agent"):
-        agent = next((optional(c, "local_ip") for c in idl.refs(bridge, "controller") if c.local_ip), None)
+    agent = agent_address(one(row, "agent") or "", targets, PORT_DEFAULT, addresses)
+    if agent is None and not one(row, "agent"):
+        agent = next((one(c, "local_ip") for c in idl.refs(bridge, "controller") if c.local_ip), None)
     if agent is None:
         log.err("bridge %s: could not determine IP address for sFlow agent", ofproto.name)
         ofproto.set_sflow(None)
         return
-    sampling, polling, header = (optional(row, name) for name in ("sampling", "polling", "header"))
+    sampling, polling, header = (one(row, name) for name in ("sampling", "polling", "header"))
     # The bridges of an agent are told apart by their order.
     sampled = sorted(other.name for other in idl.rows("Bridge") if other.sflow)
     ofproto.set_sflow(SFlowSettings(
@@ -100,7 +100,7 @@ def configure_local_sampling(ofproto: OfprotoDpif, idl: Idl, bridge: Row) -> Non
     what the datapath can't do of that is logged."""
     groups: dict[int, int] = {}
     for collectors in idl.rows("Flow_Sample_Collector_Set"):
-        group = optional(collectors, "local_group_id")
+        group = one(collectors, "local_group_id")
         if group is not None and any(owner.name == bridge.name for owner in idl.refs(collectors, "bridge")):
             groups[collectors.id] = group
     if groups and not ofproto.backer.dp.support.psample:
@@ -121,7 +121,7 @@ def _ipfix(row: Row) -> IpfixSettings:
     other = row.other_config
 
     def number(column: str, default: int) -> int:
-        value = optional(row, column)
+        value = one(row, column)
         return default if value is None else value
 
     return IpfixSettings(

@@ -6,7 +6,7 @@ from typing import Final, final
 
 from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
-from vswitch.bridge.columns import optional
+from vswitch.bridge.columns import one
 from vswitch.bridge.idl import Idl, Row
 from vswitch.classifier.classifier import prefix_contexts
 from vswitch.flow.field import Field
@@ -38,9 +38,9 @@ def table_settings(row: Row) -> TableSettings:
     """What a row asks for."""
     prefixes = tuple(sorted(row.prefixes)) if row.prefixes else DEFAULT_PREFIXES
     return TableSettings(
-        name=optional(row, "name") or "",
-        max_flows=optional(row, "flow_limit"),
-        evicts=optional(row, "overflow_policy") == "evict",
+        name=one(row, "name") or "",
+        max_flows=one(row, "flow_limit"),
+        evicts=one(row, "overflow_policy") == "evict",
         groups=tuple(sorted(row.groups)),
         prefixes=() if "none" in prefixes else prefixes,
     )

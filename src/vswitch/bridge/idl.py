@@ -170,7 +170,11 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         """Rows whose status changed."""
         super().__init__(remote, schema, leader_only=False)
         for table in self.tables.values():
+            # The library has the schema's table and columns within its own, and finds what is asked of the
+            # ones only after it has looked in vain in the others: for each column of each row that comes.
+            vars(table)["name"] = table.name
             for column in table.columns.values():
+                vars(column).update(vars(column._column))
                 if column.type.n_max > 1:
                     # What changes of a set is told as what goes and what comes (ovsdb-server(7), "update2"),
                     # which may be more than a set can have; the library would refuse it and keep the old set.

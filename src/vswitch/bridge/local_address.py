@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from vswitch.base.vlog import Vlog
-from vswitch.bridge.columns import optional
+from vswitch.bridge.columns import one
 from vswitch.netdev.in4 import add_router, class_netmask, set_in4
 from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.ports.device import ifindex, set_up
@@ -20,7 +20,7 @@ log = Vlog("bridge")
 
 def _address(bridge: str, row: Any, column: str) -> IPv4Address | None:
     """The address in a column; None if it is empty or 0.0.0.0, and with a warning if it is none."""
-    text = optional(row, column)
+    text = one(row, column)
     if not text:
         return None
     try:

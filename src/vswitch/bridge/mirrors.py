@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 from vswitch.base.vlog import Vlog
-from vswitch.bridge.columns import optional
+from vswitch.bridge.columns import one
 from vswitch.bridge.idl import Idl, Row
 from vswitch.flow.match_text import parse_match
 from vswitch.flow.syntax import FlowSyntaxError
@@ -34,7 +34,7 @@ def mirror_settings(idl: Idl, bridge: str, row: Row, has_port: Callable[[str], b
     """What `row` asks for; a filter may name ports by `port_numbers`. BadMirror: it has no output that is
     there, or a filter that is none."""
     out_port = next((port.name for port in idl.refs(row, "output_port")), None)
-    out_vlan = optional(row, "output_vlan")
+    out_vlan = one(row, "output_vlan")
     if out_port is not None:
         if not has_port(out_port):
             raise BadMirror("outputs to port not on bridge")
@@ -56,7 +56,7 @@ def mirror_settings(idl: Idl, bridge: str, row: Row, has_port: Callable[[str], b
         return tuple(sorted(found))
 
     vlans = frozenset(row.select_vlan)
-    text = optional(row, "filter") or ""
+    text = one(row, "filter") or ""
     try:
         chosen = parse_match(text, port_numbers) if text else None
     except FlowSyntaxError as e:
@@ -76,7 +76,7 @@ def mirror_settings(idl: Idl, bridge: str, row: Row, has_port: Callable[[str], b
 
 def _snaplen(row: Row) -> int:
     """Bytes of a packet that are copied, 0 for all; no packet is longer than 65,535."""
-    snaplen: int = optional(row, "snaplen") or 0
+    snaplen: int = one(row, "snaplen") or 0
     return 0 if snaplen >= WHOLE_PACKET else snaplen
 
 

@@ -23,6 +23,8 @@ log = Vlog("bridge")
 
 BATCH: Final = 2000
 """Rows that go into one transaction at most."""
+KEPT: Final = 4096
+"""Values that are kept as the library has them."""
 RETRY_MS: Final = 100
 """How long after a lost transaction the next one is sent, unless the database changes sooner."""
 
@@ -46,6 +48,8 @@ class Report:
         """Row -> its table, and what its columns should be."""
         self._values: dict[UUID, dict[str, Any]] = {}
         """The same as it was given: most of what is given is what was given before."""
+        self._datums: dict[tuple[str, str, str | bool | None], Datum] = {}
+        """(table, column, value) -> the value as the library has it."""
         self._dirty: dict[UUID, None] = {}
         self._sent: list[UUID] = []
         self._transaction: Any = None
@@ -68,13 +72,25 @@ class Report:
                 # An older database, which knows nothing of it.
                 continue
             try:
-                datum = Datum.from_python(column.type, [] if value is None else value, _uuid)
+                datum = self._datum(row._table.name, name, column.type, value)
             except ovs.db.error.Error as e:
                 log.err("%s.%s: %s", row._table.name, name, e)
                 continue
             values[name] = value
             self._wanted[row.uuid][1][name] = datum
             self._dirty[row.uuid] = None
+
+    def _datum(self, table: str, column: str, type: Any, value: Any) -> Datum:
+        """`value` as the library has it; many rows have a text or a truth in common."""
+        if value is None or isinstance(value, (str, bool)):
+            key = (table, column, value)
+            known = self._datums.get(key)
+            if known is None:
+                if len(self._datums) >= KEPT:
+                    self._datums.clear()
+                known = self._datums[key] = Datum.from_python(type, [] if value is None else value, _uuid)
+            return known
+        return Datum.from_python(type, value, _uuid)
 
     def forget(self, gone: set[UUID]) -> None:
         """These rows may be gone; those that are need no status any more."""

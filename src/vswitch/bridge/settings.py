@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vswitch.bridge.columns import boolean, integer, optional
+from vswitch.bridge.columns import boolean, integer
 from vswitch.bridge.idl import Row
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.dpif.types import DpifError
@@ -37,8 +37,7 @@ def configure_backer(backer: Backer, root: Row | None, unsupported: Unsupported)
     zones: dict[int, dict[str, int]] = {}
     if datapath is not None:
         for number, zone in datapath.ct_zones.items():
-            policy = optional(zone, "timeout_policy")
-            if policy is not None:
+            for policy in zone.timeout_policy:
                 zones[int(number)] = {key: int(value) for key, value in policy.timeouts.items()}
     try:
         if backer.ct_timeouts.set(zones):

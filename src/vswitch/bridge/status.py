@@ -14,7 +14,7 @@ from uuid import UUID
 from vswitch.bridge import bonds, spanning_tree
 from vswitch.bridge.bridge import Bridge
 from vswitch.bridge.capabilities import capabilities
-from vswitch.bridge.columns import boolean, integer, optional
+from vswitch.bridge.columns import boolean, integer, one
 from vswitch.bridge.config import PortConfig
 from vswitch.bridge.idl import Row
 from vswitch.bridge.interface_status import CLEARED, InterfaceStatus
@@ -190,7 +190,7 @@ class Status:
         for config in port.interfaces:
             there = config.name in bridge.interfaces
             its = self._bridges.idl.row("Interface", config.uuid) if there else None
-            if its is not None and (current or optional(its, "lacp_current") is not None):
+            if its is not None and (current or one(its, "lacp_current") is not None):
                 self._bridges.report.put(its, lacp_current=current.get(config.name))
 
     def _look_at(self, bridge: Bridge) -> None:

@@ -143,15 +143,21 @@ GAPS: Final = (
 )  # fmt: skip
 
 
-def asked_in_vain(table: str, row: Any) -> dict[str, str]:
-    """What a row of `table` asks for that is not done: column or `other_config:KEY` -> value as written."""
+WHOLE_COLUMNS: Final[Mapping[str, tuple[Gap, ...]]] = {
+    table: tuple(gap for gap in GAPS if gap.table == table and not gap.column.startswith(f"{KEYED}:"))
+    for table in ACTED_ON
+}
+
+
+def asked_in_vain(table: str, row: Any, other: Mapping[str, str]) -> dict[str, str]:
+    """What a row of `table`, with `other` for its other_config, asks for that is not done: column or
+    `other_config:KEY` -> value as written."""
     asked: dict[str, str] = {}
-    for gap in GAPS:
-        if gap.table == table and not gap.column.startswith(f"{KEYED}:"):
-            text = _written(getattr(row, gap.column))
-            if text not in OFF and text not in gap.done:
-                asked[gap.column] = text
-    for key, value in sorted(getattr(row, KEYED, {}).items()):
+    for gap in WHOLE_COLUMNS.get(table, ()):
+        text = _written(getattr(row, gap.column))
+        if text not in OFF and text not in gap.done:
+            asked[gap.column] = text
+    for key, value in sorted(other.items()):
         if value not in OFF and _is_gap(table, f"{KEYED}:{key}"):
             asked[f"{KEYED}:{key}"] = value
     return asked
@@ -206,7 +212,7 @@ class Unsupported:
 
     def look_at(self, name: str, table: str, row: Any) -> None:
         """Warn of everything that `row` of `table`, which warnings call `name`, asks for in vain."""
-        self.warn_all(name, asked_in_vain(table, row))
+        self.warn_all(name, asked_in_vain(table, row, getattr(row, KEYED, {})))
         if log.enabled(Level.DBG):
             for column, value in unknown(table, row).items():
                 log.dbg("%s: %s=%s: unknown key", name, column, value)

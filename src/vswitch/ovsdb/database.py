@@ -16,7 +16,7 @@ from ovs.db.data import Atom, Datum
 from ovs.db.schema import ColumnSchema, DbSchema, TableSchema
 
 from vswitch.base.records import dataclass, field
-from vswitch.ovsdb.errors import library_errors
+from vswitch.ovsdb.errors import OvsdbError, library_errors
 
 Json: TypeAlias = Any
 Change: TypeAlias = "tuple[Row | None, Row | None]"
@@ -73,6 +73,21 @@ def default_columns(table: TableSchema) -> dict[str, Datum]:
     return {name: default_datum(column.type) for name, column in table.columns.items()}
 
 
+def differ(one: Datum, other: Datum) -> bool:
+    """Whether two values of a column differ. Most of a row is the very value that it was before."""
+    return one is not other and one.values != other.values
+
+
+def sound(value: Datum) -> bool:
+    """Whether `value` is one that its type allows."""
+    try:
+        with library_errors():
+            value.check_constraints()
+    except OvsdbError:
+        return False
+    return True
+
+
 class Database:
     """One database. `commit` is called by `Transaction` alone; `listeners` see every commit."""
 
@@ -83,6 +98,15 @@ class Database:
         """As it was given: it may say more than the library keeps (a checksum)."""
         self.name: str = self.schema.name
         self.tables: dict[str, dict[UUID, Row]] = {name: {} for name in self.schema.tables}
+        self.defaults: dict[str, dict[str, Datum]] = {
+            name: default_columns(table) for name, table in self.schema.tables.items()
+        }
+        """The columns of a row that nothing was said of. Rows share these values, which nobody changes."""
+        self.unsound: dict[str, list[str]] = {
+            name: [column for column, value in row.items() if not sound(value)]
+            for name, row in self.defaults.items()
+        }
+        """The columns whose default is none of the values that they may have."""
         self.strong: dict[UUID, int] = {}
         """Row -> how many strong references point to it (absent: none)."""
         self.weak: dict[UUID, dict[tuple[str, UUID], int]] = {}
@@ -90,8 +114,9 @@ class Database:
         self.indexes: dict[tuple[str, int], dict[tuple[Any, ...], UUID]] = {
             (name, n): {} for name, table in self.schema.tables.items() for n in range(len(table.indexes))
         }
-        self._strong = {name: referring(table, weak=False) for name, table in self.schema.tables.items()}
-        self._weak = {name: referring(table, weak=True) for name, table in self.schema.tables.items()}
+        tables = self.schema.tables
+        self.strong_columns = {name: referring(table, weak=False) for name, table in tables.items()}
+        self.weak_columns = {name: referring(table, weak=True) for name, table in tables.items()}
         self.writer: Callable[[Changes, list[str], bool], None] | None = None
         """Puts a checked transaction (changes, comments, durable) on disk before it is applied."""
         self.read_only = False
@@ -107,7 +132,7 @@ class Database:
 
         A row's strong reference to itself does not count: it does not keep the row alive.
         """
-        for column in (self._weak if weak else self._strong)[table]:
+        for column in (self.weak_columns if weak else self.strong_columns)[table]:
             values = row.columns[column.name].values
             for atom in values.values() if column.is_value else values:
                 if weak or atom.value != row.uuid:

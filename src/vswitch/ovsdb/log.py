@@ -21,7 +21,7 @@ from uuid import UUID
 from ovs.db.data import Datum
 
 from vswitch.base.vlog import Vlog
-from vswitch.ovsdb.database import Changes, Database, Row, default_columns, default_datum
+from vswitch.ovsdb.database import Changes, Database, Row, differ
 from vswitch.ovsdb.errors import Json, OvsdbError, library_errors
 from vswitch.ovsdb.mutation import any_number
 
@@ -76,14 +76,10 @@ def row_to_json(db: Database, table: str, before: Row | None, after: Row | None)
     if after is None:
         return None
     made: dict[str, Json] = {}
+    was = db.defaults[table] if before is None else before.columns
     for name, column in db.schema.tables[table].columns.items():
-        if not column.persistent:
-            continue
         now = after.columns[name]
-        if before is None:
-            if now.values != default_datum(column.type).values:
-                made[name] = now.to_json()
-        elif before.columns[name] != now:
+        if column.persistent and differ(was[name], now):
             made[name] = now.to_json()
     return made
 
@@ -141,7 +137,7 @@ def replay(db: Database, value: Json) -> None:
                 continue
             if not isinstance(columns, dict):
                 raise OvsdbError("syntax error", f"row {name} of table {table} is no object")
-            values = default_columns(schema) if before is None else dict(before.columns)
+            values = dict(db.defaults[table] if before is None else before.columns)
             for column, json_value in columns.items():
                 if column not in schema.columns:
                     raise OvsdbError("syntax error", f"table {table} has no column {column}")

@@ -14,7 +14,7 @@ from ovs.db.schema import TableSchema
 
 from vswitch.base.records import dataclass
 from vswitch.ovsdb.condition import Condition, column_value, parse_condition
-from vswitch.ovsdb.database import Changes, Database, Row, default_datum
+from vswitch.ovsdb.database import Changes, Database, Row, differ
 from vswitch.ovsdb.errors import Json, OvsdbError, member, no_others, syntax_error
 
 KINDS = ("initial", "insert", "delete", "modify")
@@ -56,7 +56,7 @@ def changed(before: Row | None, after: Row | None, column: str) -> bool:
     return (
         before is not None
         and after is not None
-        and column_value(before, column) != column_value(after, column)
+        and differ(column_value(before, column), column_value(after, column))
     )
 
 
@@ -171,14 +171,16 @@ class Monitor:
             return {"delete": None}
         assert after is not None
         columns: dict[str, Json] = {}
+        defaults = self.db.defaults[name]
         for watch in active:
             for column in watch.named(kind):
                 now = column_value(after, column)
                 if kind == "modify":
                     assert before is not None
-                    if column_value(before, column) != now:
-                        columns[column] = difference(column_value(before, column), now)
-                elif now.values != default_datum(now.type).values:
+                    was = column_value(before, column)
+                    if differ(was, now):
+                        columns[column] = difference(was, now)
+                elif column not in defaults or differ(defaults[column], now):
                     columns[column] = now.to_json()
         if kind == "modify" and not columns:
             return None

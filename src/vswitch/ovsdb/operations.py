@@ -18,7 +18,7 @@ from ovs.db.schema import TableSchema
 
 from vswitch.base.records import dataclass, field
 from vswitch.ovsdb.condition import column_value, parse_condition
-from vswitch.ovsdb.database import Changes, Database, Row, default_columns
+from vswitch.ovsdb.database import Changes, Database, Row
 from vswitch.ovsdb.errors import Json, OvsdbError, library_errors, member, no_others, syntax_error
 from vswitch.ovsdb.mutation import parse_mutation
 from vswitch.ovsdb.transaction import Transaction
@@ -100,11 +100,11 @@ def insert(run: Execution, op: Json) -> Json:
             )
         run.inserted.add(name)
         row_uuid = run.symbols.setdefault(name, row_uuid)
-    values = default_columns(table)
-    values.update(run.columns(table, row_json))
+    db = run.transaction.db
+    values = {**db.defaults[table.name], **run.columns(table, row_json)}
     with library_errors():
-        for column in table.columns.values():
-            values[column.name].check_constraints()
+        for column in db.unsound[table.name]:
+            values[column].check_constraints()
     run.transaction.put(table.name, Row(row_uuid, values))
     return {"uuid": ["uuid", str(row_uuid)]}
 
@@ -197,8 +197,11 @@ def wait(run: Execution, op: Json) -> Json:
     for json in member(op, "rows", list):
         if not isinstance(json, dict):
             raise syntax_error('"rows" is an array of objects', op)
-        given = {**default_columns(table), **run.columns(table, json)}
-        wanted.add(tuple(frozenset(given[n].values.items()) for n in columns if n in given))
+        given = run.columns(table, json)
+        defaults = run.transaction.db.defaults[table.name]
+        wanted.add(tuple(
+            frozenset(given.get(n, defaults[n]).values.items()) for n in columns if n in defaults
+        ))
     have = {
         tuple(frozenset(column_value(row, n).values.items()) for n in columns)
         for row in run.transaction.rows(table.name, condition)

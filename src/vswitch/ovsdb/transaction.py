@@ -189,29 +189,21 @@ class Transaction:
 
     def _without_dangling(self, table: str, row: Row) -> dict[str, Datum]:
         changed: dict[str, Datum] = {}
-        for name, column in self.db.schema.tables[table].columns.items():
-            type = column.type
-            datum = row.columns[name]
-            values = datum.values
-            if type.key.is_weak_ref():
-                values = {
-                    k: v for k, v in values.items() if self.get(type.key.ref_table_name, k.value) is not None
-                }
-            if type.value is not None and type.value.is_weak_ref():
-                values = {
-                    k: v
-                    for k, v in values.items()
-                    if self.get(type.value.ref_table_name, v.value) is not None
-                }
+        for column in self.db.weak_columns[table]:
+            name, datum = column.name, changed.get(column.name, row.columns[column.name])
+            values = {
+                key: value for key, value in datum.values.items()
+                if self.get(column.target, (value if column.is_value else key).value) is not None
+            }  # fmt: skip
             if len(values) == len(datum.values):
                 continue
-            if len(values) < type.n_min:
+            if len(values) < datum.type.n_min:
                 raise OvsdbError(
                     "constraint violation",
                     f'weak reference column "{name}" in "{table}" row {row.uuid} would keep {len(values)} '
-                    f"values, but it needs {type.n_min}",
+                    f"values, but it needs {datum.type.n_min}",
                 )
-            changed[name] = Datum(type, values)
+            changed[name] = Datum(datum.type, values)
         return changed
 
     def _check_indexes(self, changes: Changes) -> None:
