@@ -52,6 +52,7 @@ HOT = (
     "dpif/key_mask.py",
     "dpif/key_struct.py",
     "dpif/odp_*.py",
+    "dpif/ops.py",
     "dpif/kernel/flow.py",
     "dpif/kernel/packet.py",
     "dpif/kernel/sketch.py",

@@ -28,7 +28,7 @@ from bench.traffic import ping, tcp, udp
 from vswitch.base.clock import Clock
 from vswitch.dpif.actions import Output
 from vswitch.dpif.ebpf.provider import EbpfDpif
-from vswitch.dpif.types import FlowPut
+from vswitch.dpif.ops import FlowPut
 from vswitch.ebpf.asm import Asm
 from vswitch.ebpf.insn import R1, R2, R3, R4, R5, U32, U64, Helper
 from vswitch.ebpf.link import TCX_INGRESS, TcxLink

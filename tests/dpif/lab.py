@@ -6,8 +6,9 @@ import time
 from abc import ABC, abstractmethod
 
 from vswitch.dpif.actions import Actions
+from vswitch.dpif.ops import Execute, FlowDel, FlowGet, FlowPut, FlowStats, Upcall
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import DpifError, Execute, FlowDel, FlowGet, FlowPut, FlowStats, PutFlags, Upcall
+from vswitch.dpif.types import DpifError, PutFlags
 from vswitch.flow.extract import extract
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow

@@ -13,7 +13,8 @@ from vswitch.base.clock import Clock
 from vswitch.dpif import actions as act
 from vswitch.dpif.execute_with_help import execute_with_help
 from vswitch.dpif.odp_text import format_actions, parse_actions
-from vswitch.dpif.types import Execute, MeterBand, MeterConfig, Upcall, UpcallType
+from vswitch.dpif.ops import Execute, Upcall
+from vswitch.dpif.types import MeterBand, MeterConfig, UpcallType
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.flow import Flow

@@ -17,7 +17,8 @@ from vswitch.base.vlog import Destination, Level
 from vswitch.dpif.actions import Output
 from vswitch.dpif.logged import LoggedDpif, log_operation
 from vswitch.dpif.open import dpif_create_and_open, dpif_open
-from vswitch.dpif.types import DpifError, Execute, FlowDel, FlowPut, PutFlags
+from vswitch.dpif.ops import Execute, FlowDel, FlowPut
+from vswitch.dpif.types import DpifError, PutFlags
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.netdev.scope import Scope
 

@@ -16,11 +16,7 @@ from tests.dpif.lab import (
 )
 from vswitch.dpif.actions import Meter, Output, PushVlan, Userspace
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import (
-    MeterBand,
-    MeterConfig,
-    UpcallType,
-)
+from vswitch.dpif.types import MeterBand, MeterConfig, UpcallType
 
 
 def has_pids(dpif: Dpif) -> bool:

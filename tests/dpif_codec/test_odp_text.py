@@ -58,7 +58,7 @@ from vswitch.dpif.odp_text import (
     parse_key,
     parse_ufid,
 )
-from vswitch.dpif.types import DpifFlow, FlowStats
+from vswitch.dpif.ops import DpifFlow, FlowStats
 from vswitch.flow import key_attr as key
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError

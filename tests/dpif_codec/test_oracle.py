@@ -9,7 +9,7 @@ import pytest
 
 from tests.oracle.real import OracleError, RealSwitch
 from vswitch.dpif.odp_text import format_actions, format_dpif_flow, format_flow, parse_actions, parse_key
-from vswitch.dpif.types import DpifFlow, FlowStats
+from vswitch.dpif.ops import DpifFlow, FlowStats
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.match_text import parse_exact_flow

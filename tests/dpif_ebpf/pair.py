@@ -10,7 +10,7 @@ from tests.dpif_ebpf.lab import EbpfLab
 from vswitch.base.clock import Clock
 from vswitch.dpif.actions import Actions
 from vswitch.dpif.ebpf.provider import EbpfDpif
-from vswitch.dpif.types import Execute, FlowDel, FlowPut
+from vswitch.dpif.ops import Execute, FlowDel, FlowPut
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.ebpf.program import Ran, skb
 from vswitch.ebpf.syscall import BpfError

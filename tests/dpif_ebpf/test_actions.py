@@ -33,7 +33,7 @@ from vswitch.dpif.actions import (
     Trunc,
     Userspace,
 )
-from vswitch.dpif.types import FlowPut
+from vswitch.dpif.ops import FlowPut
 from vswitch.ebpf.program import skb
 from vswitch.flow import key_attr as attr
 from vswitch.flow.flow import Flow

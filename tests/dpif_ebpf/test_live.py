@@ -21,7 +21,8 @@ from vswitch.dpif.actions import (
     Set,
 )
 from vswitch.dpif.drop_reasons import drop_reason
-from vswitch.dpif.types import FlowDel, FlowPut, MeterBand, MeterConfig
+from vswitch.dpif.ops import FlowDel, FlowPut
+from vswitch.dpif.types import MeterBand, MeterConfig
 from vswitch.flow import key_attr as attr
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow

@@ -15,7 +15,7 @@ from tests.dpif_ebpf.test_random_tables import random_mask
 from vswitch.dpif.actions import Output, Recirc
 from vswitch.dpif.ebpf import programs
 from vswitch.dpif.ebpf.tables import BUCKETS, WAYS
-from vswitch.dpif.types import FlowDel, FlowPut
+from vswitch.dpif.ops import FlowDel, FlowPut
 from vswitch.dpif.userspace.flow_entry import FlowEntry
 from vswitch.ebpf.program import skb
 from vswitch.flow import layout as at

@@ -15,7 +15,8 @@ from tests.dpif_ebpf.test_switch import appctl, in_kernel
 from tests.stack import Stack, until
 from vswitch.dpif.actions import DecTtl, Meter, Output
 from vswitch.dpif.ebpf.interpret import TTL_OVER
-from vswitch.dpif.types import FlowPut, MeterBand, MeterConfig, MeterStats, Policing
+from vswitch.dpif.ops import FlowPut
+from vswitch.dpif.types import MeterBand, MeterConfig, MeterStats, Policing
 
 pytestmark = pytest.mark.system
 

@@ -12,15 +12,8 @@ import scapy.contrib.mpls as mpls
 from tests.dpif.lab import key_of, mask_of, put, tcp, udp
 from vswitch.base.clock import Clock
 from vswitch.dpif import actions as act
-from vswitch.dpif.types import (
-    Execute,
-    FlowPut,
-    MeterBand,
-    MeterConfig,
-    PutFlags,
-    Upcall,
-    UpcallType,
-)
+from vswitch.dpif.ops import Execute, FlowPut, Upcall
+from vswitch.dpif.types import MeterBand, MeterConfig, PutFlags, UpcallType
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.flow import key_attr as attr
 from vswitch.netdev.dummy import DummyNetdev

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vswitch.dpif.cookie import IpfixCookie, SflowCookie, SlowPathCookie
-from vswitch.dpif.types import Upcall, UpcallType
+from vswitch.dpif.ops import Upcall
+from vswitch.dpif.types import UpcallType
 from vswitch.dpif.userspace.upcalls import SAMPLES_LIMIT, UpcallQueues
 from vswitch.flow.flow import Flow
 

@@ -13,7 +13,7 @@ import sys
 
 from vswitch.base.clock import Clock
 from vswitch.dpif.actions import Actions, Output, PopVlan, PushVlan
-from vswitch.dpif.types import Execute, FlowPut
+from vswitch.dpif.ops import Execute, FlowPut
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow

@@ -11,7 +11,8 @@ import pytest
 from tests.ofproto_dpif.lab import Lab, tcp, udp
 from vswitch.dpif import dpctl_ports
 from vswitch.dpif.kernel.dpif_class import CLASS
-from vswitch.dpif.types import DpifFlow, DpifStats
+from vswitch.dpif.ops import DpifFlow
+from vswitch.dpif.types import DpifStats
 from vswitch.monitor.local_sample import LocalSample
 from vswitch.openflow.flow_text import parse_flow
 

@@ -13,8 +13,9 @@ from vswitch.base.clock import Clock
 from vswitch.base.unixctl import Commands
 from vswitch.dpif.actions import Output
 from vswitch.dpif.logged import LoggedDpif
+from vswitch.dpif.ops import FlowPut
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import DpifError, FlowPut
+from vswitch.dpif.types import DpifError
 from vswitch.dpif.userspace.datapath import enumerate_names
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.flow.flow import Flow

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.ofproto_dpif.lab import Counted, Lab, from_host, udp
-from vswitch.dpif.types import DpifFlow
+from vswitch.dpif.ops import DpifFlow
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto_dpif.facets.expiration import (
     BUCKET_WIDTH,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.xlate.lab import Bridge
-from vswitch.dpif.types import FlowStats
+from vswitch.dpif.ops import FlowStats
 from vswitch.flow.flow import Flow, signed64
 from vswitch.flow.layout import N_WORDS
 from vswitch.ofproto_dpif.facets.facet import Facet, FacetTable, Subfacet, pack_flow, unpack_flow

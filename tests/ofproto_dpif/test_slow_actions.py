@@ -8,7 +8,7 @@ import pytest
 
 from tests.ofproto_dpif.lab import Counted, Lab, udp
 from vswitch.dpif import actions as act
-from vswitch.dpif.types import Execute, FlowPut, Op
+from vswitch.dpif.ops import Execute, FlowPut, Op
 from vswitch.flow import key_attr
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_match

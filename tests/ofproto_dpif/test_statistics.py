@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from tests.ofproto_dpif.lab import Counted, Lab, tcp, udp
-from vswitch.dpif.types import FlowDel, FlowStats
+from vswitch.dpif.ops import FlowDel, FlowStats
 from vswitch.openflow.actions import DebugSlow, Output
 from vswitch.openflow.flow_mod import FlowMod
 

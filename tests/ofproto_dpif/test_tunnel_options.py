@@ -8,7 +8,8 @@ from tests.ofproto_dpif.lab import Counted, Lab, udp
 from tests.ofproto_dpif.test_upcalls import Recorded
 from vswitch.dpif.odp_parse import parse_key
 from vswitch.dpif.odp_text import format_flow
-from vswitch.dpif.types import Execute, FlowPut, Upcall, UpcallType
+from vswitch.dpif.ops import Execute, FlowPut, Upcall
+from vswitch.dpif.types import UpcallType
 from vswitch.flow.extract import extract
 from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
 from vswitch.openflow.flow_text import parse_flow

@@ -9,7 +9,8 @@ import pytest
 from tests.ofproto_dpif.lab import Counted, Lab, from_host, udp
 from vswitch.dpif.actions import Userspace
 from vswitch.dpif.cookie import ControllerCookie, SlowPathCookie, decode
-from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
+from vswitch.dpif.ops import Execute, FlowPut, Op, Upcall
+from vswitch.dpif.types import Fitness, UpcallType
 from vswitch.flow.flow import Flow
 from vswitch.ofproto_dpif.upcall.upcall import handle_upcalls
 from vswitch.openflow.actions import Controller, DebugRecirc, DebugSlow, Output

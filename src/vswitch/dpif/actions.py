@@ -11,7 +11,7 @@ attribute's struct (network order where the struct has it), so that one layout t
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from vswitch.base.records import dataclass
 
@@ -21,6 +21,17 @@ class Output:
     """Send the packet to datapath port `port`."""
 
     port: int
+
+
+_outputs: Final[dict[int, Output]] = {}
+
+
+def output_to(port: int) -> Output:
+    """`Output(port)`, the same one each time: most datapath flows end with one."""
+    known = _outputs.get(port)
+    if known is None:
+        known = _outputs[port] = Output(port)
+    return known
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from vswitch.dpif.odp_text import (
     parse_ufid,
 )
 from vswitch.dpif.open import dpif_class
+from vswitch.dpif.ops import DpifFlow, FlowDel, FlowGet, FlowPut, Op
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import DpifError, DpifFlow, FlowDel, FlowGet, FlowPut, Op, PutFlags
+from vswitch.dpif.types import DpifError, PutFlags
 from vswitch.flow.flow import Flow
 
 NO_SUCH_FLOW: Final = "\nPerhaps you need to specify a UFID?"

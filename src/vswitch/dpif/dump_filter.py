@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, final
 
 from vswitch.base.unixctl import CommandError
-from vswitch.dpif.types import DpifFlow
+from vswitch.dpif.ops import DpifFlow
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import PROTOCOLS, field_by_text_name, parse_match_word

@@ -26,7 +26,7 @@ from vswitch.dpif.drop_reasons import drop_counter
 from vswitch.dpif.odp_compile import ActionError, compile_actions
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import is_set
-from vswitch.dpif.types import Execute
+from vswitch.dpif.ops import Execute
 from vswitch.flow import key_attr
 from vswitch.flow.flow import Flow
 from vswitch.netdev import gso

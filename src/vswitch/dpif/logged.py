@@ -16,6 +16,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Level, Vlog
 from vswitch.dpif.odp_text import format_actions, format_key, format_stats, format_ufid
+from vswitch.dpif.ops import DpifFlow, Execute, FlowDel, FlowGet, FlowPut, Op, Upcall
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import (
     CtEntry,
@@ -23,23 +24,16 @@ from vswitch.dpif.types import (
     CtSettings,
     CtTimeoutNames,
     DpifError,
-    DpifFlow,
     DpifPort,
     DpifStats,
     EgressPolicing,
-    Execute,
-    FlowDel,
-    FlowGet,
-    FlowPut,
     IpfStatus,
     MeterConfig,
     MeterFeatures,
     MeterStats,
-    Op,
     Policing,
     PutFlags,
     QueueCounters,
-    Upcall,
 )
 
 log = Vlog("dpif")

@@ -13,7 +13,7 @@ from vswitch.dpif.odp_format_key import PortNames, format_key_attrs
 from vswitch.dpif.odp_key import KEY_USERSPACE, encode_key, encode_mask
 from vswitch.dpif.odp_parse import OdpSyntaxError, parse_key, parse_ufid
 from vswitch.dpif.odp_parse_actions import parse_actions
-from vswitch.dpif.types import DpifFlow, FlowStats
+from vswitch.dpif.ops import DpifFlow, FlowStats
 from vswitch.flow.flow import Flow
 
 __all__ = [

@@ -30,8 +30,9 @@ from vswitch.dpif.actions import (
     Trunc,
     Userspace,
 )
+from vswitch.dpif.ops import Execute, FlowDel, FlowGet, FlowPut
 from vswitch.dpif.provider import N_BUCKETS, Dpif
-from vswitch.dpif.types import DpifError, Execute, FlowDel, FlowGet, FlowPut, PutFlags
+from vswitch.dpif.types import DpifError, PutFlags
 from vswitch.flow import key_attr
 from vswitch.flow.field import Field
 from vswitch.flow.fields import PART_BY_NAME, by_name

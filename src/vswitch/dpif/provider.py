@@ -25,13 +25,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vswitch.base.clock import Clock
+from vswitch.dpif.ops import DpifFlow, Op, Upcall
 from vswitch.dpif.types import (
     CtEntry,
     CtLimit,
     CtSettings,
     CtTimeoutNames,
     DpifError,
-    DpifFlow,
     DpifPort,
     DpifStats,
     EgressPolicing,
@@ -39,10 +39,8 @@ from vswitch.dpif.types import (
     MeterConfig,
     MeterFeatures,
     MeterStats,
-    Op,
     Policing,
     QueueCounters,
-    Upcall,
 )
 from vswitch.flow.flow import Flow
 from vswitch.netdev.scope import Scope

@@ -1,7 +1,6 @@
-"""The values that cross the dpif interface: ports, flows, upcalls, operations, statistics.
+"""The values that cross the dpif interface: ports, policers, meters, connection tracking, statistics.
 
-Flows are `flow.Flow` pairs (key, mask). In a key `in_port` is a *datapath* port number and
-`mask` has exactly the bits that decide. A UFID is 16 bytes naming a datapath flow.
+What crosses it with each packet or flow is in `ops.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from vswitch.base.records import dataclass, field
-from vswitch.dpif.actions import Actions
-from vswitch.flow.flow import Flow
 
 ODPP_NONE: Final = 0xFFFFFFFF
 """No datapath port: the number of a port that the datapath does not know, such as a patch port."""
@@ -54,29 +51,6 @@ class DpifStats:
     n_mask_hit: int = 0
     n_masks: int = 0
     n_cache_hit: int = 0
-
-
-@dataclass
-class FlowStats:
-    """Counters of one datapath flow. `used` is clock ms of the last packet, 0 for never."""
-
-    n_packets: int = 0
-    n_bytes: int = 0
-    used: int = 0
-    tcp_flags: int = 0
-
-
-@dataclass
-class DpifFlow:
-    """One flow as `flow_dump` and `flow_get` give it."""
-
-    key: Flow
-    mask: Flow
-    actions: Actions
-    stats: FlowStats
-    ufid: bytes
-    offloaded: str = ""
-    dp_layer: str = "ovs"
 
 
 @dataclass(frozen=True)
@@ -143,32 +117,6 @@ class Fitness(enum.Enum):
     ERROR = "error"
 
 
-@dataclass
-class Upcall:
-    """A packet that the datapath sent up.
-
-    `packet` starts at the Ethernet header. `key` is the packet's flow as the datapath saw it
-    (in_port: datapath number, `recirc_id`, tunnel and ct fields filled); `raw_key` the bytes
-    that it came as (b"" from the userspace datapath). `userdata` and `actions` come with
-    ACTION only. `mru` is nonzero for a reassembled fragment; `hash` the datapath's packet
-    hash. `offload` is the device's `netdev.frame.Frame` state where the provider has it: give
-    it back unchanged in `Execute`, so that a GSO segment passes a miss whole.
-    """
-
-    type: UpcallType
-    packet: bytes
-    key: Flow
-    fitness: Fitness = Fitness.PERFECT
-    raw_key: bytes = b""
-    ufid: bytes = b""
-    userdata: bytes = b""
-    actions: Actions = ()
-    out_tun_key: Flow | None = None
-    mru: int = 0
-    hash: int = 0
-    offload: object | None = None
-
-
 class PutFlags(enum.IntFlag):
     """What `FlowPut` may do. CREATE alone: EEXIST if there; MODIFY alone: ENOENT if not."""
 
@@ -176,62 +124,6 @@ class PutFlags(enum.IntFlag):
     MODIFY = 2
     ZERO_STATS = 4
     PROBE = 8
-
-
-@dataclass
-class Op:
-    """One operation of a batch; `operate` sets `error` to 0 or an errno, `detail` to why."""
-
-    error: int = field(default=0, init=False)
-    detail: str = field(default="", init=False)
-
-
-@dataclass
-class FlowPut(Op):
-    """Create or change the flow `key`/`mask`. `stats` is filled if `want_stats`."""
-
-    key: Flow
-    mask: Flow
-    actions: Actions
-    ufid: bytes
-    flags: PutFlags = PutFlags.CREATE | PutFlags.MODIFY
-    want_stats: bool = False
-    stats: FlowStats | None = field(default=None, init=False)
-
-
-@dataclass
-class FlowDel(Op):
-    """Delete the flow `ufid`; its last counters come back in `stats`."""
-
-    key: Flow
-    ufid: bytes
-    stats: FlowStats | None = field(default=None, init=False)
-
-
-@dataclass
-class FlowGet(Op):
-    """Read the flow `ufid` into `flow`."""
-
-    key: Flow
-    ufid: bytes
-    flow: DpifFlow | None = field(default=None, init=False)
-
-
-@dataclass
-class Execute(Op):
-    """Run `actions` on `packet`, whose metadata (in_port, recirc_id, tunnel...) is in `key`.
-
-    `probe`: a failure is expected and not logged. `offload` and `hash`: see `Upcall`; give
-    them back as they came.
-    """
-
-    packet: bytes
-    key: Flow
-    actions: Actions
-    mtu: int = 0
-    probe: bool = False
-    offload: object | None = None
-    hash: int = 0
 
 
 @dataclass(frozen=True)

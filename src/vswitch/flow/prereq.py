@@ -30,13 +30,27 @@ from vswitch.packet.numbers import (
     ND_NEIGHBOR_SOLICIT,
 )
 
-_PROTOCOLS: Final[dict[Prereq, tuple[int, int]]] = {
-    Prereq.TCP: (0, IPPROTO_TCP),
-    Prereq.UDP: (0, IPPROTO_UDP),
-    Prereq.SCTP: (0, IPPROTO_SCTP),
-    Prereq.ICMPV4: (ETH_TYPE_IP, IPPROTO_ICMP),
-    Prereq.ICMPV6: (ETH_TYPE_IPV6, IPPROTO_ICMPV6),
-}
+# To look a member up in its enumeration costs more than all else that is done here.
+_NONE: Final = Prereq.NONE
+_ETHERNET: Final = Prereq.ETHERNET
+_VLAN_VID: Final = Prereq.VLAN_VID
+_CT: Final = Prereq.CT
+_ARP: Final = Prereq.ARP
+_IPV4: Final = Prereq.IPV4
+_IPV6: Final = Prereq.IPV6
+_IP_ANY: Final = Prereq.IP_ANY
+_MPLS: Final = Prereq.MPLS
+_NSH: Final = Prereq.NSH
+_ND_SOLICIT: Final = Prereq.ND_SOLICIT
+_ND_ADVERT: Final = Prereq.ND_ADVERT
+_PROTOCOLS: Final = (
+    (Prereq.TCP, 0, IPPROTO_TCP),
+    (Prereq.UDP, 0, IPPROTO_UDP),
+    (Prereq.SCTP, 0, IPPROTO_SCTP),
+    (Prereq.ICMPV4, ETH_TYPE_IP, IPPROTO_ICMP),
+    (Prereq.ICMPV6, ETH_TYPE_IPV6, IPPROTO_ICMPV6),
+)
+"""(what is wanted, the Ethernet type or 0 for either IP, the protocol)."""
 
 
 def is_ip_any(dl_type: i64) -> bool:
@@ -78,28 +92,28 @@ def prereqs_ok(field: Field, flow: Flow, mask: Flow | None = None, wc: Flow | No
     `wc` gets no bits of packet type and Ethernet type, which every megaflow has anyway.
     """
     prereq = field.prereq
-    if prereq is Prereq.NONE:
+    if prereq is _NONE:
         return True
-    if prereq is Prereq.ETHERNET:
+    if prereq is _ETHERNET:
         return flow.packet_type == 0
-    if prereq is Prereq.VLAN_VID:
+    if prereq is _VLAN_VID:
         if wc is not None:
             wc.vlan_tci |= at.VLAN_CFI
         return bool(flow.vlan_tci & at.VLAN_CFI)
-    if prereq is Prereq.CT:
+    if prereq is _CT:
         return _ct_valid(flow, mask, wc)
     dl_type = effective_dl_type(flow)
-    if prereq is Prereq.ARP:
+    if prereq is _ARP:
         return dl_type in (ETH_TYPE_ARP, ETH_TYPE_RARP)
-    if prereq is Prereq.IPV4:
+    if prereq is _IPV4:
         return dl_type == ETH_TYPE_IP
-    if prereq is Prereq.IPV6:
+    if prereq is _IPV6:
         return dl_type == ETH_TYPE_IPV6
-    if prereq is Prereq.IP_ANY:
+    if prereq is _IP_ANY:
         return dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6)
-    if prereq is Prereq.MPLS:
+    if prereq is _MPLS:
         return dl_type in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST)
-    if prereq is Prereq.NSH:
+    if prereq is _NSH:
         return dl_type == ETH_TYPE_NSH
     return _transport_ok(prereq, dl_type, flow, wc)
 
@@ -109,7 +123,13 @@ WITH_PORTS: Final = (6, 17, 132)
 
 
 def _transport_ok(prereq: Prereq, dl_type: int, flow: Flow, wc: Flow | None) -> bool:
-    wanted_type, proto = _PROTOCOLS.get(prereq, (ETH_TYPE_IPV6, IPPROTO_ICMPV6))
+    wanted_type, proto = ETH_TYPE_IPV6, IPPROTO_ICMPV6
+    discovery = True
+    for known, known_type, known_proto in _PROTOCOLS:
+        if prereq is known:
+            wanted_type, proto = known_type, known_proto
+            discovery = False
+            break
     if dl_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6) or (wanted_type and dl_type != wanted_type):
         return False
     if wc is not None:
@@ -121,15 +141,15 @@ def _transport_ok(prereq: Prereq, dl_type: int, flow: Flow, wc: Flow | None) -> 
             wc.nw_frag |= at.FRAG_LATER
         if flow.nw_frag & at.FRAG_LATER:
             return False
-    if prereq in _PROTOCOLS:
+    if not discovery:
         return True
     if wc is not None:
         wc.tp_src = 0xFFFF
         wc.tp_dst = 0xFFFF
     if flow.tp_dst != 0:
         return False
-    if prereq is Prereq.ND_SOLICIT:
+    if prereq is _ND_SOLICIT:
         return flow.tp_src == ND_NEIGHBOR_SOLICIT
-    if prereq is Prereq.ND_ADVERT:
+    if prereq is _ND_ADVERT:
         return flow.tp_src == ND_NEIGHBOR_ADVERT
     return flow.tp_src in (ND_NEIGHBOR_SOLICIT, ND_NEIGHBOR_ADVERT)

@@ -12,8 +12,9 @@ from typing import Protocol
 from vswitch.base.clock import Clock
 from vswitch.base.tags import TagSet
 from vswitch.dpif.cookie import FlowSampleCookie, IpfixCookie, SflowCookie
+from vswitch.dpif.ops import Upcall
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import DpifPort, Upcall
+from vswitch.dpif.types import DpifPort
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
 from vswitch.l2.mac_learning import MacLearning

@@ -22,9 +22,10 @@ from vswitch.dpif.kernel import datapath
 from vswitch.dpif.kernel.provider import DpifKernel
 from vswitch.dpif.logged import LoggedDpif
 from vswitch.dpif.open import dpif_create_and_open, dpif_open, enumerate_datapaths
+from vswitch.dpif.ops import FlowDel, FlowPut, Op
 from vswitch.dpif.probe import probe
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import CtLimit, DpifError, FlowDel, FlowPut, Op, PutFlags
+from vswitch.dpif.types import CtLimit, DpifError, PutFlags
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.unixctl import CommandError, Commands, Json, JsonHandler
 from vswitch.dpif.dpctl import port_names, port_numbers
 from vswitch.dpif.odp_text import OdpSyntaxError, format_dpif_flow, format_key, parse_key, parse_ufid
-from vswitch.dpif.types import DpifFlow
+from vswitch.dpif.ops import DpifFlow
 from vswitch.netdev.scope import PROCESS, Scope
 
 if TYPE_CHECKING:

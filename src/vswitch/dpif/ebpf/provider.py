@@ -7,21 +7,9 @@ from collections.abc import Iterator, Sequence
 from vswitch.base.clock import Clock
 from vswitch.dpif.ebpf.device import open_device
 from vswitch.dpif.ebpf.offload import Offload, open_offload
+from vswitch.dpif.ops import DpifFlow, Execute, FlowDel, FlowGet, FlowPut, Op
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import (
-    DpifFlow,
-    DpifStats,
-    EgressPolicing,
-    Execute,
-    FlowDel,
-    FlowGet,
-    FlowPut,
-    MeterConfig,
-    MeterStats,
-    Op,
-    Policing,
-    PutFlags,
-)
+from vswitch.dpif.types import DpifStats, EgressPolicing, MeterConfig, MeterStats, Policing, PutFlags
 from vswitch.dpif.userspace.datapath import Datapath, port_open_type
 from vswitch.dpif.userspace.provider import UserspaceDpif, ufid_of
 from vswitch.netdev.provider import Netdev

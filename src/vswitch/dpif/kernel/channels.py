@@ -25,8 +25,9 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.kernel.packet import UpcallParser
 from vswitch.dpif.kernel.sketch import SpaceSaving
+from vswitch.dpif.ops import Upcall
 from vswitch.dpif.provider import RECV_BATCH
-from vswitch.dpif.types import ODPP_NONE, DpifError, Upcall
+from vswitch.dpif.types import ODPP_NONE, DpifError
 from vswitch.netlink.errors import NlError, NlOverrun
 from vswitch.netlink.socket import NETLINK_GENERIC, NlSocket
 

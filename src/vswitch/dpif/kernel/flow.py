@@ -13,7 +13,8 @@ from vswitch.dpif.actions import Actions
 from vswitch.dpif.actions_nl import decode_actions, put_actions
 from vswitch.dpif.key_mask import counting_labels
 from vswitch.dpif.odp_key import KEY_CT_IF_SET, decode_key, decode_mask, encode_key, encode_mask
-from vswitch.dpif.types import DpifFlow, Fitness, FlowStats
+from vswitch.dpif.ops import DpifFlow, FlowStats
+from vswitch.dpif.types import Fitness
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import VLAN_CFI
 from vswitch.netlink.attrs import AttrIndex, Builder, NlAttrError, s64_at

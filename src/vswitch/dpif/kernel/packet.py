@@ -13,7 +13,8 @@ from vswitch.dpif.actions import Actions
 from vswitch.dpif.actions_nl import decode_actions, put_actions
 from vswitch.dpif.odp_key import KEY_CT_IF_SET, decode_key, encode_key
 from vswitch.dpif.odp_nested import get_tunnel
-from vswitch.dpif.types import Fitness, Upcall, UpcallType
+from vswitch.dpif.ops import Upcall
+from vswitch.dpif.types import Fitness, UpcallType
 from vswitch.flow.flow import Flow
 from vswitch.netlink.attrs import AttrIndex, Builder, NlAttrError, u16_at, u32_at
 

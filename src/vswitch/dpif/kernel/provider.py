@@ -29,25 +29,19 @@ from vswitch.dpif.kernel.flow import (
 )
 from vswitch.dpif.kernel.packet import UpcallParser, compose_execute
 from vswitch.dpif.kernel.port_changes import PortChanges
+from vswitch.dpif.ops import DpifFlow, Execute, FlowDel, FlowGet, FlowPut, Op, Upcall
 from vswitch.dpif.provider import MAX_OPS, Dpif
 from vswitch.dpif.types import (
     CtEntry,
     CtLimit,
     CtTimeoutNames,
     DpifError,
-    DpifFlow,
     DpifPort,
     DpifStats,
-    Execute,
-    FlowDel,
-    FlowGet,
-    FlowPut,
     MeterConfig,
     MeterFeatures,
     MeterStats,
-    Op,
     PutFlags,
-    Upcall,
 )
 from vswitch.netdev import links
 from vswitch.netdev.registry import kind

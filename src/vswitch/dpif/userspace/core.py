@@ -24,7 +24,8 @@ from vswitch.dpif.autovalidator import run_validated
 from vswitch.dpif.drop_reasons import drop_reason
 from vswitch.dpif.odp_execute import Executor, Packet
 from vswitch.dpif.odp_step import Step
-from vswitch.dpif.types import Upcall, UpcallType
+from vswitch.dpif.ops import Upcall
+from vswitch.dpif.types import UpcallType
 from vswitch.dpif.userspace import tunnel_host
 from vswitch.dpif.userspace.bond import DatapathBond
 from vswitch.dpif.userspace.conntrack.tracker import Tracker

@@ -16,7 +16,7 @@ from vswitch.flow.match import Match
 
 if TYPE_CHECKING:
     from vswitch.dpif.actions import Actions
-    from vswitch.dpif.types import Upcall
+    from vswitch.dpif.ops import Upcall
 
 NO_TAG: Final = 0x1FFF
 """The bits of a tag that a packet without one lacks: the datapath has none for its priority."""

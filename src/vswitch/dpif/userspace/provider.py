@@ -20,27 +20,20 @@ from vswitch.base.clock import Clock
 from vswitch.base.vlog import Level
 from vswitch.dpif.key_mask import expressible
 from vswitch.dpif.odp_compile import ActionError, compile_actions, single_output
+from vswitch.dpif.ops import DpifFlow, Execute, FlowDel, FlowGet, FlowPut, FlowStats, Op, Upcall
 from vswitch.dpif.provider import N_BUCKETS
 from vswitch.dpif.types import (
     ODPP_NONE,
     DpifError,
-    DpifFlow,
     DpifPort,
     DpifStats,
     EgressPolicing,
-    Execute,
-    FlowDel,
-    FlowGet,
-    FlowPut,
-    FlowStats,
     MeterConfig,
     MeterFeatures,
     MeterStats,
-    Op,
     Policing,
     PutFlags,
     QueueCounters,
-    Upcall,
 )
 from vswitch.dpif.userspace import flow_log, meter
 from vswitch.dpif.userspace.bond import DatapathBond

@@ -11,7 +11,8 @@ import struct
 from collections import deque
 
 from vswitch.dpif.cookie import FLOW_SAMPLE, IPFIX, SFLOW
-from vswitch.dpif.types import Upcall, UpcallType
+from vswitch.dpif.ops import Upcall
+from vswitch.dpif.types import UpcallType
 
 QUEUE_LIMIT = 1000
 """Upcalls that wait for one port."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, final
 from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.dpif import dpctl_commands, execute_commands
 from vswitch.dpif.ebpf import commands as ebpf_commands
-from vswitch.dpif.types import DpifError, DpifFlow
+from vswitch.dpif.ops import DpifFlow
+from vswitch.dpif.types import DpifError
 from vswitch.dpif.userspace import commands as userspace_commands
 from vswitch.dpif.userspace import pmd_commands
 from vswitch.ofproto_dpif.commands import bonds as bond_commands

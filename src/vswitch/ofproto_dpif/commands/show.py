@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from vswitch.base.unixctl import Json
 from vswitch.dpif.odp_text import format_actions, format_dpif_flow
-from vswitch.dpif.types import ODPP_NONE, DpifFlow
+from vswitch.dpif.ops import DpifFlow
+from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.match import Match
 from vswitch.netdev.registry import kind
 from vswitch.netdev.scope import Scope

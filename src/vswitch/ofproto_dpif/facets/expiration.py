@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
 from vswitch.base.vlog import Vlog
-from vswitch.dpif.types import DpifError, FlowDel, FlowGet, Op
+from vswitch.dpif.ops import FlowDel, FlowGet, Op
+from vswitch.dpif.types import DpifError
 from vswitch.ofproto_dpif.facets.facet import SF_SLOW_PATH, Subfacet
 
 if TYPE_CHECKING:
-    from vswitch.dpif.types import DpifFlow
+    from vswitch.dpif.ops import DpifFlow
     from vswitch.ofproto_dpif.facets.install import Installer
 
 log = Vlog("ofproto_dpif")

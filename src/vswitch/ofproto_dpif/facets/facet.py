@@ -24,7 +24,7 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif.actions import Actions
-from vswitch.dpif.types import FlowStats
+from vswitch.dpif.ops import FlowStats
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import N_WORDS
 from vswitch.flow.mask_words import picked, words_with_bits

@@ -19,7 +19,8 @@ from vswitch.base.vlog import Vlog
 from vswitch.dpif.actions import Actions, Userspace
 from vswitch.dpif.cookie import SlowPathCookie
 from vswitch.dpif.key_mask import expressible, is_plain, n_labels
-from vswitch.dpif.types import FlowDel, FlowPut, Op, PutFlags
+from vswitch.dpif.ops import FlowDel, FlowPut, Op
+from vswitch.dpif.types import PutFlags
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import S_VLAN_TCI1, VLAN_CFI, W_TUN_METADATA_PRESENT, W_VLAN_TCI1
 from vswitch.ofproto.geneve import mask_to_datapath

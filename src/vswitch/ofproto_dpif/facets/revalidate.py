@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
 from vswitch.base.coverage import Counter
-from vswitch.dpif.types import FlowGet, FlowPut, Op
+from vswitch.dpif.ops import FlowGet, FlowPut, Op
 from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
 from vswitch.ofproto_dpif.facets.install import datapath_mask
 from vswitch.ofproto_dpif.xlate.effects import same_effects

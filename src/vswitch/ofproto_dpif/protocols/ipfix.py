@@ -23,7 +23,7 @@ from vswitch.packet.parse import Parser
 from vswitch.packet.tunnel import kinds
 
 if TYPE_CHECKING:
-    from vswitch.dpif.types import Upcall
+    from vswitch.dpif.ops import Upcall
     from vswitch.ofproto_dpif.roles import BridgeRole
 
 ALL_OF_U16: Final = 0xFFFF

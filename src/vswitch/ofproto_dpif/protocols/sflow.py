@@ -28,7 +28,7 @@ from vswitch.packet.numbers import ETH_TYPE_IP, IPPROTO_GRE, IPPROTO_UDP
 from vswitch.packet.tunnel import kinds
 
 if TYPE_CHECKING:
-    from vswitch.dpif.types import Upcall
+    from vswitch.dpif.ops import Upcall
     from vswitch.ofproto_dpif.roles import BridgeRole
 
 TICK: Final = 1000

@@ -18,7 +18,7 @@ from vswitch.dpif.cookie import (
     SlowPathCookie,
     decode,
 )
-from vswitch.dpif.types import Upcall
+from vswitch.dpif.ops import Upcall
 from vswitch.ofproto.packet_metadata import metadata_of
 from vswitch.ofproto_dpif.upcall import continuation
 from vswitch.ofproto_dpif.xlate.freeze import forget_conntrack, thaw_metadata

@@ -11,7 +11,7 @@ from mypy_extensions import i64, mypyc_attr
 from vswitch.base import coverage
 from vswitch.dpif.actions import Drop
 from vswitch.dpif.execute_with_help import execute_with_help
-from vswitch.dpif.types import Execute
+from vswitch.dpif.ops import Execute
 from vswitch.flow.extract import extract, limit_vlans
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow

@@ -26,7 +26,8 @@ from vswitch.dpif.actions import Actions, Drop, PushVlan
 from vswitch.dpif.cookie import SLOW_PATH_PREFIX, SLOW_REASONS
 from vswitch.dpif.drop_reasons import drop_counter
 from vswitch.dpif.execute_with_help import execute_with_help
-from vswitch.dpif.types import Execute, Fitness, FlowPut, Op, Upcall, UpcallType
+from vswitch.dpif.ops import Execute, FlowPut, Op, Upcall
+from vswitch.dpif.types import Fitness, UpcallType
 from vswitch.flow.exact import exact_mask
 from vswitch.flow.extract import limit_vlans
 from vswitch.flow.flow import Flow

@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from vswitch.dpif.actions import Hash, LbOutput, Output, Recirc, TnlPop, Trunc
+from vswitch.dpif.actions import Hash, LbOutput, Recirc, TnlPop, Trunc, output_to
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.flow import Flow
 from vswitch.flow.layout import (
@@ -147,9 +147,9 @@ def output(ctx: Ctx, ofp_port: int, truncate: int = 0, last: bool = False, bond:
         if bond is None:
             if xlate_tunnel.is_native(ctx) and ctx.bridge.dp.underlay.has_address(port.name):
                 listener = xlate_tunnel.terminate(ctx)
-                ctx.odp.append(Output(odp_port) if listener < 0 else TnlPop(listener))
+                ctx.odp.append(output_to(odp_port) if listener < 0 else TnlPop(listener))
             else:
-                ctx.odp.append(Output(odp_port))
+                ctx.odp.append(output_to(odp_port))
         else:
             if bond.in_datapath:
                 ctx.odp.append(LbOutput(bond.recirc_id))

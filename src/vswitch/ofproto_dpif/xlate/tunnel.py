@@ -14,7 +14,7 @@ from mypy_extensions import i64
 
 from vswitch.base.signed import high32
 from vswitch.dpif.actions import Action as OdpAction
-from vswitch.dpif.actions import Clone, Output, Set, TnlPush
+from vswitch.dpif.actions import Clone, Set, TnlPush, output_to
 from vswitch.dpif.odp_nested import option_bytes, tunnel_bytes
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow import key_attr
@@ -160,7 +160,7 @@ def _set_and_output(ctx: Ctx, port: XPort) -> None:
     commit(ctx)
     if ctx.bridge.ipfix is not None:
         xlate_sampling.sample_output(ctx, port.odp_port, is_tunnel=True)
-    ctx.odp.append(Output(port.odp_port))
+    ctx.odp.append(output_to(port.odp_port))
 
 
 def _native(ctx: Ctx, port: XPort, config: TunnelConfig, destination: int, last: bool) -> bool:
