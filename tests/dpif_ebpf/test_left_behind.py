@@ -18,7 +18,7 @@ from tests.dpif.lab import key_of, put, udp, ufid_of
 from tests.dpif_ebpf.lab import EbpfLab, own_namespace, sh
 from vswitch.dpif.actions import Output
 from vswitch.dpif.ebpf import attach
-from vswitch.dpif.types import FlowPut
+from vswitch.dpif.ops import FlowPut
 from vswitch.ebpf.asm import Asm
 from vswitch.ebpf.clsact import ClsactFilter, remove_stale
 from vswitch.ebpf.link import TCX_INGRESS

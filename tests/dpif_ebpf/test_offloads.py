@@ -17,7 +17,7 @@ from tests.dpif_ebpf.packets import ipv4, ipv6
 from tests.dpif_ebpf.pair import EXACT, Pair
 from tests.dpif_ebpf.test_actions import random_set
 from vswitch.dpif.actions import Action, Actions, DecTtl, Output, Set, SetMasked
-from vswitch.dpif.types import Execute, FlowDel, FlowPut
+from vswitch.dpif.ops import Execute, FlowDel, FlowPut
 from vswitch.flow import key_attr as attr
 from vswitch.packet.checksum import csum
 

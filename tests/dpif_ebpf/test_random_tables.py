@@ -20,8 +20,8 @@ from tests.whole import ALL
 from vswitch.base.clock import Clock
 from vswitch.dpif.actions import Action, Actions, Clone, Output, PopVlan, PushMpls, PushVlan, SetMasked
 from vswitch.dpif.ebpf.provider import EbpfDpif
+from vswitch.dpif.ops import FlowPut
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import FlowPut
 from vswitch.dpif.userspace.provider import UserspaceDpif
 from vswitch.ebpf.program import skb
 from vswitch.flow import key_attr as attr
