@@ -130,6 +130,14 @@ class Bridge:
                 self._respite.give()
             del self.interfaces[name]
 
+    def tell_gone(self) -> None:
+        """Log that the interfaces are gone: the bridge is being taken away, or the process ends."""
+        specs = self.ofproto.port_specs
+        for name in self.interfaces:
+            if name == self.name or name in specs:
+                number = OFPP_LOCAL if name == self.name else specs[name].ofp_port
+                log.info("bridge %s: deleted interface %s on port %d", self.name, name, number)
+
     def _delete_port(self, name: str, number: int) -> None:
         try:
             self.ofproto.port_del(name)

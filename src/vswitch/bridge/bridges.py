@@ -107,6 +107,8 @@ class Bridges:
     def exit(self, delete_datapaths: bool) -> None:
         """The process ends: delete bridges and datapaths (`exit --cleanup`), or leave a kernel datapath
         forwarding. The IDL is closed."""
+        for bridge in self.bridges.values():
+            bridge.tell_gone()
         self.bridges.clear()
         self.ofprotos.close(destroy=delete_datapaths)
         self.idl.close()
@@ -218,5 +220,5 @@ class Bridges:
         bridge.delete_ports(ports)
 
     def _destroy(self, name: str) -> None:
-        del self.bridges[name]
+        self.bridges.pop(name).tell_gone()
         self.ofprotos.destroy(name)

@@ -306,12 +306,13 @@ class Idl:
         return changed
 
     def _begin(self, tables: Mapping[str, Any]) -> None:
-        """The server's schema has come: have a copy of the database from now on."""
+        """The server's schema has come: have a copy of the database from now on, over the same connection."""
         assert self._request is not None
-        self._request.session.close()
-        self._request = None
+        session, self._request = self._request.session, None
         self._idl = _Replica(self.remote, _helper(tables), self.respite)
         self._idl.set_lock(self._lock)
+        self._idl._session.close()
+        self._idl._session = session
 
     def _want(self) -> _Wanted:
         if self._wanted is None:

@@ -180,8 +180,8 @@ class Qos:
                     policed.add(name)
             elif row.type in CLASSFUL or row.type in CLASSLESS:
                 if not kind(port.type).has_queues:
-                    why = f"{port.type} devices have no queues"
-                    unsupported.warn(f"interface {name}", "qos:type", row.type, why)
+                    # Open vSwitch says nothing either: QoS is often set for all ports of a bridge.
+                    log.dbg("interface %s: no %s QoS: %s devices have no queues", name, row.type, port.type)
                     continue
                 mtu = device_info(port.scope, name, port.type).mtu
                 queued[name] = qos_settings(row, mtu, link_rate(port.scope, name, port.type) or DEFAULT_RATE)

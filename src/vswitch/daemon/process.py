@@ -55,7 +55,10 @@ class Pidfile:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as e:
+                raise OSError(e.errno, f"{path}: create failed ({e.strerror})") from e
             try:
                 fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as e:

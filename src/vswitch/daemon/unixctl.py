@@ -187,7 +187,8 @@ class UnixctlServer:
             sock.listen(64)
         except OSError as e:
             sock.close()
-            raise OSError(e.errno, f"{self.path}: {e.strerror or e}") from e
+            text = f"{self.path}: could not initialize control socket ({e.strerror or e})"
+            raise OSError(e.errno, text) from e
         finally:
             os.umask(mask)
         sock.setblocking(False)

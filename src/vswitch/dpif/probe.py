@@ -182,14 +182,41 @@ _NOWHERE: Final = 0xFFFE
 """The highest port number there can be, which no datapath has got to: what is sent there is dropped."""
 
 
+TOLD: Final = (
+    ("recirc", "recirculation"),
+    ("max_vlan_headers", "VLAN header stack length probed as"),
+    ("max_mpls_depth", "MPLS label stack length probed as"),
+    ("trunc", "truncate action"),
+    ("ufid", "unique flow ids"),
+    ("clone", "clone action"),
+    ("sample_nesting", "Max sample nesting level probed as"),
+    ("ct_eventmask", "eventmask in conntrack action"),
+    ("ct_clear", "ct_clear action"),
+    ("max_hash_alg", "Max dp_hash algorithm probed to be"),
+    ("check_pkt_len", "check_pkt_len action"),
+    ("ct_timeout", "timeout policy in conntrack action"),
+    ("ct_zero_snat", "ct_zero_snat"),
+    ("add_mpls", "add_mpls action"),
+    ("ct_state", "ct_state"),
+    ("ct_zone", "ct_zone"),
+    ("ct_mark", "ct_mark"),
+    ("ct_label", "ct_label"),
+    ("ct_state_nat", "ct_state_nat"),
+    ("ct_orig_tuple", "ct_orig_tuple"),
+    ("ct_orig_tuple6", "ct_orig_tuple6"),
+    ("nd_ext", "IPv6 ND Extensions"),
+)
+"""What is logged of a datapath that is opened, in Open vSwitch's order and words."""
+
+
 def _tell(dpif: Dpif, support: Support) -> None:
     name = f"{dpif.type}@{dpif.name}"
-    for attribute, label in FEATURE_LABELS:
+    for attribute, words in TOLD:
         value = getattr(support, attribute)
         if isinstance(value, bool):
-            log.info("%s: Datapath %s %s", name, "supports" if value else "does not support", label)
+            log.info("%s: Datapath %s %s", name, "supports" if value else "does not support", words)
         else:
-            log.info("%s: %s probed as %d", name, label, value)
+            log.info("%s: %s %d", name, words, value)
 
 
 def _field(name: str) -> Field:

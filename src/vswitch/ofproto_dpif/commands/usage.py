@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 def usage(ofprotos: Bridges) -> dict[str, int]:
-    """Objects by kind, over all bridges and datapaths."""
+    """Objects by kind, over all bridges and datapaths; nothing while there is no bridge."""
+    if not ofprotos.all_ofproto_dpifs:
+        return {}
     found = {"ports": 0, "rules": 0, "facets": 0, "subfacets": 0}
     for ofproto in ofprotos.all_ofproto_dpifs.values():
         found["ports"] += len(ofproto.ports)
