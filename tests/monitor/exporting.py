@@ -80,4 +80,4 @@ def captured(directory: Path, form: str) -> list[list[str]]:
     (written,) = directory.glob("nfcapd.2*")
     command = ["nfdump", "-r", str(written), "-q", "-N", "-6", "-o", f"fmt:{form}"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [[word.strip() for word in line.split(",")] for line in said.splitlines() if line.strip()]
+    return [[word.strip() for word in line.split(",")] for line in said.splitlines() if "," in line]

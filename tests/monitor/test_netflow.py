@@ -53,6 +53,19 @@ def test_a_busy_flow_is_exported_each_timeout_and_an_idle_one_forgotten() -> Non
     assert one.flows == {}
 
 
+def test_a_flow_that_ends_is_exported_at_once() -> None:
+    one = NetFlow(NetFlowSettings((), active_timeout=10), 0)
+    one.count(flow(1), 2, 5, 500, 0, 1000)
+    one.count(flow(2), 2, 1, 60, 0, 1000)
+    one.end(flow(1))
+    one.end(flow(3))
+    assert one.wakeup(1500) == 1500
+    (datagram,) = one.run(1500, 0.0)
+    assert struct.unpack("!II", datagram[24 + 16 :][:8]) == (5, 500)
+    assert list(one.flows) == [flow(2)]
+    assert one.run(1600, 0.0) == []
+
+
 def test_a_datagram_has_thirty_flows_and_the_sequence_counts_those_before() -> None:
     one = NetFlow(NetFlowSettings((), active_timeout=1), 0)
     for n in range(70):
@@ -198,3 +211,39 @@ def test_a_collector_that_others_wrote_decodes_it(
         for (i, o, source, proto, tos, *_), (packets, n_bytes) in EXPECTED.items()
     }
     assert totals == wanted
+
+
+@pytest.mark.system
+def test_what_the_datapath_forgets_is_exported_before_its_timeout(switch: RealSwitch) -> None:
+    """Idle, purged, or taken elsewhere."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        collector.settimeout(0.3)
+        set_up(switch, f"127.0.0.1:{collector.getsockname()[1]}")
+        switch.run("ovs-vsctl", "set", "netflow", "sw", "active_timeout=600")
+        switch.appctl("time/stop")
+        port, packet = PACKETS[0]
+        packet = f"in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),{packet}"
+
+        def exported(ms: int, *flow_mod: str) -> list[tuple[int, int]]:
+            """Output interface and packets of the records of one flow, sent three times and left for `ms`."""
+            for _ in range(3):
+                switch.appctl("netdev-dummy/receive", port, packet)
+                switch.appctl("time/warp", "20", "10")
+            if flow_mod:
+                switch.appctl("time/warp", "1000", "100")
+                switch.run("ovs-ofctl", "add-flow", "sw", *flow_mod)
+            found = []
+            for _ in range(ms // 1000):
+                switch.appctl("time/warp", "1000", "100")
+            try:
+                while True:
+                    (record,) = struct.iter_unpack("!IIIHHIIIIHHxBBBHHBBxx", collector.recv(9000)[24:])
+                    found.append((record[4], record[5]))
+            except TimeoutError:
+                return found
+
+        assert exported(15_000) == [(2, 3)]
+        assert exported(2_000, "priority=50000,in_port=1,actions=output:3") == [(2, 3)]
+        switch.appctl("revalidator/purge")
+        assert exported(1_000) == [(3, 3)]

@@ -1,8 +1,9 @@
 """NetFlow version 5: IPv4 flows counted, and exported (Cisco, NetFlow Export Datagram Format, version 5).
 
 A flow is what came in at one port with the same addresses, protocol, ports and type of service. It is
-exported at the end of every `active_timeout` in which it had packets, and forgotten after one without. A
-datagram has up to 30 flows; its sequence number is the number of flows exported before it.
+exported when it ends, as the datapath has not seen it for a while or takes it elsewhere, and until then at
+the end of every `active_timeout` in which it had packets. It is forgotten after one without. A datagram has
+up to 30 flows; its sequence number is the number of flows exported before it.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class NetFlow:
         """In the order in which they are due."""
         self._boot = boot
         self._sequence = 0
-        self._early: list[tuple[FlowKey, CountedFlow]] = []
+        self._ended: list[tuple[FlowKey, CountedFlow]] = []
 
     def configure(self, settings: NetFlowSettings) -> None:
         """Take new settings; what was counted stays."""
@@ -98,8 +99,7 @@ class NetFlow:
         flow = self.flows.get(key)
         if flow is None:
             if len(self.flows) >= MAX_FLOWS:
-                oldest = next(iter(self.flows))
-                self._early.append((oldest, self.flows.pop(oldest)))
+                self.end(next(iter(self.flows)))
                 netflow_flows_early.inc()
             flow = self.flows[key] = CountedFlow(output, now)
         elif not flow.n_packets:
@@ -110,9 +110,15 @@ class NetFlow:
         flow.tcp_flags |= tcp_flags
         flow.last = max(flow.last, now)
 
+    def end(self, key: FlowKey) -> None:
+        """Flow `key` has ended: what it counted is to be exported at the next turn."""
+        flow = self.flows.pop(key, None)
+        if flow is not None and flow.n_packets:
+            self._ended.append((key, flow))
+
     def run(self, now: int, wall: float) -> list[bytes]:
         """The datagrams that are due. `wall` is seconds since the epoch."""
-        due, self._early = self._early, []
+        due, self._ended = self._ended, []
         timeout = self.settings.active_timeout * 1000
         while timeout and self.flows:
             key, flow = next(iter(self.flows.items()))
@@ -127,14 +133,14 @@ class NetFlow:
 
     def finish(self, now: int, wall: float) -> list[bytes]:
         """Everything that has not been exported, because nothing more will be counted."""
-        due = [(key, flow) for key, flow in (*self._early, *self.flows.items()) if flow.n_packets]
-        self._early = []
+        due = [(key, flow) for key, flow in (*self._ended, *self.flows.items()) if flow.n_packets]
+        self._ended = []
         self.flows.clear()
         return self._datagrams(due, now, wall)
 
     def wakeup(self, now: int) -> int:
         """Clock ms of the next flow that is due."""
-        if self._early:
+        if self._ended:
             return now
         if not self.flows or not self.settings.active_timeout:
             return 1 << 62

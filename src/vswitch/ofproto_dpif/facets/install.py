@@ -35,6 +35,7 @@ from vswitch.ofproto_dpif.facets.facet import (
     pack_flow,
 )
 from vswitch.ofproto_dpif.xlate.meter import to_slow_path
+from vswitch.ofproto_dpif.xlate.netflow import end_flows
 
 if TYPE_CHECKING:
     from vswitch.base.clock import Clock
@@ -138,6 +139,8 @@ class Installer:
     def fill(self, facet: Facet, out: XlateOut, now: int) -> None:
         """Make `out` the translation of `facet`, taking over its recirculation references."""
         old = facet.recircs
+        if facet.bridge.netflow is not None:
+            end_flows(facet.effects, out.effects)
         facet.actions = out.actions
         facet.slow = out.slow
         facet.tags = ALL_TAGS if out.error else out.tags
@@ -241,6 +244,8 @@ class Installer:
 
     def _remove_facet(self, facet: Facet, now: int) -> None:
         facet.group.table.remove(facet)
+        if facet.bridge.netflow is not None:
+            end_flows(facet.effects)
         for recirc_id in facet.recircs:
             self.dp.recirc_ids.unref(recirc_id, now)
         facet.recircs = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from vswitch.flow.layout import (
@@ -45,6 +46,13 @@ class CountNetFlow(CreditedEffect):
 
     def __repr__(self) -> str:
         return f"CountNetFlow({self.key}, {self.output})"
+
+
+def end_flows(old: Sequence[CreditedEffect], new: Sequence[CreditedEffect] = ()) -> None:
+    """The flows that `old` counted and `new` does not have ended."""
+    for effect in old:
+        if isinstance(effect, CountNetFlow) and not any(effect.same(other) for other in new):
+            effect.netflow.end(effect.key)
 
 
 def look_at_flow(ctx: Ctx) -> None:
