@@ -125,7 +125,7 @@ class Stack:
         self.run("ip", "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", name)
         self.run("ip", "link", "set", device, "up")
         for words in (
-            ["link", "set", "eth0", "address", f"02:00:00:00:00:0{number}"],
+            ["link", "set", "eth0", "address", f"02:00:00:00:00:{number:02}"],
             ["addr", "add", address or f"10.0.0.{number}/24", "dev", "eth0"],
             ["link", "set", "eth0", "up"],
         ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -81,7 +81,7 @@ def test_a_policer_that_can_t_be_is_said_with_its_key(ours: Side) -> None:
 SENDER = (
     "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
     "start = time.monotonic(); n = 0\n"
-    "while (now := time.monotonic() - start) < 8:\n"
+    "while (now := time.monotonic() - start) < {}:\n"
     "    while n < now * {}: s.sendto(bytes(958), ('{}', 9)); n += 1\n"
     "    time.sleep(0.002)\n"
 )
@@ -89,11 +89,9 @@ LIMIT = 500_000
 """Bytes a second."""
 
 
-def measured(
-    stack: Stack, limits: dict[int, str], datapath: str = "netdev", offered: int = 1000
-) -> dict[int, float]:
-    """Bytes a second that arrive at host n + 1 from host n while `limits[n]` (ovs-vsctl) hold, of `offered`
-    packets a second of 1000 bytes each."""
+def prepare(stack: Stack, limits: Mapping[int, str], datapath: str) -> None:
+    """Start a switch with hosts n and n + 1 for each n of `limits`: what limits them,
+    for ovs-vsctl."""
     stack.start()
     stack.run("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", f"datapath_type={datapath}")
     for n in limits:
@@ -101,24 +99,35 @@ def measured(
             stack.host(host)
             stack.run("ovs-vsctl", "add-port", "br0", f"h{host}")
         stack.inside(f"{stack.name}h{n}", "ip", "neigh", "add", f"10.0.0.{n + 1}", "lladdr",
-                     f"02:00:00:00:00:0{n + 1}", "dev", "eth0")  # fmt: skip
+                     f"02:00:00:00:00:{n + 1:02}", "dev", "eth0")  # fmt: skip
         stack.run("ovs-vsctl", *limits[n].split())
     for n in limits:
         assert stack.pings(f"{stack.name}h{n}", f"10.0.0.{n + 1}", 1) == 1
 
-    def received(n: int) -> tuple[float, int]:
-        # In one process, as starting one may take long on a slow machine.
-        files = ("/proc/uptime", "/sys/class/net/eth0/statistics/rx_bytes")
-        now, _, count = stack.inside(f"{stack.name}h{n + 1}", "cat", *files).stdout.split()
-        return float(now), int(count)
 
+def send(stack: Stack, n: int, offered: int, seconds: int = 8) -> None:
+    """Host n begins to send `offered` packets of 1000 bytes a second to host n + 1."""
+    stack.spawn("ip", "netns", "exec", f"{stack.name}h{n}", sys.executable, "-c",
+                SENDER.format(seconds, offered, f"10.0.0.{n + 1}"), name=f"sender{n}")  # fmt: skip
+
+
+def received(stack: Stack, n: int) -> tuple[float, int]:
+    """Seconds, and bytes that host n + 1 has got by then."""
+    # In one process, as starting one may take long on a slow machine.
+    files = ("/proc/uptime", "/sys/class/net/eth0/statistics/rx_bytes")
+    now, _, count = stack.inside(f"{stack.name}h{n + 1}", "cat", *files).stdout.split()
+    return float(now), int(count)
+
+
+def measured(stack: Stack, limits: Mapping[int, str], datapath: str = "netdev") -> dict[int, float]:
+    """Bytes a second that arrive at host n + 1 from host n under `limits`, of a million offered."""
+    prepare(stack, limits, datapath)
     for n in limits:
-        stack.spawn("ip", "netns", "exec", f"{stack.name}h{n}", sys.executable, "-c",
-                    SENDER.format(offered, f"10.0.0.{n + 1}"), name=f"sender{n}")  # fmt: skip
+        send(stack, n, 1000)
     time.sleep(0.8)
-    before = {n: received(n) for n in limits}
+    before = {n: received(stack, n) for n in limits}
     time.sleep(2)
-    after = {n: received(n) for n in limits}
+    after = {n: received(stack, n) for n in limits}
     return {n: (after[n][1] - before[n][1]) / (after[n][0] - before[n][0]) for n in limits}
 
 

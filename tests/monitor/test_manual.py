@@ -175,8 +175,8 @@ def both(benches: list[Bench], what: Callable[[Bench], Any]) -> list[Any]:
 
 
 def test_netflow(benches: list[Bench]) -> None:
-    """What nfcapd has: each packet once, in as many records as the active timeout makes, the last when the flow
-    is idle."""
+    """What nfcapd has: each packet once, in as many records as the active timeout makes, the last when the
+    flow is idle."""
     create, update, clear = examples("NetFlow")
 
     def exported(bench: Bench) -> list[dict[Flow, list[tuple[int, int]]]]:

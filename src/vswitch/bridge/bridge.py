@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final, final
+from uuid import UUID
 
 from vswitch.base.vlog import Vlog
 from vswitch.bridge.config import InterfaceConfig, PortConfig
@@ -259,6 +260,14 @@ class Bridge:
                     self.ofproto.bundle_set(port.name, None)
                 continue
             self._bundle(bundle_settings(port, names, self._mac))
+
+    def take_vlans(self) -> list[tuple[UUID, int, bool]]:
+        """(row of Port, VLAN, whether its trunks are to have it) of what Auto Attach has asked for by now."""
+        asked = self.monitors.take_vlans()
+        if not asked:
+            return []
+        port_of = {config.name: port.uuid for port in self.wanted.values() for config in port.interfaces}
+        return [(port_of[name], vlan, there) for name, vlan, there in asked if name in port_of]
 
     def qos_wanted(self) -> list[QosPort]:
         """Those of the interfaces that are there whose port has a row of QoS."""

@@ -16,6 +16,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
+from vswitch.bridge.auto_attach import AutoAttachTrunks
 from vswitch.bridge.bridge import Bridge
 from vswitch.bridge.columns import boolean
 from vswitch.bridge.commands import register
@@ -54,6 +55,7 @@ class Bridges:
         self.bridges: dict[str, Bridge] = {}
         """The bridges that there are, by name."""
         self.report = Report(idl, clock)
+        self._trunks = AutoAttachTrunks(idl, clock)
         self.unsupported = Unsupported()
         self.qos = Qos(clock)
         ofprotos.port_queues = self.qos.queues
@@ -85,6 +87,7 @@ class Bridges:
         more = self._status.run(now)
         self.report.restore(self.idl.take_reported())
         self.report.run(now)
+        self._trunks.run(now)
         if not self.configured and self._carried_out and self.report.idle:
             self.configured = True
         return more
@@ -94,7 +97,7 @@ class Bridges:
         when = self.idl.wakeup(now)
         if not self.idl.has_lock or not self.idl.has_ever_connected:
             return when
-        return min(when, self.report.wakeup(now), self._status.wakeup(now))
+        return min(when, self.report.wakeup(now), self._trunks.wakeup(now), self._status.wakeup(now))
 
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""
@@ -166,6 +169,7 @@ class Bridges:
             configure_backer(backer, root, self.unsupported)
         for bridge in self.bridges.values():
             bridge.configure(self.idl, root, restoring, self.unsupported)
+            self._trunks.change(bridge.take_vlans())
         wanted = [w for bridge in self.bridges.values() for w in bridge.qos_wanted()]
         self.qos.configure(self.idl, wanted, self.unsupported)
         self._status.reconfigured(now)

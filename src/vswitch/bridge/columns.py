@@ -62,6 +62,25 @@ def integer(
     return default
 
 
+_C_INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*))")
+
+
+def c_integer(smap: Mapping[str, str], key: str, default: int, low: int, high: int) -> int:
+    """The number at `key`, decimal, octal after "0" or hexadecimal after "0x", as in C; otherwise as
+    `integer`."""
+    text = smap.get(key)
+    if text is None:
+        return default
+    found = _C_INTEGER.fullmatch(text)
+    if found is not None:
+        value = int(found[2], 16) if found[2] else int(found[4]) if found[4] else int(found[3] or "0", 8)
+        value = -value if found[1] == "-" else value
+        if low <= value <= high:
+            return value
+    warn_once((key, text), f'{key}="{text}" is no number from {low} to {high}; it is taken as {default}')
+    return default
+
+
 _UNSIGNED: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
 
 

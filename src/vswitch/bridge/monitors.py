@@ -33,6 +33,12 @@ class MonitorConfig:
     def __init__(self, ofproto: OfprotoDpif) -> None:
         self._ofproto = ofproto
         self._said: dict[str, list[str]] = {}
+        self._vlans: list[tuple[str, int, bool]] = []
+
+    def take_vlans(self) -> list[tuple[str, int, bool]]:
+        """(interface, VLAN, whether it came or went) of Auto Attach mappings, since the last call."""
+        found, self._vlans = self._vlans, []
+        return found
 
     def configure(self, config: InterfaceConfig, auto_attach: Row | None) -> None:
         """Have the interface's port watched as its columns ask; what is wrong in them is logged once."""
@@ -49,14 +55,19 @@ class MonitorConfig:
         self._say(config.name, errors + more)
 
     def _lldp(self, config: InterfaceConfig, auto_attach: Row | None) -> None:
+        if not config.lldp:
+            self._ofproto.monitors.end_lldp(config.name)
+            return
         enabled = boolean(config.lldp, "enable")
         name, description, mappings = "", "", {}
         if auto_attach is not None:
             name, description = auto_attach.system_name, auto_attach.system_description
             mappings = dict(auto_attach.mappings)
-        self._ofproto.monitors.set_lldp(
+        gained, lost = self._ofproto.monitors.set_lldp(
             config.name, enabled, name, description or f"vswitch {VERSION}", mappings
         )
+        self._vlans += [(config.name, vlan, True) for vlan in sorted(gained)]
+        self._vlans += [(config.name, vlan, False) for vlan in sorted(lost)]
 
     def _say(self, name: str, errors: list[str]) -> None:
         if errors != self._said.get(name, []):

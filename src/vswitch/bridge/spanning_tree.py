@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.base.vlog import Vlog
-from vswitch.bridge.columns import boolean, integer
+from vswitch.bridge.columns import boolean, c_integer, integer
 from vswitch.bridge.config import PortConfig
 from vswitch.flow.values import format_mac, parse_mac
 from vswitch.l2 import rstp as rstp_machine
@@ -119,7 +119,7 @@ def _stp_ports(bridge: BridgeView, mirror_outputs: set[str]) -> dict[str, StpPor
         cost = integer(other, "stp-path-cost", -1, 0, 65535)
         found[port.interfaces[0].name] = StpPortSettings(
             number=number,
-            priority=integer(other, "stp-port-priority", stp_machine.DEFAULT_PORT_PRIORITY, 0, 255),
+            priority=c_integer(other, "stp-port-priority", stp_machine.DEFAULT_PORT_PRIORITY, 0, 255),
             path_cost=None if cost < 0 else cost,
         )
     if given and counted:

@@ -104,7 +104,9 @@ class Bond:
         self.entries: list[BondEntry] = [BondEntry() for _ in range(N_HASHES)]
         self.next_rebalance: int = now + max(settings.rebalance_interval, MIN_REBALANCE)
         self.recirc_id: int = 0
-        """What the datapath comes back with after it has hashed a packet; 0: it doesn't."""
+        """What the datapath comes back with after it has hashed a packet; 0: it never will."""
+        self.balanced: bool = False
+        """The datapath hashes the packets."""
         self.in_datapath: bool = False
         """The datapath knows the members by the number `recirc_id`, and chooses among them without coming
         back (`lb_output`)."""
@@ -255,6 +257,13 @@ class Bond:
         if self.settings.mode == BALANCE_TCP and self.lacp_status != NEGOTIATED:
             return None
         return self.settings.mode
+
+    @property
+    def may_recirculate(self) -> bool:
+        """Whether packets will come back hashed once LACP has come to an agreement."""
+        settings = self.settings
+        falls_back = settings.lacp_fallback_ab and self.lacp_status == CONFIGURED
+        return settings.mode == BALANCE_TCP and self.recirc_id > 0 and not falls_back
 
     @property
     def rebalances(self) -> bool:

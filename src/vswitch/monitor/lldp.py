@@ -38,6 +38,8 @@ MAX_NEIGHBOURS: Final = 32
 TTL_SHUTDOWN: Final = 0
 """A neighbour that leaves says this."""
 
+NEVER: Final = 1 << 62
+
 STATUS_TEXT: Final = {
     2: "Active",
     3: "Reject (Generic)",
@@ -61,10 +63,12 @@ class Neighbour:
 @final
 class LldpAgent:
     """LLDP on interface `name`. `system_name` and `description` are what we say of ourselves; `mappings` is
-    {isid: VLAN}, whatever the bridge's AutoAttach row says now."""
+    {isid: VLAN}, whatever the bridge's AutoAttach row says now. While it is not `enabled` it is silent, and
+    can still be asked."""
 
     def __init__(self, name: str, now: int) -> None:
         self.name: str = name
+        self.enabled: bool = True
         self.system_name: str = ""
         self.description: str = ""
         self.mappings: dict[int, int] = {}
@@ -81,12 +85,17 @@ class LldpAgent:
         self.drops: int = 0
         self._next_tx: int = now
 
-    def configure(self, system_name: str, description: str, mappings: dict[int, int]) -> None:
-        """What the database says from now on. Mappings that are new are pending."""
+    def configure(
+        self, system_name: str, description: str, mappings: dict[int, int]
+    ) -> tuple[set[int], set[int]]:
+        """What the database says from now on. Mappings that are new are pending. The VLANs that the port is
+        to carry for them, and those that it need not carry any more."""
+        before, after = set(self.mappings.values()), set(mappings.values())
         self.system_name = system_name
         self.description = description
         self.statuses = {i: s for i, s in self.statuses.items() if self.mappings.get(i) == mappings.get(i)}
         self.mappings = dict(mappings)
+        return after - before, before - after
 
     # Packets.
 
@@ -122,7 +131,7 @@ class LldpAgent:
 
     def packet(self, eth_src: int, now: int) -> bytes | None:
         """The frame that is due at `now`, None if none is. `eth_src` is the interface's own address."""
-        if now < self._next_tx:
+        if now < self._next_tx or not self.enabled:
             return None
         self._next_tx = now + TX_INTERVAL
         self.tx += 1
@@ -151,7 +160,8 @@ class LldpAgent:
 
     def wakeup(self) -> int:
         """Clock ms at which `run` or `packet` has something to do."""
-        return min([self._next_tx, *(n.expires for n in self.neighbours.values())])
+        times = [n.expires for n in self.neighbours.values()]
+        return min([*times, self._next_tx]) if self.enabled else min(times, default=NEVER)
 
     # Answers.
 

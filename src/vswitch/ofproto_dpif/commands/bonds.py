@@ -135,7 +135,7 @@ class _Bonds:
 
 def _show(bond: Bond, now: int) -> str:
     settings = bond.settings
-    recirc = f"yes, Recirc-ID : {bond.recirc_id}" if bond.recirc_id else "no, Recirc-ID : -1"
+    recirc = f"yes, Recirc-ID : {bond.recirc_id}" if bond.may_recirculate else "no, Recirc-ID : -1"
     lb_output = f"enabled, bond-id: {bond.recirc_id}" if bond.in_datapath else "disabled, bond-id: -1"
     text = (
         f"---- {bond.name} ----\n"

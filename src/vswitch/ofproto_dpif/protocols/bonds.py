@@ -117,7 +117,7 @@ class DatapathBuckets:
 
     def update(self, bond: Bond, _now: int) -> None:
         """Let the datapath have what `bond` says."""
-        found = [bond.entry_member(value) for value in range(N_HASHES)]
+        found = [bond.entry_member(value) if bond.balanced else None for value in range(N_HASHES)]
         members = [ODPP_NONE if member is None else member.aux.odp_port for member in found]
         if members != self._members:
             self._dpif.bond_set(self._id, members)
@@ -231,12 +231,15 @@ class BondBridge:
         if settings is None:
             if bond is not None:
                 bundle.bond = xbundle.bond = None
-                self._end_balance(bundle, bond, now)
+                self._end_balance(bundle, now)
+                if bond.recirc_id:
+                    self.ofproto.backer.dp.recirc_ids.unref(bond.recirc_id, now)
                 self.ofproto.backer.need(RevReason.BOND)
             return
         if bond is None:
             bond = bundle.bond = xbundle.bond = Bond(xbundle.name, settings, now)
         bond.configure(settings, now)
+        self._set_recirc_id(bond)
         there = {port.name: port for port in xbundle.ports}
         for name in [name for name in bond.members if name not in there]:
             bond.remove_member(name)
@@ -322,28 +325,33 @@ class BondBridge:
                 self._send_learning_packets(bundle.xbundle, bond)
 
     def _bond_changed(self, bundle: Bundle, bond: Bond, now: int) -> None:
-        """Packets leave through other members: let translations and rules know."""
-        balanced = bond.mode == BALANCE_TCP and bond.lacp_status == NEGOTIATED
-        if balanced and self.ofproto.backer.dp.support.recirc:
+        """Packets leave through other members: let translations, rules and the datapath know."""
+        support = self.ofproto.backer.dp.support
+        bond.balanced = bond.may_recirculate and bond.lacp_status == NEGOTIATED
+        bond.in_datapath = bond.may_recirculate and bond.settings.lb_output and support.lb_output_action
+        if bond.balanced or bond.in_datapath:
             self._balance(bundle, bond, now)
         else:
-            self._end_balance(bundle, bond, now)
+            self._end_balance(bundle, now)
         self.ofproto.backer.need(RevReason.BOND)
+
+    def _set_recirc_id(self, bond: Bond) -> None:
+        """Give the bond the number with which its packets come back hashed, if it is to have one."""
+        dp = self.ofproto.backer.dp
+        if bond.recirc_id or bond.settings.mode != BALANCE_TCP or not dp.support.recirc:
+            return
+        flow = Flow()
+        flow.in_port = OFPP_NONE
+        table = len(self.ofproto.tables) - 1
+        state = FrozenState(
+            self.ofproto.name, table, freeze_metadata(flow), userdata=f"bond {bond.name}".encode()
+        )
+        bond.recirc_id = dp.recirc_ids.alloc(state)
 
     def _balance(self, bundle: Bundle, bond: Bond, now: int) -> None:
         """Have the datapath spread the bond's packets, as the members are now."""
-        dp = self.ofproto.backer.dp
-        if not bond.recirc_id:
-            flow = Flow()
-            flow.in_port = OFPP_NONE
-            table = len(self.ofproto.tables) - 1
-            state = FrozenState(
-                self.ofproto.name, table, freeze_metadata(flow), userdata=f"bond {bond.name}".encode()
-            )
-            bond.recirc_id = dp.recirc_ids.alloc(state)
         if bundle.balance is not None:
             bundle.balance.account(bond)
-        bond.in_datapath = bond.settings.lb_output and dp.support.lb_output_action
         way = DatapathBuckets if bond.in_datapath else PostRecircRules
         if not isinstance(bundle.balance, way):
             if bundle.balance is not None:
@@ -351,13 +359,10 @@ class BondBridge:
             bundle.balance = way(self.ofproto, bond.recirc_id)
         bundle.balance.update(bond, now)
 
-    def _end_balance(self, bundle: Bundle, bond: Bond, now: int) -> None:
+    def _end_balance(self, bundle: Bundle, now: int) -> None:
         if bundle.balance is not None:
             bundle.balance.close(now)
             bundle.balance = None
-            self.ofproto.backer.dp.recirc_ids.unref(bond.recirc_id, now)
-        bond.recirc_id = 0
-        bond.in_datapath = False
 
     def _send_learning_packets(self, xbundle: XBundle, bond: Bond) -> None:
         """Tell neighbours where the addresses on other ports are now."""

@@ -139,20 +139,33 @@ class PortMonitors:
         self._changed(watch)
 
     def set_lldp(self, name: str, enabled: bool, system_name: str = "", description: str = "",
-                 mappings: dict[int, int] | None = None) -> None:
-        """Run LLDP on port `name`, or not; what it says of the bridge (`LldpAgent.configure`)."""
+                 mappings: dict[int, int] | None = None) -> tuple[set[int], set[int]]:
+        """Run LLDP on port `name`; what it says of the bridge, and the VLANs that the port gains and loses by
+        it (`LldpAgent.configure`). Not `enabled`: what there is is silent from now on, and can be asked."""
         watch = self._watch(name, enabled)
-        if watch is None:
-            return
-        if not enabled:
-            if watch.lldp is not None and watch.port is not None:
-                self._ofproto.send_packet(watch.port, watch.lldp.farewell(_address(watch.port)))
-            watch.lldp = None
-        else:
-            if watch.lldp is None:
-                watch.lldp = LldpAgent(name, self._ofproto.clock.now())
-            watch.lldp.configure(system_name, description, mappings or {})
+        if watch is None or (watch.lldp is None and not enabled):
+            return set(), set()
+        agent = watch.lldp
+        if agent is None:
+            agent = watch.lldp = LldpAgent(name, self._ofproto.clock.now())
+        elif agent.enabled and not enabled:
+            self._farewell(watch)
+        agent.enabled = enabled
+        changes = agent.configure(system_name, description, mappings or {})
         self._changed(watch)
+        return changes
+
+    def end_lldp(self, name: str) -> None:
+        """Port `name` has no LLDP any more."""
+        watch = self.watches.get(name)
+        if watch is not None and watch.lldp is not None:
+            self._farewell(watch)
+            watch.lldp = None
+            self._changed(watch)
+
+    def _farewell(self, watch: Watch) -> None:
+        if watch.lldp is not None and watch.lldp.enabled and watch.port is not None:
+            self._ofproto.send_packet(watch.port, watch.lldp.farewell(_address(watch.port)))
 
     def _watch(self, name: str, wanted: bool) -> Watch | None:
         watch = self.watches.get(name)
@@ -181,15 +194,15 @@ class PortMonitors:
             self.set_bfd(name, None)
         if name in self.watches:
             self.set_cfm(name, None)
-        if name in self.watches:
-            self.set_lldp(name, False)
+        self.end_lldp(name)
 
     def _listen(self, watch: Watch) -> None:
         """Get the packets of the port, which may be another record than before its device went."""
         port = watch.port = self._ofproto.ports_by_name.get(watch.name)
         if port is None:
             return
-        sessions = ((SLOW_BFD, watch.bfd), (SLOW_CFM, watch.cfm), (SLOW_LLDP, watch.lldp))
+        lldp = watch.lldp if watch.lldp is not None and watch.lldp.enabled else None
+        sessions = ((SLOW_BFD, watch.bfd), (SLOW_CFM, watch.cfm), (SLOW_LLDP, lldp))
         for reason, session in sessions:
             self._ofproto.listen(port, reason, watch if session is not None else None)
 

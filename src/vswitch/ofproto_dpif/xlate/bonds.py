@@ -40,7 +40,7 @@ def choose_member(ctx: Ctx, bond: Bond, vid: int) -> XPort | None:
         member = bond.entry_member(value)
         ctx.effects.append(CreditBond(bond, value))
     elif mode == BALANCE_TCP:
-        if bond.recirc_id:
+        if bond.balanced:
             member = bond.entry_member(0)
         else:
             mask_hash_fields(ctx.xin.flow, ctx.wc, HASH_FIELDS)

@@ -31,7 +31,7 @@ def output_bundle(ctx: Ctx, bundle: XBundle, xvlan: Xvlan) -> None:
     old_tags: i64 = words[W_VLAN_TPID]
     put_tags(ctx, out, bundle.priority_tags)
     bond = bundle.bond
-    xlate_output.output(ctx, port.ofp_port, 0, False, bond if bond is not None and bond.recirc_id else None)
+    xlate_output.output(ctx, port.ofp_port, 0, False, bond if bond is not None and bond.balanced else None)
     words = ctx.flow.words
     words[W_VLAN_TCI] = (words[W_VLAN_TCI] & ~0xFFFF) | old_tci
     words[W_VLAN_TPID] = old_tags
