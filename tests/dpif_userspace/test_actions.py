@@ -517,6 +517,17 @@ def test_offsets_move_with_the_headers(bench: Bench, action: act.Action, moved: 
     assert len(sent.data) == len(frame.data) + moved
 
 
+def test_a_frame_that_is_no_segment_has_no_header_length_to_move(bench: Bench) -> None:
+    """One whose checksum is partial and whose tag goes off: a device takes no length below 0."""
+    bench.port(2).set_config({"offload": "true"})
+    raw = bytes(ETH / IP4 / UDP(sport=1, dport=2) / b"data")
+    tagged = Frame(raw[:12] + bytes.fromhex("81000005") + raw[12:], VNET_NEEDS_CSUM, 0, 0, 0, 38, 6)
+    bench.execute(tagged.data, act.PopVlan(), act.Output(2), offload=tagged)
+    (sent,) = bench.port(2).frames
+    assert offloads(sent) == (VNET_NEEDS_CSUM, 0, 0, 0, 34, 6)
+    assert sent.data == raw
+
+
 def test_a_labelled_segment_is_cut_up_for_the_device(bench: Bench) -> None:
     """No virtio_net_hdr tells the kernel how: it would refuse the frame."""
     bench.port(2).set_config({"offload": "true"})

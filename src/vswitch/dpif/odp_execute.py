@@ -102,7 +102,8 @@ class Executor:
         old = packet.frame
         shift = editor.shift
         if old.flags & VNET_NEEDS_CSUM or old.gso_type != GSO_NONE:
-            packet.frame = Frame(editor.finish(), old.flags, old.gso_type, old.hdr_len + shift, old.gso_size,
+            hdr_len = old.hdr_len + shift if old.gso_type != GSO_NONE else 0
+            packet.frame = Frame(editor.finish(), old.flags, old.gso_type, hdr_len, old.gso_size,
                                  old.csum_start + shift, old.csum_offset)
         else:
             packet.frame = Frame(editor.finish(), old.flags)
