@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import pytest
 
 from tests.dpif.lab import key_of, put, tcp
-from tests.dpif_ebpf.lab import EbpfLab, opened
+from tests.dpif_ebpf.lab import EbpfLab, opened, sh
 from tests.dpif_ebpf.packets import ipv4, ipv6
 from tests.dpif_ebpf.pair import EXACT, Pair
 from tests.dpif_ebpf.test_actions import random_set
-from vswitch.dpif.actions import Action, Actions, DecTtl, Output, Set, SetMasked
+from vswitch.dpif.actions import Action, Actions, DecTtl, Output, PushMpls, Set, SetMasked
 from vswitch.dpif.ops import Execute, FlowDel, FlowPut
 from vswitch.flow import key_attr as attr
 from vswitch.packet.checksum import csum
@@ -154,3 +154,22 @@ def test_a_gso_packet_is_changed_whole(pair: Pair) -> None:
     flags, gso, _length, size, start, offset = VNET.unpack_from(got)
     assert (flags & NEEDS_CSUM, gso, size, start, offset) == (NEEDS_CSUM, 1, 1448, 34, 16)
     assert completed(got[VNET.size :], 34, 16) == wanted
+
+
+@pytest.mark.parametrize("mtu", [1500, 9000])
+def test_segments_that_a_label_makes_longer_than_the_mtu_leave(lab: EbpfLab, mtu: int) -> None:
+    """Cut up in userspace, to the last byte of what the device lets pass; a packet socket refuses them."""
+    dpif = opened(lab)
+    (a, port_a), (b, port_b) = lab.attach(dpif), lab.attach(dpif)
+    if mtu != 1500:
+        for name in (a, f"{a}x", b, f"{b}x"):
+            sh(f"ip link set {name} mtu {mtu}")
+        dpif.run()
+    header, packet = big_segment(3 * (mtu - 40))
+    put(dpif, packet, port_a, (PushMpls(0x00064140, 0x8847), Output(port_b)))
+    with offload_socket(f"{a}x") as sender:
+        sender.send(header[:4] + struct.pack("=H", mtu - 40) + header[6:] + packet)
+    got = lab.sent(dpif, b)
+    assert [len(data) for data in got] == [14 + 4 + mtu] * 3
+    assert {data[12:18] for data in got} == {bytes.fromhex("884700064140")}
+    assert dpif.offload.by_number[port_b].port.netdev.stats().custom["tx_refused"] == 0

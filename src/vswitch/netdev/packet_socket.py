@@ -10,7 +10,8 @@ import struct
 from concurrent.futures import ThreadPoolExecutor
 
 from vswitch.base.records import dataclass
-from vswitch.netdev.afpacket import RxRing, TxRing
+from vswitch.netdev.afpacket import TX_DATA, VNET_HDR_LEN, RxRing, TxRing
+from vswitch.netdev.frame import Frame
 
 SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP, PACKET_DROP_MEMBERSHIP = 1, 2
@@ -70,9 +71,9 @@ def _socket() -> socket.socket:
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
 
 
-def _ring(sock: socket.socket, option: int, slots: int) -> mmap.mmap:
-    blocks = slots * SLOT_SIZE // BLOCK_SIZE
-    sock.setsockopt(SOL_PACKET, option, struct.pack("IIII", BLOCK_SIZE, blocks, SLOT_SIZE, slots))
+def _ring(sock: socket.socket, option: int, slots: int, slot_size: int = SLOT_SIZE) -> mmap.mmap:
+    blocks = slots * slot_size // BLOCK_SIZE
+    sock.setsockopt(SOL_PACKET, option, struct.pack("IIII", BLOCK_SIZE, blocks, slot_size, slots))
     return mmap.mmap(sock.fileno(), blocks * BLOCK_SIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
 
 
@@ -122,17 +123,65 @@ def open_packet_socket(
     return PacketSocket(rx_sock, tx_sock, rx, tx)
 
 
+@dataclass
+class SendingRing:
+    """A ring that frames leave by, for those that a packet socket's `send` refuses: that takes none longer
+    than the interface's MTU, a VLAN tag aside, while a ring leaves it to the device what it takes."""
+
+    sock: socket.socket
+    ring: TxRing
+
+    def holds(self, frame: Frame) -> bool:
+        """Whether `frame` fits into a slot."""
+        return len(frame.data) <= self.ring.slot_size - TX_DATA - VNET_HDR_LEN
+
+    def send(self, frame: Frame) -> bool:
+        """Whether the kernel took `frame`, which fits."""
+        ring = self.ring
+        before = ring.errors
+        taken = ring.send([frame])
+        ring.flush()
+        return taken > 0 and ring.errors == before
+
+    def close(self) -> None:
+        self.ring.words.release()
+        self.ring.mm.close()
+        close_in_background(self.sock)
+
+
+def open_sending_ring(name: str, mtu: int) -> SendingRing:
+    """One for interface `name`, for frames a little longer than its MTU. OSError."""
+    slot_size = 1 << (max(SLOT_SIZE, min(mtu + SLOT_SIZE // 4, BLOCK_SIZE)) - 1).bit_length()
+    slots = 4 * BLOCK_SIZE // slot_size
+    sock = _socket()
+    try:
+        sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
+        sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        sock.setsockopt(SOL_PACKET, PACKET_LOSS, 1)
+        mm = _ring(sock, PACKET_TX_RING, slots, slot_size)
+        try:
+            sock.bind((name, 0))
+        except OSError:
+            mm.close()
+            raise
+    except OSError:
+        sock.close()
+        raise
+    return SendingRing(sock, TxRing(sock, sock, mm, memoryview(mm).cast("I"), slots, slot_size))
+
+
 CLOSERS = 32
 """Sockets that are closed at a time."""
 
 
-def close_in_background(sock: socket.socket, ifindex: int) -> None:
-    """Close a packet socket that is a promiscuous member of interface `ifindex`. The membership ends at once;
-    for the rest the kernel waits until no CPU may use the socket, 10 to 20 ms each, and this process goes
-    on."""
-    # The interface may be gone, and the membership with it.
-    with contextlib.suppress(OSError):
-        sock.setsockopt(SOL_PACKET, PACKET_DROP_MEMBERSHIP, membership(ifindex))
+def close_in_background(sock: socket.socket, ifindex: int = 0) -> None:
+    """Close a packet socket, which is a promiscuous member of interface `ifindex` (0: of none). The
+    membership ends at once; for the rest the kernel waits until no CPU may use the socket, 10 to 20 ms each,
+    and this process goes on."""
+    if ifindex:
+        # The interface may be gone, and the membership with it.
+        with contextlib.suppress(OSError):
+            sock.setsockopt(SOL_PACKET, PACKET_DROP_MEMBERSHIP, membership(ifindex))
     _closers().submit(sock.close)
 
 

@@ -21,9 +21,11 @@ from vswitch.netdev.packet_socket import (
     QUEUE_BYTES,
     SO_SNDBUFFORCE,
     SOL_PACKET,
+    SendingRing,
     close_in_background,
     interface_index,
     membership,
+    open_sending_ring,
 )
 from vswitch.netdev.provider import Netdev, NetdevError, NetdevStats
 from vswitch.netdev.registry import DEFAULT_TYPE
@@ -60,10 +62,14 @@ class EbpfNetdev(KernelNetdev):
             super().close()
             raise NetdevError(e.errno or errno.EIO, f"{name}: AF_PACKET: {e.strerror}") from e
         self._refused = 0
+        self._ring: SendingRing | None = None
+        """For frames longer than the MTU, once there was one."""
 
     def close(self) -> None:
         if not self._closed:
             super().close()
+            if self._ring is not None:
+                self._ring.close()
             close_in_background(self._sock, self._index)
 
     def fileno(self) -> int:
@@ -79,11 +85,27 @@ class EbpfNetdev(KernelNetdev):
                                     f.csum_start, f.csum_offset)
             try:
                 self._sock.sendmsg((header, f.data))
-            except OSError:
-                self._refused += 1
-                continue
+            except OSError as e:
+                if e.errno != errno.EMSGSIZE or not self._send_over_mtu(f):
+                    self._refused += 1
+                    continue
             sent += 1
         return sent
+
+    def _send_over_mtu(self, frame: Frame) -> bool:
+        """Leave it to the device, as the program's redirection does, whether a frame is too long for it:
+        labels and second tags make it longer than the MTU by what some do take."""
+        ring = self._ring
+        if ring is None or not ring.holds(frame):
+            if ring is not None:
+                # The MTU was another one then.
+                ring.close()
+            self._ring = None
+            try:
+                ring = self._ring = open_sending_ring(self.name, self.mtu())
+            except OSError:
+                return False
+        return ring.holds(frame) and ring.send(frame)
 
     def flush(self) -> None:
         """`send` sends at once."""
