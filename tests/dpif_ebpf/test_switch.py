@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,3 +136,43 @@ def test_a_group_and_a_controller_action_work(stack: Stack) -> None:
     stack.run("ovs-ofctl", "-O", "OpenFlow13", "add-flow", target, "in_port=1,actions=group:1")
     assert stack.pings(one, "10.0.0.2", 5) == 5
     assert stack.pings(two, "10.0.0.1", 2) == 2
+
+
+def test_an_internal_port_goes_into_a_container_and_comes_back(stack: Stack) -> None:
+    """No program reaches it there: userspace carries its packets. Back here it is the kernel's again, and
+    when the container ends with it there is a new one."""
+    one, container = stack.host(1), stack.host(3)
+    bridge(stack, "br0", "h1", "in1")
+    stack.run("ovs-vsctl", "set", "interface", "in1", "type=internal")
+    until("the port", lambda: stack.ask("ip", "link", "show", "in1").returncode == 0)
+    assert stack.inside(container, "ip", "addr", "flush", "dev", "eth0").returncode == 0
+
+    def use_it() -> int:
+        """Packets that the kernel forwards of ten pings."""
+        assert stack.pings(one, "10.0.0.50", 2) == 2
+        before = in_kernel(stack)
+        assert stack.pings(one, "10.0.0.50", 10) == 10
+        return in_kernel(stack) - before
+
+    def settle(run: Callable[..., object]) -> None:
+        run("ip", "addr", "add", "10.0.0.50/24", "dev", "in1")
+        run("ip", "link", "set", "in1", "up")
+
+    def within(*args: str) -> None:
+        assert stack.inside(container, *args).returncode == 0
+
+    stack.run("ip", "link", "set", "in1", "netns", container)
+    settle(within)
+    assert use_it() < 5
+    within("ip", "link", "set", "in1", "netns", stack.name)
+    settle(stack.run)
+    assert use_it() >= 18
+    stack.run("ip", "link", "set", "in1", "netns", container)
+    stack.hosts.remove(container)
+    subprocess.run(["ip", "netns", "del", container], check=True)
+    until("a new one", lambda: stack.ask("ip", "link", "show", "in1").returncode == 0)
+    settle(stack.run)
+    # Its address is another one.
+    assert stack.inside(one, "ip", "neigh", "flush", "dev", "eth0").returncode == 0
+    assert use_it() >= 18
+    assert "Traceback" not in stack.log("vswitchd")

@@ -2,6 +2,9 @@
 
 With IFF_VNET_HDR and TUNSETOFFLOAD the host hands over unsegmented, partially checksummed frames
 and takes them likewise. The interface goes away when the device is closed.
+
+Somebody may move the interface into another network namespace, a container's for instance: packets pass the
+descriptor as before, but rtnetlink says that it is gone, and tells nothing of it until it comes back.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ import errno
 import fcntl
 import os
 import struct
+from copy import copy
 
 from mypy_extensions import i64
 
+from vswitch.netdev import links
 from vswitch.netdev.frame import Frame
-from vswitch.netdev.links import stats_of
 from vswitch.netdev.linux import KernelNetdev
 from vswitch.netdev.packet_socket import interface_index
 from vswitch.netdev.provider import NetdevError, NetdevStats
@@ -23,7 +27,9 @@ TUN_DEVICE = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
 TUNSETPERSIST = 0x400454CB
 TUNSETOFFLOAD = 0x400454D0
+TUNGETIFF = 0x800454D2
 TUNSETVNETHDRSZ = 0x400454D8
+TUNGETDEVNETNS = 0x54E3
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN = 0x01, 0x02, 0x04, 0x08
 VNET_HDR = struct.Struct("=BBHHHH")
@@ -68,12 +74,70 @@ class TapNetdev(KernelNetdev):
             os.close(fd)
             raise
         self._tx_refused: i64 = 0
+        self._away = False
+        """Whether the interface is in another namespace."""
+        self._seen = NetdevStats()
+        """The counters, as they were when last read; counted on from there while it is away."""
 
     def close(self) -> None:
         if not self._closed:
             super().close()
+            links.watch().give_up(self.name, self)
             os.close(self._fd)
             self._fd = -1
+
+    def _changed(self, link: links.Link | None) -> None:
+        if link is not None or not self._is_elsewhere():
+            super()._changed(link)
+            return
+        old = self._link
+        links.watch().remove(self._index)
+        links.watch().wait_for(self.name, self, self._look_for_it)
+        self._away = True
+        flags = old.flags | links.IFF_UP | links.IFF_LOWER_UP
+        self._tell(links.Link(old.index, old.name, flags, old.mtu, old.mac, True))
+
+    def _tell(self, link: links.Link) -> None:
+        self._link = link
+        self._seq += 1
+        if self.on_change is not None:
+            self.on_change()
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the interface lives, and in another namespace than this process does."""
+        try:
+            fcntl.ioctl(self._fd, TUNGETIFF, bytes(40))
+        except OSError:
+            # EBADFD: it was deleted.
+            return False
+        try:
+            namespace = fcntl.ioctl(self._fd, TUNGETDEVNETNS)
+        except OSError:
+            # Before Linux 5.2.
+            return not interface_index(self.name)
+        try:
+            return os.fstat(namespace).st_ino != os.stat("/proc/thread-self/ns/net").st_ino
+        finally:
+            os.close(namespace)
+
+    def _look_for_it(self) -> None:
+        """An interface of its name has appeared here, or changed."""
+        if not self._away or self._is_elsewhere():
+            return
+        try:
+            index = interface_index(self.name)
+            link = links.query(index)[0]
+        except OSError:
+            return
+        self._away = False
+        self._index = index
+        links.watch().give_up(self.name, self)
+        links.watch().add(index, self._changed)
+        self._tell(link)
+
+    def ifindex(self) -> int:
+        """0 while it is in another namespace."""
+        return 0 if self._away else super().ifindex()
 
     def fileno(self) -> int:
         return self._fd
@@ -84,12 +148,18 @@ class TapNetdev(KernelNetdev):
         while len(frames) < max_frames:
             try:
                 data = os.read(fd, MAX_FRAME)
-            except OSError:
+            except OSError as e:
                 # EAGAIN: nothing more; EIO: the interface is down.
+                if e.errno == errno.EBADFD and self._away:
+                    self._away = False
+                    super()._changed(None)
                 break
             if len(data) < VNET_HDR.size:
                 continue
             frames.append(Frame(data[VNET_HDR.size :], *VNET_HDR.unpack_from(data)))
+        if self._away:
+            self._seen.rx_packets += len(frames)
+            self._seen.rx_bytes += sum([len(f.data) for f in frames])
         return frames
 
     def send(self, frames: list[Frame]) -> int:
@@ -104,6 +174,9 @@ class TapNetdev(KernelNetdev):
                 self._tx_refused += 1
                 continue
             sent += 1
+            if self._away:
+                self._seen.tx_packets += 1
+                self._seen.tx_bytes += len(f.data)
         return sent
 
     def flush(self) -> None:
@@ -114,11 +187,16 @@ class TapNetdev(KernelNetdev):
 
         What the host's stack drops of what it got (`rx_dropped`) was transmitted.
         """
-        s = stats_of(self._index)
         refused = int(self._tx_refused)
-        return NetdevStats(
+        if self._away:
+            seen = copy(self._seen)
+            seen.tx_dropped, seen.custom = refused, {"tx_refused": refused}
+            return seen
+        s = links.stats_of(self._index)
+        self._seen = NetdevStats(
             rx_packets=s.tx_packets, tx_packets=s.rx_packets, rx_bytes=s.tx_bytes, tx_bytes=s.rx_bytes,
             rx_errors=s.tx_errors, tx_errors=s.rx_errors, rx_dropped=s.tx_dropped,
             tx_dropped=refused, custom={"tx_refused": refused},
         )
+        return copy(self._seen)
 

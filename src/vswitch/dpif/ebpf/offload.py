@@ -210,6 +210,21 @@ class Offload:
         self.ports[device.ifindex] = self.by_number[number] = kernel_port
         self._again(number)
 
+    def port_moved(self, port: Port) -> None:
+        """A tap has gone into another namespace, where no program reaches it, or has come back from there."""
+        if port.netdev.gone or not isinstance(port.netdev, EbpfTap):
+            return
+        there = self.by_number.get(int(port.number))
+        ifindex = port.netdev.ifindex()
+        if there is not None and there.port is port and there.ifindex != ifindex:
+            self.port_detached(port)
+            there = None
+        if there is None and ifindex and self.dp.ports.get(int(port.number)) is port:
+            try:
+                self.port_attached(port)
+            except OSError as e:
+                log.warn("%s: its packets stay in userspace: %s", port.name, e.strerror or e)
+
     def port_detached(self, port: Port) -> None:
         """Take the program away, and flows from and to the port out of the kernel."""
         kernel_port = self.by_number.get(int(port.number))

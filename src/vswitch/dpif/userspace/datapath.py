@@ -51,6 +51,9 @@ class Accelerator(Protocol):
     def port_attached(self, port: Port) -> None:
         """OSError: the port can't be had."""
 
+    def port_moved(self, port: Port) -> None:
+        """Something about the port's device is different; its interface's index may be."""
+
     def port_detached(self, port: Port) -> None:
         """The port is out already."""
 
@@ -100,6 +103,8 @@ class Datapath:
     def device_changed(self, port: Port) -> None:
         """The device of `port` says that something about it is different."""
         self.note_change(port.name)
+        if self.accelerator is not None:
+            self.accelerator.port_moved(port)
         if port.netdev.gone and self.links is not None and self.ports.get(int(port.number)) is port:
             self.links.wait_for(port.name, self, lambda: self.note_change(port.name))
             self.awaited.add(port.name)
