@@ -103,36 +103,40 @@ def in_order(text: str, begin: re.Pattern[str]) -> str:
     return text[: starts[0]] + "".join(sorted(entries))
 
 
-def run(switch: RealSwitch, version: str, command: Command) -> Result:
-    """Run ovs-ofctl in `version` against `switch`'s bridge. Meters with a kind of band that the real
+def run(switch: RealSwitch, version: str, command: Command, rundir: Path | None = None) -> Result:
+    """Run ovs-ofctl in `version` against `switch`'s bridge, whose socket is in `rundir`. Meters with a kind of band that the real
     switch can't have over any datapath of its own are left out: tests of ours have them."""
     if any(BAND_OF_OURS in word for word in command.words):
         return Result(0, "", "")
     ran = subprocess.run(
         ["ovs-ofctl", "-O", version, *command.words],
-        env=switch.environment,
+        env=switch.environment if rundir is None else {**switch.environment, "OVS_RUNDIR": str(rundir)},
         input=command.stdin,
         capture_output=True,
         text=True,
         check=False,
         timeout=30,
     )
-    return comparable(switch, command, ran.returncode, ran.stdout, ran.stderr)
+    said = (text.replace(str(rundir or switch.directory), str(switch.directory)) for text in (ran.stdout, ran.stderr))
+    return comparable(switch, command, ran.returncode, *said)
 
 
-def run_own(switch: RealSwitch, version: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> Result:
+def run_own(
+    switch: RealSwitch, version: str, command: Command, monkeypatch: pytest.MonkeyPatch, rundir: Path
+) -> Result:
     """The same with `vswitch ofctl`, in this process."""
     if any(BAND_OF_OURS in word for word in command.words):
         return Result(0, "", "")
     out, err = io.StringIO(), io.StringIO()
-    monkeypatch.setenv("OVS_RUNDIR", str(switch.directory))
+    monkeypatch.setenv("OVS_RUNDIR", str(rundir))
     monkeypatch.setattr("sys.stdin", io.StringIO(command.stdin))
     file = switch.directory / "stdin"
     file.write_text(command.stdin)
     words = [str(file) if word == "/dev/stdin" else word for word in command.words]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = own_ofctl(["-O", version, *words])
-    return comparable(switch, command, status, out.getvalue(), err.getvalue())
+    said = (text.getvalue().replace(str(rundir), str(switch.directory)) for text in (out, err))
+    return comparable(switch, command, status, *said)
 
 
 def comparable(switch: RealSwitch, command: Command, status: int, stdout: str, stderr: str) -> Result:

@@ -19,7 +19,6 @@ from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import FLAGS, parse_flow, parse_flow_line
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages.flow import AggregateStatsRequest, FlowStats, FlowStatsRequest
-from vswitch.openflow.messages.nicira import FlowAge
 from vswitch.openflow.packet_out_text import parse_bundle_line
 from vswitch.openflow.print import format_bytes
 from vswitch.openflow.print_flow import format_flow_line
@@ -102,7 +101,6 @@ def dump_flows(switch: Switch, args: Args) -> None:
         form = _stats_form(switch)
         if switch.version == OFP10 and form is Form.EXTENSION:
             switch.use_nxm()
-            switch.do([(FlowAge(), Form.OPENFLOW)])
         switch.show(request, form)
         return
     flows = fetch(switch, text)
@@ -288,6 +286,8 @@ def replace_flows(switch: Switch, args: Args) -> None:
         for key, mod in wanted.items()
         if key not in have or switch.settings.readd or not _same(have[key], mod)
     ]
+    # Table by table, so that none lacks its flows for long. (What names no table is table 0's.)
+    mods.sort(key=lambda mod: mod.table_id % c.OFPTT_ALL)
     change(switch, mods)
 
 

@@ -93,7 +93,6 @@ def dump_group_stats(switch: Switch, args: Args) -> None:
             group = parse_group(args[0], g.OFPGC_DELETE, switch.port_names).group_id
         except FlowSyntaxError as error:
             raise OfctlError(said(error)) from error
-    switch.use_nxm()
     switch.show(g.GroupStatsRequest(group), switch.extended)
 
 
@@ -175,7 +174,9 @@ def _tlv_map(text: str) -> tuple[n.TlvMap, ...]:
 def add_tlv_map(switch: Switch, args: Args) -> None:
     """`add-tlv-map SWITCH MAP`"""
     require(TLV_FORMATS, of_versions((switch.version,)))
-    switch.do([(n.TlvTableMod(n.NXTTMC_ADD, _tlv_map(args[0])), Form.OPENFLOW)])
+    mod = n.TlvTableMod(n.NXTTMC_ADD, _tlv_map(args[0]))
+    switch.use_nxm()
+    switch.do([(mod, Form.OPENFLOW)])
 
 
 def del_tlv_map(switch: Switch, args: Args) -> None:
@@ -185,6 +186,7 @@ def del_tlv_map(switch: Switch, args: Args) -> None:
         mod = n.TlvTableMod(n.NXTTMC_DELETE, _tlv_map(args[0]))
     else:
         mod = n.TlvTableMod(n.NXTTMC_CLEAR)
+    switch.use_nxm()
     switch.do([(mod, Form.OPENFLOW)])
 
 

@@ -15,7 +15,7 @@ from vswitch.openflow.messages import table as t
 from vswitch.openflow.print import format_message
 from vswitch.openflow.table_text import parse_table_mod
 from vswitch.openflow.wire.messages_base import Form
-from vswitch.openflow.wire.version import OFP13, OFP14, OFP15, VERSION_NAMES
+from vswitch.openflow.wire.version import OFP11, OFP13, OFP14, OFP15, VERSION_NAMES
 
 Args: TypeAlias = Sequence[str]
 
@@ -60,7 +60,27 @@ def mod_table(switch: Switch, args: Args) -> None:
     except FlowSyntaxError as error:
         raise OfctlError(error.message) from error
     _require_versions(switch, mod, wanted)
-    switch.do([(body, Form.OPENFLOW)])
+    bodies = [body] if OFP11 in wanted else _beside_the_rest(switch, body, mod)
+    switch.do([(each, Form.OPENFLOW) for each in bodies])
+
+
+def _beside_the_rest(switch: Switch, body: t.TableMod, mod: str) -> list[t.TableMod]:
+    """What sets what `body` is about and leaves the rest of the configuration of its tables as it is: a
+    modification says all of it (OpenFlow 1.4, 7.3.4.2)."""
+    known = [each for reply in switch.ask(t.TableDescRequest()) for each in reply.body.tables]
+    asked, found = body.table, []
+    for one in known:
+        if asked.table_id not in (one.table_id, c.OFPTT_ALL):
+            continue
+        if mod.endswith("evict"):
+            config = asked.config | one.config & ~t.OFPTC_EVICTION
+            vacant = one.vacancy if config & t.OFPTC_VACANCY_EVENTS else None
+            vacancy = None if vacant is None else replace(vacant, now=0)
+            found.append(t.TableMod(t.TableConfig(one.table_id, config, vacancy=vacancy)))
+        else:
+            config = asked.config | one.config & ~t.OFPTC_VACANCY_EVENTS
+            found.append(t.TableMod(t.TableConfig(one.table_id, config, one.eviction, asked.vacancy)))
+    return found or [body]
 
 
 def _require_versions(switch: Switch, mod: str, wanted: Sequence[int]) -> None:

@@ -135,6 +135,9 @@ _MOD11 = Layout("port_no:port32 pad4 hw_addr:mac pad2 config:u32 mask:u32")
 
 
 def _put_mod(w: Writer, m: p.PortMod, version: int) -> None:
+    # What the version has no bit for (NO_FLOOD, NO_STP of 1.0) can't be said.
+    valid = _CONFIG10 if version == OFP10 else _CONFIG11
+    m = replace(m, config=m.config & valid, mask=m.mask & valid)
     (_MOD10 if version == OFP10 else _MOD11).put(w, m)
     if version >= OFP14:
         if m.advertise:
