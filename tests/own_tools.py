@@ -16,10 +16,12 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
@@ -129,6 +131,22 @@ def run_mixed(
     """What a command line of one of the tools says to the real switch: by its own tool or by ours."""
     ours = WHOSE == "own" or (WHOSE != "real" and zlib.crc32(" ".join(words).encode()) % 2)
     return (run_own if ours and words[0] in TOOLS else _real)(words, environment, stdin)
+
+
+def programs(directory: Path) -> Path:
+    """A new directory `bin` in `directory` with programs that have the real tools' names and are ours."""
+    made = directory / "bin"
+    made.mkdir()
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join(
+        [str(root / part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    )
+    for program in TOOLS:
+        file = made / program
+        command = f"{sys.executable} -m vswitch {program.removeprefix('ovs-')}"
+        file.write_text(f"#!/bin/sh\nPYTHONPATH={path} exec {command} \"$@\"\n")
+        file.chmod(0o755)
+    return made
 
 
 def run_own(

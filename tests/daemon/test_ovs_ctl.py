@@ -10,35 +10,32 @@ from pathlib import Path
 
 import pytest
 
+from tests.own_tools import programs
+
 pytestmark = pytest.mark.system
 
 OVS_CTL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
-
-
-TOOLS = {"ovs-vsctl": "vsctl", "ovs-ofctl": "ofctl", "ovs-appctl": "appctl"}
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["its own tools", "our tools"])
 def test_start_status_restart_stop(require: Callable[..., None], tmp_path: Path, own: bool) -> None:
     require("command:ovs-vswitchd", "command:ovsdb-server", "root")
     assert OVS_CTL.exists()
-    programs = tmp_path / "bin"
-    programs.mkdir()
+    if own:
+        directory = programs(tmp_path)
+    else:
+        directory = tmp_path / "bin"
+        directory.mkdir()
     (tmp_path / "openvswitch").mkdir()
-    switch = programs / "ovs-vswitchd"
+    switch = directory / "ovs-vswitchd"
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root / part) for part in os.environ.get("PYTHONPATH", "").split(":") if part])
     switch.write_text(
         f"#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -c "
         "'from vswitch.cli.entry import vswitchd; vswitchd()' --enable-dummy=override \"$@\"\n"
     )
-    for program, name in TOOLS.items() if own else ():
-        (programs / program).write_text(
-            f"#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -m vswitch {name} \"$@\"\n"
-        )
-    for program in programs.iterdir():
-        program.chmod(0o755)
-    environment = dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin")
+    switch.chmod(0o755)
+    environment = dict(os.environ, PATH=f"{directory}:{os.environ['PATH']}:/usr/sbin:/sbin")
     for variable in ("RUNDIR", "DBDIR", "LOGDIR", "SYSCONFDIR"):
         environment[f"OVS_{variable}"] = str(tmp_path)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import Stack, until
+from tests.own_tools import programs
+from tests.stack import REAL, Stack, until
 
 pytestmark = pytest.mark.system
 
@@ -45,6 +46,11 @@ def mininet(stack: Stack, *args: str) -> str:
 def loss(said: str) -> list[int]:
     """The percentages of lost pings that `pingall` reported."""
     return [int(n) for n in re.findall(r"\*\*\* Results: (\d+)% dropped", said)]
+
+
+def with_our_tools(stack: Stack, tmp_path: Path) -> None:
+    """From now on what is called ovs-vsctl, ovs-ofctl and ovs-appctl is `vswitch vsctl`..."""
+    stack.environment["PATH"] = f"{programs(tmp_path)}:{stack.environment['PATH']}"
 
 
 TOPOLOGIES = ("single,4", "linear,4", "tree,2,3")
@@ -113,8 +119,11 @@ tests = {"vlans": ping_vlans}
 """
 
 
-def test_hosts_in_vlans_reach_those_in_their_own(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["its own tools", "our tools"])
+def test_hosts_in_vlans_reach_those_in_their_own(stack: Stack, tmp_path: Path, own: bool) -> None:
     """Access ports at the ends, trunks between the switches (not every kernel has VLAN devices for hosts)."""
+    if own:
+        with_our_tools(stack, tmp_path)
     custom = tmp_path / "vlans.py"
     custom.write_text(VLANS)
     said = mininet(
@@ -123,3 +132,21 @@ def test_hosts_in_vlans_reach_those_in_their_own(stack: Stack, tmp_path: Path) -
     )  # fmt: skip
     answered = re.findall(r"(h\d-h\d) answered (\d)", said)
     assert answered == [("h1-h3", "2"), ("h2-h4", "2"), ("h1-h2", "0")], said
+
+
+def test_a_tree_of_the_real_switch_is_made_by_our_tools(
+    require: Callable[..., None], tmp_path: Path
+) -> None:
+    """Mininet has ovs-vsctl make its bridges and ovs-ofctl their flows: here both are ours."""
+    require("root", "netns", "command:mn", "command:ovsdb-server", "command:ovs-vswitchd")
+    stack = Stack(tmp_path, REAL)
+    try:
+        stack.start()
+        with_our_tools(stack, tmp_path)
+        said = mininet(
+            stack, "--switch", "ovs,datapath=user,failMode=standalone", "--topo", "tree,2,2", "--controller",
+            "none", "--test", "pingall",
+        )  # fmt: skip
+    finally:
+        stack.close()
+    assert loss(said) == [0], said

@@ -17,8 +17,8 @@ from typing import Final, Self
 
 HEADER_SIZE: Final = 8
 PASSING: Final = (0, 2, 3, 5)
-"""Types of OFPT_HELLO, OFPT_ECHO_REQUEST and _REPLY, and OFPT_FEATURES_REQUEST: there are as many as there are
-connections, and as time brings about."""
+"""Types of OFPT_HELLO, OFPT_ECHO_REQUEST and _REPLY, and OFPT_FEATURES_REQUEST: there are as many as there
+are connections, and as time brings about."""
 DUMMY: Final = re.compile(rb"\xaa\x55\xaa\x55..", re.DOTALL)
 """The address of a dummy device."""
 ALL: Final = (b"", bytes(4), b"\xff" * 4)
@@ -96,8 +96,8 @@ class Recorder:
 
 def messages(data: bytes) -> list[bytes]:
     """The OpenFlow messages that `data` consists of, without those that look names up, echoes, and
-    barriers (ours waits once where the real one waits after each flow); xids, those of messages in bundles too,
-    are zero, and so are the addresses of dummies."""
+    barriers (ours waits once where the real one waits after each flow); xids, those of messages in bundles
+    too, are zero, and so are the addresses of dummies."""
     found = []
     while len(data) >= HEADER_SIZE:
         size = int.from_bytes(data[2:4], "big")
@@ -119,12 +119,14 @@ def _looks_up(message: bytes) -> bool:
     """Whether it asks for the ports or the tables: all of OFPMP_TABLE, _TABLE_FEATURES, _PORT_DESC or
     _TABLE_DESC."""
     version, kind = message[0], message[1]
-    request = 16 if version == 1 else 18
-    return kind == request and int.from_bytes(message[8:10], "big") in (3, 12, 13, 14) and message[16:20] in ALL
+    if kind != (16 if version == 1 else 18):
+        return False
+    return int.from_bytes(message[8:10], "big") in (3, 12, 13, 14) and message[16:20] in ALL
 
 
 def _inner_xid(message: bytes) -> int:
-    """Where the xid of the message is that OFPT_BUNDLE_ADD_MESSAGE, or ONF's for OpenFlow 1.3, has in it; or 0."""
+    """Where the xid is of the message that OFPT_BUNDLE_ADD_MESSAGE, or ONF's for OpenFlow 1.3, has in it.
+    0: it is none."""
     version, kind = message[0], message[1]
     if version >= 5 and kind == 34:
         return 20

@@ -104,8 +104,9 @@ def in_order(text: str, begin: re.Pattern[str]) -> str:
 
 
 def run(switch: RealSwitch, version: str, command: Command, rundir: Path | None = None) -> Result:
-    """Run ovs-ofctl in `version` against `switch`'s bridge, whose socket is in `rundir`. Meters with a kind of band that the real
-    switch can't have over any datapath of its own are left out: tests of ours have them."""
+    """Run ovs-ofctl in `version` against `switch`'s bridge, whose socket is in `rundir`. Meters with a kind
+    of band that the real switch can't have over any datapath of its own are left out: tests of ours have
+    them."""
     if any(BAND_OF_OURS in word for word in command.words):
         return Result(0, "", "")
     ran = subprocess.run(
@@ -117,8 +118,9 @@ def run(switch: RealSwitch, version: str, command: Command, rundir: Path | None 
         check=False,
         timeout=30,
     )
-    said = (text.replace(str(rundir or switch.directory), str(switch.directory)) for text in (ran.stdout, ran.stderr))
-    return comparable(switch, command, ran.returncode, *said)
+    place, usual = str(rundir or switch.directory), str(switch.directory)
+    out, err = (text.replace(place, usual) for text in (ran.stdout, ran.stderr))
+    return comparable(switch, command, ran.returncode, out, err)
 
 
 def run_own(
@@ -135,8 +137,8 @@ def run_own(
     words = [str(file) if word == "/dev/stdin" else word for word in command.words]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = own_ofctl(["-O", version, *words])
-    said = (text.getvalue().replace(str(rundir), str(switch.directory)) for text in (out, err))
-    return comparable(switch, command, status, *said)
+    told, failed = (text.getvalue().replace(str(rundir), str(switch.directory)) for text in (out, err))
+    return comparable(switch, command, status, told, failed)
 
 
 def comparable(switch: RealSwitch, command: Command, status: int, stdout: str, stderr: str) -> Result:
