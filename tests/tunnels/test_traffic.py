@@ -1,4 +1,5 @@
-"""Real packets in tunnels: our datapaths with the real switch's, and with the kernel's device."""
+"""Real packets in tunnels: our datapaths with the real switch's, and with what others made: the kernel's VXLAN
+device, its segment routing, and socat, whose UDP socket behind a TUN device is a bareudp tunnel."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.pair import Ours, Real, Side
+from tests.stack import until
 from tests.whole import datapaths, sample
 
 pytestmark = pytest.mark.system
@@ -31,6 +33,16 @@ class Host:
         self.wire = f"w{n}"
         self.side = side
         self.version = version
+        self.process: subprocess.Popen[bytes] | None = None
+        """What makes the tunnel where there is no switch."""
+
+    def close(self) -> None:
+        if self.side is not None:
+            self.side.close()
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+        subprocess.run(["ip", "netns", "del", self.namespace], check=False)
 
     def ip(self, *words: str) -> None:
         subprocess.run(["ip", "-n", self.namespace, *words], check=True)
@@ -75,14 +87,41 @@ class Host:
             words = f"route add {INNER[1 - self.n]}/32 encap ip id 42 src {own} dst {other} dev tunnel"
             self.ip(*words.split())
 
+    def kernels_srv6(self, remote: str, more: str) -> None:
+        """The kernel's segment routing (seg6): packets go into such headers by a route, and those that are
+        addressed to it come out."""
+        self.ip("addr", "add", f"{INNER[self.n]}/32", "dev", "lo")
+        for name in ("all", self.wire):
+            self.run("sysctl", "-qw", f"net.ipv6.conf.{name}.seg6_enabled=1")
+        for name in ("all", "default", self.wire):
+            self.run("sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter=0")
+        self.ip(
+            *f"route add {INNER[1 - self.n]}/32 encap seg6 mode encap segs {remote} dev {self.wire} "
+            f"src {INNER[self.n]} mtu {MTU}".split()
+        )
+
+    def socats_bareudp(self, remote: str, more: str) -> None:
+        """What a TUN device gets goes into UDP as it is (Linux's Documentation/networking/bareudp.rst), and
+        the other way round."""
+        own, port = OUTER[self.version][self.n], "6635"
+        kind, own, other = ("UDP4", own, remote) if self.version == 4 else ("UDP6", f"[{own}]", f"[{remote}]")
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", self.namespace, "socat", f"{kind}-DATAGRAM:{other}:{port},bind={own}:{port}",
+             "TUN,tun-name=tunnel,tun-type=tun,iff-no-pi,iff-up"],
+        )  # fmt: skip
+        until("socat's device", lambda: "tunnel" in self.run("ip", "-br", "link"))
+        self.inner("tunnel")
+
     def tunnel(self, kind: str, more: str, underlay: bool = True) -> None:
         """Make this end of the tunnel."""
         remote = OUTER[self.version][1 - self.n]
         key = "" if kind in ("srv6", "bareudp") else "options:key=42"
         if self.side is None:
-            assert kind == "vxlan"
             self.address(self.wire)
-            self.kernels_vxlan(str(remote), more)
+            others = {
+                "vxlan": self.kernels_vxlan, "srv6": self.kernels_srv6, "bareudp": self.socats_bareudp,
+            }  # fmt: skip
+            others[kind](str(remote), more)
             return
         side = self.side
         side.namespace = self.namespace
@@ -117,7 +156,13 @@ class Host:
             side.run("ovs-ofctl", "add-flow", f"int{self.n}", flow)
 
 
-Make = Callable[[str, Side | None, Side | None, int, str], list[Host]]
+Make = Callable[..., list[Host]]
+
+BAREUDP = [
+    ("bareudp", 4, "options:payload_type=ip options:dst_port=6635"),
+    ("bareudp", 6, "options:payload_type=ip options:dst_port=6635 options:csum=true"),
+    ("bareudp", 4, "options:payload_type=0x0800 options:dst_port=6635 options:csum=true"),
+]
 
 
 @pytest.fixture(params=datapaths())
@@ -164,9 +209,7 @@ def hosts(datapath: str, require: Callable[..., None]) -> Iterator[Callable[...,
         yield make
     finally:
         for host in made:
-            if host.side is not None:
-                host.side.close()
-            subprocess.run(["ip", "netns", "del", host.namespace], check=False)
+            host.close()
 
 
 def ours(path: Path) -> Side:
@@ -277,6 +320,21 @@ def test_with_the_real_switch(hosts: Make, tmp_path: Path, kind: str, version: i
 )
 def test_with_ours(hosts: Make, tmp_path: Path, kind: str, version: int, more: str) -> None:
     check_traffic(hosts(kind, ours(tmp_path / "one"), ours(tmp_path / "two"), version, more))
+
+
+@pytest.mark.parametrize("underlay", [True, False])
+@pytest.mark.parametrize(("kind", "version", "more"), [("srv6", 6, ""), *sample(BAREUDP, 1)])
+def test_with_other_peoples(
+    hosts: Make, tmp_path: Path, require: Callable[..., None], kind: str, version: int, more: str, underlay: bool
+) -> None:
+    require("command:socat")
+    pair = hosts(kind, ours(tmp_path / "ours"), None, version, more, underlay)
+    check_traffic(pair)
+    side = pair[0].side
+    assert side is not None
+    flows = side.appctl("dpctl/dump-flows")
+    assert ("tnl_pop(" in flows and "tnl_push(" in flows) == underlay
+    side.wait(lambda: int(side.get("interface", "t0", "statistics:rx_packets")) > 50, "the tunnel's counters")
 
 
 @pytest.mark.parametrize(

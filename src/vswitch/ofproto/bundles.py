@@ -59,6 +59,7 @@ def read_entry(ofproto: Ofproto, inner: bytes, outer: bytes, flow_mod_table_id: 
         check_flow_mod(ofproto, body, message.version, message.form)
         if body.command not in DELETES:
             ofproto.tables.check_writable(body)
+            ofproto.check_possible(body)
     elif isinstance(body, PacketOut):
         check_packet_out(ofproto, body, message.version)
     elif not isinstance(body, GroupMod | PortMod):

@@ -225,6 +225,10 @@ class Ofproto(ABC):
     def options_reconfigured(self) -> None:
         """`tlv` has changed: tunnel options lie elsewhere in flows from now on."""
 
+    @abstractmethod
+    def check_possible(self, flow_mod: FlowMod) -> None:
+        """OfpError: the datapath could not carry out the flow."""
+
     def check_references(self, actions: Actions) -> None:
         """OfpError: `actions` use a group (OFPBAC_BAD_OUT_GROUP) or a meter (OFPMMFC_INVALID_METER) that
         there is not."""

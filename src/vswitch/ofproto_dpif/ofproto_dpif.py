@@ -28,6 +28,7 @@ from vswitch.ofproto_dpif.backer import Backer
 from vswitch.ofproto_dpif.completions import Clog, Completions
 from vswitch.ofproto_dpif.facets.facet import FacetTable
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
+from vswitch.ofproto_dpif.flow_limits import Lacks, check, lacking
 from vswitch.ofproto_dpif.learned import LearnedCookies
 from vswitch.ofproto_dpif.ports import configure as bundle_ops
 from vswitch.ofproto_dpif.ports import ports as port_ops
@@ -151,6 +152,7 @@ class OfprotoDpif(Ofproto):
         # dpif_recv_set, for the first bridge of a type.
         self.backer = self.ofprotos.backer(self.type)
         self.init_max_ports(self.backer.max_ports)
+        self.datapath_changed()
         self.netflow: NetFlowExport | None = None
         self.sflow: SFlowExport | None = None
         self.ipfix_export: IpfixExport | None = None
@@ -446,10 +448,22 @@ class OfprotoDpif(Ofproto):
     def flow_mod(self, flow_mod: FlowMod, done: Callable[[], None] | None = None) -> FlowModResult:
         """Change the flow tables; `done` is called when the change is complete. OfpError: it is
         refused, and nothing changed."""
+        if self.lacks and flow_mod.command not in rule_ops.DELETES:
+            self.tables.check_writable(flow_mod)
+            self.check_possible(flow_mod)
         result = rule_ops.carry_out(flow_mod, self.tlv, self.tables, self.learned, self.clock.now())
         if done is not None:
             self.completions.complete(done)
         return result
+
+    def check_possible(self, flow_mod: FlowMod) -> None:
+        """OfpError: the datapath lacks something that the flow needs."""
+        if self.lacks:
+            check(flow_mod, self.lacks, self.clock.now())
+
+    def datapath_changed(self) -> None:
+        """What is used of the datapath is other than it was: other flows are refused."""
+        self.lacks: Lacks = lacking(self.backer.support)
 
     def expire(self, now: int) -> None:
         """One second's round of rules and MAC addresses."""

@@ -20,6 +20,7 @@ from vswitch.openflow.action_text import format_action
 from vswitch.openflow.actions import Actions, Controller
 from vswitch.openflow.constants import OFPR_IMPLICIT_MISS, OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
 from vswitch.openflow.errors import OfpError
+from vswitch.openflow.flow_mod import FlowModCommand
 
 if TYPE_CHECKING:
     from vswitch.ofproto.ofproto import Ofproto
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vswitch.openflow.flow_mod import FlowMod
 
 _RECIRC_ID: Final = by_name("recirc_id")
+DELETES: Final = (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
 
 rule_idle_timeout: Final = coverage.counter("rule_idle_timeout")
 rule_hard_timeout: Final = coverage.counter("rule_hard_timeout")

@@ -52,7 +52,10 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
         value, wrong = _value(args[2], getattr(boot, attribute))
         if not wrong and value != getattr(used, attribute):
             setattr(used, attribute, value)
-            ofprotos.all_ofproto_dpifs[args[0]].backer.need(RevReason.RECONFIGURE)
+            backer = ofprotos.all_ofproto_dpifs[args[0]].backer
+            backer.need(RevReason.RECONFIGURE)
+            for bridge in ofprotos.all_ofproto_dpifs.values():
+                bridge.datapath_changed()
         return wrong
 
     commands.register("dpif/show-dp-features", "bridge", 1, 1, show)
