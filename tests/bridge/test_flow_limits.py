@@ -88,3 +88,15 @@ def test_what_the_datapath_lacks(real: Side, ours: Side, feature: str) -> None:
     assert ("DATAPATH_SUPPORT" in theirs or "BAD_SET_ARGUMENT" in theirs) == (feature != "clone")
     log = [line for line in ours.log("ovs-vswitchd").splitlines() if "Rejecting" in line]
     assert all("(your kernel module may be out of date)" in line for line in log)
+
+
+def test_they_are_taken_where_that_is_asked_for(ours: Side) -> None:
+    ours.vsctl("add-br br0 -- set bridge br0 datapath_type=dummy")
+    ours.appctl("dpif/set-dp-features", "br0", "ct_zone", "false")
+    flow = ("ovs-ofctl", "add-flow", "br0", "ip,actions=ct(zone=5,table=1)")
+    assert "NXBAC_CT_DATAPATH_SUPPORT" in ours.try_run(*flow)[2]
+    ours.vsctl("set open_vswitch . other_config:accept-unsupported-flows=true")
+    ours.run(*flow)
+    ours.vsctl("remove open_vswitch . other_config accept-unsupported-flows")
+    assert "NXBAC_CT_DATAPATH_SUPPORT" in ours.try_run(*flow)[2]
+    ours.appctl("dpif/set-dp-features", "br0", "ct_zone", "true")

@@ -19,6 +19,7 @@ from vswitch.flow import key_attr as attr
 from vswitch.netdev.dummy import DummyNetdev
 from vswitch.netdev.frame import GSO_TCPV4, VNET_NEEDS_CSUM, Frame
 from vswitch.netdev.gso import segments
+from vswitch.packet.tunnel import kinds
 
 Ether, Dot1Q, IP, IPv6, TCP, UDP, ARP, ICMP, SCTP = (
     scapy.Ether,
@@ -616,3 +617,23 @@ def test_no_action_stumbles_over_a_malformed_packet(bench: Bench) -> None:
             data = mutate(bytes(packet))  # type: ignore[call-overload]
             for action in every:
                 assert bench.execute(data, action, act.Output(2)) == 0
+
+
+def test_segments_with_a_label_and_without_ethernet_go_into_a_tunnel_each(bench: Bench) -> None:
+    inner = IP4 / TCP(sport=1, dport=2) / (b"x" * 2500)
+    whole = bytes(ETH / inner)
+    frame = Frame(whole, VNET_NEEDS_CSUM, GSO_TCPV4, 54, 1000, 34, 16)
+    outer = bytes(ETH / IP(src="9.0.0.1", dst="9.0.0.2", proto=17)) + struct.pack(">HHHH", 0, 6635, 0, 0)
+    bench.dpif.port_add("bareudp_sys_6635", "bareudp", 4, {"dst_port": "6635", "payload_type": "0x8847"})
+    push = act.TnlPush(4, 2, kinds.BAREUDP, outer)
+    actions = (act.PopEth(), act.PushMpls(0x00009140, 0x8847), push, act.Output(2))
+    assert bench.execute(whole, *actions, offload=frame) == 0
+    sent = [Ether(data)[UDP] for data in bench.port(2).transmitted()]
+    assert [udp.dport for udp in sent] == [6635] * 3
+    labelled = [bytes(udp.payload) for udp in sent]
+    assert [data[:4].hex() for data in labelled] == ["00009140"] * 3
+    for data, size in zip(labelled, (1000, 1000, 500), strict=True):
+        packet = IP(data[4:])
+        assert (packet.len, bytes(packet[TCP].payload)) == (40 + size, b"x" * size)
+        del packet.chksum, packet[TCP].chksum
+        assert bytes(packet) == data[4:]

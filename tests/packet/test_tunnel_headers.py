@@ -272,6 +272,10 @@ def test_a_header_that_is_too_short_is_refused(header: bytes, kind: int) -> None
 def test_headers_that_cannot_be_made() -> None:
     with pytest.raises(headers.HeaderError, match="GPE"):
         headers.vxlan(1, gpe=0x10806)
+    for payload, packet in ((0x0800, 0), (0x0800, 0x18847), (0x8847, 0x10800), (0x86DD, 0x10800)):
+        with pytest.raises(headers.HeaderError, match="bareudp"):
+            headers.bareudp(payload, packet)
+    assert headers.bareudp(0x0800, 0x186DD) == headers.bareudp(0x8847, 0x18848) == b""
     for make in (lambda: headers.erspan1(1024, 0), lambda: headers.erspan2(1 << 20, 0, 0)):
         with pytest.raises(headers.HeaderError, match="10 bits"):
             make()

@@ -1,11 +1,12 @@
-"""Real packets in tunnels: our datapaths with the real switch's, and with what others made: the kernel's VXLAN
-device, its segment routing, and socat, whose UDP socket behind a TUN device is a bareudp tunnel."""
+"""Real packets in tunnels: our datapaths with the real switch's, and with what others made: the kernel's
+VXLAN device, its segment routing, and socat, whose UDP socket behind a TUN device is a bareudp tunnel."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -104,13 +105,20 @@ class Host:
         """What a TUN device gets goes into UDP as it is (Linux's Documentation/networking/bareudp.rst), and
         the other way round."""
         own, port = OUTER[self.version][self.n], "6635"
-        kind, own, other = ("UDP4", own, remote) if self.version == 4 else ("UDP6", f"[{own}]", f"[{remote}]")
-        self.process = subprocess.Popen(
-            ["ip", "netns", "exec", self.namespace, "socat", f"{kind}-DATAGRAM:{other}:{port},bind={own}:{port}",
-             "TUN,tun-name=tunnel,tun-type=tun,iff-no-pi,iff-up"],
-        )  # fmt: skip
+        if self.version == 6:
+            own, remote = f"[{own}]", f"[{remote}]"
+        words = f"UDP{self.version}-DATAGRAM:{remote}:{port},bind={own}:{port} "
+        words += "TUN,tun-name=tunnel,tun-type=tun,iff-no-pi,iff-up"
+        self.process = subprocess.Popen(["ip", "netns", "exec", self.namespace, "socat", *words.split()])
         until("socat's device", lambda: "tunnel" in self.run("ip", "-br", "link"))
         self.inner("tunnel")
+
+    def kernels_gtp(self, remote: str, more: str) -> None:
+        """The kernel's GTP device, as the gateway (GGSN) to whom the other end is a mobile station."""
+        self.ip("link", "add", "tunnel", "type", "gtp", "role", "ggsn")
+        self.inner("tunnel")
+        self.ip("route", "add", f"{INNER[1 - self.n]}/32", "dev", "tunnel")
+        self.run(sys.executable, "-m", "tests.tunnels.gtp", "tunnel", remote, INNER[1 - self.n], "42")
 
     def tunnel(self, kind: str, more: str, underlay: bool = True) -> None:
         """Make this end of the tunnel."""
@@ -120,6 +128,7 @@ class Host:
             self.address(self.wire)
             others = {
                 "vxlan": self.kernels_vxlan, "srv6": self.kernels_srv6, "bareudp": self.socats_bareudp,
+                "gtpu": self.kernels_gtp,
             }  # fmt: skip
             others[kind](str(remote), more)
             return
@@ -146,22 +155,30 @@ class Host:
             for device in (f"phy{self.n}", f"int{self.n}"):
                 self.run("ethtool", "-K", device, "tx", "off")
         if kind in L3_ONLY or "legacy_l3" in more:
-            self._without_arp(side)
+            self._without_arp(side, "mpls" in more)
 
-    def _without_arp(self, side: Side) -> None:
+    def _without_arp(self, side: Side, labelled: bool) -> None:
         """The tunnel carries IP only: who is at its other end is known."""
         self.ip("neigh", "add", INNER[1 - self.n], "lladdr", "02:00:00:00:00:99", "dev", f"int{self.n}")
         own = self.run("cat", f"/sys/class/net/int{self.n}/address").strip()
-        for flow in (f"in_port=LOCAL,actions=t{self.n}", f"in_port=t{self.n},actions=mod_dl_dst:{own},LOCAL"):
+        push = "push_mpls:0x8847,set_field:9->mpls_label," if labelled else ""
+        match, pop = (",mpls", "pop_mpls:0x0800,") if labelled else ("", "")
+        for flow in (
+            f"in_port=LOCAL,ip,actions={push}t{self.n}",
+            f"in_port=t{self.n}{match},actions={pop}mod_dl_dst:{own},LOCAL",
+        ):
             side.run("ovs-ofctl", "add-flow", f"int{self.n}", flow)
 
 
 Make = Callable[..., list[Host]]
 
-BAREUDP = [
-    ("bareudp", 4, "options:payload_type=ip options:dst_port=6635"),
-    ("bareudp", 6, "options:payload_type=ip options:dst_port=6635 options:csum=true"),
-    ("bareudp", 4, "options:payload_type=0x0800 options:dst_port=6635 options:csum=true"),
+STRANGERS = [
+    ("srv6", 6, "", False),
+    ("bareudp", 4, "options:payload_type=ip options:dst_port=6635", True),
+    ("srv6", 6, "", True),
+    ("bareudp", 4, "options:payload_type=0x0800 options:dst_port=6635 options:csum=true", False),
+    ("bareudp", 6, "options:payload_type=ip options:dst_port=6635 options:csum=true", True),
+    ("bareudp", 6, "options:payload_type=ip options:dst_port=6635 options:csum=true", False),
 ]
 
 
@@ -185,6 +202,7 @@ def hosts(datapath: str, require: Callable[..., None]) -> Iterator[Callable[...,
         "command:ovs-vswitchd",
         "command:iperf3",
         "command:ethtool",
+        "command:socat",
     )
     made: list[Host] = []
 
@@ -199,7 +217,8 @@ def hosts(datapath: str, require: Callable[..., None]) -> Iterator[Callable[...,
         first.ip("link", "add", "w0", "type", "veth", "peer", "name", "w1", "netns", second.namespace)
         for host in made:
             host.ip("link", "set", host.wire, "up")
-            if isinstance(a, Real) or isinstance(b, Real) or not underlay:
+            by_socket = not underlay or (b is None and kind in ("bareudp", "gtpu"))
+            if isinstance(a, Real) or isinstance(b, Real) or by_socket:
                 # Neither the real switch nor a socket hears what the wire leaves to a device to be finished.
                 host.run("ethtool", "-K", host.wire, "tx", "off")
             host.tunnel(kind, more, underlay)
@@ -314,6 +333,7 @@ def test_with_the_real_switch(hosts: Make, tmp_path: Path, kind: str, version: i
             ("geneve", 4, "options:packet_type=legacy_l3"),
             ("ip6erspan", 6, "options:erspan_ver=1 options:erspan_idx=5"),
             ("bareudp", 4, "options:payload_type=ip options:dst_port=6635"),
+            ("bareudp", 4, "options:payload_type=mpls options:dst_port=6635"),
         ],
         2,
     ),
@@ -322,12 +342,10 @@ def test_with_ours(hosts: Make, tmp_path: Path, kind: str, version: int, more: s
     check_traffic(hosts(kind, ours(tmp_path / "one"), ours(tmp_path / "two"), version, more))
 
 
-@pytest.mark.parametrize("underlay", [True, False])
-@pytest.mark.parametrize(("kind", "version", "more"), [("srv6", 6, ""), *sample(BAREUDP, 1)])
+@pytest.mark.parametrize(("kind", "version", "more", "underlay"), sample(STRANGERS, 2))
 def test_with_other_peoples(
-    hosts: Make, tmp_path: Path, require: Callable[..., None], kind: str, version: int, more: str, underlay: bool
+    hosts: Make, tmp_path: Path, kind: str, version: int, more: str, underlay: bool
 ) -> None:
-    require("command:socat")
     pair = hosts(kind, ours(tmp_path / "ours"), None, version, more, underlay)
     check_traffic(pair)
     side = pair[0].side
@@ -400,3 +418,29 @@ def test_a_whole_packet_in_a_tunnel_is_cut_up_outside(hosts: Make, tmp_path: Pat
     pair[0].run("ping", "-c", "2", "-i", "0.2", "-W", "3", "-M", "do", "-s", "1400", INNER[1])
     (line,) = [line for line in one.appctl("coverage/show").splitlines() if "tunnel_push_error" in line]
     assert int(line.split("total: ")[1]) >= 2
+
+
+def test_what_the_hosts_stack_refuses_is_said(hosts: Make, tmp_path: Path) -> None:
+    """Where the kernel has the UDP port itself, and no bridge leads to the remote."""
+    pair = hosts("vxlan", ours(tmp_path / "one"), None, 4, "", underlay=False)
+    side = pair[0].side
+    assert side is not None
+    assert side.get("interface", "t0", "error") == "[]"
+    words = "link add taken type vxlan id 1 remote 10.97.0.2 dstport {} dev w0"
+    pair[0].ip(*words.format(2152).split())
+    pair[0].ip("link", "set", "taken", "up")
+    side.run(
+        *f"ovs-vsctl add-port int0 t1 -- set interface t1 type=gtpu options:remote_ip={OUTER[4][1]}".split()
+    )
+    why = "no bridge leads to 10.97.0.2, and the host's own stack refuses gtpu (Address already in use)"
+    side.wait(lambda: side.get("interface", "t1", "error") == f'"{why}"', "the error")
+    assert int(side.get("interface", "t1", "ofport")) > 0
+    said = "packets can leave by bridges only, not through the host's own stack (Address already in use)"
+    assert f"gtpu_sys_2152: {said}" in side.log("ovs-vswitchd")
+    side.run("ovs-vsctl", "del-port", "int0", "t1")
+    pair[0].ip("link", "del", "taken")
+    side.run(
+        *f"ovs-vsctl add-port int0 t1 -- set interface t1 type=gtpu options:remote_ip={OUTER[4][1]}".split()
+    )
+    side.wait(lambda: int(side.get("interface", "t1", "ofport")) > 0, "the port")
+    assert side.get("interface", "t1", "error") == "[]"

@@ -19,6 +19,7 @@ from vswitch.netdev import ethtool, links
 from vswitch.netdev.provider import NetdevStats
 from vswitch.netdev.registry import kind
 from vswitch.netdev.scope import Scope
+from vswitch.netdev.tunnel_options import format_address
 from vswitch.ofproto_dpif.xlate.bridge import XPort
 
 ETHTOOL_GDRVINFO: Final = 3
@@ -88,6 +89,20 @@ def tunnel_status(port: XPort, scope: Scope) -> dict[str, str]:
     except OSError:
         return {}
     return {"tunnel_egress_iface": route.dev, "tunnel_egress_iface_carrier": "up" if carrier else "down"}
+
+
+def tunnel_error(port: XPort, scope: Scope) -> str | None:
+    """Why a tunnel whose fixed remote no bridge leads to can't reach it; None if it can."""
+    config = port.tunnel
+    why = port.bridge.dp.tunnels.refused.get(port.odp_port)
+    if config is None or why is None or not config.remote_ip:
+        return None
+    routes = port.bridge.dp.underlay.routes
+    route = routes.lookup(config.remote_ip, config.egress_pkt_mark or 0, config.local_ip)
+    if route is not None and scope.find(route.dev) is not None:
+        return None
+    remote = format_address(config.remote_ip)
+    return f"no bridge leads to {remote}, and the host's own stack refuses {config.type} ({why})"
 
 
 @final

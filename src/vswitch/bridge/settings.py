@@ -55,6 +55,7 @@ def configure_bridge(bridge: BridgeView, root: Row | None, unsupported: Unsuppor
     ofproto.dp_desc = other.get("dp-desc") or "None"
     ofproto.serial_desc = other.get("dp-sn") or "None"
     ofproto.bundle_idle_timeout = integer(switch_wide, "bundle-idle-timeout", DEFAULT_BUNDLE_IDLE, 1)
+    ofproto.accept_unsupported_flows(boolean(switch_wide, "accept-unsupported-flows"))
     forward_bpdu = boolean(other, "forward-bpdu")
     if forward_bpdu != ofproto.forward_bpdu:
         ofproto.forward_bpdu = forward_bpdu

@@ -17,7 +17,7 @@ from vswitch.bridge.capabilities import capabilities
 from vswitch.bridge.columns import boolean, integer, one
 from vswitch.bridge.config import PortConfig
 from vswitch.bridge.idl import Row
-from vswitch.bridge.interface_status import CLEARED, InterfaceStatus
+from vswitch.bridge.interface_status import CLEARED, InterfaceStatus, tunnel_error
 from vswitch.bridge.monitors import MonitorStatus
 from vswitch.bridge.system import ovs_version, statistics, system
 from vswitch.dpif.open import dpif_class, dpif_types
@@ -222,6 +222,8 @@ class Status:
             elif kind(port.type).peered and port.peer is None:
                 peer = interface.config.options.get("peer", "")
                 error = f"No usable peer '{peer}' exists in '{bridge.type}' datapath."
+            elif port.tunnel is not None:
+                error = tunnel_error(port, ofproto.backer.scope)
             report.put(row, ofport=port.ofp_port, error=error, **columns)
 
     # Counters.

@@ -25,6 +25,7 @@ ACTED_ON: Final[Mapping[str, frozenset[str]]] = {
     for table, words in {
         "Open_vSwitch": """
             bridges datapaths manager_options next_cfg ssl
+            other_config:accept-unsupported-flows
             other_config:bundle-idle-timeout other_config:enable-statistics other_config:flow-limit
             other_config:explicit-sampled-drops
             other_config:flow-restore-wait other_config:max-idle other_config:max-revalidator

@@ -235,6 +235,9 @@ class LoggedDpif(Dpif):
     def reaches_alone(self, port_no: int) -> bool:
         return self.provider.reaches_alone(port_no)
 
+    def why_not_alone(self, port_no: int) -> str:
+        return self.provider.why_not_alone(port_no)
+
     def set_policing(self, port_no: int, policing: Policing) -> None:
         self._do(f"set_policing({port_no})", self.provider.set_policing, port_no, policing)
 

@@ -229,6 +229,8 @@ class Executor:
             e.pop_vlan()
         elif number == op.STEP_PUSH_MPLS:
             e.push_mpls(a[0], a[1])
+            if packet.flow.words[at.W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+                self.set_packet_type(packet, 0x10000 | a[1])
         elif number == op.STEP_POP_MPLS:
             e.pop_mpls(a[0])
             if packet.flow.words[at.W_PACKET_TYPE] & 0xFFFFFFFF != 0:

@@ -247,6 +247,10 @@ class Dpif(ABC):
         has to lead to the remote."""
         return False
 
+    def why_not_alone(self, port_no: int) -> str:
+        """Why a tunnel's port that could do so can't; "" for all others."""
+        return ""
+
     def set_policing(self, port_no: int, policing: Policing) -> None:
         """Drop what comes in at a port in excess of `policing`. DpifError: EOPNOTSUPP where the datapath has
         no policers."""

@@ -15,7 +15,7 @@ from typing import Final, final
 
 from vswitch.base.records import dataclass
 from vswitch.netdev.tunnel_options import V4_MAPPED, is_v4
-from vswitch.packet.numbers import IPPROTO_GRE
+from vswitch.packet.numbers import IPPROTO_GRE, IPPROTO_ROUTING
 from vswitch.packet.tunnel import kinds
 
 UDP_SEGMENT: Final = 103
@@ -70,7 +70,8 @@ class HostStack:
         self._segments: bool = True
         try:
             for family in (socket.AF_INET, socket.AF_INET6):
-                self._open(family)
+                if kind != kinds.SRV6 or family == socket.AF_INET6:
+                    self._open(family)
         except OSError:
             self.close()
             raise
@@ -82,7 +83,8 @@ class HostStack:
             if self.over_udp:
                 sock = socket.socket(family, socket.SOCK_DGRAM | flags)
             else:
-                sock = socket.socket(family, socket.SOCK_RAW | flags, IPPROTO_GRE)
+                proto = IPPROTO_ROUTING if self.kind == kinds.SRV6 else IPPROTO_GRE
+                sock = socket.socket(family, socket.SOCK_RAW | flags, proto)
         except OSError as e:
             if e.errno == errno.EAFNOSUPPORT and not v4:
                 return

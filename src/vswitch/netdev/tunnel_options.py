@@ -331,6 +331,8 @@ def parse_tunnel(
 def _segments(r: _Reader, remote: int) -> tuple[int, ...]:
     text = r.take("srv6_segs")
     if text is None:
+        if remote and is_v4(remote):
+            r.wrong.append(f"{r.name}: srv6 type requires an IPv6 'remote_ip'")
         return (remote,) if remote else ()
     found = []
     for word in text.split(","):

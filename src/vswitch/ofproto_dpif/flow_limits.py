@@ -1,7 +1,8 @@
 """Flows that the datapath could not carry out, and that are therefore refused when they come.
 
-As in the real switch that is said of fields of connection tracking in the match, of `ct` actions and of setting
-the extensions of IPv6 neighbour discovery, outside of `clone`, groups and packet-outs.
+As in the real switch that is said of fields of connection tracking in the match, of `ct` actions and of
+setting the extensions of IPv6 neighbour discovery, outside of `clone`, groups and packet-outs. With
+`other_config:accept-unsupported-flows` of the Open_vSwitch row they are taken, and their packets dropped.
 """
 
 from __future__ import annotations

@@ -144,6 +144,7 @@ class OfprotoDpif(Ofproto):
         """How each port was asked for, also while its device is gone."""
         self.max_ports: int = 0
         self._next_push: int = 0
+        self._accepts_unsupported: bool = False
 
     def construct(self) -> None:
         """Open the datapath and start with nothing in it. DpifError names the datapath; then
@@ -463,7 +464,12 @@ class OfprotoDpif(Ofproto):
 
     def datapath_changed(self) -> None:
         """What is used of the datapath is other than it was: other flows are refused."""
-        self.lacks: Lacks = lacking(self.backer.support)
+        self.lacks: Lacks = frozenset() if self._accepts_unsupported else lacking(self.backer.support)
+
+    def accept_unsupported_flows(self, accept: bool) -> None:
+        """Take flows that the datapath can't carry out, whose packets are then dropped, or refuse them."""
+        self._accepts_unsupported = accept
+        self.datapath_changed()
 
     def expire(self, now: int) -> None:
         """One second's round of rules and MAC addresses."""

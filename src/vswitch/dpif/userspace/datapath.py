@@ -24,7 +24,6 @@ from vswitch.netdev.provider import Netdev
 from vswitch.netdev.registry import DEFAULT_TYPE, netdev_close
 from vswitch.netdev.scope import Scope
 from vswitch.netdev.tunnel import TunnelNetdev
-from vswitch.packet.tunnel.kinds import SRV6
 
 log = Vlog("dpif_netdev")
 
@@ -186,8 +185,9 @@ class Datapath:
             carried = self.accelerator is not None and self.accelerator.receives_for(port, netdev)
             port.host = HostStack(netdev.kind, netdev.dst_port, not carried)
         except OSError as e:
+            port.host_refused = e.strerror or str(e)
             log.warn("%s: packets can leave by bridges only, not through the host's own stack (%s)",
-                     port.name, e.strerror or e)
+                     port.name, port.host_refused)
             return
         log.info("%s: packets to which no bridge leads go through the host's own stack", port.name)
         for fd in port.host.filenos():
@@ -199,7 +199,7 @@ class Datapath:
         port = Port(number, name, type, netdev)
         if isinstance(netdev, TunnelNetdev):
             port.tunnel = TunnelEnd(netdev.kind, netdev.payload_type)
-            if not self.dummy and netdev.kind != SRV6:
+            if not self.dummy:
                 self.open_host_stack(port, netdev)
         if self.accelerator is not None:
             self.accelerator.port_attached(port)

@@ -34,4 +34,6 @@ class Port:
         self.tunnel: TunnelEnd | None = None
         """What the port is as a tunnel."""
         self.host: HostStack | None = None
+        self.host_refused: str = ""
+        """Why a tunnel's port has no `host`."""
         """How a tunnel's packets travel that leave by no bridge of ours."""

@@ -439,6 +439,10 @@ class UserspaceDpif(CtDpif):
         port = self._dp.ports.get(port_no)
         return port is not None and port.host is not None
 
+    def why_not_alone(self, port_no: int) -> str:
+        port = self._dp.ports.get(port_no)
+        return port.host_refused if port is not None else ""
+
     def set_policing(self, port_no: int, policing: Policing) -> None:
         port = self._core.port(port_no)
         if port is None:

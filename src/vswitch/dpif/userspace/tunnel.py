@@ -27,7 +27,7 @@ from vswitch.netdev import gso
 from vswitch.netdev.coalesce import coalesce
 from vswitch.netdev.frame import GSO_ECN, GSO_NONE, GSO_UDP_L4, VNET_DATA_VALID, VNET_NEEDS_CSUM, Frame
 from vswitch.packet.checksum import fold, partial_sum
-from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_IPIP, IPPROTO_IPV6, IPPROTO_ROUTING
 from vswitch.packet.parse import Parser
 from vswitch.packet.tunnel.decap import Decap
 from vswitch.packet.tunnel.kinds import GTPU, OVER_UDP, SRV6
@@ -41,6 +41,9 @@ SCTP_CSUM: Final = 8
 MAX_SEGMENTS: Final = 64
 """UDP segments of one frame (UDP_MAX_SEGMENTS of Linux up to 6.8)."""
 MAX_FRAME: Final = 65535
+ROUTING_SEGMENTS: Final = 4
+"""The type of segment routing headers (RFC 8754 section 2)."""
+NO_ROUTING: Final = "without a routing header at its end"
 PORT_MIN: Final = 32768
 PORT_MAX: Final = 61000
 
@@ -184,9 +187,12 @@ class Popper:
         if start < 0 or p.nw_frag != 0:
             return self._refuse("without a transport header")
         if end.kind == SRV6:
-            start = _behind_routing(data, p)
+            start = p.l3_ofs + 40
+            if p.dl_type != ETH_TYPE_IPV6 or data[p.l3_ofs + 6] != IPPROTO_ROUTING:
+                return self._refuse(NO_ROUTING)
+            start = behind_routing(data, start, p.l3_end)
             if start < 0:
-                return self._refuse("without a routing header")
+                return self._refuse(NO_ROUTING)
         covered = frame.flags & (VNET_NEEDS_CSUM | VNET_DATA_VALID) != 0
         has_csum = False
         if end.kind in OVER_UDP:
@@ -325,10 +331,12 @@ def _udp_sound(data: bytes, p: Parser, start: i64, stop: i64) -> bool:
     return fold(total) == 0xFFFF
 
 
-def _behind_routing(data: bytes, p: Parser) -> i64:
-    """Where what follows an IPv6 header with a segment routing header begins; -1 if there is none."""
-    start = p.l3_ofs + 40
-    if p.dl_type != ETH_TYPE_IPV6 or start + 8 > p.l3_end or data[p.l3_ofs + 6] != 43 or data[start + 2] != 4:
+def behind_routing(data: bytes, start: i64, end: i64) -> i64:
+    """Where what follows the segment routing header at `start` (RFC 8754 section 2) begins; -1 if there is
+    none, the way through its segments is not at its end, or what follows is no IP packet."""
+    if start + 8 > end or data[start + 2] != ROUTING_SEGMENTS or data[start + 3] != 0:
+        return -1
+    if data[start] != IPPROTO_IPIP and data[start] != IPPROTO_IPV6:
         return -1
     after = start + 8 + 8 * i64(data[start + 1])
-    return after if after <= p.l3_end else -1
+    return after if after <= end else -1

@@ -11,7 +11,14 @@ from typing import Final
 from vswitch.base.signed import high32
 from vswitch.dpif.odp_execute import Packet
 from vswitch.dpif.odp_nested import option_bytes
-from vswitch.dpif.userspace.tunnel import Popper, TunnelEnd, l3_segments, put_tunnel
+from vswitch.dpif.userspace.tunnel import (
+    NO_ROUTING,
+    Popper,
+    TunnelEnd,
+    behind_routing,
+    l3_segments,
+    put_tunnel,
+)
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow, signed64
 from vswitch.netdev import gso
@@ -24,10 +31,12 @@ from vswitch.packet.tunnel import headers, kinds
 
 _ERSPAN_TYPES: Final = (kinds.ETH_TYPE_ERSPAN1, kinds.ETH_TYPE_ERSPAN2)
 _MASK64: Final = (1 << 64) - 1
+_IPV6_END: Final = 14 + 40
 
 
-def tunnel_header(kind: int, flow: Flow, packet_type: int) -> bytes:
-    """The header between UDP or IP and the packet, of `flow`'s tunnel fields. HeaderError."""
+def tunnel_header(kind: int, flow: Flow, packet_type: int, payload_type: int) -> bytes:
+    """The header between UDP or IP and the packet, of `flow`'s tunnel fields; `payload_type` is what bareudp
+    carries. HeaderError."""
     words = flow.words
     key = int(words[at.W_TUN_ID]) & _MASK64
     ext = int(words[at.W_TUN_EXT])
@@ -48,6 +57,8 @@ def tunnel_header(kind: int, flow: Flow, packet_type: int) -> bytes:
             hwid, direction = ext >> at.S_TUN_ERSPAN_HWID & 0x3F, ext >> at.S_TUN_ERSPAN_DIR & 1
             return headers.erspan2(key, direction, hwid)
         return headers.erspan1(key, int(words[at.W_TUN_ERSPAN_IDX] >> at.S_TUN_ERSPAN_IDX) & 0xFFFFF)
+    if kind == kinds.BAREUDP:
+        return headers.bareudp(payload_type, packet_type)
     if kind == kinds.GTPU:
         return headers.gtpu(key, ext >> at.S_TUN_GTPU_MSGTYPE & 0xFF or kinds.GTPU_G_PDU)
     return b""
@@ -68,12 +79,15 @@ def _complete(kind: int, header: bytes, data: bytes, end: TunnelEnd) -> bytes:
 
 
 def send(host: HostStack, end: TunnelEnd, frame: Frame, flow: Flow) -> bool:
-    """Send a packet whose flow has its tunnel set. False: not all of it was taken."""
+    """Send a packet whose flow has its tunnel set, or (SRv6) that has its outer header on. False: not all
+    of it was taken."""
+    if end.kind == kinds.SRV6:
+        return _send_whole(host, frame)
     words = flow.words
     packet_type = flow.packet_type
     kind = int(end.kind)
     try:
-        header = tunnel_header(kind, flow, packet_type)
+        header = tunnel_header(kind, flow, packet_type, int(end.payload_type))
     except headers.HeaderError:
         return False
     rest = int(words[at.W_TUN_FLAGS])
@@ -91,6 +105,19 @@ def send(host: HostStack, end: TunnelEnd, frame: Frame, flow: Flow) -> bool:
     return host.send(outer, pieces, rest >> at.S_TUN_FLAGS & at.TUN_F_DF != 0) == len(pieces)
 
 
+def _send_whole(host: HostStack, frame: Frame) -> bool:
+    """Have the kernel make anew the Ethernet and IPv6 headers (RFC 8200 section 3) that a packet has."""
+    for data in gso.segments(frame):
+        if len(data) < _IPV6_END:
+            return False
+        first, hop_limit = int.from_bytes(data[14:18], "big"), data[21]
+        source, destination = (int.from_bytes(data[at : at + 16], "big") for at in (22, 38))
+        outer = Outer(source, destination, first >> 20 & 0xFF, hop_limit)
+        if host.send(outer, [data[_IPV6_END:]], False) != 1:
+            return False
+    return True
+
+
 def receive(
     host: HostStack, end: TunnelEnd, in_port: int, popper: Popper, most: int
 ) -> tuple[list[Packet], list[str]]:
@@ -105,7 +132,13 @@ def receive(
         for data in pieces:
             if end.kind in (kinds.GRE, kinds.IP6GRE) and int.from_bytes(data[2:4], "big") in _ERSPAN_TYPES:
                 continue
-            if not decap.parse(end.kind, data, 0, len(data), end.payload_type):
+            start = 0
+            if end.kind == kinds.SRV6:
+                start = behind_routing(data, 0, len(data))
+                if start < 0:
+                    refused.append(NO_ROUTING)
+                    continue
+            if not decap.parse(end.kind, data, start, len(data), end.payload_type):
                 refused.append(decap.reason)
                 continue
             header = data[: decap.payload]

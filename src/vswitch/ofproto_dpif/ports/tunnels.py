@@ -98,6 +98,8 @@ def attach(ofproto: BridgeRole, port: XPort, options: dict[str, str]) -> None:
     backer.dp.tunnels.frames_of = backer.tunnel_devices.frames_of()
     if backer.dpif.reaches_alone(port.odp_port):
         backer.dp.tunnels.own_stack.add(port.odp_port)
+    elif why := backer.dpif.why_not_alone(port.odp_port):
+        backer.dp.tunnels.refused[port.odp_port] = why
     there = backer.dp.tunnels.add(port)
     if there is not None:
         log.warn("%s: attempting to add tunnel port '%s' with same config as port '%s'",
@@ -122,6 +124,7 @@ def detach(ofproto: BridgeRole, port: XPort) -> None:
     odp_port, port.odp_port = port.odp_port, ODPP_NONE
     if backer.tunnel_devices.give(config):
         backer.dp.tunnels.own_stack.discard(odp_port)
+        backer.dp.tunnels.refused.pop(odp_port, None)
         backer.dp.tunnels.frames_of = backer.tunnel_devices.frames_of()
     for bridge in backer.dp.bridges.values():
         for other in bridge.ports.values():

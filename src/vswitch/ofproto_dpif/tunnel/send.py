@@ -6,6 +6,7 @@ comes from the packet's tunnel fields and its inner header.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from vswitch.base.signed import high32
@@ -134,7 +135,13 @@ def outer_header(
     flags = int(rest >> S_TUN_FLAGS & 0xFFFF)
     csum = flags & TUN_F_CSUM != 0
     v4 = is_v4(dst)
-    inner = _tunnel_header(config, flow, options, flags, csum)
+    if config.kind == kinds.SRV6:
+        if v4:
+            raise headers.HeaderError("SRv6 goes over IPv6 only")
+        segments = config.segments or (dst,)
+        inner = _segment_routing(segments, flow.packet_type)
+    else:
+        inner = _tunnel_header(config, flow, options, flags, csum)
     udp_port = int(rest >> S_TUN_TP_DST & 0xFFFF)
     proto = IPPROTO_GRE
     if config.kind in kinds.OVER_UDP:
@@ -176,14 +183,16 @@ def _tunnel_header(config: TunnelConfig, flow: Flow, options: bytes, flags: int,
         if version != 1:
             raise headers.HeaderError(f"ERSPAN has no version {version}")
         return headers.erspan1(key, int(words[W_TUN_ERSPAN_IDX] >> S_TUN_ERSPAN_IDX & 0xFFFFF))
+    if kind == kinds.BAREUDP:
+        return headers.bareudp(config.payload_type, packet_type)
     if kind == kinds.GTPU:
         message = int(ext >> S_TUN_GTPU_MSGTYPE & 0xFF)
         return headers.gtpu(key, message or kinds.GTPU_G_PDU)
-    if kind == kinds.SRV6:
-        inner = {kinds.PACKET_TYPE_IPV4: IPPROTO_IPIP, kinds.PACKET_TYPE_IPV6: IPPROTO_IPV6}
-        if packet_type not in inner:
-            raise headers.HeaderError(f"SRv6 carries no packets of type {packet_type:#x}")
-        segments = [segment.to_bytes(16, "big") for segment in config.segments]
-        return headers.segment_routing(segments, inner[packet_type])
     return b""
 
+
+def _segment_routing(segments: Sequence[int], packet_type: int) -> bytes:
+    inner = {kinds.PACKET_TYPE_IPV4: IPPROTO_IPIP, kinds.PACKET_TYPE_IPV6: IPPROTO_IPV6}
+    if packet_type not in inner:
+        raise headers.HeaderError(f"SRv6 carries no packets of type {packet_type:#x}")
+    return headers.segment_routing([it.to_bytes(16, "big") for it in segments], inner[packet_type])

@@ -172,6 +172,8 @@ def _native(ctx: Ctx, port: XPort, config: TunnelConfig, destination: int, last:
     if route is None or out is None:
         if port.odp_port in ctx.bridge.dp.tunnels.own_stack:
             _say(ctx, OFT_DETAIL, f"tunneling to {format_address(destination)} through the host's own stack")
+            if config.kind == kinds.SRV6:
+                return _push_for_host(ctx, port, config, source, destination)
             _set_and_output(ctx, port)
             return True
         _say(ctx, OFT_WARN, "native tunnel routing failed")
@@ -202,6 +204,18 @@ def _native(ctx: Ctx, port: XPort, config: TunnelConfig, destination: int, last:
     by_version = kinds.OVER_IPV4 if is_v4(destination) else kinds.OVER_IPV6
     push = TnlPush(port.odp_port, out.odp_port, by_version.get(config.kind, config.kind), header)
     _outer_packet(ctx, push, _outer_flow(flow, config, mac, neighbour, source, destination), out, last)
+    return True
+
+
+def _push_for_host(ctx: Ctx, port: XPort, config: TunnelConfig, source: int, destination: int) -> bool:
+    """Put the outer header on, whose segments no tunnel field has, and have the tunnel's own port send it."""
+    try:
+        header = outer_header(config, ctx.flow, b"", 0, 0, source, destination)
+    except HeaderError:
+        _say(ctx, OFT_WARN, "native tunnel header build failed")
+        return False
+    push = TnlPush(port.odp_port, port.odp_port, config.kind, header)
+    ctx.odp.append(Clone((push, Output(port.odp_port))))
     return True
 
 

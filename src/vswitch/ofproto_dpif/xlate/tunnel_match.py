@@ -57,6 +57,8 @@ class TunnelMatcher:
         """What a port leaves open -> the ports of that shape. Shapes are in the order of being asked."""
         self.own_stack: set[int] = set()
         """Datapath ports that reach a remote by themselves, through the host's own network stack."""
+        self.refused: dict[int, str] = {}
+        """Datapath port that could do so elsewhere -> why it can't."""
         self.frames_of: dict[int, int] = {}
         """Datapath port that receives the frames of another one -> that other, which carries all packets."""
 

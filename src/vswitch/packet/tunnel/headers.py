@@ -10,7 +10,13 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from vswitch.packet.numbers import ETH_TYPE_TEB
+from vswitch.packet.numbers import (
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_TEB,
+)
 from vswitch.packet.tunnel.kinds import (
     ETH_TYPE_ERSPAN1,
     ETH_TYPE_ERSPAN2,
@@ -26,6 +32,9 @@ from vswitch.packet.tunnel.kinds import (
 )
 
 _GPE_NUMBERS: Final = {packet_type: number for number, packet_type in GPE_PROTOCOLS.items()}
+_BAREUDP: Final = {
+    ETH_TYPE_IP: (ETH_TYPE_IP, ETH_TYPE_IPV6), ETH_TYPE_MPLS: (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST),
+}  # fmt: skip
 UDP_CSUM: Final = b"\xff\xff"
 """A UDP checksum that is to be computed for each packet."""
 
@@ -104,6 +113,16 @@ def erspan2(session: int, direction: int, hwid: int) -> bytes:
 def gtpu(teid: int, message: int) -> bytes:
     """3GPP TS 29.281 section 5.1, the length left 0."""
     return struct.pack(">BBHI", GTPU_FLAGS, message, 0, teid & 0xFFFFFFFF)
+
+
+def bareudp(payload_type: int, packet_type: int) -> bytes:
+    """Nothing: the packet follows UDP. HeaderError: it is not what such tunnels carry, which the other end
+    could not see; with IPv4 goes IPv6, with MPLS its multicast (Documentation/networking/bareudp.rst of
+    Linux)."""
+    eth_type = packet_type & 0xFFFF
+    if packet_type == 0 or eth_type not in _BAREUDP.get(payload_type, (payload_type,)):
+        raise HeaderError(f"bareudp with {payload_type:#06x} carries no packets of type {packet_type:#x}")
+    return b""
 
 
 def segment_routing(segments: Sequence[bytes], proto: int) -> bytes:
