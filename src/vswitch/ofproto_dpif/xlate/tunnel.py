@@ -215,7 +215,7 @@ def _push_for_host(ctx: Ctx, port: XPort, config: TunnelConfig, source: int, des
         _say(ctx, OFT_WARN, "native tunnel header build failed")
         return False
     push = TnlPush(port.odp_port, port.odp_port, config.kind, header)
-    ctx.odp.append(Clone((push, Output(port.odp_port))))
+    ctx.odp.append(Clone((push, output_to(port.odp_port))))
     return True
 
 
