@@ -46,7 +46,7 @@ WHOLE = {
     "erspan2": (kinds.ERSPAN, 47, headers.erspan2(5, 1, 6), FRAME),
     "gtpu": (kinds.GTPU, 17, headers.udp(2152, True) + headers.gtpu(5, 255), IPV4),
     "bareudp": (kinds.BAREUDP, 17, headers.udp(6635, True), IPV4),
-    "srv6": (kinds.SRV6, 43, headers.segment_routing(SEGMENTS, 4), IPV4),
+    "srv6": (kinds.SRV6, 43, headers.segment_routing(SEGMENTS[:1], 4), IPV4),
 }  # fmt: skip
 PACKETS = [
     (name, version, kind, outer(kind, version, proto, header, inner))
@@ -59,6 +59,13 @@ def pop(popper: Popper, kind: int, frame: Frame) -> list[Packet]:
     parser = Parser()
     parser.parse(frame.data)
     return popper.pop(TunnelEnd(kind, 0x800), 9, Packet(frame, Flow(), 9), parser)
+
+
+def test_a_packet_on_its_way_through_segments_stays_closed() -> None:
+    popper = Popper()
+    header = headers.segment_routing(SEGMENTS, 4)
+    assert not pop(popper, kinds.SRV6, Frame(outer(kinds.SRV6, 6, 43, header, IPV4)))
+    assert popper.reason == "without a routing header at its end"
 
 
 @pytest.mark.parametrize(("name", "version", "kind", "data"), PACKETS)

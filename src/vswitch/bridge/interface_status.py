@@ -77,7 +77,7 @@ def tunnel_status(port: XPort, scope: Scope) -> dict[str, str]:
     if config is None or not config.remote_ip:
         return {}
     routes = port.bridge.dp.underlay.routes
-    route = routes.lookup(config.remote_ip, config.egress_pkt_mark or 0, config.local_ip)
+    route = routes.lookup(config.remote_ip, config.egress_pkt_mark or 0)
     if route is None:
         return {}
     netdev = scope.find(route.dev)

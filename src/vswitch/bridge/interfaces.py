@@ -16,6 +16,7 @@ from vswitch.flow.values import parse_mac
 from vswitch.netdev import links, registry
 from vswitch.netdev.provider import NetdevError
 from vswitch.netdev.scope import Scope
+from vswitch.netdev.tunnel_options import TunnelConflict
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 log = Vlog("bridge")
@@ -55,8 +56,13 @@ def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
     try:
         number = config.ofport_request or config.ofport
         port = ofproto.port_add(config.name, config.type, number, dict(config.options))
+    except TunnelConflict as e:
+        raise Refused(e.strerror or str(e)) from e
     except OSError as e:
         code = e.errno or errno.EIO
+        if kind.tunnel and code == errno.EEXIST:
+            # It is as another one.
+            raise Refused(_cannot_add(config.name, code)) from e
         if code in CANNOT_OPEN or (kind.made_here and code == errno.EINVAL):
             raise Refused(_cannot_open(config.name, code)) from e
         raise Refused(_cannot_add(config.name, code)) from e

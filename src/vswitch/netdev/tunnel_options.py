@@ -1,8 +1,8 @@
 """The options of a tunnel interface, from the database's text to values (ovs-vswitchd.conf.db(5), Interface:
 Tunnel Options).
 
-An option that makes no sense is an error where the tunnel would be another one than asked for (an address,
-a missing `remote_ip`), and a warning where the real switch goes on without it; none is silent. Addresses are
+What the real switch refuses is refused, with its words. Where it takes a number for another one, or goes on
+without, so does this, but says so: nothing is silent. Addresses are
 128-bit numbers, IPv4 ones mapped (::ffff:a.b.c.d), 0 for none.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -29,6 +30,7 @@ PTAP: Final = "ptap"
 _CSUM: Final = frozenset(("gre", "ip6gre", "vxlan", "geneve", "bareudp"))
 _SEQ: Final = frozenset(("gre", "ip6gre"))
 _UDP: Final = frozenset(("vxlan", "geneve", "gtpu", "bareudp"))
+_ERSPAN: Final = frozenset(("erspan", "ip6erspan"))
 _L3_ONLY: Final = frozenset(("gtpu", "bareudp", "srv6"))
 _LAYERS: Final = frozenset(("gre", "ip6gre", "vxlan", "geneve"))
 """Kinds that carry frames or packets, as `packet_type` says."""
@@ -55,6 +57,10 @@ def reserves(kind: str, name: str) -> bool:
 def is_tunnel_name(name: str) -> bool:
     """Whether `name` is that of a datapath's port for tunnels."""
     return any(reserves(kind, name) for kind in _DP_NAMES)
+
+
+class TunnelConflict(NetdevError):
+    """A tunnel that can't be beside one that is there; the text is for Interface.error."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,8 @@ def parse_address(text: str) -> int | None:
 
 def format_address(address: int) -> str:
     """An address as the real switch writes it."""
+    if address == V4_MAPPED:
+        return "::ffff:0.0.0.0"
     if address >> 32 == 0xFFFF:
         return str(ipaddress.IPv4Address(address & 0xFFFFFFFF))
     return str(ipaddress.IPv6Address(address))
@@ -162,33 +170,50 @@ def is_v4(address: int) -> bool:
     return address >> 32 == 0xFFFF
 
 
-def _number(text: str, base: int = 0) -> int | None:
-    try:
-        value = int(text.strip(), base)
-    except ValueError:
-        # C's strtoull takes a leading 0 for octal.
-        return int(text, 8) if base == 0 and text.startswith("0") and text.strip("01234567") == "" else None
-    return value if value >= 0 else None
+def _number(text: str, base: int = 0) -> tuple[int, bool]:
+    """What C's strtoll makes of `text` (base 0: as it is written), and whether that is all of it."""
+    signed = text.lstrip(" \t\n\v\f\r")
+    digits = signed.lstrip("+-") if signed[:2] not in ("++", "--", "+-", "-+") else ""
+    if base in (0, 16) and re.match("0[xX][0-9a-fA-F]", digits):
+        base, digits = 16, digits[2:]
+    elif base == 0:
+        base = 8 if digits.startswith("0") else 10
+    found = re.match({8: "[0-7]*", 10: "[0-9]*", 16: "[0-9a-fA-F]*"}[base], digits)
+    said = found[0] if found is not None else ""
+    value = int(said, base) if said else 0
+    whole = digits == said if said else text == ""
+    return -value if signed.startswith("-") else value, whole
+
+
+def _unsigned64(text: str) -> tuple[int, bool]:
+    """What C's strtoull makes of it."""
+    value, whole = _number(text)
+    if abs(value) > 0xFFFFFFFFFFFFFFFF:
+        return 0xFFFFFFFFFFFFFFFF, False
+    return value & 0xFFFFFFFFFFFFFFFF, whole and value >= 0 and text != ""
 
 
 class _Reader:
-    """The options of one interface while they are read. `warn` gets what is not acted on."""
+    """The options of one interface while they are read. `said` is what there is to say of them."""
 
-    def __init__(self, name: str, type: str, options: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    def __init__(self, name: str, type: str, options: Mapping[str, str]) -> None:
         self.name = name
         self.type = type
         self.options = options
-        self.warn = warn
         self.left = set(options)
-        self.wrong: list[str] = []
-        """What is wrong with addresses, which the real switch tells of at the end."""
+        self.said: list[str] = []
 
     def take(self, option: str) -> str | None:
         self.left.discard(option)
         return self.options.get(option)
 
+    def say(self, text: str) -> None:
+        self.said.append(f"{self.name}: {text}")
+
     def refuse(self, why: str) -> NetdevError:
-        return NetdevError(errno.EINVAL, f"{self.name}: {why}")
+        """The error that ends it all, with what was said before."""
+        self.say(why)
+        return NetdevError(errno.EINVAL, "\n".join(self.said))
 
     def address(self, option: str) -> tuple[int, bool]:
         text = self.take(option)
@@ -197,14 +222,13 @@ class _Reader:
         if text == "flow":
             return 0, True
         address = parse_address(text)
-        if address is None and option == "local_ip":
-            self.warn(f"{self.name}: bad {self.type} '{option}'")
-            return 0, False
         if address is None:
-            self.wrong.append(f"{self.name}: bad {self.type} '{option}'")
+            self.say(f"bad {self.type} '{option}'")
             return 0, False
-        if (is_v4(address) and (address >> 28 & 0xF) == 0xE) or address >> 120 == 0xFF:
-            self.wrong.append(f"{self.name}: multicast {option}={text} not allowed")
+        if option == "remote_ip" and (
+            (is_v4(address) and (address >> 28 & 0xF) == 0xE) or address >> 120 == 0xFF
+        ):
+            raise self.refuse(f"multicast {option}={text} not allowed")
         return address, False
 
     def key(self, option: str) -> tuple[int | None, bool]:
@@ -214,125 +238,152 @@ class _Reader:
             return None, False
         if text == "flow":
             return None, True
-        value = _number(text)
-        if value is None:
-            self.warn(f"{self.name}: {option} {text} is no number")
-        return (value or 0) & 0xFFFFFFFFFFFFFFFF, False
+        value, whole = _unsigned64(text)
+        if not whole:
+            self.say(f"{option} '{text}' is taken for {value}")
+        return value, False
 
-    def byte_or_inherit(self, option: str, most: int = 255) -> tuple[int, bool]:
-        text = self.take(option)
-        if text is None:
-            return 0, False
-        if text == "inherit":
-            return 0, True
-        value = _number(text)
-        if value is None or value > most:
-            self.warn(f"{self.name}: invalid {option.upper()} {text}")
+    def tos(self) -> tuple[int, bool]:
+        text = self.take("tos")
+        if text is None or text == "inherit":
+            return 0, text == "inherit"
+        value, whole = _number(text)
+        if not whole or value & ~0xFC:
+            self.say(f"invalid TOS {text}")
             return 0, False
         return value, False
 
-    def flag(self, option: str, allowed: bool, default: bool = False) -> bool:
-        if not allowed:
-            return default
+    def number(self, option: str, bits: int) -> int | None:
+        """A decimal number, of which `bits` count."""
         text = self.take(option)
         if text is None:
+            return None
+        value, whole = _number(text, 10)
+        taken = value & (1 << bits) - 1
+        if not whole or taken != value or text == "":
+            self.say(f"{option} '{text}' is taken for {taken}")
+        return taken
+
+    def flag(self, option: str, allowed: bool, default: bool = False) -> bool:
+        text = self.take(option) if allowed else None
+        if text is None:
             return default
+        if text not in ("true", "false"):
+            self.say(f"{option} '{text}' is taken for {'true' if default else 'false'}")
         return text == "true" if not default else text != "false"
 
-    def erspan(self, option: str, base: int, bits: int) -> int | None:
+    def erspan(self, option: str, base: int, bits: int, what: str) -> int | None:
         text = self.take(option)
         if text is None:
             return 0
         if text == "flow":
             return None
-        value = _number(text, base)
-        if value is None or value >= 1 << bits:
-            self.warn(f"{self.name}: invalid {option} {text}")
-            return 0
+        value, whole = _number(text, base)
+        if not 0 <= value < 1 << bits:
+            raise self.refuse(f"invalid erspan {what}: {text}")
+        if not whole or text == "":
+            self.say(f"{option} '{text}' is taken for {value:#x}")
         return value
+
+    def erspan_version(self) -> int | None:
+        """0 if none is asked for."""
+        text = self.take("erspan_ver")
+        if text is None:
+            return 0
+        if text == "flow":
+            return None
+        value, _ = _number(text, 10)
+        if value not in (1, 2):
+            raise self.refuse(f"invalid erspan version: {text}")
+        return value
+
+    def packet_type(self, gpe: bool) -> str:
+        """What the tunnel carries. NetdevError: its kind can't."""
+        wanted = self.take("packet_type")
+        l3_only = self.type in _L3_ONLY
+        if wanted is None:
+            return LEGACY_L3 if l3_only else LEGACY_L2
+        if wanted not in (LEGACY_L2, LEGACY_L3, PTAP):
+            raise self.refuse(f"unknown packet_type '{wanted}'")
+        called = "VXLAN (without GPE)" if self.type == "vxlan" and not gpe else self.type
+        if wanted == LEGACY_L2 and l3_only:
+            raise self.refuse(f"legacy_l2 configured on {called} tunnel that cannot carry L2 traffic")
+        if wanted == LEGACY_L3 and not (gpe if self.type == "vxlan" else l3_only or self.type in _LAYERS):
+            raise self.refuse(f"legacy_l3 configured on {called} tunnel that cannot carry L3 traffic")
+        return wanted
 
 
 def parse_tunnel(
     name: str, type: str, options: Mapping[str, str], warn: Callable[[str], None] = lambda text: None
 ) -> TunnelConfig:
     """What `options` of interface `name` ask for. NetdevError says what can't be; `warn` gets what is not
-    acted on."""
-    r = _Reader(name, type, options, warn)
+    acted on, a line each."""
+    r = _Reader(name, type, options)
     remote, remote_flow = r.address("remote_ip")
     local, local_flow = r.address("local_ip")
-    in_key, in_key_flow = r.key("in_key")
-    out_key, out_key_flow = r.key("out_key")
-    tos, tos_inherit = r.byte_or_inherit("tos")
-    if tos & 3:
-        warn(f"{name}: invalid TOS {tos}")
-        tos = 0
-    ttl, ttl_inherit = r.byte_or_inherit("ttl")
+    tos, tos_inherit = r.tos()
+    ttl_inherit = options.get("ttl") == "inherit"
+    ttl = 0
+    if ttl_inherit:
+        r.take("ttl")
+    else:
+        ttl = r.number("ttl", 8) or DEFAULT_TTL
     dst_port = kinds.UDP_PORTS.get(type, 0)
     if type in _UDP:
-        text = r.take("dst_port")
-        if text is not None:
-            value = _number(text)
-            if value is None or value > 65535:
-                raise r.refuse(f"invalid dst_port {text}")
-            dst_port = value
-    mark_text = r.take("egress_pkt_mark")
-    mark = _number(mark_text) if mark_text is not None else None
+        port = r.number("dst_port", 16)
+        dst_port = dst_port if port is None else port
+    mark = r.number("egress_pkt_mark", 32)
     gbp = gpe = False
     if type == "vxlan":
-        for ext in (r.take("exts") or "").replace(" ", "").split(","):
+        for ext in filter(None, (r.take("exts") or "").split(",")):
             gbp, gpe = gbp or ext == "gbp", gpe or ext == "gpe"
-            if ext not in ("", "gbp", "gpe"):
-                warn(f"{name}: unknown extension '{ext}'")
-    packet_type = LEGACY_L3 if type in _L3_ONLY else LEGACY_L2
-    if type in _LAYERS:
-        wanted = r.take("packet_type")
-        if wanted in (LEGACY_L2, LEGACY_L3, PTAP):
-            packet_type = wanted
-        elif wanted is not None:
-            warn(f"{name}: unknown packet type '{wanted}'")
+            if ext not in ("gbp", "gpe"):
+                r.say(f"unknown extension '{ext}'")
     payload = 0
     if type == "bareudp":
         text = r.take("payload_type") or ""
-        payload = _PAYLOADS.get(text) or _number(text) or 0
+        payload = _PAYLOADS.get(text) or _number(text)[0]
         if not ETH_TYPE_MIN <= payload <= 0xFFFF:
             raise r.refuse(f"bareudp type requires valid 'payload_type' argument, not '{text}'")
-    version: int | None = 0
-    index: int | None = 0
-    direction: int | None = 0
-    hwid: int | None = 0
-    if type in ("erspan", "ip6erspan"):
-        version = r.erspan("erspan_ver", 10, 8)
-        if version not in (0, 1, 2, None):
-            raise r.refuse(f"invalid erspan version: {version}")
-        index, direction = r.erspan("erspan_idx", 16, 20), r.erspan("erspan_dir", 16, 1)
-        hwid = r.erspan("erspan_hwid", 16, 6)
+    # ERSPAN's are looked at in any tunnel, as by the real switch.
+    version = r.erspan_version()
+    index = r.erspan("erspan_idx", 16, 20, "index")
+    direction = r.erspan("erspan_dir", 16, 1, "direction")
+    hwid = r.erspan("erspan_hwid", 16, 6, "hardware ID")
+    if version is None:
+        index = direction = hwid = None
+    if type not in _ERSPAN:
+        version, index, direction, hwid = 0, 0, 0, 0
+    csum, seq = r.flag("csum", type in _CSUM), r.flag("seq", type in _SEQ)
+    df = r.flag("df_default", True, True)
+    packet_type = r.packet_type(gpe)
     segments: tuple[int, ...] = ()
     if type == "srv6":
         segments = _segments(r, remote)
-    config = TunnelConfig(
-        type, remote, local, remote_flow, local_flow, in_key, out_key, in_key_flow, out_key_flow, dst_port,
-        tos, tos_inherit, ttl or DEFAULT_TTL, ttl_inherit, r.flag("df_default", True, True),
-        r.flag("csum", type in _CSUM), r.flag("seq", type in _SEQ), mark, packet_type, gbp, gpe, payload,
-        version, index, direction, hwid, segments,
-    )  # fmt: skip
+    in_key, in_key_flow = r.key("in_key")
+    out_key, out_key_flow = r.key("out_key")
     for option in sorted(r.left - _IPSEC):
-        warn(f"{name}: unknown {type} argument '{option}'")
+        r.say(f"unknown {type} argument '{option}'")
     if not remote and not remote_flow:
-        r.wrong.append(f"{name}: {type} type requires valid 'remote_ip' argument")
-    if r.wrong:
-        raise NetdevError(errno.EINVAL, "\n".join(r.wrong))
+        raise r.refuse(f"{type} type requires valid 'remote_ip' argument")
     if local_flow and not remote_flow:
         raise r.refuse(f"{type} type requires 'remote_ip=flow' with 'local_ip=flow'")
     if local and remote and is_v4(local) != is_v4(remote):
         raise r.refuse("'remote_ip' and 'local_ip' has to be of the same address family")
-    return _with_shown(config)
+    for text in r.said:
+        warn(text)
+    return _with_shown(TunnelConfig(
+        type, remote, local, remote_flow, local_flow, in_key, out_key, in_key_flow, out_key_flow, dst_port,
+        tos, tos_inherit, ttl, ttl_inherit, df, csum, seq, mark, packet_type, gbp, gpe, payload,
+        version, index, direction, hwid, segments,
+    ))  # fmt: skip
 
 
 def _segments(r: _Reader, remote: int) -> tuple[int, ...]:
     text = r.take("srv6_segs")
     if text is None:
         if remote and is_v4(remote):
-            r.wrong.append(f"{r.name}: srv6 type requires an IPv6 'remote_ip'")
+            raise r.refuse("srv6 type requires an IPv6 'remote_ip'")
         return (remote,) if remote else ()
     found = []
     for word in text.split(","):
@@ -379,14 +430,13 @@ def _with_shown(c: TunnelConfig) -> TunnelConfig:
         shown["df_default"] = "false"
     if c.egress_pkt_mark is not None:
         shown["egress_pkt_mark"] = str(c.egress_pkt_mark)
-    for name, value, hex in (
-        ("erspan_ver", c.erspan_ver, False), ("erspan_idx", c.erspan_idx, True),
-        ("erspan_dir", c.erspan_dir, False), ("erspan_hwid", c.erspan_hwid, True),
-    ):  # fmt: skip
-        if value is None:
-            shown[name] = "flow"
-        elif value:
-            shown[name] = f"0x{value:x}" if hex else str(value)
+    if c.type in _ERSPAN:
+        shown["erspan_ver"] = "flow" if c.erspan_ver is None else str(c.erspan_ver)
+        if c.erspan_ver in (1, None):
+            shown["erspan_idx"] = "flow" if c.erspan_idx is None else f"0x{c.erspan_idx:x}"
+        if c.erspan_ver in (2, None):
+            shown["erspan_dir"] = "flow" if c.erspan_dir is None else str(c.erspan_dir)
+            shown["erspan_hwid"] = "flow" if c.erspan_hwid is None else f"0x{c.erspan_hwid:x}"
     if c.segments and c.segments != (c.remote_ip,):
         shown["srv6_segs"] = ",".join(map(format_address, c.segments))
     return replace(c, shown=shown)

@@ -305,7 +305,6 @@ def test_extensions_that_a_device_has_not_are_refused(world: World) -> None:
         ("srv6", {"remote_ip": "fd96::2"}, "no tunnels of type srv6"),
         ("bareudp", {"payload_type": "ip"}, "Unknown device type"),
         ("ip6gre", {"remote_ip": "fd96::2", "packet_type": "ptap"}, "frames only"),
-        ("vxlan", {"packet_type": "legacy_l3"}, "without exts=gpe"),
     ],
 )
 def test_kinds_that_this_kernel_has_not(world: World, kind: str, options: dict[str, str], why: str) -> None:

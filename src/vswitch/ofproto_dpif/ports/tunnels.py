@@ -6,6 +6,7 @@ The datapath port ("vxlan_sys_4789") comes with the first of them and goes with 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base.vlog import Vlog
@@ -14,7 +15,13 @@ from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import ODPP_NONE, DpifError, DpifPort
 from vswitch.netdev.registry import kind, open_type
 from vswitch.netdev.scope import Scope
-from vswitch.netdev.tunnel_options import GRE_DEVICES, TunnelConfig, parse_tunnel
+from vswitch.netdev.tunnel_options import (
+    GRE_DEVICES,
+    TunnelConfig,
+    TunnelConflict,
+    format_address,
+    parse_tunnel,
+)
 from vswitch.ofproto_dpif.tunnel.listeners import listening_of
 
 if TYPE_CHECKING:
@@ -86,13 +93,41 @@ class TunnelDevices:
         return True
 
 
-def attach(ofproto: BridgeRole, port: XPort, options: dict[str, str]) -> None:
-    """Give `port` its place among the tunnels. NetdevError: options that can't be; DpifError."""
+def _look_for_conflict(name: str, config: TunnelConfig, ports: Iterable[XPort]) -> None:
+    """TunnelConflict: one of `ports` has the UDP port without group policy, or with it."""
+    if config.type != "vxlan":
+        return
+    for port in ports:
+        other = port.tunnel
+        if other is not None and other.type == "vxlan" and port.name != name:
+            if other.dst_port == config.dst_port and other.gbp != config.gbp:
+                raise TunnelConflict(
+                    errno.EINVAL,
+                    f"{name}: VXLAN-GBP, and non-VXLAN-GBP tunnels can't be configured on the same dst_port",
+                )
+
+
+def _described(port: XPort, config: TunnelConfig) -> str:
+    """What tells a tunnel from others, as the real switch says it."""
+    source = "flow" if config.local_flow else format_address(config.local_ip)
+    destination = "flow" if config.remote_flow else format_address(config.remote_ip)
+    key = "flow" if config.in_key_flow else f"{config.in_key:#x}" if config.in_key else "0"
+    return f"{source}->{destination}, key={key}, {config.packet_type}, dp port={port.odp_port}"
+
+
+def attach(ofproto: BridgeRole, port: XPort, options: dict[str, str], new: bool = True) -> None:
+    """Give `port` its place among the tunnels. NetdevError: options that can't be; DpifError: EEXIST of a
+    `new` one that is as another."""
     said: list[str] = []
     config = parse_tunnel(port.name, port.type, options, said.append)
+    backer = ofproto.backer
+    bridges = backer.dp.bridges.values()
+    try:
+        _look_for_conflict(port.name, config, (it for bridge in bridges for it in bridge.ports.values()))
+    except TunnelConflict as e:
+        raise TunnelConflict(errno.EINVAL, "\n".join([*said, e.strerror or ""])) from None
     for text in said:
         log.warn("%s", text)
-    backer = ofproto.backer
     port.odp_port = backer.tunnel_devices.take(config, backer.initial_ports)
     port.tunnel = config
     backer.dp.tunnels.frames_of = backer.tunnel_devices.frames_of()
@@ -102,12 +137,15 @@ def attach(ofproto: BridgeRole, port: XPort, options: dict[str, str]) -> None:
         backer.dp.tunnels.refused[port.odp_port] = why
     there = backer.dp.tunnels.add(port)
     if there is not None:
-        log.warn("%s: attempting to add tunnel port '%s' with same config as port '%s'",
-                 ofproto.name, port.name, there.name)
+        log.warn("%s: attempting to add tunnel port with same config as port '%s' (%s)",
+                 port.name, there.name, _described(port, config))
     if backer.dp.support.tnl_push_pop:
         for listening in listening_of(config.type, config.dp_name, port.odp_port, config.dst_port):
             backer.dp.underlay.listen(listening)
     _flush(ofproto)
+    if there is not None and new:
+        detach(ofproto, port)
+        raise DpifError(errno.EEXIST, "port add", port.name, f"it is as {there.name}")
 
 
 def detach(ofproto: BridgeRole, port: XPort) -> None:
@@ -146,4 +184,4 @@ def reconfigure(ofproto: BridgeRole, port: XPort, options: dict[str, str]) -> No
     config = parse_tunnel(port.name, port.type, options)
     if config != port.tunnel:
         detach(ofproto, port)
-        attach(ofproto, port, options)
+        attach(ofproto, port, options, new=False)
