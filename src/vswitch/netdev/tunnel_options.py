@@ -158,8 +158,6 @@ def parse_address(text: str) -> int | None:
 
 def format_address(address: int) -> str:
     """An address as the real switch writes it."""
-    if address == V4_MAPPED:
-        return "::ffff:0.0.0.0"
     if address >> 32 == 0xFFFF:
         return str(ipaddress.IPv4Address(address & 0xFFFFFFFF))
     return str(ipaddress.IPv6Address(address))
@@ -323,7 +321,7 @@ def parse_tunnel(
     local, local_flow = r.address("local_ip")
     tos, tos_inherit = r.tos()
     ttl_inherit = options.get("ttl") == "inherit"
-    ttl = 0
+    ttl = DEFAULT_TTL
     if ttl_inherit:
         r.take("ttl")
     else:
@@ -396,12 +394,16 @@ def _segments(r: _Reader, remote: int) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _shown(address: int) -> str:
+    return "::ffff:0.0.0.0" if address == V4_MAPPED else format_address(address)
+
+
 def _with_shown(c: TunnelConfig) -> TunnelConfig:
     shown: dict[str, str] = {}
     if c.remote_ip or c.remote_flow:
-        shown["remote_ip"] = "flow" if c.remote_flow else format_address(c.remote_ip)
+        shown["remote_ip"] = "flow" if c.remote_flow else _shown(c.remote_ip)
     if c.local_ip or c.local_flow:
-        shown["local_ip"] = "flow" if c.local_flow else format_address(c.local_ip)
+        shown["local_ip"] = "flow" if c.local_flow else _shown(c.local_ip)
     in_key = "flow" if c.in_key_flow else "" if c.in_key is None else str(c.in_key)
     out_key = "flow" if c.out_key_flow else "" if c.out_key is None else str(c.out_key)
     if in_key == out_key:
