@@ -10,11 +10,9 @@ from tests.bridge.pair import Ours, Real, Side
 from tests.tunnels.underlay import configure
 
 
-@pytest.fixture(scope="package")
-def pair(
+def _two(
     require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Side, Side]]:
-    """The real switch and ours, on dummy devices; neither looks at the host's routes."""
     require("command:ovs-vswitchd", "command:ovsdb-server", "command:ovs-vsctl", "command:ovs-ofctl")
     real, ours = Real(tmp_path_factory.mktemp("real")), Ours(tmp_path_factory.mktemp("ours"))
     real.options = ("--enable-dummy=system", "--disable-system", "--disable-system-route")
@@ -27,3 +25,19 @@ def pair(
     finally:
         real.close()
         ours.close()
+
+
+@pytest.fixture(scope="package")
+def pair(
+    require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Side, Side]]:
+    """The real switch and ours, on dummy devices; neither looks at the host's routes."""
+    yield from _two(require, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def own_pair(
+    require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Side, Side]]:
+    """Likewise, for tests that other tests' routes and neighbours would disturb."""
+    yield from _two(require, tmp_path_factory)

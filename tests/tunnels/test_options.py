@@ -129,10 +129,10 @@ def compare(pair: tuple[Side, Side], cases: list[Case]) -> None:
     assert not wrong, f"{len(wrong)} in {len(cases)} cases:\n" + "\n\n".join(wrong)
 
 
-def test_each_value_of_each_option(pair: tuple[Side, Side]) -> None:
-    compare(pair, sample(each(), 40))
+def test_each_value_of_each_option(own_pair: tuple[Side, Side]) -> None:
+    compare(own_pair, sample(each(), 40))
 
 
-def test_several_options_at_random(pair: tuple[Side, Side]) -> None:
+def test_several_options_at_random(own_pair: tuple[Side, Side]) -> None:
     rng = random.Random(5)
-    compare(pair, [at_random(rng) for _ in range(1000 if ALL else 15)])
+    compare(own_pair, [at_random(rng) for _ in range(1000 if ALL else 15)])
