@@ -27,6 +27,7 @@ from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import EgressPolicing
 from vswitch.netdev.registry import kind
 from vswitch.netdev.scope import Scope
+from vswitch.netlink.errors import NlError
 from vswitch.ofproto_dpif.ports.device import device_info, link_rate
 from vswitch.ofproto_dpif.xlate.bridge import XPort
 
@@ -94,8 +95,9 @@ def qos_settings(row: Row, mtu: int, link: int) -> QosSettings:
         other = queue.other_config if queue is not None else {}
         least = mtu * 8 if row.type == "linux-htb" else 8
         min_rate = min(max(_whole_bytes(unsigned(other, "min-rate", 0)), least), whole)
-        asked = unsigned(other, "max-rate", 0)
-        max_rate = min(max(_whole_bytes(asked), min_rate), whole) if asked else whole
+        # As little as there can be, if HFSC is told 0; HTB takes that for nothing said.
+        asked = unsigned(other, "max-rate", whole) or (0 if row.type == "linux-hfsc" else whole)
+        max_rate = min(max(_whole_bytes(asked), min_rate), whole)
         burst = max(unsigned(other, "burst", 0) // 8 & tc.MAX32, mtu + HEADERS)
         queues[number] = QueueSettings(
             min_rate, max_rate, burst, unsigned(other, "priority", 0) & tc.MAX32
@@ -229,6 +231,8 @@ class Qos:
             _add(ifindex, settings)
         except OSError as e:
             why = os.strerror(e.errno or 0)
+            if isinstance(e, NlError) and e.detail:
+                why += f": {e.detail}"
             log.warn("interface %s: could not set %s QoS (%s)", name, settings.type, why)
             self._set.pop(name, None)
             return

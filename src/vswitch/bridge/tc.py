@@ -105,8 +105,9 @@ def _add_hfsc(ifindex: int, handle: int, parent: int, min_rate: int, max_rate: i
 
 
 def sfq_options(perturb: int, quantum: int) -> bytes:
-    """struct tc_sfq_qopt: seconds, bytes; the rest is the kernel's to choose."""
-    return struct.pack("=IiIII", quantum & MAX32, perturb, 0, 0, 0)
+    """struct tc_sfq_qopt: seconds, of which the kernel takes those of 31 bits, and bytes; the rest is the
+    kernel's to choose."""
+    return struct.pack("=IIIII", quantum & MAX32, perturb & MAX32, 0, 0, 0)
 
 
 def codel_options(target: int, limit: int, interval: int) -> bytes:
@@ -131,7 +132,10 @@ def _codel(target: int, limit: int, interval: int) -> Builder:
 
 
 def netem_options(latency: int, limit: int, loss: int, jitter: int) -> bytes:
-    """struct tc_netem_qopt: microseconds, packets, percent; `latency` is that plus or minus `jitter`."""
+    """struct tc_netem_qopt: microseconds, packets, percent; `latency` is that plus or minus `jitter`.
+    NlError: the loss is no percentage."""
+    if loss > 100:
+        raise NlError(errno.EINVAL, "add netem qdisc", f"loss of {loss} percent")
     delay, varies = (min(us * TICKS_A_SECOND // 1_000_000, MAX32) for us in (latency, jitter))
     return struct.pack("=IIIIII", delay, limit, loss * MAX32 // 100, 0, 0, varies)
 
