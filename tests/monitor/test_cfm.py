@@ -183,8 +183,9 @@ def test_intervals_are_rounded_down_to_standard_ones(ms: int, code: int) -> None
 def test_the_columns_are_read_and_their_mistakes_named() -> None:
     assert parse_settings(None, {}) == (None, [])
     assert parse_settings(0, {})[0] is None
+    assert parse_settings(0, {"cfm_extended": "true"})[0] is None
     assert parse_settings(8192, {})[1] == [
-        "cfm_mpid 8192 is not from 1 to 8191, CFM is off (cfm_extended takes any)"
+        "cfm_mpid 8192 is not from 1 to 8191, CFM is off (cfm_extended takes any but 0)"
     ]
     settings, errors = parse_settings(
         7, {"cfm_interval": "x", "cfm_demand": "true", "cfm_ccm_vlan": "random", "cfm_opstate": "down"}
