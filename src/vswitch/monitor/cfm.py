@@ -101,7 +101,8 @@ def parse_settings(
 
     extended = other_config.get("cfm_extended", "").lower() == "true"
     if not mpid or (not extended and not 1 <= mpid <= MAX_MPID):
-        errors.append(f"cfm_mpid {mpid} is not from 1 to {MAX_MPID}, CFM is off (cfm_extended takes any but 0)")
+        why = f"is not from 1 to {MAX_MPID}, CFM is off (cfm_extended takes any but 0)"
+        errors.append(f"cfm_mpid {mpid} {why}")
         return None, errors
     vlan = RANDOM_VLAN if other_config.get("cfm_ccm_vlan") == "random" else number("cfm_ccm_vlan", 0, 1, 4095)
     demand = other_config.get("cfm_demand", "").lower() == "true"

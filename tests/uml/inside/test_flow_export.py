@@ -39,12 +39,14 @@ def test_a_local_group_is_refused_aloud_before_linux_6_11(
     stack = Stack(tmp_path)
     try:
         stack.start()
-        stack.run(sys.executable, "-m", "vswitch", "vsctl",
-                  *"add-br br0 -- set bridge br0 datapath_type=system -- --id=@b get bridge br0"
-                  " -- create Flow_Sample_Collector_Set id=7 bridge=@b local_group_id=9".split())  # fmt: skip
-        said = "the datapath can't sample locally (no psample action); local_group_id of collector set 7 has no"
+        stack.run(sys.executable, "-m", "vswitch", "vsctl", "add-br", "br0",
+                  "--", "set", "bridge", "br0", "datapath_type=system", "--", "--id=@b", "get", "bridge",
+                  "br0", "--", "create", "Flow_Sample_Collector_Set", "id=7", "bridge=@b",
+                  "local_group_id=9")  # fmt: skip
+        said = "the datapath can't sample locally (no psample action); local_group_id of collector set 7 has"
         until("a warning", lambda: said in stack.log("vswitchd"))
-        stack.run("ovs-ofctl", "add-flow", "br0", "actions=sample(probability=65535,collector_set_id=7),LOCAL")
+        sample = "sample(probability=65535,collector_set_id=7)"
+        stack.run("ovs-ofctl", "add-flow", "br0", f"actions={sample},LOCAL")
         traced = stack.run("ovs-appctl", "ofproto/trace", "br0", "in_port=1,udp")
         assert re.search(r"Datapath actions: \d+$", traced.strip()), traced
     finally:
