@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.report import Row
-from bench.topology import Host, Running, cpu_seconds, hosts, our_switch, peer_switch, run
+from bench.topology import Host, Running, cpu_seconds, hosts, our_switch, peer_switch, run, wait_for
 from bench.traffic import ping, tcp, udp
 from vswitch.base.clock import Clock
 from vswitch.dpif.actions import Output
@@ -276,8 +276,12 @@ def injected(pairs: Sequence[tuple[Host, Host]], n: int = 1) -> tuple[float, flo
 def _injected(pairs: Sequence[tuple[Host, Host]], n: int) -> tuple[float, float]:
     generators = [Generator(a, b, n) for a, b in pairs]
     try:
+        at_first = [b.received_packets() for _, b in pairs]
         for one in generators:
             one.shoot(max(2000, n))
+        for (_, b), old in zip(pairs, at_first, strict=True):
+            # The first of a flow waits for the switch, which waits for the CPU.
+            wait_for(f"the first packets to {b.address}", lambda b=b, old=old: b.received_packets() > old)
         time.sleep(0.2)
         before = [b.received_packets() for _, b in pairs]
         began = time.monotonic()

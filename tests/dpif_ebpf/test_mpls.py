@@ -7,15 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.dpif.lab import put, udp
+from tests.dpif.lab import put, udp, ufid_of
 from tests.dpif_ebpf.lab import EbpfLab
 from tests.dpif_ebpf.packets import arp, ipv4, ipv6, mpls
 from tests.dpif_ebpf.pair import REDIRECT, Pair
 from tests.dpif_ebpf.test_offloads import big_segment, offload_socket
+from vswitch.base.clock import Clock
+from vswitch.base.unixctl import Commands
 from vswitch.dpif.actions import (
     Action,
     Actions,
     AddMpls,
+    Clone,
     Output,
     PopMpls,
     PopVlan,
@@ -24,6 +27,8 @@ from vswitch.dpif.actions import (
     Set,
     SetMasked,
 )
+from vswitch.dpif.ebpf.commands import register
+from vswitch.dpif.odp_text import format_ufid
 from vswitch.flow import key_attr as attr
 from vswitch.netdev.frame import Frame
 from vswitch.netdev.gso import segments
@@ -115,3 +120,18 @@ def test_a_gso_packet_is_cut_up_before_it_gets_a_label(lab: EbpfLab) -> None:
     assert len(wanted) == 3
     assert got == [w[:12] + bytes.fromhex("884700064140") + w[14:] for w in wanted]
     assert lab.kernel_hits() == 1
+
+
+def test_why_tells_which_labelled_packets_are_userspaces(lab: EbpfLab) -> None:
+    dpif = lab.open()
+    (_, port_a), (_, port_b) = lab.attach(dpif), lab.attach(dpif)
+    put(dpif, udp(), port_a, (Output(port_b),), 1)
+    put(dpif, udp(), port_b, (Clone((PushMpls(0x00064140, 0x8847), Output(port_a))),), 2)
+    commands = Commands()
+    register(commands, Clock())
+    plain, labelled = (commands.run("ebpf/why", [format_ufid(ufid_of(n))]) for n in (1, 2))
+    assert plain[0]
+    assert labelled[0]
+    assert plain[1].endswith("\n  in the kernel\n")
+    assert labelled[1].endswith("\n  in the kernel, but packets of many segments are cut up in userspace, "
+                                "for no program can mark labelled ones\n")

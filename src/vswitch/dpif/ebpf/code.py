@@ -19,6 +19,7 @@ from vswitch.dpif.drop_reasons import DROP_REASONS
 from vswitch.dpif.ebpf.frame import net16, net32
 from vswitch.dpif.ebpf.key import Unfit, exact_type
 from vswitch.dpif.ebpf.tables import LIST_SIZE, OTHER_REASON
+from vswitch.dpif.ebpf.walk import MPLS, any_of, labels
 from vswitch.dpif.odp_nested import tunnel_into
 from vswitch.flow import key_attr as attr
 from vswitch.flow import layout as at
@@ -178,33 +179,20 @@ class Code:
 
 def compile_list(code: Code, actions: act.Actions) -> bytes:
     """The list of `actions`, ended. Unfit."""
-    if code.came_by_tunnel and _any(actions, _UP_BY_TUNNEL):
+    if code.came_by_tunnel and any_of(actions, _UP_BY_TUNNEL):
         raise Unfit("it sends up, or looks up again, what came out of a tunnel")
     n = 0
     while n < len(actions) - 1 and _polices(actions[n]):
         n += 1
     # What goes up whole has been policed, and is not again.
     _compile(code, actions[:n], last=False)
-    if _any(actions, _MPLS):
+    if labels(actions):
         code.add(Op.WHOLE)
     _compile(code, actions[n:], last=True)
     return bytes(code.data) + bytes(ITEM.size)
 
 
-_MPLS: Final = (act.PushMpls, act.PopMpls, act.AddMpls)
-_UP_BY_TUNNEL: Final = (*_MPLS, act.Userspace, act.Recirc, act.DecTtl)
-
-
-def _any(actions: Sequence[act.Action], kinds: tuple[type, ...]) -> bool:
-    """Whether one of `actions` is of `kinds`, nested actions included."""
-    for action in actions:
-        if isinstance(action, kinds):
-            return True
-        if isinstance(action, act.Clone | act.Sample) and _any(action.actions, kinds):
-            return True
-        if isinstance(action, act.CheckPktLen) and _any((*action.greater, *action.less_equal), kinds):
-            return True
-    return False
+_UP_BY_TUNNEL: Final = (*MPLS, act.Userspace, act.Recirc, act.DecTtl)
 
 
 def _compile(code: Code, actions: Sequence[act.Action], last: bool) -> None:

@@ -158,7 +158,8 @@ def _why(clock: Clock, scope: Scope, args: list[str]) -> list[dict[str, Any]]:
                 if _is_meant(flow, args[0], port_numbers(dpif)):
                     text = format_dpif_flow(flow, clock.now(), port_names=names)
                     reason = "" if flow.offloaded == "yes" else _reason(flow)
-                    found.append({"flow": text, "kernel": not reason, "reason": reason})
+                    note = "" if reason else _note(flow)
+                    found.append({"flow": text, "kernel": not reason, "reason": reason, "note": note})
     if not found:
         raise CommandError(f"no datapath flow is like {args[0]}")
     return found
@@ -167,9 +168,19 @@ def _why(clock: Clock, scope: Scope, args: list[str]) -> list[dict[str, Any]]:
 def _explained(told: list[dict[str, Any]]) -> str:
     return "".join(
         f"{one['flow']}\n  "
-        + ("in the kernel\n" if one["kernel"] else f"in userspace only: {one['reason']}\n")
+        + ("in the kernel" if one["kernel"] else f"in userspace only: {one['reason']}")
+        + (f", but {one['note']}\n" if one["note"] else "\n")
         for one in told
     )
+
+
+def _note(flow: DpifFlow) -> str:
+    """Which packets of a flow in the kernel are userspace's even so; "" if none is."""
+    from vswitch.dpif.ebpf.walk import labels
+
+    if labels(flow.actions):
+        return "packets of many segments are cut up in userspace, for no program can mark labelled ones"
+    return ""
 
 
 def _reason(flow: DpifFlow) -> str:

@@ -18,6 +18,7 @@ from vswitch.base.signed import high32
 from vswitch.base.vlog import Vlog
 from vswitch.dpif import actions as act
 from vswitch.dpif.drop_reasons import DROP_REASONS, drop_reason
+from vswitch.dpif.ebpf import walk
 from vswitch.dpif.ebpf.attach import MAX_TCX, Attachment, attach
 from vswitch.dpif.ebpf.code import Code, compile_list
 from vswitch.dpif.ebpf.device import Counted, EbpfTap
@@ -285,7 +286,7 @@ class Offload:
         self._put_again_from_kernel(number)
         for ufid in list(self.reasons):
             entry = self.dp.flows.get(ufid)
-            if entry is not None and (entry.key.in_port == number or number in _outputs(entry.actions)):
+            if entry is not None and (entry.key.in_port == number or number in walk.outputs(entry.actions)):
                 self.put(entry)
 
     # Flows.
@@ -360,10 +361,10 @@ class Offload:
     def _plan(self, entry: FlowEntry) -> Plan:
         """Unfit says what the kernel can't do."""
         actions = entry.actions
-        outputs = tuple(_outputs(actions))
+        outputs = tuple(walk.outputs(actions))
         if self._policers and not entry.key.recirc_id:
             actions = self._policers.get(int(entry.key.in_port), ()) + actions
-        actions, dropped = _until_drop(actions)
+        actions, dropped = walk.until_drop(actions)
         if not actions:
             return Plan(Kind.DROP, 0, b"", [], outputs, dropped)
         if len(actions) == 1 and isinstance(actions[0], act.Output):
@@ -410,7 +411,7 @@ class Offload:
     def _meter_changed(self, meter_id: int) -> None:
         for ufid in (*self.flows, *self.reasons):
             entry = self.dp.flows.get(ufid)
-            if entry is not None and meter_id in _meters(entry.actions):
+            if entry is not None and meter_id in walk.meters(entry.actions):
                 self.put(entry)
 
     def remove(self, ufid: bytes) -> None:
@@ -584,43 +585,6 @@ class Offload:
         self.up.close()
         self.tables.close()
         self.tunnels.close()
-
-
-def _meters(actions: act.Actions) -> set[int]:
-    """Every meter that `actions` name, nested ones too."""
-    found: set[int] = set()
-    for action in actions:
-        if isinstance(action, act.Meter):
-            found.add(action.meter_id)
-        elif isinstance(action, act.Clone | act.Sample):
-            found |= _meters(action.actions)
-        elif isinstance(action, act.CheckPktLen):
-            found |= _meters(action.greater) | _meters(action.less_equal)
-    return found
-
-
-def _until_drop(actions: act.Actions) -> tuple[act.Actions, str]:
-    """What is done to every packet before an explicit drop, and that one's reason. With "" there is none, or
-    some packets end before it, so that the list itself counts."""
-    for n, action in enumerate(actions):
-        if isinstance(action, act.Meter | act.DecTtl):
-            break
-        if isinstance(action, act.Drop):
-            return actions[:n], drop_reason(action.reason)
-    return actions, ""
-
-
-def _outputs(actions: act.Actions) -> list[int]:
-    """Every port that `actions` output to, nested ones too."""
-    found: list[int] = []
-    for action in actions:
-        if isinstance(action, act.Output):
-            found.append(action.port)
-        elif isinstance(action, act.Clone | act.Sample):
-            found += _outputs(action.actions)
-        elif isinstance(action, act.CheckPktLen):
-            found += _outputs(action.greater) + _outputs(action.less_equal)
-    return found
 
 
 def open_offload(dp: Datapath) -> Offload:
