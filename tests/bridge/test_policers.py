@@ -119,11 +119,13 @@ def received(stack: Stack, n: int) -> tuple[float, int]:
     return float(now), int(count)
 
 
-def measured(stack: Stack, limits: Mapping[int, str], datapath: str = "netdev") -> dict[int, float]:
-    """Bytes a second that arrive at host n + 1 from host n under `limits`, of a million offered."""
+def measured(
+    stack: Stack, limits: Mapping[int, str], datapath: str = "netdev", offered: int = 1000
+) -> dict[int, float]:
+    """Bytes a second that arrive at host n + 1 from host n under `limits`, of `offered` kB."""
     prepare(stack, limits, datapath)
     for n in limits:
-        send(stack, n, 1000)
+        send(stack, n, offered)
     time.sleep(0.8)
     before = {n: received(stack, n) for n in limits}
     time.sleep(2)
