@@ -1,4 +1,5 @@
-"""What comes with Open vSwitch beside its main tools works on our switch: ovs-save, ovs-tcpdump."""
+"""What comes with Open vSwitch beside its main tools works on our switch: ovs-save, ovs-tcpdump,
+ovs-pcap, ovs-tcpundump, ovs-dpctl-top."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pytest
 from tests.ofctl.conftest import switches
 from tests.oracle.real import RealSwitch
 from tests.stack import Stack, until
-from tests.trials.trial import Bench
+from tests.trials.trial import PACKETS, Bench
 
 __all__ = ["switches"]
 pytestmark = pytest.mark.system
@@ -51,6 +52,53 @@ def test_flows_are_saved_and_come_back(switches: tuple[RealSwitch, RealSwitch]) 
         theirs, ours = both.map(saved, switches)
     assert "group:1" in theirs[-1]
     assert ours == theirs
+
+
+def test_packets_of_a_file_are_traced(switches: tuple[RealSwitch, RealSwitch]) -> None:
+    """ovs-pcap and ovs-tcpundump turn what a port received into what ofproto/trace takes."""
+    frames = [PACKETS[name].lower() for name in ("TCP", "ARP", "QINQ")]
+
+    def traced(switch: RealSwitch) -> list[str]:
+        bench = Bench(switch)
+        bench.prepare()
+        file = switch.directory / "received.pcap"
+        bench.tool("ovs-vsctl", "set", "interface", "e31", f"options:rxq_pcap={file}")
+        bench.tool("ovs-ofctl", "add-flow", "sw", "arp,actions=output:2")
+        for frame in frames:
+            bench.appctl("netdev-dummy/receive", "e31", frame)
+        dumped = subprocess.run(["tcpdump", "-xx", "-r", str(file)], capture_output=True, check=True).stdout
+        undumped = subprocess.run(["ovs-tcpundump"], input=dumped, capture_output=True, check=True).stdout
+        found = bench.tool("ovs-pcap", str(file))
+        assert undumped.decode() == found
+        bench.tool("ovs-vsctl", "remove", "interface", "e31", "options", "rxq_pcap")
+        traces = [bench.appctl("ofproto/trace", "sw", "in_port=1", line) for line in found.split()]
+        return [found, *traces]
+
+    with ThreadPoolExecutor(2) as both:
+        theirs, ours = both.map(traced, switches)
+    assert theirs[0].split() == frames
+    assert "output:2" in theirs[2]
+    assert ours == theirs
+
+
+def test_dpctl_top_sums_up_the_flows(switches: tuple[RealSwitch, RealSwitch]) -> None:
+    def summed(switch: RealSwitch) -> list[str]:
+        bench = Bench(switch)
+        bench.prepare()
+        bench.tool("ovs-ofctl", "add-flow", "sw", "ip,nw_dst=192.168.0.0/24,actions=output:2")
+        bench.tool("ovs-ofctl", "add-flow", "sw", "arp,actions=output:3")
+        for frame in ("TCP", "TCP", "ARP", "QINQ"):
+            bench.appctl("netdev-dummy/receive", "e31", PACKETS[frame])
+            bench.appctl("revalidator/wait")
+        file = switch.directory / "flows"
+        file.write_text(bench.appctl("dpctl/dump-flows"))
+        said = bench.tool("ovs-dpctl-top", "-s", "-f", str(file)).splitlines()
+        return [line for line in said if "Duration" not in line]
+
+    with ThreadPoolExecutor(2) as both:
+        theirs, ours = both.map(summed, switches)
+    assert any("in_port(31)" in line for line in theirs)
+    assert sorted(ours) == sorted(theirs)
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from vswitch.dpif.odp_text import (
     format_dpif_flow,
     format_stats,
     parse_actions,
-    parse_key,
+    parse_dp_flow,
     parse_ufid,
 )
 from vswitch.dpif.open import dpif_class
 from vswitch.dpif.ops import DpifFlow, FlowDel, FlowGet, FlowPut, Op
 from vswitch.dpif.provider import Dpif
-from vswitch.dpif.types import DpifError, PutFlags
+from vswitch.dpif.types import DpifError, Fitness, PutFlags
 from vswitch.flow.flow import Flow
 
 NO_SUCH_FLOW: Final = "\nPerhaps you need to specify a UFID?"
@@ -68,23 +68,27 @@ def _ufid(text: str) -> tuple[bytes, str]:
     return ufid, text
 
 
-def _parse_flow(text: str, dpif: Dpif) -> tuple[Flow, Flow, bytes]:
-    """(key, mask, UFID or b"") of a flow's text."""
+def _parse_flow(text: str, dpif: Dpif, what: str = "{}") -> tuple[Flow, Flow, bytes, bool]:
+    """(key, mask, UFID or b"", whether the datapath can tell such packets) of a flow's text. CommandError
+    says `what` of a syntax error."""
     ufid, text = _ufid(text)
     try:
-        key, mask = parse_key(text, port_numbers(dpif))
-    except ValueError as e:
-        where = str(e).split(": ")[0]
-        raise failed(f"parsing flow key ({where})", errno.EINVAL) from e
-    return key, mask, ufid
+        key, mask, fitness = parse_dp_flow(text, port_numbers(dpif))
+    except OdpSyntaxError as e:
+        raise failed(what.format(f"syntax error at {e.rest}"), errno.EINVAL) from e
+    # The kernel judges for itself.
+    fits = fitness is Fitness.PERFECT or (dpif.type == "system" and fitness is not Fitness.ERROR)
+    return key, mask, ufid, fits
 
 
 def _put(dpif: Dpif, flow: str, actions: str, flags: PutFlags, options: Options, now: int) -> str:
-    key, mask, ufid = _parse_flow(flow, dpif)
+    key, mask, ufid, fits = _parse_flow(flow, dpif, "parsing flow key ({})")
     try:
         parsed = parse_actions(actions, port_numbers(dpif))
     except ValueError as e:
         raise failed("parsing actions", errno.EINVAL) from e
+    if not fits:
+        raise failed("updating flow table", errno.EINVAL)
     if options.clear:
         flags |= PutFlags.ZERO_STATS
     op = FlowPut(key, mask, parsed, ufid, flags, want_stats=options.statistics)
@@ -119,7 +123,9 @@ def _change_flow(datapaths: Datapaths, options: Options, args: list[str], flags:
 
 
 def _delete(dpif: Dpif, flow: str, options: Options, now: int) -> str:
-    key, _mask, ufid = _parse_flow(flow, dpif)
+    key, _mask, ufid, fits = _parse_flow(flow, dpif)
+    if not fits and not ufid:
+        raise failed("deleting flow", errno.EINVAL)
     op = FlowDel(key, ufid)
     try:
         _operate(dpif, op, "deleting flow")
@@ -141,9 +147,13 @@ def _del_flow(datapaths: Datapaths, options: Options, args: list[str]) -> str:
 def _get_flow(datapaths: Datapaths, options: Options, args: list[str]) -> str:
     dpif, (text,) = datapaths.open_optional(args, 1)
     try:
-        ufid, _text = _ufid(text)
+        # Open vSwitch tells this in a reply that is no error.
+        try:
+            ufid, _text = _ufid(text)
+        except CommandError as e:
+            return f"{e}\n"
         if not ufid:
-            raise failed("parsing flow ufid")
+            return f"{failed('parsing flow ufid')}\n"
         op = FlowGet(Flow(), ufid)
         _operate(dpif, op, "getting flow")
         if op.flow is None:

@@ -21,13 +21,16 @@ from vswitch.flow.flow import Flow
 from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
 from vswitch.flow.values import parse_ipv4, parse_ipv6, parse_mac
 from vswitch.netlink.attrs import Builder, parse
-from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_MPLS
+from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_MIN, ETH_TYPE_MPLS
 
 PortNumbers = Mapping[str, int] | None
 
 
 class OdpSyntaxError(FlowSyntaxError):
-    """Datapath flow text that cannot be understood; see `FlowSyntaxError`."""
+    """Datapath flow text that cannot be understood; see `FlowSyntaxError`. `rest` is the text from the first
+    attribute on that can't be."""
+
+    rest: str = ""
 
 
 @dataclass(frozen=True)
@@ -337,7 +340,9 @@ def parse_key_attrs(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
         if word.key == "ufid" and word.delimiter == ":":
             continue
         if word.delimiter != "(":
-            raise OdpSyntaxError(f"syntax error at {word.key}", word.key, text, word.position)
+            unnamed = OdpSyntaxError(f"syntax error at {word.key}", word.key, text, word.position)
+            unnamed.rest = text[word.position :]
+            raise unnamed
         if word.key == "eth_type" and word.value == "0/0xffff":
             mask.be16(key.ETHERTYPE, 0xFFFF)
             continue
@@ -351,7 +356,9 @@ def parse_key_attrs(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
         except FlowSyntaxError as error:
             where = error.within(text, word.position)
             message = f"syntax error at {word.key}({word.value}): {error.message}"
-            raise OdpSyntaxError(message, where.word, text, where.position) from None
+            wrong = OdpSyntaxError(message, where.word, text, where.position)
+            wrong.rest = text[word.position :]
+            raise wrong from None
         value.raw(attr.attr, attr.value)
         mask.raw(attr.attr, attr.mask)
     return value.getvalue(), mask.getvalue()
@@ -385,11 +392,34 @@ def parse_key(text: str, port_names: PortNumbers = None, packet: bool = False) -
     value, masks = parse_key_attrs(text, port_names)
     if packet:
         value = _with_type(value)
-    flow, mask = Flow(), Flow()
-    if decode_key(value, flow) is Fitness.ERROR or decode_mask(masks, mask, flow) is Fitness.ERROR:
+    flow, mask, fitness = _decoded(value, masks)
+    if fitness is Fitness.ERROR:
         raise OdpSyntaxError("these attributes are no flow key together", text, text, 0)
-    mask.recirc_id = 0xFFFFFFFF
     return flow, mask
+
+
+def parse_dp_flow(text: str, port_names: PortNumbers = None) -> tuple[Flow, Flow, Fitness]:
+    """The same for a flow that goes to a datapath, which may refuse a key that doesn't fit: ERROR for one
+    whose words are no key together (then key and mask are undefined), else the worse of what its key and its
+    mask are. OdpSyntaxError."""
+    flow, mask, fitness = _decoded(*parse_key_attrs(text, port_names))
+    if fitness is Fitness.PERFECT:
+        untyped = flow.dl_type < ETH_TYPE_MIN and mask.dl_type != 0xFFFF
+        ports_of_any = mask.nw_proto != 0xFF and (mask.tp_src or mask.tp_dst)
+        if untyped or (ports_of_any and flow.dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6)):
+            fitness = Fitness.TOO_LITTLE
+    return flow, mask, fitness
+
+
+def _decoded(value: bytes, masks: bytes) -> tuple[Flow, Flow, Fitness]:
+    flow, mask = Flow(), Flow()
+    fitness = decode_key(value, flow)
+    if fitness is not Fitness.ERROR:
+        of_mask = decode_mask(masks, mask, flow)
+        if fitness is Fitness.PERFECT or of_mask is Fitness.ERROR:
+            fitness = of_mask
+    mask.recirc_id = 0xFFFFFFFF
+    return flow, mask, fitness
 
 
 def parse_ufid(text: str) -> bytes:

@@ -154,11 +154,15 @@ def _push_vlan(text: str) -> Action:
     words = split_words(text)
     tpid = next((number(word.value, 2) for word in words if word.key == "tpid"), ETH_TYPE_VLAN_8021Q)
     rest = ",".join(f"{word.key}={word.value}" for word in words if word.key != "tpid")
+    if "/" in rest:
+        raise bad(text, "what is pushed has no mask")
     return PushVlan(tpid, parse_vlan(rest)[0])
 
 
 def _mpls(text: str) -> tuple[int, int]:
     words = split_words(text)
+    if "/" in text:
+        raise bad(text, "what is pushed has no mask")
     types = [number(word.value, 2) for word in words if word.key == "eth_type"]
     lses, _ = parse_lses([word for word in words if word.key != "eth_type"])
     if len(types) != 1 or len(lses) != 1:
@@ -252,6 +256,8 @@ def _nat(text: str) -> Nat:
             kind = word.key
             if word.value:
                 low, high, low_port, high_port = _nat_range(word.value)
+            elif word.delimiter == "=":
+                raise bad(text, f"nat needs the {kind}")
         elif word.key in flags:
             flags[word.key] = True
         else:
@@ -364,7 +370,10 @@ def _userspace(text: str, ports: PortNumbers) -> Action:
     userdata = b""
     port: int | None = None
     actions = False
-    for word in split_words(text):
+    words = split_words(text)
+    if not words:
+        raise bad(text, "userspace needs a pid")
+    for word in words:
         if word.key == "pid":
             pid = number(word.value, 4)
         elif word.key == "actions":
