@@ -34,9 +34,6 @@ OWNERS: Final = {
     "QoS": ("Port", "qos"),
 }  # fmt: skip
 """Records that are called by the name of the record that refers to them."""
-SINGLE: Final = ("Open_vSwitch", "SSL")
-"""Tables whose only record is called "."."""
-
 UUID_TYPE: Final = Type(BaseType(ovs.db.types.UuidType))
 
 
@@ -44,15 +41,13 @@ UUID_TYPE: Final = Type(BaseType(ovs.db.types.UuidType))
 
 
 def find_record(edit: Edit, table: TableSchema, name: str) -> Record | None:
-    """The record that `name` stands for. VsctlError if there are several."""
+    """The record that `name` stands for ("." is the only one there is). VsctlError if there are several."""
     if FULL_UUID.match(name):
         record = edit.find(table.name, UUID(name))
         if record is not None:
             return record
     found: list[Record] = []
-    if name == "." and table.name in SINGLE:
-        found = list(edit.rows(table.name))
-    elif table.name in OWN_NAME:
+    if table.name in OWN_NAME:
         column = OWN_NAME[table.name]
         found = [r for r in edit.rows(table.name) if _called(r, column) == name]
     elif table.name in OWNERS:
@@ -62,6 +57,9 @@ def find_record(edit: Edit, table: TableSchema, name: str) -> Record | None:
                 found += edit.referenced(record, column)
     if not found and PART_OF_UUID.match(name):
         found = [r for r in edit.rows(table.name) if str(r.uuid).startswith(name.lower())]
+    if not found and name == ".":
+        only = list(edit.rows(table.name))
+        return only[0] if len(only) == 1 else None
     if len(found) > 1:
         raise VsctlError(f'multiple rows in {table.name} match "{name}"')
     return found[0] if found else None
