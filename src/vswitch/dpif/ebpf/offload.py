@@ -188,11 +188,11 @@ class Offload:
         """Whether the kernel has a device for the tunnel."""
         if not self.tunnels.make(port.name, tunnel):
             return False
-        counted = self.tunnels.devices[port.name].counted
+        device = self.tunnels.devices[port.name]
 
         def elsewhere() -> dict[str, int]:
             self.sync_all()
-            return vars(counted)
+            return device.counters()
 
         tunnel.counted_elsewhere = elsewhere
         return True

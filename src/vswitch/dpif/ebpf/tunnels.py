@@ -20,11 +20,17 @@ from vswitch.dpif.ebpf.ring import TunnelKey
 from vswitch.ebpf.owner import mark
 from vswitch.flow import layout as at
 from vswitch.flow.flow import Flow, signed64
+from vswitch.netdev.links import stats_of
+from vswitch.netdev.provider import NetdevError
 from vswitch.netdev.tunnel import TunnelNetdev
 from vswitch.netdev.tunnel_link import TunnelLinks
 from vswitch.packet.tunnel import kinds
 
 log: Final = Vlog("dpif_ebpf")
+LOSSES: Final = (
+    "rx_errors", "rx_dropped", "tx_errors", "tx_dropped", "tx_aborted_errors", "tx_carrier_errors",
+)  # fmt: skip
+"""Counters of a device, by their names in `NetdevStats`."""
 
 
 @dataclass(eq=False)
@@ -34,6 +40,16 @@ class TunnelDevice:
     ifindex: int
     udp_port: int
     counted: Counted = field(default_factory=Counted)
+
+    def counters(self) -> dict[str, int]:
+        """What passed by the program, and what the device lost: packets too long for the way, for one."""
+        told = dict(vars(self.counted))
+        try:
+            stats = stats_of(self.ifindex)
+        except NetdevError:
+            # The device has gone, and its counters with it.
+            return told
+        return told | {name: getattr(stats, name) for name in LOSSES}
 
 
 @final
