@@ -146,7 +146,8 @@ def _parse_word(word: ActionWord, scope: Scope) -> a.Action:
         return _controller(word, scope)
     port = scope.port(key)
     if port is not None:
-        return _output_to(port)
+        # Also the controller's, which then gets no byte, as in Open vSwitch.
+        return a.Output(port, 0)
     if key == "apply_actions":
         raise FlowSyntaxError("apply_actions is the default instruction", key)
     raise FlowSyntaxError(f"unknown action {key}", key)

@@ -66,7 +66,8 @@ def trace_command(ofprotos: Bridges, args: list[str]) -> str:
 def trace_packet_out_command(ofprotos: Bridges, args: list[str]) -> str:
     """`ofproto/trace-packet-out [-consistent] {...} [OPTIONS...] [-generate|packet] actions`.
 
-    With -consistent, actions that don't fit the packet are refused, as OpenFlow 1.1 and later want it.
+    Actions that don't fit the packet are refused; with -consistent also those that only OpenFlow 1.1 and
+    later have fit.
     """
     consistent = any(arg in _CONSISTENT for arg in args)
     args = [arg for arg in args if arg not in _CONSISTENT]
@@ -81,11 +82,10 @@ def trace_packet_out_command(ofprotos: Bridges, args: list[str]) -> str:
             raise CommandError(f"{found[1]} instruction not allowed here")
     request = parse_request(ofprotos, args)
     try:
-        if consistent:
-            exact = Flow()
-            for word in range(N_WORDS):
-                exact.words[word] = -1
-            check_actions(actions, Match(request.flow.copy(), exact), strict=True)
+        exact = Flow()
+        for word in range(N_WORDS):
+            exact.words[word] = -1
+        check_actions(actions, Match(request.flow.copy(), exact), strict=consistent)
         # `_flow` has found the bridge among these.
         ofprotos.all_ofproto_dpifs[request.bridge.name].check_references(actions)
     except OfpError as error:
