@@ -1,4 +1,4 @@
-"""Forwarding of small UDP packets while samples are exported: about 20,000 a second by sFlow, to a collector
+"""Forwarding of small UDP packets while samples are exported: at least 20,000 a second by sFlow, to a collector
 that listens and to one that nobody is."""
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def measure(kind: str, a: Host, b: Host) -> dict[str, float]:
                         "--", "add-port", "br0", a.port, "--", "add-port", "br0", b.port)
             ping(a, b, 20)
             values = {"plain": udp(a, b, SECONDS)[0]}
-            sampling = max(1, round(values["plain"] / SAMPLES_A_SECOND))
+            sampling = max(1, int(values["plain"] / SAMPLES_A_SECOND))
             collector = Collector()
             _sflow(stack, collector.address, sampling)
             ping(a, b, 20)
             values["sampled"] = udp(a, b, SECONDS)[0]
-            # As many samples a second as were meant, at the rate that is left with them.
-            sampling = max(1, round(values["sampled"] / SAMPLES_A_SECOND))
+            # At least as many samples a second as were meant, at the rate that is left with them.
+            sampling = max(1, int(values["sampled"] / SAMPLES_A_SECOND))
             _sflow(stack, collector.address, sampling)
             ping(a, b, 20)
             before = collector.samples
