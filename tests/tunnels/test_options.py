@@ -48,7 +48,7 @@ REMOTE = {"ip6gre": "2001:cafe::92", "ip6erspan": "2001:cafe::92", "gre": "1.1.2
 CARRIED = ("geneve", "ip6gre")
 """Kinds that carry packets without Ethernet here only."""
 LEVELS = re.compile(r"\|(?:WARN|ERR)\|")
-ELSEWHERE = re.compile("is not a valid IP|could not set configuration|could not add|attempting to add")
+ELSEWHERE = re.compile("is not a valid IP|could not set configuration|could not add|attempting to|Dropped")
 """What the real one's other modules say of the same; the port's error says it, too, and rates are limited."""
 NUMBER = 90
 PACKET = "tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=33,nw_tos=0x48,nw_ecn=1"
