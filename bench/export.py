@@ -1,5 +1,5 @@
-"""Forwarding of small UDP packets while samples are exported: at least 20,000 a second by sFlow, to a collector
-that listens and to one that nobody is."""
+"""Forwarding of small UDP packets while samples are exported: at least 20,000 a second by sFlow, to a
+collector that listens and to one that nobody is."""
 
 from __future__ import annotations
 
