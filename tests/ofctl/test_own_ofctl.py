@@ -32,9 +32,14 @@ REASONS = {
     "--sort=tp_dst": "the same",
 }
 """The commands that may say something else, and why."""
-SENDS = re.compile(r"mod-table \S+ \S+ name:.*")
+SENDS = re.compile(
+    r"OpenFlow1[45] mod-table \S+ \S+ name:.*|OpenFlow10 (queue-get-config br0|del-flows br0 cookie=.*"
+    r"|replace-flows br0 -|packet-out br0 .*tun_metadata.*)"
+)
 """The commands that send something else: with a table's name ovs-ofctl sends the properties that the switch
-told back for 1.4, ours for 1.5."""
+told back for 1.4, ours for 1.5; in 1.0 it asks for queues in the order of a hash table, names no table
+when it replaces flows of several (so that those of others stay), sends the new cookie 0 with deletions, which
+have none, and chooses Nicira's flow format before a packet-out."""
 
 
 def told(result: Result) -> Result:
@@ -70,7 +75,7 @@ def test_our_own_tool_sees_no_difference(
     differ += [
         f"-O {version} {command} sends\n--- theirs: {shown(one)}\n--- ours: {shown(other)}"
         for command, (_, one), (_, other) in compared
-        if one != other and not SENDS.fullmatch(str(command))
+        if one != other and not SENDS.fullmatch(f"{version} {command}")
     ]
     assert not differ, f"{len(differ)} of {len(SCENARIOS[name])} differ:\n" + "\n".join(differ)
 

@@ -171,6 +171,8 @@ def usable_bucket(actions: Iterable[Action]) -> Formats:
 
 def formats_of(field: Field) -> Formats:
     """The formats that can match all of `field`."""
+    if field.name == "vlan_vid":
+        return ANY  # as dl_vlan, which is a tag's number and that there is one
     match = Match()
     match.set(field, (1 << field.n_bits) - 1)
     if fits_match(match, OFP10):
