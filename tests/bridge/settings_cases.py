@@ -423,7 +423,9 @@ def seen(side: Side, case: tuple[str, str]) -> dict[str, Any]:
     """Carry a case out on a switch whose clock stands still; what shows of it."""
     name, command = case
     feature = FEATURES[name]
-    for setup in ("--if-exists del-br b0", "-- --all destroy qos -- --all destroy flow_sample_collector_set",
+    # The real switch would give the mappings of a bridge that is gone to whatever has LLDP next.
+    for setup in ("--if-exists clear autoattach b0 mappings", "--if-exists del-br b0",
+                  "-- --all destroy qos -- --all destroy flow_sample_collector_set",
                   f"{SCENE} -- {feature.setup}"):  # fmt: skip
         said = side.vsctl(setup)
         assert "exit" not in said, f"{setup}: {said}"
