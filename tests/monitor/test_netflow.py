@@ -225,14 +225,15 @@ def test_what_the_datapath_forgets_is_exported_before_its_timeout(switch: RealSw
         port, packet = PACKETS[0]
         packet = f"in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),{packet}"
 
-        def exported(ms: int, *flow_mod: str) -> list[tuple[int, int]]:
-            """Output interface and packets of the records of one flow, sent three times and left for `ms`."""
+        def exported(ms: int, then: Callable[[], object] | None = None) -> list[tuple[int, int]]:
+            """Output interface and packets of the records of one flow, sent three times and, after `then`,
+            left for `ms`."""
             for _ in range(3):
                 switch.appctl("netdev-dummy/receive", port, packet)
                 switch.appctl("time/warp", "20", "10")
-            if flow_mod:
+            if then is not None:
                 switch.appctl("time/warp", "1000", "100")
-                switch.run("ovs-ofctl", "add-flow", "sw", *flow_mod)
+                then()
             found = []
             for _ in range(ms // 1000):
                 switch.appctl("time/warp", "1000", "100")
@@ -244,6 +245,6 @@ def test_what_the_datapath_forgets_is_exported_before_its_timeout(switch: RealSw
                 return found
 
         assert exported(15_000) == [(2, 3)]
-        assert exported(2_000, "priority=50000,in_port=1,actions=output:3") == [(2, 3)]
-        switch.appctl("revalidator/purge")
-        assert exported(1_000) == [(3, 3)]
+        elsewhere = ("ovs-ofctl", "add-flow", "sw", "priority=50000,in_port=1,actions=output:3")
+        assert exported(2_000, lambda: switch.run(*elsewhere)) == [(2, 3)]
+        assert exported(2_000, lambda: switch.appctl("revalidator/purge")) == [(3, 3)]

@@ -155,16 +155,23 @@ class MainLoop:
         text = "".join(traceback.format_exception(error))
         log.err_rl(self._error_rl, self._clock.now(), "%s: %s\n%s", what, error, text)
 
+    def _readable(self) -> None:
+        """Descriptors have something; which they are says what need not be looked at now."""
+        self._take_turns(None if self._clock.stopped else [fd for fd, _ in self._epoll.poll(0)])
+
     def _turn_from_loop(self) -> None:
+        self._take_turns(None)
+
+    def _take_turns(self, ready: list[int] | None) -> None:
         self._soon = None
         if self._closed:
             return
         started = time.perf_counter_ns()
-        more = self.turn()
+        more = self.turn(ready)
         self._sync_fds()
         end = time.monotonic() + SPIN_S
         while not self._failures and not self._closed and self._soon is None:
-            ready: list[int] | None = None
+            ready = None
             if not more:
                 if self._clock.stopped:
                     break
@@ -257,7 +264,7 @@ class MainLoop:
         if on != self._reading:
             self._reading = on
             if on:
-                self._loop.add_reader(self._epoll.fileno(), self._turn_from_loop)
+                self._loop.add_reader(self._epoll.fileno(), self._readable)
             else:
                 self._loop.remove_reader(self._epoll.fileno())
 

@@ -30,7 +30,8 @@ from vswitch.vconn.tls import TlsSettings
 log: Final = Vlog("bridge")
 
 PATIENCE_MS: Final = 5
-"""How long the database and what is written to it may wait while other descriptors keep the loop busy."""
+"""How long the database and what is written to it may wait for what came by other descriptors, packets above
+all."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Vswitchd:
         self._serving: Callable[[], None] | None = serving
         self._bridges: Bridges | None = None
         self._daemon: Daemon | None = None
-        self._ran_at = 0
-        self._skipped = False
+        self._skipped_at = -1
+        """Since when the database waits; -1: it doesn't."""
 
     def start(self, daemon: Daemon) -> Part:
         """Make what the process consists of."""
@@ -106,8 +107,7 @@ class Vswitchd:
         bridges = self._bridges
         if bridges is None:
             return False
-        self._ran_at = now
-        self._skipped = False
+        self._skipped_at = -1
         more = bridges.run(now)
         if bridges.configured and self._serving is not None:
             serving, self._serving = self._serving, None
@@ -116,12 +116,13 @@ class Vswitchd:
         return more
 
     def may_skip(self, now: int, ready: list[int]) -> bool:
-        """Whether the database may wait: it says nothing, and was looked at just now."""
-        if self._serving is not None or now - self._ran_at >= PATIENCE_MS:
+        """Whether the database may wait: it says nothing, and has not waited long."""
+        since = now if self._skipped_at < 0 else self._skipped_at
+        if self._serving is not None or now - since >= PATIENCE_MS:
             return False
         if not set(ready).isdisjoint(self.fds()) or not set(ready).isdisjoint(self.write_fds()):
             return False
-        self._skipped = True
+        self._skipped_at = since
         return True
 
     def wakeup(self, now: int) -> int:
@@ -129,7 +130,7 @@ class Vswitchd:
         if self._bridges is None:
             return now + 3_600_000
         when = self._bridges.wakeup(now)
-        return min(when, self._ran_at + PATIENCE_MS) if self._skipped else when
+        return when if self._skipped_at < 0 else min(when, self._skipped_at + PATIENCE_MS)
 
     def fds(self) -> list[int]:
         """Descriptors whose readability means that `run` has work."""
