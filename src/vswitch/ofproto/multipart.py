@@ -13,8 +13,8 @@ from vswitch.base import coverage
 from vswitch.openflow.wire.codec import encode
 from vswitch.openflow.wire.messages_base import Form, NotInVersion
 
-AT_ONCE: Final = 64
-"""Entries that are encoded together before their size is known."""
+AT_ONCE: Final = 0x4000
+"""Bytes of entries that are encoded together: of large ones, as tables' features are, many take long."""
 LONGEST: Final = 0xFFFF
 """Bytes of a message."""
 FLAGS: Final = 10
@@ -37,16 +37,20 @@ class Multipart:
         self.entry: Callable[[Any], Any] | None = entry
         self.too_long: Callable[[], None] | None = too_long
 
-    def messages(self, version: int, xid: int, form: Form) -> Iterator[bytes]:
-        """The encoded messages, at least one. NotInVersion: `version` has no such reply in `form`."""
+    def messages(self, version: int, xid: int, form: Form,
+                 pause: Callable[[], None] | None = None) -> Iterator[bytes]:
+        """The encoded messages, at least one; `pause` is called now and then on the way to each.
+        NotInVersion: `version` has no such reply in `form`."""
         items = self.items
         n = len(items)
         header = encode(self.reply(()), version, xid, form)
         message = bytearray(header)
         held = 0
         at = 0
-        size = AT_ONCE
+        size = 1  # until it is known how long one is
         while at < n:
+            if pause is not None:
+                pause()
             part = items[at : at + size]
             told = tuple(part) if self.entry is None else tuple([self.entry(item) for item in part])
             try:
@@ -74,7 +78,7 @@ class Multipart:
             held += len(part)
             at += len(part)
             average = max((len(message) - len(header)) // held, 1)
-            size = max((LONGEST - len(message)) // average, 1)
+            size = max(min(LONGEST - len(message), AT_ONCE) // average, 1)
         yield _sent(message, False)
 
 

@@ -271,10 +271,8 @@ class OfConn:
         """Send a reply, which is never dropped; in the `form` that the request had if it has that."""
         if isinstance(body, Multipart):
             try:
-                respite = self.ofproto.tables.respite
-                for part in body.messages(self.version, xid, form):
+                for part in body.messages(self.version, xid, form, self.ofproto.tables.respite.give):
                     self.send(part)
-                    respite.give()
             except NotInVersion:
                 for part in body.messages(self.version, xid, Form.OPENFLOW):
                     self.send(part)
