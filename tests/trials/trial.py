@@ -44,6 +44,8 @@ PACKETS: Final = {
 and without."""
 
 FREE: Final = (
+    # Which of the two it is hangs on whose hello comes first.
+    (re.compile(r"(?<=failed to connect to socket )\(Broken pipe\)"), "(Protocol error)"),
     (re.compile(r"\bused:[0-9.]+s"), "used:T"),
     (re.compile(r"\bufid:[0-9a-f-]+, ?"), ""),
     (re.compile(r"\brecirc(_id=|\()(0x[0-9a-f]+|[1-9][0-9]*)"), r"recirc\1N"),
