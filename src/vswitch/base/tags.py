@@ -58,7 +58,10 @@ class TagSet:
         best = 0
         best_new = N_TAG_BITS + 1
         for i, union in enumerate(self._unions):
-            new = (tag & ~union).bit_count()
+            missing = tag & ~union
+            if not missing:
+                return
+            new = missing.bit_count()
             # An empty union costs as much as it adds; prefer one that already has the bits.
             if new < best_new:
                 best, best_new = i, new

@@ -424,6 +424,13 @@ class Backer:
         fds = [self.dpif.recv_fd(), self.dpif.port_poll_fd(), *self.dpif.run_fds()]
         return [fd for fd in fds if fd >= 0]
 
+    def has_facets(self) -> bool:
+        """Whether there is a facet, in any bridge: without one a change concerns nothing."""
+        for ofproto in self.ofprotos.values():
+            if ofproto.facets.n_facets:
+                return True
+        return False
+
     def facets(self) -> list[Facet]:
         """The facets of all bridges here."""
         return [facet for ofproto in self.ofprotos.values() for facet in ofproto.facets.all()]

@@ -125,6 +125,9 @@ class DatapathRole(Protocol):
     def need(self, reason: RevReason) -> None:
         """Ask that all facets be translated anew."""
 
+    def has_facets(self) -> bool:
+        """Whether there is a facet, in any bridge."""
+
     def should_install(self, flow_hash: int, n_packets: int, now: int) -> bool:
         """Whether a flow that just missed gets a datapath flow."""
 

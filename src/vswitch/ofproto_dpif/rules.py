@@ -78,7 +78,7 @@ class RuleChanges(RuleListener):
         are of no use for it."""
         rule_changed.inc()
         backer = self.backer
-        if backer.need_revalidate:
+        if backer.need_revalidate or not backer.has_facets():
             return
         mask = rule.mask
         table = self.table_dpif[rule.table_id]

@@ -31,6 +31,9 @@ class Served(Protocol):
     def serve(self, now: int) -> bool:
         """Do what there is to do; True if there is more at once."""
 
+    def deadline(self) -> int:
+        """Clock ms at which it must be served in any case."""
+
 
 class Owner(Protocol):
     """What a connection sees of the `Controllers` that it is one of."""

@@ -383,7 +383,8 @@ class Controllers:
         """Serve whoever needs it; the poller has been asked. True if there is more to do at once."""
         if self._owns_poller:
             self.poller.poll()
-        if now >= self._deadline:
+        timed = now >= self._deadline
+        if timed:
             self._on_time(now)
         elif not self._ready and not self._dirty and not self._paused:
             return False
@@ -391,13 +392,15 @@ class Controllers:
             for connection in [c for c in self._paused if not c.paused]:
                 del self._paused[connection]
                 self._ready[connection] = None
-        if self._ready:
-            ready, self._ready = self._ready, {}
-            for served in ready:
-                self._serve(served, now)
+        served, self._ready = self._ready, {}
+        if served:
+            for each in served:
+                self._serve(each, now)
             self._deadline = 0 if self._fail_open is not None and self._fail_open.active else self._deadline
-        self._flush(now)
-        self._deadline = min(self._deadline, self._next_deadline(now))
+        flushed = self._flush(now)
+        # The deadlines of all others were counted in when they were served.
+        waiting: list[Served] = [*self._clients(), *self._doors()] if timed else [*served, *flushed]
+        self._deadline = min(self._deadline, self._next_deadline(waiting, now))
         return bool(self._ready)
 
     def _serve(self, served: Served, now: int) -> None:
@@ -417,15 +420,18 @@ class Controllers:
         if service is not None:
             service.connections.pop(connection, None)
 
-    def _flush(self, now: int) -> None:
-        if self._dirty:
-            dirty, self._dirty = self._dirty, {}
+    def _flush(self, now: int) -> dict[Connection, None]:
+        """Write what waits; on whose connections some was asked to."""
+        dirty = self._dirty
+        if dirty:
+            self._dirty = {}
             for connection in dirty:
                 if connection.rconn.queued() and connection.flush(now):
                     self._ready[connection] = None
         for listener in list(self._listeners):
             if listener.vconn.queued():
                 listener.serve(now)
+        return dirty
 
     def _on_time(self, now: int) -> None:
         """Serve everything whose time has come."""
@@ -442,12 +448,11 @@ class Controllers:
             self._fail_open.run(now)
         self._deadline = NEVER
 
-    def _next_deadline(self, now: int) -> int:
+    def _next_deadline(self, waiting: list[Served], now: int) -> int:
+        """The first deadline among those `waiting` and the bridge's own."""
         when = min(self._retry_at, self.in_band.deadline())
-        for connection in self._clients():
-            when = min(when, connection.deadline())
-        for door in self._doors():
-            when = min(when, door.deadline())
+        for each in waiting:
+            when = min(when, each.deadline())
         if self._fail_open is not None:
             when = min(when, self._fail_open.deadline(now))
         return when
