@@ -426,10 +426,7 @@ class Backer:
 
     def has_facets(self) -> bool:
         """Whether there is a facet, in any bridge: without one a change concerns nothing."""
-        for ofproto in self.ofprotos.values():
-            if ofproto.facets.n_facets:
-                return True
-        return False
+        return any(ofproto.facets.n_facets for ofproto in self.ofprotos.values())
 
     def facets(self) -> list[Facet]:
         """The facets of all bridges here."""

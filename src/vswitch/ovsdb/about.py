@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import final
 from uuid import UUID
 
 import ovs.json
@@ -30,6 +31,7 @@ SERVER = schema(
 )
 
 
+@final
 class About(Database):
     """The `_Server` database, with a row for each database that is served."""
 

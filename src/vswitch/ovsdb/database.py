@@ -7,16 +7,16 @@ transaction makes, so that garbage collection costs what changed and not what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, final
 from uuid import UUID, uuid4
 
 import ovs.db.types
 from ovs.db.data import Atom, Datum
 from ovs.db.schema import ColumnSchema, DbSchema, TableSchema
 
-from vswitch.base.records import dataclass, field
-from vswitch.ovsdb.errors import OvsdbError, library_errors
+from vswitch.base.records import dataclass
+from vswitch.ovsdb.errors import OvsdbError, library_errors, syntax_error
 
 Json: TypeAlias = Any
 Change: TypeAlias = "tuple[Row | None, Row | None]"
@@ -24,13 +24,22 @@ Changes: TypeAlias = dict[str, dict[UUID, Change]]
 """Table -> row -> (before, after); None where the row was not there, or is no more."""
 
 
-@dataclass(frozen=True)
+@final
 class Row:
-    """A row: every column of its table has a value. `version` changes with every transaction."""
+    """A row: every column of its table has a value. Nobody changes it."""
 
-    uuid: UUID
-    columns: dict[str, Datum]
-    version: UUID = field(default_factory=uuid4)
+    def __init__(self, uuid: UUID, columns: dict[str, Datum], version: UUID | None = None) -> None:
+        self.uuid: UUID = uuid
+        self.columns: dict[str, Datum] = columns
+        self._version = version
+
+    @property
+    def version(self) -> UUID:
+        """Another one after every transaction that changed the row; made when it is asked for."""
+        version = self._version
+        if version is None:
+            version = self._version = uuid4()
+        return version
 
     def with_columns(self, columns: dict[str, Datum]) -> Row:
         """The same row with some columns changed."""
@@ -92,8 +101,12 @@ class Database:
     """One database. `commit` is called by `Transaction` alone; `listeners` see every commit."""
 
     def __init__(self, schema: Json) -> None:
-        with library_errors():
-            self.schema: DbSchema = DbSchema.from_json(schema)
+        try:
+            with library_errors():
+                self.schema: DbSchema = DbSchema.from_json(schema)
+        except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+            # Of some wrong schemas the library has no error of its own.
+            raise syntax_error(f"this is no schema ({error})", schema) from error
         self.schema_json: Json = schema
         """As it was given: it may say more than the library keeps (a checksum)."""
         self.name: str = self.schema.name
@@ -186,6 +199,6 @@ class Database:
                     index[index_key(columns, after)] = row_uuid
 
 
-def index_key(columns: list[ColumnSchema], row: Row) -> tuple[Any, ...]:
+def index_key(columns: Sequence[ColumnSchema], row: Row) -> tuple[Any, ...]:
     """The values of an index's columns in `row`, to be a dict's key."""
     return tuple(frozenset(row.columns[c.name].values.items()) for c in columns)

@@ -7,12 +7,10 @@ condition on rows). Composing is pure: changes in, JSON out, None where there is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ovs.db.data import Datum
 from ovs.db.schema import TableSchema
 
-from vswitch.base.records import dataclass
+from vswitch.base.records import dataclass, field
 from vswitch.ovsdb.condition import Condition, column_value, parse_condition
 from vswitch.ovsdb.database import Changes, Database, Row, differ
 from vswitch.ovsdb.errors import Json, OvsdbError, member, no_others, syntax_error
@@ -26,14 +24,19 @@ class Watch:
 
     columns: dict[str, frozenset[str]]
     condition: Condition
+    _named: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def wants(self, kind: str) -> bool:
         """Whether any column is reported for `kind`."""
-        return any(kind in kinds for kinds in self.columns.values())
+        return bool(self.named(kind))
 
-    def named(self, kind: str) -> Iterator[str]:
+    def named(self, kind: str) -> tuple[str, ...]:
         """The columns that are reported for `kind`."""
-        return (name for name, kinds in self.columns.items() if kind in kinds)
+        found = self._named.get(kind)
+        if found is None:
+            found = tuple(name for name, kinds in self.columns.items() if kind in kinds)
+            self._named[kind] = found
+        return found
 
 
 def difference(before: Datum, after: Datum) -> Json:

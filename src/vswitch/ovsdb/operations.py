@@ -167,7 +167,7 @@ def mutate(run: Execution, op: Json) -> Json:
         for mutation in mutations:
             name = mutation.column.name
             columns[name] = mutation.apply(columns[name])
-        run.transaction.put(table.name, Row(row.uuid, columns, row.version))
+        run.transaction.put(table.name, Row(row.uuid, columns))
     return {"count": len(rows)}
 
 

@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import ssl
+import traceback
 from collections.abc import Callable
 from typing import Final, final
 
@@ -41,6 +42,7 @@ REFRESH_S: Final = 2.5
 dropped_slow: Final = coverage.counter("ovsdb_drop_slow_client")
 dropped_silent: Final = coverage.counter("ovsdb_drop_silent_client")
 dropped_bad: Final = coverage.counter("ovsdb_drop_bad_client")
+session_failed: Final = coverage.counter("ovsdb_drop_failed_request")
 
 PASSIVE: Final = ("punix", "ptcp", "pssl")
 ACTIVE: Final = ("unix", "tcp", "ssl")
@@ -390,6 +392,10 @@ class Remotes:
             log.warn("%s: dropping the connection: %s", name, error)
         except (ConnectionError, asyncio.CancelledError):
             pass
+        except Exception:
+            # A mistake in here costs the client that met it, not the others.
+            session_failed.inc()
+            log.err("%s: dropping the connection: request failed\n%s", name, traceback.format_exc())
         finally:
             self.server.disconnect(session)
             if not self._closed:
