@@ -63,6 +63,57 @@ dpif/show
 ofproto/list
 """
 
+WORDS = f"""
+dpctl/add-if dummy@ovs-dummy p1
+dpctl/add-if dummy@ovs-dummy p1,type=dummy
+dpctl/add-if dummy@ovs-dummy '' ''
+dpctl/add-if ovs-dummy y
+dpctl/add-dp ''
+dpctl/add-dp ovs-dummy
+dpctl/show -ms
+dpctl/show --
+dpctl/show -x
+dpctl/show ovs-dummy dummy@ovs-dummy x
+dpctl/add-dp dd p1 p2,type=dummy z1,type=dummy
+dpctl/show dd
+dpctl/dump-flows
+dpctl/dump-flows dd
+dpctl/dump-flows dummy@dd
+dpctl/dump-flows x
+dpctl/ct-get-nconns system@dd
+dpctl/flush-conntrack
+dpctl/flush-conntrack x y
+dpctl/cache-get-size ovs-dummy
+dpctl/del-dp ovs-dummy
+dpctl/del-dp dd
+dpctl/add-flow dummy@ovs-dummy 2
+dpctl/add-flow {ARP} 2 3
+dpctl/add-flow -x {ARP} 2
+dpctl/mod-flow dummy@ovs-dummy -s {ARP}
+dpctl/get-flow dummy@ovs-dummy
+dpctl/get-flow x y
+dpctl/del-flow dummy@ovs-dummy
+dpctl/del-flow in_port(1)
+dpctl/add-flows x y
+dpctl/del-flows x
+dpctl/del-flows dummy@ovs-dummy dummy@ovs-dummy
+dpctl/parse-actions 1 x
+dpctl/parse-actions 1 drop 2,drop
+netdev-dummy/receive p1 50:54
+netdev-dummy/receive p1 in_port(1
+netdev-dummy/ip4addr p1 1.2.3.4/33
+netdev-dummy/ip6addr p1 ::1/129
+fdb/add br0 p1 1x 50:54:00:00:00:01
+fdb/add br0 p1 70000 50:54:00:00:00:02
+fdb/add br0 p1 -1 50:54:00:00:00:03
+fdb/show br0
+fdb/del br0 1 50:54:00:00:00:01
+fdb/del br0 4464 50:54:00:00:00:02
+fdb/del br0 65535 50:54:00:00:00:03
+fdb/flush br0
+"""
+"""What test_random_appctl.py leaves out, because it changes what there is."""
+
 FLOWS = f"""
 dpctl/add-dp dummy@dp1
 dpctl/add-if dummy@dp1 q1,type=dummy q2,type=dummy
@@ -378,8 +429,8 @@ def both(
 
 
 SCRIPTS = {
-    "datapaths": DATAPATHS, "flows": FLOWS, "texts": TEXTS, "fdb": FDB, "traces": TRACES, "dummies": DUMMIES,
-    "threads": THREADS, "process": PROCESS,
+    "datapaths": DATAPATHS, "words": WORDS, "flows": FLOWS, "texts": TEXTS, "fdb": FDB, "traces": TRACES,
+    "dummies": DUMMIES, "threads": THREADS, "process": PROCESS,
 }  # fmt: skip
 
 

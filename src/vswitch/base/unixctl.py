@@ -6,6 +6,7 @@ names and wrong numbers of arguments are Open vSwitch's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias, final
 
@@ -109,3 +110,10 @@ class Commands:
             return True, {"reply": text, "reply-format": "plain"} if as_json else text
         except CommandError as e:
             return False, str(e)
+
+
+def leading_number(text: str) -> int:
+    """What C's atoi makes of an argument: the number that it begins with, behind blanks; 0 if there is none.
+    The rest isn't looked at."""
+    found = re.match(r"\s*([+-]?[0-9]+)", text, re.ASCII)
+    return int(found[1]) if found else 0

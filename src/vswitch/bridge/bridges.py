@@ -154,8 +154,6 @@ class Bridges:
                 self._create(row, ports[name])
         for name in self._failed.keys() - rows.keys():
             del self._failed[name]
-        if self._carried_out:
-            self.ofprotos.drop_unclaimed_ports()
         for bridge in self.bridges.values():
             bridge.add_ports()
         if not self._carried_out:

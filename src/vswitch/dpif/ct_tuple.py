@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Final, TypeAlias
 
+from vswitch.flow.syntax import split_words
+
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 ICMP: Final = (1, 58)
 ICMP_FIELDS: Final = ("icmp_id", "icmp_type", "icmp_code")
@@ -35,10 +37,8 @@ class TupleReader:
         """Take one tuple; "" is any. ValueError says what is wrong with it."""
         addresses: dict[str, Address] = {}
         numbers: dict[str, int] = {}
-        for word in text.split(","):
-            name, _, value = word.strip().partition("=")
-            if not word:
-                continue
+        for word in split_words(text):
+            name, value = word.key, word.value
             if not value:
                 raise ValueError(f"field {name} missing value")
             if name in _VERSIONS:

@@ -59,22 +59,17 @@ _FLAGS: Final = {
 
 
 def take_options(args: Sequence[str]) -> tuple[Options, list[str]]:
-    """The options among `args`, and what is left. CommandError."""
+    """The options that `args` begin with, and what is left. "-ms" is "-m -s". CommandError."""
     options = Options()
-    rest: list[str] = []
-    for n, arg in enumerate(args):
-        if arg == "--":
-            rest += args[n + 1 :]
-            break
-        if arg in _FLAGS:
-            name, value = _FLAGS[arg]
-            setattr(options, name, value)
-        elif arg in ("--read-only", "-"):
-            rest += [arg] if arg == "-" else []
-        elif arg.startswith("-"):
-            raise CommandError(f"Unrecognized option {arg}")
-        else:
-            rest.append(arg)
+    rest = list(args)
+    while rest and rest[0].startswith("-") and rest[0] != "-":
+        word = rest.pop(0)
+        for option in [word] if word.startswith("--") else [f"-{letter}" for letter in word[1:]]:
+            if option in _FLAGS:
+                name, value = _FLAGS[option]
+                setattr(options, name, value)
+            elif option != "--read-only":
+                raise CommandError(f"Unrecognized option {option}")
     return options, rest
 
 
@@ -87,13 +82,9 @@ class Datapaths:
         self.scope = scope
 
     def split(self, name: str) -> tuple[str, str]:
-        """(type, name) of "TYPE@NAME". A name alone is that of the one datapath which has it, else of
-        the kernel's."""
+        """(type, name) of "TYPE@NAME". A name alone is one of the kernel's datapaths."""
         type, at, rest = name.partition("@")
-        if at:
-            return type or DEFAULT_TYPE, rest
-        owners = [type for type, known in self.all() if known == name]
-        return (owners[0] if owners else DEFAULT_TYPE), name
+        return (type or DEFAULT_TYPE, rest) if at else (DEFAULT_TYPE, name)
 
     def all(self) -> list[tuple[str, str]]:
         """(type, name) of every datapath there is."""
@@ -124,14 +115,18 @@ class Datapaths:
         more = f"{PROGRAM}: multiple datapaths, specify one\n" if found else ""
         raise CommandError(f"{more}{PROGRAM}: datapath not found (Invalid argument)")
 
-    def open_optional(self, args: list[str], n_others: int) -> tuple[Dpif, list[str]]:
-        """The datapath that the first of `args` names, or the only one if none of them does; and the
-        other arguments, `n_others` at most. CommandError."""
+    def open_optional(self, args: list[str], most: int) -> Dpif:
+        """The datapath that the first of `args` names, or the only one there is if that names none. Where
+        there are as many as the command takes, `most`, it has to. CommandError."""
         if args and self.exists(args[0]):
-            return self.open(args[0]), args[1:]
-        if len(args) > n_others:
+            return self.open(args[0])
+        if len(args) == most:
             raise failed("datapath not found", errno.EINVAL)
-        return self.open(self.the_one()), args
+        return self.open(self.the_one())
+
+    def without_name(self, args: list[str]) -> list[str]:
+        """`args` without the datapath that they begin with, if they do."""
+        return args[1:] if args and self.exists(args[0]) else args
 
 
 Run: TypeAlias = Callable[[Datapaths, Options, list[str]], str]
@@ -140,8 +135,8 @@ RunJson: TypeAlias = Callable[[Datapaths, Options, list[str]], Json]
 
 @dataclass(frozen=True)
 class Entry:
-    """One command: `usage` describes its arguments, of which there are `least` to `most` besides
-    options."""
+    """One command: `usage` describes its arguments, of which there are `least` to `most`, options among
+    them."""
 
     name: str
     usage: str

@@ -35,8 +35,8 @@ def register(commands: Commands, clock: Clock, scope: Scope = PROCESS) -> None:
         commands.register(
             f"dpctl/{entry.name}",
             entry.usage,
-            0,
-            ANY,
+            entry.least,
+            entry.most,
             _handler(entry, entry.run, datapaths),
             _handler(entry, entry.run_json, datapaths) if entry.run_json is not None else None,
         )
@@ -49,8 +49,6 @@ def _handler(
         options, rest = take_options(args)
         if len(rest) < entry.least:
             raise CommandError(f'"dpctl/{entry.name}" command requires at least {entry.least} arguments')
-        if len(rest) > entry.most:
-            raise CommandError(f'"dpctl/{entry.name}" command takes at most {entry.most} arguments')
         return run(datapaths, options, rest)
 
     return handle

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from vswitch.base.unixctl import ANY, CommandError
 from vswitch.dpif.ct_tuple import TupleReader
 from vswitch.dpif.dpctl import Datapaths, Entry, Options, failed
 from vswitch.dpif.dpctl_ports import CACHE_ENTRIES
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import CtEntry, CtLimit, DpifError
+from vswitch.flow.syntax import split_words
 
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 PROTOCOLS: Final = {
@@ -98,13 +100,13 @@ def format_connection(c: CtEntry, more: bool, statistics: bool) -> str:
 def _zone_option(args: list[str]) -> tuple[int | None, list[str]]:
     """A last argument "zone=N", and the others."""
     if args and args[-1].startswith("zone=") and args[-1][5:].isdigit():
-        return int(args[-1][5:]), args[:-1]
+        return _zones(args[-1])[0], args[:-1]
     return None, args
 
 
 def _dump_conntrack(datapaths: Datapaths, options: Options, args: list[str]) -> str:
     zone, rest = _zone_option(args)
-    dpif, _rest = datapaths.open_optional(rest, 0)
+    dpif = datapaths.open_optional(rest, 1)
     try:
         lines = [format_connection(c, options.more, options.statistics) for c in dpif.ct_dump(zone)]
     except DpifError as e:
@@ -116,7 +118,7 @@ def _dump_conntrack(datapaths: Datapaths, options: Options, args: list[str]) -> 
 
 def _ct_stats_show(datapaths: Datapaths, options: Options, args: list[str]) -> str:
     zone, rest = _zone_option(args)
-    dpif, _rest = datapaths.open_optional(rest, 0)
+    dpif = datapaths.open_optional(rest, 1)
     try:
         connections = list(dpif.ct_dump(zone))
     except DpifError as e:
@@ -181,32 +183,28 @@ def _fits(wanted: Mapping[str, str | int], t: tuple[str, str, int, int], proto: 
 
 
 def _flush_conntrack(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-    dpif, rest = _open_with(datapaths, args)
+    rest = datapaths.without_name(args)
+    zone: int | None = None
+    if rest and rest[0].startswith("zone="):
+        try:
+            zone = _sixteen(rest[0][5:])
+        except ValueError:
+            raise failed("failed to parse zone", errno.EINVAL) from None
+        rest = rest[1:]
+    wanted = _wanted(rest[:2]) if rest else None
+    if len(rest) > 2:
+        raise failed("invalid arguments", errno.EINVAL)
     try:
-        zone: int | None = None
-        if rest and rest[0].startswith("zone="):
-            try:
-                zone = _sixteen(rest[0][5:])
-            except ValueError:
-                raise failed("failed to parse zone", errno.EINVAL) from None
-            rest = rest[1:]
-        if len(rest) > 2:
-            raise failed("invalid arguments", errno.EINVAL)
-        wanted: Callable[[CtEntry], bool] | None = None
-        if rest:
-            wanted = _wanted(rest)
-            zone = zone or 0
-        dpif.ct_flush(zone, wanted)
+        dpif = datapaths.open_optional(args, 4)
+    except CommandError as e:
+        raise CommandError(f"{e}\n{failed('Cannot open dpif', errno.EINVAL)}") from e
+    try:
+        dpif.ct_flush((zone or 0) if rest else zone, wanted)
     except DpifError as e:
         raise failed("flushing conntrack entries", e.errno or 0) from e
     finally:
         dpif.close()
     return ""
-
-
-def _open_with(datapaths: Datapaths, args: list[str]) -> tuple[Dpif, list[str]]:
-    """The datapath that the first argument names, else the only one, with any number of others."""
-    return datapaths.open_optional(args, len(args))
 
 
 # Limits.
@@ -223,9 +221,9 @@ def _default_limit(text: str) -> CtLimit:
 def _zone_limit(text: str) -> CtLimit:
     """"zone=N,limit=N". CommandError."""
     found: dict[str, int] = {}
-    for word in text.split(","):
-        name, equals, value = word.partition("=")
-        if not equals or not value:
+    for word in split_words(text):
+        name, value = word.key, word.value
+        if not value:
             raise failed(f"field {name} missing value", errno.EINVAL)
         if name not in ("zone", "limit"):
             raise failed(f"invalid zone limit field: {name}", errno.EINVAL)
@@ -255,11 +253,11 @@ def _zones(text: str) -> list[int]:
 
 
 def _limits(
-    what: str, datapaths: Datapaths, args: list[str], n_others: int, do: Callable[[Dpif, list[str]], str]
+    what: str, datapaths: Datapaths, args: list[str], most: int, do: Callable[[Dpif, list[str]], str]
 ) -> str:
-    dpif, rest = datapaths.open_optional(args, n_others)
+    dpif = datapaths.open_optional(args, most)
     try:
-        return do(dpif, rest)
+        return do(dpif, datapaths.without_name(args))
     except DpifError as e:
         raise failed(what, e.errno or 0) from e
     finally:
@@ -276,7 +274,7 @@ def _ct_set_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> 
         dpif.ct_set_limits(limits)
         return ""
 
-    return _limits("failed to set conntrack limit", datapaths, args, len(args), do)
+    return _limits("failed to set conntrack limit", datapaths, args, ANY, do)
 
 
 def _ct_del_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
@@ -286,7 +284,7 @@ def _ct_del_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> 
         dpif.ct_del_limits(_zones(rest[0]))
         return ""
 
-    return _limits("failed to delete conntrack limit", datapaths, args, 1, do)
+    return _limits("failed to delete conntrack limit", datapaths, args, 2, do)
 
 
 def _ct_get_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
@@ -305,15 +303,15 @@ def _ct_get_limits(datapaths: Datapaths, _options: Options, args: list[str]) -> 
                 lines.append(f"zone={limit.zone},limit={limit.limit},count={limit.count}\n")
         return "".join(lines)
 
-    return _limits("failed to get conntrack limit", datapaths, args, 1, do)
+    return _limits("failed to get conntrack limit", datapaths, args, 2, do)
 
 
 # Connections in all, and what is set about them.
 
 
-def _on(what: str, datapaths: Datapaths, args: list[str], do: Callable[[Dpif], str]) -> str:
-    """`do` with the datapath that `args` name; `what` failed if it can't."""
-    dpif, _rest = datapaths.open_optional(args, 0)
+def _on(what: str, datapaths: Datapaths, args: list[str], do: Callable[[Dpif], str], most: int = 1) -> str:
+    """`do` with the datapath that `args`, `most` of them, may name; `what` failed if it can't."""
+    dpif = datapaths.open_optional(args, most)
     try:
         return do(dpif)
     except DpifError as e:
@@ -332,14 +330,13 @@ def _ct_get_maxconns(datapaths: Datapaths, _options: Options, args: list[str]) -
 
 
 def _ct_set_maxconns(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-    if not args[-1].isdigit() or int(args[-1]) > 0xFFFFFFFF:
-        raise failed("maxconns missing or malformed", errno.EINVAL)
-
     def do(dpif: Dpif) -> str:
+        if not args[-1].isdigit() or int(args[-1]) > 0xFFFFFFFF:
+            raise failed("maxconns missing or malformed", errno.EINVAL)
         dpif.ct_configure(replace(dpif.ct_settings(), max_connections=int(args[-1])))
         return "setting maxconns successful\n"
 
-    return _on("ct set maxconns failed", datapaths, args[:-1], do)
+    return _on("ct set maxconns failed", datapaths, args, do, 2)
 
 
 def _ct_get_tcp_seq_chk(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
@@ -357,7 +354,7 @@ def _ct_tcp_seq_chk(enable: bool) -> Callable[[Datapaths, Options, list[str]], s
             dpif.ct_configure(replace(dpif.ct_settings(), tcp_seq_chk=enable))
             return f"{what} successful\n"
 
-        return _on(f"{what} failed", datapaths, args, do)
+        return _on(f"{what} failed", datapaths, args, do, ANY)
 
     return command
 
@@ -366,10 +363,9 @@ def _ct_bkts(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
     """All connections are in one bucket, as the real userspace datapath shows them."""
     least = 0
     if args and args[-1].startswith("gt="):
-        if not args[-1][3:].isdigit():
-            raise failed("datapath not found", errno.EINVAL)
-        least = int(args[-1][3:])
-        args = args[:-1]
+        if args[-1][3:].isdigit():
+            least = int(args[-1][3:])
+            args = args[:-1]
 
     def do(dpif: Dpif) -> str:
         count = sum(1 for _ in dpif.ct_dump())
@@ -385,10 +381,10 @@ def _ct_bkts(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
 
 
 ENTRIES: Final = (
-    Entry("dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 2, _dump_conntrack),
+    Entry("dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, _dump_conntrack),
     Entry("flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]", 0, 4, _flush_conntrack),
     *CACHE_ENTRIES,
-    Entry("ct-stats-show", "[dp] [zone=N]", 0, 2, _ct_stats_show),
+    Entry("ct-stats-show", "[dp] [zone=N]", 0, 3, _ct_stats_show),
     Entry("ct-bkts", "[dp] [gt=N]", 0, 2, _ct_bkts),
     Entry("ct-set-maxconns", "[dp] maxconns", 1, 2, _ct_set_maxconns),
     Entry("ct-get-maxconns", "[dp]", 0, 1, _ct_get_maxconns),
@@ -396,7 +392,7 @@ ENTRIES: Final = (
     Entry("ct-enable-tcp-seq-chk", "[dp]", 0, 1, _ct_tcp_seq_chk(True)),
     Entry("ct-disable-tcp-seq-chk", "[dp]", 0, 1, _ct_tcp_seq_chk(False)),
     Entry("ct-get-tcp-seq-chk", "[dp]", 0, 1, _ct_get_tcp_seq_chk),
-    Entry("ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1, 1000, _ct_set_limits),
+    Entry("ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1, ANY, _ct_set_limits),
     Entry("ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, _ct_del_limits),
     Entry("ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, _ct_get_limits),
 )

@@ -6,7 +6,7 @@ import errno
 import sys
 from typing import Final
 
-from vswitch.base.unixctl import CommandError
+from vswitch.base.unixctl import ANY, CommandError
 from vswitch.dpif import dump_filter
 from vswitch.dpif.dpctl import Datapaths, Entry, Options, failed, port_names, port_numbers
 from vswitch.dpif.odp_text import (
@@ -42,7 +42,7 @@ def keywords(args: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], l
 
 def _dump_flows(datapaths: Datapaths, options: Options, args: list[str]) -> str:
     words, rest = keywords(args, ("filter", "type", "pmd"))
-    dpif, _rest = datapaths.open_optional(rest, 0)
+    dpif = datapaths.open_optional(rest, 1)
     try:
         ports = port_numbers(dpif) if words.get("filter") else {}
         wanted = dump_filter.parse(ports, words.get("filter", ""), words.get("type"), words.get("pmd", ""))
@@ -115,9 +115,9 @@ def _mod_flow(datapaths: Datapaths, options: Options, args: list[str]) -> str:
 
 
 def _change_flow(datapaths: Datapaths, options: Options, args: list[str], flags: PutFlags) -> str:
-    dpif, (flow, actions) = datapaths.open_optional(args, 2)
+    dpif = datapaths.open_optional(args, 3)
     try:
-        return _put(dpif, flow, actions, flags, options, datapaths.clock.now())
+        return _put(dpif, args[-2], args[-1], flags, options, datapaths.clock.now())
     finally:
         dpif.close()
 
@@ -125,7 +125,8 @@ def _change_flow(datapaths: Datapaths, options: Options, args: list[str], flags:
 def _delete(dpif: Dpif, flow: str, options: Options, now: int) -> str:
     key, _mask, ufid, fits = _parse_flow(flow, dpif)
     if not fits and not ufid:
-        raise failed("deleting flow", errno.EINVAL)
+        # No flow of the datapath has such a key.
+        raise CommandError(str(failed("deleting flow", errno.ENOENT)) + NO_SUCH_FLOW)
     op = FlowDel(key, ufid)
     try:
         _operate(dpif, op, "deleting flow")
@@ -137,19 +138,19 @@ def _delete(dpif: Dpif, flow: str, options: Options, now: int) -> str:
 
 
 def _del_flow(datapaths: Datapaths, options: Options, args: list[str]) -> str:
-    dpif, (flow,) = datapaths.open_optional(args, 1)
+    dpif = datapaths.open_optional(args, 2)
     try:
-        return _delete(dpif, flow, options, datapaths.clock.now())
+        return _delete(dpif, args[-1], options, datapaths.clock.now())
     finally:
         dpif.close()
 
 
 def _get_flow(datapaths: Datapaths, options: Options, args: list[str]) -> str:
-    dpif, (text,) = datapaths.open_optional(args, 1)
+    dpif = datapaths.open_optional(args, 2)
     try:
         # Open vSwitch tells this in a reply that is no error.
         try:
-            ufid, _text = _ufid(text)
+            ufid, _text = _ufid(args[-1])
         except CommandError as e:
             return f"{e}\n"
         if not ufid:
@@ -170,9 +171,9 @@ def _line(flow: DpifFlow, dpif: Dpif, options: Options, names: dict[int, str] | 
 
 
 def _del_flows(datapaths: Datapaths, options: Options, args: list[str]) -> str:
-    if args and not datapaths.exists(args[-1]):
+    if len(args) > 1 or datapaths.without_name(args):
         return _from_file(datapaths, options, args, "delete")
-    dpif, _rest = datapaths.open_optional(args, 0)
+    dpif = datapaths.open_optional(args, 2)
     try:
         dpif.flow_flush()
     except DpifError as e:
@@ -193,7 +194,7 @@ def _mod_flows(datapaths: Datapaths, options: Options, args: list[str]) -> str:
 def _from_file(datapaths: Datapaths, options: Options, args: list[str], usual: str) -> str:
     """Every line of a file: [add|modify|delete] FLOW [ACTIONS]. One that fails is reported, and the others
     are carried out."""
-    dpif, (path,) = datapaths.open_optional(args, 1)
+    dpif, path = datapaths.open_optional(args, ANY), args[-1]
     told: list[str] = []
     try:
         try:
@@ -251,12 +252,13 @@ def _parse_actions(_datapaths: Datapaths, _options: Options, args: list[str]) ->
         try:
             lines.append(format_actions(parse_actions(text)))
         except ValueError as e:
-            raise failed("odp_actions_from_string", errno.EINVAL) from e
+            lines.append(str(failed("odp_actions_from_string", errno.EINVAL)))
+            raise CommandError("\n".join(lines)) from e
     return "".join(f"{line}\n" for line in lines)
 
 
 ENTRIES: Final = (
-    Entry("dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 4, _dump_flows),
+    Entry("dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, _dump_flows),
     Entry("add-flow", "[dp] flow actions", 2, 3, _add_flow),
     Entry("mod-flow", "[dp] flow actions", 2, 3, _mod_flow),
     Entry("get-flow", "[dp] ufid", 1, 2, _get_flow),
@@ -266,4 +268,4 @@ ENTRIES: Final = (
     Entry("del-flows", "[dp] [file]", 0, 2, _del_flows),
     Entry("offload-stats-show", "[dp]", 0, 1, _offload_stats_show),
 )
-TEXT_ENTRIES: Final = (Entry("parse-actions", "actions", 1, 1, _parse_actions),)
+TEXT_ENTRIES: Final = (Entry("parse-actions", "actions", 1, ANY, _parse_actions),)

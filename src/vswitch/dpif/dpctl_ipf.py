@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import Final
 
+from vswitch.base.unixctl import ANY
 from vswitch.dpif.dpctl import Datapaths, Entry, Options, failed
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import DpifError, IpfFamily
@@ -13,9 +14,11 @@ from vswitch.dpif.types import DpifError, IpfFamily
 FAMILIES: Final = {"v4": 4, "v6": 6}
 
 
-def _do(datapaths: Datapaths, args: list[str], done: str, refusal: str, do: Callable[[Dpif], None]) -> str:
-    """`do` with the datapath that `args` name: the text `done`, or why not."""
-    dpif, _rest = datapaths.open_optional(args, 0)
+def _do(
+    datapaths: Datapaths, args: list[str], most: int, done: str, refusal: str, do: Callable[[Dpif], None]
+) -> str:
+    """`do` with the datapath that `args`, `most` of them, may name: the text `done`, or why not."""
+    dpif = datapaths.open_optional(args, most)
     try:
         do(dpif)
     except DpifError as e:
@@ -29,31 +32,37 @@ def _enable(enabled: bool) -> Callable[[Datapaths, Options, list[str]], str]:
     what = f"{'enabling' if enabled else 'disabling'} fragmentation reassembly"
 
     def command(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-        family = FAMILIES.get(args[-1])
-        if family is None:
-            raise failed("parameter missing: 'v4' for IPv4 or 'v6' for IPv6", errno.EINVAL)
-        return _do(datapaths, args[:-1], what, f"{what} failed",
-                   lambda dpif: dpif.ipf_enable(family, enabled))
+        def do(dpif: Dpif) -> None:
+            family = FAMILIES.get(args[-1])
+            if family is None:
+                raise failed("parameter missing: 'v4' for IPv4 or 'v6' for IPv6", errno.EINVAL)
+            dpif.ipf_enable(family, enabled)
+
+        return _do(datapaths, args, ANY, what, f"{what} failed", do)
 
     return command
 
 
 def _set_min(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-    family = FAMILIES.get(args[-2])
-    if family is None:
-        raise failed("parameter missing: v4 for IPv4 or v6 for IPv6", errno.EINVAL)
-    if not args[-1].isdigit() or int(args[-1]) > 0xFFFFFFFF:
-        raise failed("parameter missing for minimum fragment size", errno.EINVAL)
-    return _do(datapaths, args[:-2], "setting minimum fragment size",
-               "requested minimum fragment size too small; see documentation",
-               lambda dpif: dpif.ipf_set_min_size(family, int(args[-1])))
+    def do(dpif: Dpif) -> None:
+        family = FAMILIES.get(args[-2])
+        if family is None:
+            raise failed("parameter missing: v4 for IPv4 or v6 for IPv6", errno.EINVAL)
+        if not args[-1].isdigit() or int(args[-1]) > 0xFFFFFFFF:
+            raise failed("parameter missing for minimum fragment size", errno.EINVAL)
+        dpif.ipf_set_min_size(family, int(args[-1]))
+
+    return _do(datapaths, args, 3, "setting minimum fragment size",
+               "requested minimum fragment size too small; see documentation", do)  # fmt: skip
 
 
 def _set_max(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-    if not args[-1].isdigit() or int(args[-1]) > 0xFFFFFFFF:
-        raise failed("parameter missing for maximum fragments", errno.EINVAL)
-    return _do(datapaths, args[:-1], "setting maximum fragments", "setting maximum fragments failed",
-               lambda dpif: dpif.ipf_set_max_fragments(int(args[-1])))
+    def do(dpif: Dpif) -> None:
+        if not args[-1].isdigit() or int(args[-1]) > 0xFFFFFFFF:
+            raise failed("parameter missing for maximum fragments", errno.EINVAL)
+        dpif.ipf_set_max_fragments(int(args[-1]))
+
+    return _do(datapaths, args, 2, "setting maximum fragments", "setting maximum fragments failed", do)
 
 
 def _counts(name: str, family: IpfFamily) -> list[str]:
@@ -69,7 +78,7 @@ def _counts(name: str, family: IpfFamily) -> list[str]:
 
 
 def _status(datapaths: Datapaths, options: Options, args: list[str]) -> str:
-    dpif, _rest = datapaths.open_optional(args, 0)
+    dpif = datapaths.open_optional(args, 1)
     try:
         status = dpif.ipf_status()
     except DpifError as e:

@@ -93,7 +93,7 @@ def _normalize(_datapaths: Datapaths, options: Options, args: list[str]) -> str:
         attrs, _ = parse_key_attrs(args[0], ports)
     except ValueError as e:
         raise failed(f"odp_flow_key_from_string (syntax error at {args[0]})", errno.EINVAL) from e
-    text = f"input flow: {format_key_attrs(attrs, None, False, None)}\n"
+    text = f"input flow: {format_key_attrs(attrs, None, False, None) or '<empty>'}\n"
     try:
         actions = parse_actions(args[1], ports) if args[1] else ()
     except ValueError as e:

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from vswitch.base.unixctl import ANY, CommandError, Json
+from vswitch.base.unixctl import ANY, CommandError, Json, leading_number
 from vswitch.dpif.dpctl import DEFAULT_TYPE, Datapaths, Entry, Options, failed
 from vswitch.dpif.open import dpif_class, dpif_create_and_open
 from vswitch.dpif.provider import Dpif
@@ -23,6 +23,8 @@ def _add_dp(datapaths: Datapaths, options: Options, args: list[str]) -> str:
     if not at:
         type, name = DEFAULT_TYPE, args[0]
     try:
+        if not name:
+            raise DpifError(errno.EINVAL, "create", args[0])
         if (type, name) in datapaths.all():
             raise DpifError(errno.EEXIST, "create", args[0])
         dpif = dpif_create_and_open(name, type, datapaths.clock, datapaths.scope)
@@ -54,11 +56,6 @@ def _split_port(text: str) -> tuple[str, dict[str, str]]:
     return name, found
 
 
-def _number(text: str) -> int:
-    """A port number as C's atoi reads it: what is no number is 0."""
-    return int(text) if text.isdigit() else 0
-
-
 def _each(args: list[str], do: object) -> str:
     """Carry out something for every argument, whatever became of those in front of it; CommandError
     with all that went wrong."""
@@ -80,9 +77,14 @@ def _add_if(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
 
     def add(text: str) -> None:
         name, found = _split_port(text)
+        if not name:
+            raise failed(f"{name} is not a valid network device name")
         type = found.pop("type", "") or DEFAULT_DEVICE
         wanted = found.pop("port_no", None)
-        number = None if wanted is None else _number(wanted)
+        number = None if wanted is None else leading_number(wanted)
+        device = datapaths.scope.find(name)
+        if device is not None and device.type != type:
+            raise failed(f"{name}: failed to open network device", errno.EEXIST)
         try:
             dpif.port_add(name, type, number, found)
         except DpifError as e:
@@ -110,8 +112,8 @@ def _set_if(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
         if type is not None and type != port.type:
             raise failed(f"{name}: can't change type from {port.type} to {type}")
         number = found.pop("port_no", None)
-        if number is not None and _number(number) != port.port_no:
-            raise failed(f"{name}: can't change port number from {port.port_no} to {_number(number)}")
+        if number is not None and leading_number(number) != port.port_no:
+            raise failed(f"{name}: can't change port number from {port.port_no} to {leading_number(number)}")
         netdev = datapaths.scope.find(name)
         if netdev is None:
             raise failed(f"{name}: failed to open network device", errno.ENODEV)
@@ -157,10 +159,17 @@ def _dump_dps(datapaths: Datapaths, _options: Options, _args: list[str]) -> str:
 
 
 def _show(datapaths: Datapaths, options: Options, args: list[str]) -> str:
-    shown, wrong = _of_each(datapaths, args, lambda dpif: show(dpif, datapaths.scope, options.statistics))
-    if wrong:
-        raise CommandError("".join(shown) + "\n".join(wrong))
-    return "".join(shown)
+    told: list[str] = []
+    went_well = True
+    for name in args or ["@".join(dp) for dp in datapaths.all()]:
+        shown, wrong = _of_each(
+            datapaths, [name], lambda dpif: show(dpif, datapaths.scope, options.statistics)
+        )
+        told += [*shown, *(f"{line}\n" for line in wrong)]
+        went_well = went_well and not wrong
+    if not went_well:
+        raise CommandError("".join(told))
+    return "".join(told)
 
 
 def _show_json(datapaths: Datapaths, options: Options, args: list[str]) -> Json:
@@ -296,7 +305,8 @@ def _scaled(n_bytes: int) -> str:
 
 
 def _cache_get_size(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-    dpif, _rest = datapaths.open_optional(args, 1)
+    name = args[0] if args else datapaths.the_one()
+    dpif = datapaths.open(name, f"Opening datapath {name} failed")
     try:
         lines = [f"{dpif.type}@{dpif.name}:", *_caches(dpif)]
     except DpifError as e:
@@ -307,13 +317,13 @@ def _cache_get_size(datapaths: Datapaths, _options: Options, args: list[str]) ->
 
 
 def _cache_set_size(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-    dpif = datapaths.open(args[0])
+    if not args[2].isdigit():
+        raise failed("size is malformed", errno.EINVAL)
+    dpif = datapaths.open(args[0], f"Opening datapath {args[0]} failed")
     try:
         caches = dpif.cache_sizes()
         if not caches:
             raise failed("Setting caches not supported", errno.EOPNOTSUPP)
-        if not args[2].isdigit():
-            raise failed("size is malformed", errno.EINVAL)
         if args[1] not in caches:
             raise failed(f'Cache name "{args[1]}" not found on dpif', errno.EINVAL)
         wanted = int(args[2])

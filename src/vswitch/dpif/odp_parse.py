@@ -339,9 +339,11 @@ def parse_key_attrs(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
     for word in split_words(text):
         if word.key == "ufid" and word.delimiter == ":":
             continue
-        if word.delimiter != "(":
-            unnamed = OdpSyntaxError(f"syntax error at {word.key}", word.key, text, word.position)
-            unnamed.rest = text[word.position :]
+        closed = text[word.value_at + len(word.value) : word.value_at + len(word.value) + 1] == ")"
+        if word.delimiter != "(" or not closed:
+            rest = text[word.position :]
+            unnamed = OdpSyntaxError(f"syntax error at {rest}", word.key, text, word.position)
+            unnamed.rest = rest
             raise unnamed
         if word.key == "eth_type" and word.value == "0/0xffff":
             mask.be16(key.ETHERTYPE, 0xFFFF)

@@ -7,6 +7,7 @@ option `offload=true` asks for frames as they are.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import select
@@ -237,6 +238,18 @@ def _is_packet(text: str) -> bool:
         return False
 
 
+def _wrong_address(text: str, family: str, name: str) -> str:
+    """What is wrong with an address that may have a prefix."""
+    address, slash, prefix = text.partition("/")
+    most = 32 if family == "IPv4" else 128
+    parse = ipaddress.IPv4Address if family == "IPv4" else ipaddress.IPv6Address
+    with contextlib.suppress(ValueError):
+        parse(address)
+        if slash and prefix.isdecimal():
+            return f"{family} network prefix bits not between 0 and {most}, inclusive"
+    return f"invalid {name} address"
+
+
 def register_commands(commands: Commands, compose: Callable[[str, int | None], bytes] | None = None,
                       scope: Scope = PROCESS) -> None:
     """Register `netdev-dummy/...` for the dummies of `scope`; `compose` makes a packet of flow text,
@@ -271,7 +284,6 @@ def register_commands(commands: Commands, compose: Callable[[str, int | None], b
             if not 0 <= queue < netdev.n_rxq:
                 raise CommandError("bad rx queue id.")
             rest = rest[2:]
-        packets: list[bytes] = []
         while rest:
             text, *rest = rest
             size = None
@@ -282,9 +294,7 @@ def register_commands(commands: Commands, compose: Callable[[str, int | None], b
                 if size < MIN_LEN:
                     raise CommandError("too small packet len")
                 rest = rest[2:]
-            packets.append(packet(text, size))
-        for data in packets:
-            netdev.inject(data, queue)
+            netdev.inject(packet(text, size), queue)
         return ""
 
     def set_admin_state(args: list[str]) -> str:
@@ -313,7 +323,7 @@ def register_commands(commands: Commands, compose: Callable[[str, int | None], b
         try:
             netdev.set_address(ipaddress.IPv4Interface(args[1]))
         except ValueError:
-            raise CommandError(f"{args[1]}: invalid IP address") from None
+            raise CommandError(f"{args[1]}: {_wrong_address(args[1], 'IPv4', 'IP')}") from None
         return "OK"
 
     def ip6addr(args: list[str]) -> str:
@@ -321,7 +331,7 @@ def register_commands(commands: Commands, compose: Callable[[str, int | None], b
         try:
             netdev.set_address(ipaddress.IPv6Interface(args[1]))
         except ValueError:
-            raise CommandError(f"{args[1]}: invalid IPv6 address") from None
+            raise CommandError(f"{args[1]}: {_wrong_address(args[1], 'IPv6', 'IPv6')}") from None
         return "OK"
 
     commands.register("netdev-dummy/receive", "name [--qid queue_id] packet|flow [--len packet_len]",

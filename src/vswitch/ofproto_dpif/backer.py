@@ -105,8 +105,6 @@ class Backer:
         """Datapath port number -> the port of the bridge that has it."""
         self.initial_ports: dict[str, DpifPort] = {}
         """Ports of an earlier life that no bridge has asked for yet."""
-        self.unclaimed: set[str] | None = set()
-        """Ports that came or went since `drop_unclaimed_ports`; None: some did."""
         self.tunnel_devices: TunnelDevices = TunnelDevices(dpif)
         """The datapath's ports that tunnels share."""
         self.meters: DpifMeters = DpifMeters(dpif)
@@ -225,11 +223,9 @@ class Backer:
                     self.dpif.port_del(port.port_no)
         self.initial_ports.clear()
 
-    def drop_unclaimed_ports(self) -> None:
-        """Take out ports that somebody else put into the datapath (`dpctl/add-if`) and no bridge has."""
-        names, self.unclaimed = self.unclaimed, set()
-        if names is not None and not names:
-            return
+    def _drop_unclaimed_ports(self, names: set[str] | None) -> None:
+        """Take out those of the ports `names` (None: any) that somebody else put into the datapath
+        (`dpctl/add-if`) and no bridge has."""
         owned = self.port_numbers()
         with contextlib.suppress(DpifError):
             for port in list(self.dpif.port_dump()):
@@ -376,11 +372,10 @@ class Backer:
     def _poll_ports(self) -> None:
         names = self.dpif.port_poll()
         if names is None or names:
-            if self.unclaimed is not None:
-                self.unclaimed = None if names is None else self.unclaimed | set(names)
             dpif_port_changes.inc()
             for ofproto in self.ofprotos.values():
                 ofproto.ports_polled(names)
+            self._drop_unclaimed_ports(names)
 
     def port_of(self, flow: Flow) -> XPort | None:
         """The bridge port that a packet came in at: `flow` has datapath port and tunnel fields."""

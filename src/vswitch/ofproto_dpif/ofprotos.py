@@ -119,11 +119,6 @@ class Ofprotos:
         for backer in self.backers.values():
             backer.delete_garbage_ports()
 
-    def drop_unclaimed_ports(self) -> None:
-        """Detach datapath ports that somebody else has put there and no bridge has."""
-        for backer in self.backers.values():
-            backer.drop_unclaimed_ports()
-
     def destroy(self, name: str) -> None:
         """Delete a bridge; the last one of a type takes the datapath along."""
         ofproto = self.all_ofproto_dpifs.pop(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vswitch.base.unixctl import CommandError, Commands
+from vswitch.base.unixctl import CommandError, Commands, leading_number
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.dpif.userspace.datapath import LOCAL_PORT, Datapath
 from vswitch.dpif.userspace.provider import MAX_PORTS
@@ -20,7 +20,7 @@ def register_commands(commands: Commands, scope: Scope = PROCESS) -> None:
         port = dp.by_name.get(port_name)
         if port is None:
             raise CommandError("unknown port")
-        number = int(text) if text.isdigit() else 0
+        number = leading_number(text)
         if not 0 < number < ODPP_NONE:
             raise CommandError("bad port number")
         if number in dp.ports:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
-from vswitch.base.unixctl import CommandError, Commands
+from vswitch.base.unixctl import CommandError, Commands, leading_number
 from vswitch.dpif.userspace.core import Core
 from vswitch.netdev.dummy import PMD, DummyNetdev
 from vswitch.netdev.scope import Scope
@@ -22,6 +22,8 @@ USAGE_INTERVAL: Final = 5
 USAGE_MAX: Final = 60
 """up to so many."""
 STUDY_MAX: Final = 0xFFFFFFFF
+NO_THREAD: Final = 0xFFFFFFFF
+"""The number that no thread has."""
 PERF_LOG_USAGE: Final = (
     "Usage: ovs-appctl dpif-netdev/pmd-perf-log-set [on|off] [-b before] [-a after] [-e|-ne] [-us usec] "
     "[-q qlen]"
@@ -158,6 +160,8 @@ class _Commands:
         return ""
 
     def rxq_rebalance(self, args: list[str]) -> str:
+        if args and args[0] not in self.scope.datapaths:
+            raise CommandError(NO_DATAPATH)
         self._core(args)
         return "pmd rxq rebalance requested.\n"
 
@@ -201,7 +205,7 @@ class _Commands:
             if len(rest) < 2:
                 raise CommandError("Error: -pmd option requires a thread id argument.")
             pmd = rest[1]
-            if not pmd.isdecimal():
+            if _whole(pmd, NO_THREAD - 1) is None:
                 raise CommandError(f"{UNCHANGED}, PMD thread passed is not valid: '{pmd}'. Pass a valid pmd "
                                    "thread ID.")
             rest = rest[2:]
@@ -231,8 +235,8 @@ class _Commands:
 
     def lookup_set(self, args: list[str]) -> str:
         name, text = args
-        priority = _whole(text.removeprefix("-") if text == "-0" else text, 255)
-        if priority is None:
+        priority = leading_number(text)
+        if not 0 <= priority <= 255:
             raise CommandError("error converting priority, use integer in range 0-255")
         if name not in self.priorities:
             raise CommandError("error, subtable lookup function not found")

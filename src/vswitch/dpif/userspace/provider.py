@@ -85,14 +85,14 @@ class UserspaceDpif(CtDpif):
 
         `dummy`: its internal ports are dummies, not taps; `type` is what it is called then.
         `number_by_name`: port p3 gets number 3 where that is free, br3 103.
-        DpifError: ENODEV if absent; what the local port's device says (EPERM without the right to
-        make a tap).
+        DpifError: ENODEV if absent; EINVAL if it is of another type; what the local port's device says
+        (EPERM without the right to make a tap).
         """
         self.name = name
         self.type: str = type
         found: Datapath | None = scope.datapaths.get(name)
         if found is not None and found.type != type:
-            raise DpifError(errno.EEXIST if create else errno.ENODEV, "open", f"{type}@{name}")
+            raise DpifError(errno.EINVAL, "open", f"{type}@{name}", f"that is of type {found.type}")
         if found is None:
             if not create:
                 raise DpifError(errno.ENODEV, "open", f"{self.type}@{name}")

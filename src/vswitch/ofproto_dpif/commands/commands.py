@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from vswitch.base.unixctl import CommandError, Commands, Json
+from vswitch.base.unixctl import ANY, CommandError, Commands, Json, leading_number
 from vswitch.dpif import dpctl_commands, execute_commands
 from vswitch.dpif.ebpf import commands as ebpf_commands
 from vswitch.dpif.ops import DpifFlow
@@ -47,7 +47,7 @@ def ofproto_dpif_unixctl_init(ofprotos: Bridges, commands: Commands) -> None:
         ("dpif/dump-dps", "", 0, 0, c.dpif_dump_dps),
         ("dpif/show-channels", "[dp]", 0, 1, c.dpif_show_channels),
         ("dpif/show-facets", "bridge", 1, 1, c.dpif_show_facets),
-        ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 3, c.dpif_dump_flows),
+        ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, ANY, c.dpif_dump_flows),
         ("upcall/disable-megaflows", "", 0, 0, c.upcall_disable_megaflows),
         ("upcall/enable-megaflows", "", 0, 0, c.upcall_enable_megaflows),
         ("upcall/disable-ufid", "", 0, 0, c.upcall_disable_ufid),
@@ -148,10 +148,8 @@ class _Commands:
         return show.facets(self._bridge(args[0]), self.ofprotos.clock.now())
 
     def dpif_dump_flows(self, args: list[str]) -> str:
-        verbose, names, rest = _dump_options(args)
-        if len(rest) != 1:
-            raise CommandError('"dpif/dump-flows" command requires a bridge')
-        ofproto = self._bridge(rest[0])
+        verbose, names = _dump_options(args[:-1])
+        ofproto = self._bridge(args[-1])
         backer = ofproto.backer
         lines = []
         for flow in self._dump(backer):
@@ -203,7 +201,8 @@ class _Commands:
             backer.apply_aids(self.ofprotos.aids)
 
     def upcall_set_flow_limit(self, args: list[str]) -> str:
-        limit = int(args[0]) if args[0].isdigit() else 0
+        # A number as C's strtoul and an unsigned int have it.
+        limit = leading_number(args[0]) & 0xFFFFFFFF
         for backer in self._backers():
             backer.flow_eviction_threshold = limit
         return f"set flow_limit to {limit}"
@@ -231,11 +230,11 @@ class _Commands:
         return ""
 
 
-def _dump_options(args: list[str]) -> tuple[bool, bool, list[str]]:
-    """(-m, names wanted, the other arguments). Verbose output names ports unless an option says otherwise."""
+def _dump_options(args: list[str]) -> tuple[bool, bool]:
+    """(-m, names wanted); other words are not looked at. Verbose output names ports unless an option says
+    otherwise."""
     verbose = False
     names: bool | None = None
-    rest: list[str] = []
     for arg in args:
         if arg in ("-m", "--more"):
             verbose = True
@@ -243,6 +242,4 @@ def _dump_options(args: list[str]) -> tuple[bool, bool, list[str]]:
             names = True
         elif arg == "--no-names":
             names = False
-        elif not arg.startswith("-"):
-            rest.append(arg)
-    return verbose, verbose if names is None else names, rest
+    return verbose, verbose if names is None else names

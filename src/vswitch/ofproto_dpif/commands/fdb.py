@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from vswitch.base.unixctl import CommandError, Commands, Json
+from vswitch.base.unixctl import CommandError, Commands, Json, leading_number
 from vswitch.flow.values import format_mac, parse_mac
 from vswitch.openflow.constants import OFPP_LOCAL
 
@@ -28,11 +28,6 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
     ))
     commands.register("fdb/show", "bridge", 1, 1, fdb.show, fdb.show_json)
     commands.register("fdb/stats-show", "bridge", 1, 1, fdb.stats_show, fdb.stats_json)
-
-
-def _vlan(text: str) -> int:
-    """A VLAN as C's strtol reads it: what is no number is 0."""
-    return int(text) if text.isdigit() else 0
 
 
 def _mac(text: str) -> int:
@@ -72,7 +67,7 @@ class _Fdb:
     def add(self, args: list[str]) -> str:
         ofproto = self._bridge(args[0])
         mac = _mac(args[3])
-        vlan = _vlan(args[2])
+        vlan = leading_number(args[2]) & 0xFFFF
         port = ofproto.ports_by_name.get(args[1])
         if port is None or port.bundle is None:
             raise CommandError("software error, odp port is present but no ofp port")
@@ -91,7 +86,7 @@ class _Fdb:
     def delete(self, args: list[str]) -> str:
         ofproto = self._bridge(args[0])
         mac = _mac(args[2])
-        vlan = _vlan(args[1])
+        vlan = leading_number(args[1]) & 0xFFFF
         table = ofproto.mac_learning
         known = table.lookup(mac, vlan)
         if known is None or not known.static:

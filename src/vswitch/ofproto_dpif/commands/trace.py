@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.base.records import dataclass, field
 from vswitch.base.unixctl import CommandError
-from vswitch.dpif.odp_text import parse_key
+from vswitch.dpif.odp_text import OdpSyntaxError, parse_key
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.flow.extract import extract
@@ -100,6 +100,7 @@ def parse_request(ofprotos: Bridges, args: list[str]) -> TraceRequest:
     names = False
     ct_next: list[int] = []
     words: list[str] = []
+    unknown = ""
     payload = DEFAULT_PAYLOAD
     rest = iter(args)
     for arg in rest:
@@ -122,18 +123,20 @@ def parse_request(ofprotos: Bridges, args: list[str]) -> TraceRequest:
                 raise CommandError(f"Missing argument for option {arg}")
             payload = _hex(value) if arg == "--l7" else bytes(_payload_length(value))
         else:
-            raise CommandError(f"{arg}: unknown option")
+            unknown = unknown or arg
     if len(words) > 3:
         raise CommandError("too many arguments")
+    if unknown:
+        raise CommandError(f"{unknown}: unknown option")
     packet: bytes | None = None
     if len(words) == 3 or (len(words) == 2 and _is_packet(words[1])):
+        if generate:
+            raise CommandError("Syntax error")
         packet = _packet(words.pop())
     if not words:
         raise CommandError("missing flow")
     bridge, flow = _flow(ofprotos, words)
     if packet is not None:
-        if generate:
-            raise CommandError("Syntax error")
         extract(packet, flow, Parser(ofprotos.all_ofproto_dpifs[bridge.name].vlan_limit))
     elif generate:
         packet = flow_compose(flow, payload)
@@ -171,6 +174,10 @@ def _odp_flow(ofprotos: Bridges, dp: str | None, text: str) -> tuple[XBridge, Fl
     if dp is not None:
         backer = next((b for b in ofprotos.backers.values() if dp in (b.name, b.type)), None)
         if backer is None:
+            try:
+                parse_key(text, packet=True)
+            except OdpSyntaxError as error:
+                raise CommandError(f"{dp}: unknown bridge") from error
             raise CommandError("Cannot find the datapath")
     else:
         if len(ofprotos.backers) != 1:
@@ -178,9 +185,9 @@ def _odp_flow(ofprotos: Bridges, dp: str | None, text: str) -> tuple[XBridge, Fl
         backer = next(iter(ofprotos.backers.values()))
     try:
         flow, _mask = parse_key(text, backer.port_numbers(), packet=True)
-    except ValueError as error:
-        place = str(error).partition(": ")[0]
-        raise CommandError(f"{place} (or the bridge name was omitted)") from error
+    except OdpSyntaxError as error:
+        place = error.rest or text
+        raise CommandError(f"syntax error at {place} (or the bridge name was omitted)") from error
     recirc_id = flow.recirc_id
     if recirc_id and backer.dp.recirc_ids.lookup(recirc_id) is None:
         raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")

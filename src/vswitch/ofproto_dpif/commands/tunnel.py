@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, final
 
 from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.flow.values import parse_mac
-from vswitch.netdev.tunnel_options import TunnelConfig, format_address, parse_address
+from vswitch.netdev.tunnel_options import TunnelConfig, format_address, is_v4, parse_address
 from vswitch.ofproto_dpif.tunnel.neighbours import MAX_AGING
 from vswitch.ofproto_dpif.tunnel.routes import parse_prefix
 
@@ -100,10 +100,11 @@ class _Commands:
         source_text = _keyword(rest, "src")
         source = parse_address(source_text) if source_text is not None else 0
         gateway = parse_address(rest[0]) if rest else 0
-        if mark is None:
+        ipv4 = is_v4(prefix[0])
+        if gateway is None or (rest and is_v4(gateway) != ipv4) or (mark is None and not rest):
+            raise CommandError(f"Invalid pkt_mark or {'' if ipv4 else 'IPv6 '}gateway")
+        if mark is None or len(rest) > 1:
             raise CommandError("Invalid pkt_mark")
-        if gateway is None or len(rest) > 1:
-            raise CommandError("Invalid pkt_mark or gateway")
         if source is None:
             raise CommandError("Invalid src")
         own = [address for address, _ in self.underlay.addresses(args[1])]

@@ -15,7 +15,17 @@ from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.fields import by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
-from vswitch.l2.bond import BALANCE_TCP, CHANGED, LEARN, N_HASHES, Bond, BondMember, BondSettings, hash_mac
+from vswitch.l2.bond import (
+    ACTIVE_BACKUP,
+    BALANCE_TCP,
+    CHANGED,
+    LEARN,
+    N_HASHES,
+    Bond,
+    BondMember,
+    BondSettings,
+    hash_mac,
+)
 from vswitch.l2.lacp import NEGOTIATED, OFF, Lacp
 from vswitch.l2.lacpdu import frame
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
@@ -239,7 +249,7 @@ class BondBridge:
         if bond is None:
             bond = bundle.bond = xbundle.bond = Bond(xbundle.name, settings, now)
         bond.configure(settings, now)
-        self._set_recirc_id(bond)
+        self._set_recirc_id(bond, now)
         there = {port.name: port for port in xbundle.ports}
         for name in [name for name in bond.members if name not in there]:
             bond.remove_member(name)
@@ -335,10 +345,15 @@ class BondBridge:
             self._end_balance(bundle, now)
         self.ofproto.backer.need(RevReason.BOND)
 
-    def _set_recirc_id(self, bond: Bond) -> None:
-        """Give the bond the number with which its packets come back hashed, if it is to have one."""
+    def _set_recirc_id(self, bond: Bond, now: int) -> None:
+        """Give the bond the number with which its packets come back hashed. A bond of mode balance-slb has
+        one too, as in Open vSwitch, which shows in `bond/list`; with active-backup it gives it back."""
         dp = self.ofproto.backer.dp
-        if bond.recirc_id or bond.settings.mode != BALANCE_TCP or not dp.support.recirc:
+        wanted = bond.settings.mode != ACTIVE_BACKUP and dp.support.recirc
+        if bond.recirc_id and not wanted:
+            dp.recirc_ids.unref(bond.recirc_id, now)
+            bond.recirc_id = 0
+        if bond.recirc_id or not wanted:
             return
         flow = Flow()
         flow.in_port = OFPP_NONE
