@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.whole import ALL
 from tests.ovsdb.pair import Client, our_server
+from tests.whole import ALL
 from vswitch.base.clock import Clock
 from vswitch.ovsdb.errors import OvsdbError
 from vswitch.ovsdb.log import DatabaseFile
