@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from vswitch.openflow.errors import OfpError
@@ -181,19 +182,29 @@ _OXMS: Final = (
 
 def _put_property(w: Writer, prop: t.TableProperty) -> None:
     start = begin_property(w, prop.type)
-    for item in prop.items:
-        if prop.type in _NEXT_TABLES:
-            w.u8(item)
-        elif prop.type in _TYPES and item <= 0xFFFF:
+    if prop.type in _NEXT_TABLES:
+        w.raw(bytes(prop.items))
+    else:
+        w.raw(_items(prop.items, prop.type in _TYPES))
+    end_property(w, start)
+
+
+@lru_cache(64)
+def _items(items: tuple[int, ...], types: bool) -> bytes:
+    """A property's list of types of instructions or actions, or of OXM headers. A switch's 254 tables have
+    the same few: tools ask for all of them before they change flows."""
+    w = Writer()
+    for item in items:
+        if not types:
+            w.uint(item, 4 if item <= 0xFFFFFFFF else 8)
+        elif item <= 0xFFFF:
             w.u16(item)
             w.u16(4)
-        elif prop.type in _TYPES:
+        else:
             w.u16(0xFFFF)
             w.u16(8)
             w.u32(item)
-        else:
-            w.uint(item, 4 if item <= 0xFFFFFFFF else 8)
-    end_property(w, start)
+    return w.getvalue()
 
 
 def _get_items(kind: int, r: Reader) -> tuple[int, ...]:
