@@ -45,6 +45,9 @@ class RecordingPeer:
     def queued_bytes(self) -> int:
         return self.waiting_bytes
 
+    def flush(self) -> None:
+        pass
+
     def close(self, reason: str) -> None:
         self.closed = reason
 

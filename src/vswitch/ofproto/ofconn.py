@@ -91,6 +91,9 @@ class Peer(Protocol):
     def queued_bytes(self) -> int:
         """How many bytes those have."""
 
+    def flush(self) -> None:
+        """Begin to write what is queued, as far as there is room, rather than when the request is done."""
+
     def close(self, reason: str) -> None:
         """Disconnect soon, and then `ConnMgr.detach`, not within this call. `reason` is for the log."""
 
@@ -273,6 +276,7 @@ class OfConn:
             try:
                 for part in body.messages(self.version, xid, form, self.ofproto.tables.respite.give):
                     self.send(part)
+                    self.peer.flush()
             except NotInVersion:
                 for part in body.messages(self.version, xid, Form.OPENFLOW):
                     self.send(part)

@@ -37,6 +37,9 @@ class _Peer:
     def queued_bytes(self) -> int:
         return 0
 
+    def flush(self) -> None:
+        """Nothing: all is there at once."""
+
     def close(self, reason: str) -> None:
         """Nothing: the connection ends with its last request."""
 
