@@ -40,6 +40,8 @@ class TlvTable:
         """(class, type) of an option -> its field."""
         self.options: tuple[Field, ...] = ()
         """The values of `fields`."""
+        self._plain: tuple[Any, ...] = ()
+        """Some actions that name no option: many flows share theirs."""
 
     def mod(self, mod: n.TlvTableMod, in_use: Iterable[int] = ()) -> None:
         """Carry `mod` out; `in_use` are the fields that flows name.
@@ -120,10 +122,13 @@ class TlvTable:
 
     def bind_actions(self, actions: Sequence[Any]) -> tuple[Any, ...]:
         """`actions`, with the tunnel options that they name in their places. OfpError as for a flow mod."""
+        if actions is self._plain:
+            return self._plain
         for action in actions:
             if type(action) in _PARTS and names_option(action):
                 return tuple(self._bind(action) for action in actions)
-        return actions if isinstance(actions, tuple) else tuple(actions)
+        self._plain = actions if isinstance(actions, tuple) else tuple(actions)
+        return self._plain
 
     def _bind(self, part: Any) -> Any:
         if isinstance(part, Field):
