@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from vswitch.base.clock import Clock
 from vswitch.base.respite import Respite
 from vswitch.classifier.classifier import Classifier
@@ -52,4 +54,27 @@ def test_what_comes_and_goes_leaves_the_rest() -> None:
     for each in there.values():
         cls.remove(each)
     assert len(cls) == 0
+    assert all(ctx.trie.is_empty() for ctx in cls.tries)
+
+
+def test_rules_that_go_together_leave_the_rest() -> None:
+    """Of several masks and priorities, in any order."""
+    dice = random.Random(8)
+    cls = Classifier()
+    rules = [rule(n, priority) for n in range(300) for priority in (1, 2)]
+    rules += [ClsRule(parse_match(f"tcp,tp_dst={n},nw_src=10.0.0.{n % 8}"), 5) for n in range(100)]
+    for each in rules:
+        cls.insert(each)
+    listed = cls.rules()
+    gone = dice.sample(rules, 500)
+    cls.remove_all(gone)
+    left = [each for each in listed if each not in gone]
+    assert cls.rules() == left
+    for each in rules:
+        assert (cls.find_exactly(each.match, each.priority) is each) is (each in left)
+    with pytest.raises(KeyError):
+        cls.remove_all(gone[:1])
+    cls.remove_all(left)
+    assert len(cls) == 0
+    assert cls.order == []
     assert all(ctx.trie.is_empty() for ctx in cls.tries)

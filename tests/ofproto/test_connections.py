@@ -190,6 +190,11 @@ def test_a_table_tells_when_it_gets_full_and_when_it_has_room_again(sw: Switch) 
         sw.del_flows(f"table=0,priority={i + 1}", strict=True)
     (up,) = heard(end)
     assert (up.reason, up.table.vacancy) == (t.OFPTR_VACANCY_UP, t.Vacancy(30, 60, 70))
+    for i in range(10):
+        sw.add_flow(f"priority={i + 1},actions=drop")
+    sw.del_flows("table=0")
+    _, again = heard(end)
+    assert again == up  # as if each had gone by itself
 
 
 def test_a_full_table_evicts_when_a_controller_asks_for_it(sw: Switch) -> None:

@@ -51,8 +51,8 @@ class Lab(RuleListener):
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         self.heard.append(f"{'replaced' if replaced else 'inserted'} {rule.match}")
 
-    def rule_deleted(self, rule: Rule, reason: int) -> None:
-        self.heard.append(f"deleted {rule.match} ({reason})")
+    def rules_deleted(self, rules: list[Rule], reason: int) -> None:
+        self.heard.extend(f"deleted {rule.match} ({reason})" for rule in rules)
 
     def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
         self.heard.append(f"modified {rule.match} {format_actions(old_actions)}")

@@ -11,14 +11,28 @@ from hypothesis import strategies as st
 from tests.ofproto_dpif.lab import Counted, Lab, from_host, udp
 from vswitch.dpif.ops import DpifFlow
 from vswitch.ofproto.rule import Rule
+from vswitch.ofproto.tables import RuleListener
 from vswitch.ofproto_dpif.facets.expiration import (
     BUCKET_WIDTH,
     MAX_IDLE,
     adapted_flow_limit,
     subfacet_max_idle,
 )
+from vswitch.openflow.constants import OFPRR_HARD_TIMEOUT, OFPRR_IDLE_TIMEOUT
 
 MakeLab = Callable[..., Lab]
+
+
+class Removed(RuleListener):
+    """The rules that leave the bridge's tables, with the reason."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.rules: list[tuple[Rule, int]] = []
+        lab.bridge.tables.listeners.append(self)
+
+    def rules_deleted(self, rules: list[Rule], reason: int) -> None:
+        """Note them."""
+        self.rules.extend((rule, reason) for rule in rules)
 
 
 def test_few_flows_live_five_seconds_without_packets() -> None:
@@ -132,29 +146,27 @@ def test_too_many_flows_are_idled_out_sooner(lab: MakeLab) -> None:
 
 def test_a_rule_goes_when_it_has_been_idle(lab: MakeLab) -> None:
     made = lab(2, "idle_timeout=3,actions=output:2")
-    reasons: list[int] = []
-    made.bridge.rule_changes.on_removed.append(lambda rule, reason: reasons.append(reason))
+    removed = Removed(made)
     made.send("p1", udp())
     for _ in range(4):
         made.seconds(2)
         made.send("p1", udp())
-    assert reasons == []
+    assert removed.rules == []
     made.seconds(5)
-    assert reasons == [0]
+    assert [reason for _, reason in removed.rules] == [OFPRR_IDLE_TIMEOUT]
 
 
 def test_a_rule_goes_at_its_hard_timeout_with_all_its_packets(lab: MakeLab) -> None:
     made = lab(2, "hard_timeout=4,actions=output:2")
-    gone: list[tuple[Rule, int]] = []
-    made.bridge.rule_changes.on_removed.append(lambda rule, reason: gone.append((rule, reason)))
+    removed = Removed(made)
     happened = Counted("rule_hard_timeout")
     for _ in range(8):
         made.send("p1", udp())
         made.clock.warp(500)
         made.run()
     made.seconds(1)
-    ((rule, reason),) = gone
-    assert reason == 1
+    ((rule, reason),) = removed.rules
+    assert reason == OFPRR_HARD_TIMEOUT
     assert rule.n_packets == 8
     assert happened["rule_hard_timeout"] == 1
     made.received()

@@ -238,7 +238,7 @@ class Classifier:
         n_heads = subtable.n_heads
         replaced = subtable.insert(rule, self.respite)
         if subtable.has_tries and subtable.n_heads != n_heads:
-            self._count_prefixes(subtable, rule.values(), True)
+            self._count_prefixes(subtable, rule)
         if replaced is None:
             self.n_rules += 1
             if fresh or subtable.max_priority != before:
@@ -247,13 +247,30 @@ class Classifier:
 
     def remove(self, rule: ClsRule) -> None:
         """Remove `rule`; KeyError if it is not here."""
-        subtable = self._subtable(rule.mask)
+        self.remove_all([rule])
+
+    def remove_all(self, rules: list[ClsRule]) -> None:
+        """Remove each of `rules`, quickest if those of a mask come together; KeyError: one is not here."""
+        n: i64 = len(rules)
+        first: i64 = 0
+        while first < n:
+            mask = rules[first].mask
+            end: i64 = first + 1
+            while end < n and rules[end].mask is mask:
+                end += 1
+            self._remove_some(mask, rules, first, end)
+            first = end
+
+    def _remove_some(self, mask: Flow, rules: list[ClsRule], first: i64, end: i64) -> None:
+        """Remove those of `rules` from `first` to before `end`, whose mask is `mask`."""
+        subtable = self._subtable(mask)
         if subtable is None:
             raise KeyError("rule is not in the classifier")
         before = subtable.max_priority
-        if subtable.remove(rule) and subtable.has_tries:
-            self._count_prefixes(subtable, rule.values(), False)
-        self.n_rules -= 1
+        gone = subtable.remove(rules, first, end)
+        if subtable.has_tries:
+            self._discount_prefixes(subtable, gone)
+        self.n_rules -= end - first
         if subtable.n_rules == 0:
             del self.subtables[subtable.mask.key()]
             if self._recent is subtable:
@@ -285,7 +302,7 @@ class Classifier:
             self._place_tries(subtable)
             for head in subtable.heads:
                 if head is not None and subtable.has_tries:
-                    self._count_prefixes(subtable, head.values(), True)
+                    self._count_prefixes(subtable, head)
         return True
 
     def clear(self) -> None:
@@ -422,8 +439,9 @@ class Classifier:
         subtable.trie_stages = stages
         subtable.trie_places = places
 
-    def _count_prefixes(self, subtable: Subtable, values: vec[i64], more: bool) -> None:
-        """Count a match of these words in or out of the tries that concern its subtable."""
+    def _count_prefixes(self, subtable: Subtable, rule: ClsRule) -> None:
+        """Count a rule's match in the tries that concern its subtable."""
+        values = rule.values()
         t: i64 = 0
         n: i64 = len(self.tries)
         while t < n:
@@ -433,10 +451,23 @@ class Classifier:
                 at = subtable.trie_places[t]
                 hi = ctx.left_aligned(values[at])
                 lo: i64 = values[at + 1] if plen > 64 else 0
-                if more:
-                    ctx.trie.insert(hi, lo, plen)
-                else:
-                    ctx.trie.remove(hi, lo, plen)
+                ctx.trie.insert(hi, lo, plen)
+            t += 1
+
+    def _discount_prefixes(self, subtable: Subtable, rules: list[ClsRule]) -> None:
+        """Count the rules' matches out of the tries that concern their subtable."""
+        t: i64 = 0
+        n: i64 = len(self.tries)
+        while t < n:
+            ctx = self.tries[t]
+            trie = ctx.trie
+            plen = subtable.trie_plens[t]
+            if plen > 0:
+                at = subtable.trie_places[t]
+                for rule in rules:
+                    values = rule.values()
+                    lo: i64 = values[at + 1] if plen > 64 else 0
+                    trie.remove(ctx.left_aligned(values[at]), lo, plen)
             t += 1
 
     def _sort(self) -> None:

@@ -310,35 +310,57 @@ class Subtable:
         self._list(rule)
         return replaced
 
-    def remove(self, rule: ClsRule) -> bool:
-        """Remove a rule that is here; whether it was the last of its match. KeyError: not here."""
-        values = rule.values()
-        slot = -1 if len(values) != self.n else self._slot_of_values(values, self._hash_of_values(values))
-        above: ClsRule | None = None
-        at = self.heads[slot] if slot >= 0 else None
-        while at is not None and at is not rule:
-            above = at
-            at = at.cls_next
-        if at is None:
-            raise KeyError("rule is not in the classifier")
-        last = False
-        if above is not None:
-            above.cls_next = rule.cls_next
-        elif rule.cls_next is not None:
-            self.heads[slot] = rule.cls_next
-        else:
-            last = True
-            self.heads[slot] = None
-            self.hashes[slot] = DELETED
-            self.n_heads -= 1
-            self._count_stages(values, False)
-            if self.ports_plen > 0:
-                self.ports_trie.remove(self._ports(values), 0, self.ports_plen)
-        rule.cls_next = None
-        self._discount_priority(rule.cls_rank)
-        self.listed[rule.cls_at] = None
+    def remove(self, rules: list[ClsRule], first: i64, end: i64) -> list[ClsRule]:
+        """Remove those of `rules` from `first` to before `end`; of these, the ones whose match no other rule
+        has. KeyError: one is not here."""
+        gone: list[ClsRule] = []
+        listed = self.listed
+        i: i64 = first
+        while i < end:
+            rule = rules[i]
+            i += 1
+            values = rule.values()
+            if len(values) != self.n:
+                raise KeyError("rule is not in the classifier")
+            slot = self._take(rule, self._hash_of_values(values))
+            if slot >= 0:
+                self.hashes[slot] = DELETED
+                self.n_heads -= 1
+                self._count_stages(values, False)
+                if self.ports_plen > 0:
+                    self.ports_trie.remove(self._ports(values), 0, self.ports_plen)
+                gone.append(rule)
+            self._discount_priority(rule.cls_rank)
+            listed[rule.cls_at] = None
         self._close_gaps()
-        return last
+        return gone
+
+    def _take(self, rule: ClsRule, h: i64) -> i64:
+        """Take a rule, of hash `h`, out of the chain that it is in; the chain's slot if that is empty now,
+        else -1. KeyError: it is in none."""
+        h += FIRST_HASH
+        hashes = self.hashes
+        slot_mask = self.slot_mask
+        slot: i64 = h & slot_mask
+        while True:
+            found = hashes[slot]
+            if found == h:
+                above: ClsRule | None = None
+                at = self.heads[slot]
+                while at is not None and at is not rule:
+                    above = at
+                    at = at.cls_next
+                if at is not None:
+                    below = rule.cls_next
+                    rule.cls_next = None
+                    if above is not None:
+                        above.cls_next = below
+                        return -1
+                    self.heads[slot] = below
+                    return slot if below is None else -1
+            elif found == EMPTY:
+                raise KeyError("rule is not in the classifier")
+            slot = (slot + 1) & slot_mask
 
     def move_last(self, rule: ClsRule) -> None:
         """Have a rule that is here take its place in `rules` as if it came only now."""

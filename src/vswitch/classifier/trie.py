@@ -26,8 +26,10 @@ ONE: Final = 3
 
 
 def low_ones(n: i64) -> i64:
-    """A word with its lowest `n` < 64 bits set. (mypyc shifts a small literal in C's 32 bits.)"""
-    return 0x7FFFFFFFFFFFFFFF >> (63 - n)
+    """A word with its lowest `n` < 64 bits set. (mypyc shifts a small literal in C's 32 bits, and of a large
+    one it makes an object: hence ones that it doesn't know to be a literal.)"""
+    ones: i64 = n | -1
+    return ~(ones << n)
 
 
 def bits_at(hi: i64, lo: i64, ofs: i64, n: i64) -> i64:
@@ -129,7 +131,7 @@ class Trie:
             head = nodes[node]
             n: i64 = head >> 32
             prefix: i64 = head & 0xFFFFFFFF
-            piece = (value >> (32 - ofs - n)) & (0x7FFFFFFFFFFFFFFF >> (63 - n))
+            piece = (value >> (32 - ofs - n)) & low_ones(n)
             if piece != prefix:
                 found = ofs + common_bits(piece, prefix, n) + 1
                 break

@@ -231,14 +231,16 @@ class ConnMgr(RuleListener):
             if rule.actions != old_actions or self.ofproto.tables.cookie_changed:
                 self._told(f.OFPFME_MODIFIED, rule, 0, old_actions)
 
-    def rule_deleted(self, rule: Rule, reason: int) -> None:
-        """`rule` went (OFPRR_*)."""
-        told = rule.flags & OFPFF_SEND_FLOW_REM
-        if told:
-            self.n_tell_removed -= 1
-        if (told or self.n_monitors) and not rule.hidden:
-            self._told(f.OFPFME_REMOVED, rule, reason, None)
-        self._check_vacancy(rule.table_id)
+    def rules_deleted(self, rules: list[Rule], reason: int) -> None:
+        """`rules`, of one table, went (OFPRR_*)."""
+        if self.n_tell_removed or self.n_monitors:
+            for rule in rules:
+                told = rule.flags & OFPFF_SEND_FLOW_REM
+                if told:
+                    self.n_tell_removed -= 1
+                if (told or self.n_monitors) and not rule.hidden:
+                    self._told(f.OFPFME_REMOVED, rule, reason, None)
+        self._check_vacancy(rules[0].table_id)
 
     def _told(self, event: int, rule: Rule, reason: int, old_actions: Actions | None) -> None:
         held = self._held

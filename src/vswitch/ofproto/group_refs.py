@@ -63,6 +63,8 @@ class ActionRefs(RuleListener):
         self.by_group: dict[int, dict[Rule, int]] = {}
         """Each rule with the number of times that its actions run the group."""
         self.by_meter: dict[int, dict[Rule, None]] = {}
+        self._plain: Actions = ()
+        """Some actions that use neither: many rules share theirs."""
 
     def group_users(self, group_id: int) -> list[Rule]:
         """The rules that run a group, oldest use first."""
@@ -78,46 +80,55 @@ class ActionRefs(RuleListener):
             self._forget(replaced, replaced.actions)
         self._note(rule)
 
-    def rule_deleted(self, rule: Rule, reason: int) -> None:
-        """`rule` has left its table."""
-        self._forget(rule, rule.actions)
+    def rules_deleted(self, rules: list[Rule], reason: int) -> None:
+        """`rules` have left their table."""
+        for rule in rules:
+            actions = rule.actions
+            if actions is not self._plain:
+                self._forget(rule, actions)
 
     def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
         """`rule` has other actions."""
         self._forget(rule, old_actions)
         self._note(rule)
 
-    def _note(self, rule: Rule) -> None:
-        for action in rule.actions:
-            if type(action) in _NESTING:
-                for group_id in used_groups(rule.actions):
-                    users = self.by_group.setdefault(group_id, {})
-                    users[rule] = users.get(rule, 0) + 1
-                for meter_id in used_meters(rule.actions):
-                    self.by_meter.setdefault(meter_id, {})[rule] = None
-                return
-
-    def _forget(self, rule: Rule, actions: Actions) -> None:
+    def _is_plain(self, actions: Actions) -> bool:
+        """Whether no group or meter can be in them."""
+        if actions is self._plain:
+            return True
         for action in actions:
             if type(action) in _NESTING:
-                for group_id in used_groups(actions):
-                    users = self.by_group.get(group_id)
-                    if users is not None and users.pop(rule, 0) and not users:
-                        del self.by_group[group_id]
-                for meter_id in used_meters(actions):
-                    flows = self.by_meter.get(meter_id)
-                    if flows is not None:
-                        flows.pop(rule, None)
-                        if not flows:
-                            del self.by_meter[meter_id]
-                return
+                return False
+        self._plain = actions
+        return True
+
+    def _note(self, rule: Rule) -> None:
+        if self._is_plain(rule.actions):
+            return
+        for group_id in used_groups(rule.actions):
+            users = self.by_group.setdefault(group_id, {})
+            users[rule] = users.get(rule, 0) + 1
+        for meter_id in used_meters(rule.actions):
+            self.by_meter.setdefault(meter_id, {})[rule] = None
+
+    def _forget(self, rule: Rule, actions: Actions) -> None:
+        if self._is_plain(actions):
+            return
+        for group_id in used_groups(actions):
+            users = self.by_group.get(group_id)
+            if users is not None and users.pop(rule, 0) and not users:
+                del self.by_group[group_id]
+        for meter_id in used_meters(actions):
+            flows = self.by_meter.get(meter_id)
+            if flows is not None:
+                flows.pop(rule, None)
+                if not flows:
+                    del self.by_meter[meter_id]
 
 
 def remove_rules(tables: Tables, rules: list[Rule], reason: int) -> Undo:
     """Remove `rules` for `reason` (OFPRR_*); the result puts them back with their counters."""
-    for rule in rules:
-        tables.remove(rule, reason)
-        tables.respite.give()
+    tables.remove_all(rules, reason)
 
     def undo() -> None:
         for rule in rules:

@@ -6,12 +6,13 @@ Whoever caches what lookups found registers a `RuleListener` and is notified of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Protocol, final
+from typing import Final, Protocol, cast, final
 
 from mypy_extensions import i64, mypyc_attr
 
 from vswitch.base.respite import Respite
 from vswitch.classifier.classifier import NO_RESPITE
+from vswitch.classifier.rule import ClsRule
 from vswitch.flow.match import Match
 from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.table import Table
@@ -38,8 +39,8 @@ TBL_INTERNAL: Final = N_TABLES - 1
 """The switch's own rules: hidden and read-only."""
 
 
-A_FEW: Final = 0xF
-"""Rules go so quickly that only every 16th is."""
+A_FEW: Final = 64
+"""Rules that go together: they are at hand for whoever hears of it."""
 EVERY: Final = 0xFF
 """Rules are passed over so quickly that only every 256th is worth a look at the time."""
 
@@ -59,8 +60,8 @@ class RuleListener:
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         """`rule` is in its table, in the place of `replaced` if that is given."""
 
-    def rule_deleted(self, rule: Rule, reason: int) -> None:
-        """`rule` has left its table; `reason` is an OFPRR_*."""
+    def rules_deleted(self, rules: list[Rule], reason: int) -> None:
+        """`rules`, one or more, have left the table that they were in; `reason` is an OFPRR_*."""
 
     def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
         """`rule` has other actions, or another cookie, than it had."""
@@ -172,11 +173,7 @@ class Tables:
         deletes = fm.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
         rules = self.select(fm, strict)
         if deletes:
-            respite = self.respite
-            for n, rule in enumerate(rules):
-                self._remove(rule, OFPRR_DELETE)
-                if not n & A_FEW:
-                    respite.give()
+            self.remove_all(rules, OFPRR_DELETE)
             result.deleted = rules
         elif rules:
             if self.check is not None and fm.actions:
@@ -196,7 +193,23 @@ class Tables:
 
     def remove(self, rule: Rule, reason: int = OFPRR_DELETE) -> None:
         """Remove a rule, whatever its table allows."""
-        self._remove(rule, reason)
+        self._remove_some(self.tables[rule.table_id], [rule], reason)
+
+    def remove_all(self, rules: list[Rule], reason: int) -> None:
+        """Remove rules, whatever their tables allow."""
+        n: i64 = len(rules)
+        first: i64 = 0
+        while first < n:
+            table_id = rules[first].table_id
+            table = self.tables[table_id]
+            # Each rule's going may be the one that events of vacancy tell of.
+            most: i64 = 1 if table.vacancy_event else A_FEW
+            end: i64 = first + 1
+            while end < n and end - first < most and rules[end].table_id == table_id:
+                end += 1
+            self._remove_some(table, rules[first:end], reason)
+            first = end
+            self._respite.give()
 
     def select(self, fm: FlowMod, strict: bool) -> list[Rule]:
         """The rules that `fm` is about: table, match, priority if `strict`, cookie, and for a deletion its
@@ -273,7 +286,7 @@ class Tables:
         for change in reversed(changes):
             self.respite.give()
             if isinstance(change, Rule):
-                self._remove(change, OFPRR_DELETE)
+                self.remove(change)
                 continue
             rule = change.rule
             other = change.other
@@ -357,7 +370,7 @@ class Tables:
         victim = table.evictor.choose() if table.evictor is not None else None
         if victim is None:
             raise OfpError("OFPFMFC_TABLE_FULL", f"table {table.table_id} has {len(table)} flows")
-        self._remove(victim, OFPRR_EVICTION)
+        self.remove(victim, OFPRR_EVICTION)
         result.evicted = [victim]
 
     def shrink(self, table: Table) -> None:
@@ -366,7 +379,7 @@ class Tables:
             victim = table.evictor.choose()
             if victim is None:
                 break
-            self._remove(victim, OFPRR_EVICTION)
+            self.remove(victim, OFPRR_EVICTION)
 
     def _modify(self, fm: FlowMod, rules: list[Rule], now: int, result: FlowModResult) -> None:
         result.modified = rules
@@ -404,7 +417,7 @@ class Tables:
                 reason = OFPRR_IDLE_TIMEOUT
             else:
                 continue
-            self._remove(rule, reason)
+            self.remove(rule, reason)
             gone.append(rule)
         return gone
 
@@ -417,16 +430,18 @@ class Tables:
 
     # Within.
 
-    def _remove(self, rule: Rule, reason: int) -> None:
-        table = self[rule.table_id]
-        table.cls.remove(rule)
-        if rule.hidden:
-            table.n_hidden -= 1
-        self._leave(rule)
+    def _remove_some(self, table: Table, rules: list[Rule], reason: int) -> None:
+        """Remove rules of one table."""
+        table.cls.remove_all(cast("list[ClsRule]", rules))
+        for rule in rules:
+            if rule.hidden:
+                table.n_hidden -= 1
+            self._leave(rule)
         if self.journal is not None:
-            self.journal.append(RuleChange(DELETED, rule, None))
+            for rule in rules:
+                self.journal.append(RuleChange(DELETED, rule, None))
         for listener in self.listeners:
-            listener.rule_deleted(rule, reason)
+            listener.rules_deleted(rules, reason)
 
     def _leave(self, rule: Rule) -> None:
         rule.removed = True

@@ -33,12 +33,17 @@ class LearnedCookies(RuleListener):
         """(table, cookie) of learned flows -> how many learn actions make such."""
         self.orphaned: set[tuple[int, int]] = set()
         """Keys whose last maker went, since the last `flush`."""
+        self._plain: Actions = ()
+        """Some actions that make none: many rules share theirs."""
 
-    def _count(self, actions: Iterable[Action], change: int) -> None:
+    def _count(self, actions: Actions, change: int) -> None:
+        if actions is self._plain:
+            return
         for action in actions:
             if isinstance(action, (Learn, WriteActions, Clone, Ct)):
                 self._count_all(actions, change)
                 return
+        self._plain = actions
 
     def _count_all(self, actions: Iterable[Action], change: int) -> None:
         for action in flattened(actions):
@@ -53,14 +58,13 @@ class LearnedCookies(RuleListener):
 
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         """`rule` came, in the place of `replaced`."""
-        if rule.actions:
-            self._count(rule.actions, 1)
+        self._count(rule.actions, 1)
         if replaced is not None:
             self._count(replaced.actions, -1)
 
-    def rule_deleted(self, rule: Rule, reason: int) -> None:
-        """`rule` went."""
-        if rule.actions:
+    def rules_deleted(self, rules: list[Rule], reason: int) -> None:
+        """`rules` went."""
+        for rule in rules:
             self._count(rule.actions, -1)
 
     def rule_modified(self, rule: Rule, old_actions: Actions) -> None:

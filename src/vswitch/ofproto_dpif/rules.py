@@ -6,8 +6,9 @@ affect: those with its tag where its table has tags (`xlate/table_dpif.py`), els
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
+
+from mypy_extensions import i64
 
 from vswitch.base import coverage
 from vswitch.flow.fields import by_name
@@ -38,9 +39,6 @@ rule_idle_timeout: Final = coverage.counter("rule_idle_timeout")
 rule_hard_timeout: Final = coverage.counter("rule_hard_timeout")
 rule_changed: Final = coverage.counter("rule_changed")
 
-RuleRemoved = Callable[[Rule, int], None]
-"""Called with a rule that left its table and its OFPRR_* reason."""
-
 
 @final
 class RuleChanges(RuleListener):
@@ -49,45 +47,57 @@ class RuleChanges(RuleListener):
     def __init__(self, table_dpif: list[TableDpif], backer: DatapathRole) -> None:
         self.table_dpif: list[TableDpif] = table_dpif
         self.backer = backer
-        self.on_removed: list[RuleRemoved] = []
 
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         """`rule` came, in the place of `replaced`, which had the same mask."""
-        changed = replaced is None and self.table_dpif[rule.table_id].add(rule.mask)
-        self._invalidate(rule, changed)
-
-    def rule_deleted(self, rule: Rule, reason: int) -> None:
-        """`rule` went."""
-        if reason == OFPRR_IDLE_TIMEOUT:
-            rule_idle_timeout.inc()
-        elif reason == OFPRR_HARD_TIMEOUT:
-            rule_hard_timeout.inc()
-        # Before the table forgets the rule's mask, which its tag depends on.
-        self._invalidate(rule, False)
-        if self.table_dpif[rule.table_id].remove(rule.mask):
+        if replaced is None and self.table_dpif[rule.table_id].add(rule.mask):
             self.backer.need(RevReason.FLOW_TABLE)
-        for tell in self.on_removed:
-            tell(rule, reason)
+        self._invalidate([rule])
+
+    def rules_deleted(self, rules: list[Rule], reason: int) -> None:
+        """`rules`, of one table, went."""
+        if reason == OFPRR_IDLE_TIMEOUT:
+            rule_idle_timeout.inc(len(rules))
+        elif reason == OFPRR_HARD_TIMEOUT:
+            rule_hard_timeout.inc(len(rules))
+        # Before the table forgets the rules' masks, which their tags depend on.
+        self._invalidate(rules)
+        table = self.table_dpif[rules[0].table_id]
+        n: i64 = len(rules)
+        first: i64 = 0
+        while first < n:
+            mask = rules[first].mask
+            end: i64 = first + 1
+            while end < n and rules[end].mask is mask:
+                end += 1
+            if table.remove(mask, end - first):
+                self.backer.need(RevReason.FLOW_TABLE)
+            first = end
 
     def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
         """`rule` has other actions or another cookie."""
-        self._invalidate(rule, False)
+        self._invalidate([rule])
 
-    def _invalidate(self, rule: Rule, tags_changed: bool) -> None:
-        """Have the facets that `rule` can affect revalidated; all of them if its table's tags
-        are of no use for it."""
-        rule_changed.inc()
+    def _invalidate(self, rules: list[Rule]) -> None:
+        """Have the facets that `rules`, of one table, can affect revalidated; all of them if its tags are of
+        no use for one."""
+        rule_changed.inc(len(rules))
         backer = self.backer
         if backer.need_revalidate or not backer.has_facets():
             return
-        mask = rule.mask
-        table = self.table_dpif[rule.table_id]
+        table = self.table_dpif[rules[0].table_id]
         other = table.other_table
-        if tags_changed or other is None or other != mask:
-            backer.need(RevReason.FLOW_TABLE)
-        elif not backer.revalidate_set.is_full():
-            backer.revalidate_set.add(table.tag(rule.match.flow, mask))
-            backer.revalidate_set.add(table.partial_tag)
+        tags = backer.revalidate_set
+        full = tags.is_full()
+        for rule in rules:
+            mask = rule.mask
+            if other is None or (other is not mask and other != mask):
+                backer.need(RevReason.FLOW_TABLE)
+                return
+            if not full:
+                tags.add(table.tag(rule.match.flow, mask))
+                tags.add(table.partial_tag)
+                full = tags.is_full()
 
 
 def carry_out(fm: FlowMod, tlv: TlvTable, tables: Tables, learned: LearnedCookies, now: int) -> FlowModResult:

@@ -65,12 +65,12 @@ class TableDpif:
         self._masks[mask.key()] = MaskUse(mask)
         return self._update_taggable()
 
-    def remove(self, mask: Flow) -> bool:
-        """A rule with `mask` went. Whether the table's tags mean something else from now on."""
+    def remove(self, mask: Flow, n_rules: int = 1) -> bool:
+        """Rules with `mask` went. Whether the table's tags mean something else from now on."""
         found = self._use(mask)
         if found is None:
             raise KeyError("no rule of this mask")
-        found.n_rules -= 1
+        found.n_rules -= n_rules
         if found.n_rules:
             return False
         del self._masks[mask.key()]
