@@ -141,7 +141,7 @@ def test_a_deletion_takes_what_it_selects(command: str, left: int) -> None:
     lab = Lab(*BASE)
     result = lab.mod(command)
     assert len(lab.flows()) == left
-    assert len(result.deleted) == 4 - left
+    assert result.n_deleted == 4 - left
     assert all(f"({OFPRR_DELETE})" in heard for heard in lab.heard)
 
 

@@ -327,29 +327,28 @@ class Classifier:
             rule = rule.cls_next
         return rule if rule is not None and rule.cls_rank == rank else None
 
-    def find_loosely(self, match: Match) -> list[ClsRule]:
+    def find_loosely(self, match: Match) -> list[list[ClsRule | None]]:
         """The rules whose match is `match` or more specific, as flow mods that aren't strict mean, in the
-        order of `rules`."""
-        found: list[ClsRule] = []
+        order of `rules`: a list for each mask, None among them, to go through before anything changes."""
+        found: list[list[ClsRule | None]] = []
         mask = match.mask
         flow = match.flow
         if mask.is_zero():
-            for subtable in self.order:
-                found.extend(subtable.rules())
+            found.extend([subtable.listed for subtable in self.order])
             return found
         for subtable in self.order:
             if not subtable.mask.covers(mask):
                 continue
             if subtable.mask != mask:
-                found.extend(subtable.agreeing(flow.words, mask.words))
+                found.append(subtable.agreeing(flow.words, mask.words))
                 continue
-            same: list[ClsRule] = []
+            same: list[ClsRule | None] = []
             head = subtable.find(flow.words)
             while head is not None:
                 same.append(head)
                 head = head.cls_next
             same.sort(key=place_of)
-            found.extend(same)
+            found.append(same)
         return found
 
     def find_overlap(self, match: Match, priority: int) -> ClsRule | None:

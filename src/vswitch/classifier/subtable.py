@@ -32,9 +32,9 @@ AT_ONCE: Final = 0xFFF
 """Slots between two looks at the time."""
 
 
-def place_of(rule: ClsRule) -> int:
+def place_of(rule: ClsRule | None) -> int:
     """Sorting key: the rule that came first comes first."""
-    return rule.cls_at
+    return 0 if rule is None else rule.cls_at
 
 
 @final
@@ -389,10 +389,10 @@ class Subtable:
         """All rules, in the order in which they came."""
         return [rule for rule in self.listed if rule is not None]
 
-    def agreeing(self, flow: vec[i64], mask: vec[i64]) -> list[ClsRule]:
+    def agreeing(self, flow: vec[i64], mask: vec[i64]) -> list[ClsRule | None]:
         """The rules that agree with `flow` in the bits of `mask`, which are some of this mask's, in the order
         in which they came."""
-        found: list[ClsRule] = []
+        found: list[ClsRule | None] = []
         n = self.n
         words = self.words
         values = self.values

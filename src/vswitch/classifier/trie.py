@@ -45,6 +45,13 @@ def bits_at(hi: i64, lo: i64, ofs: i64, n: i64) -> i64:
     return ((hi & low_ones(high)) << low) | ((lo >> (64 - low)) & low_ones(low))
 
 
+def first_are_zero(hi: i64, lo: i64, n: i64) -> bool:
+    """Whether the first `n` bits of the value are 0."""
+    if n <= 64:
+        return n == 0 or hi >> (64 - n) == 0
+    return hi == 0 and lo >> (128 - n) == 0
+
+
 def common_bits(a: i64, b: i64, n: i64) -> i64:
     """How many leading bits of two `n`-bit numbers are equal."""
     x: i64 = a ^ b
@@ -75,6 +82,14 @@ class Trie:
         self._free: i64 = 0
         """A node that is no longer one; its `ZERO` leads to the next."""
         self._path: vec[i64] = vec[i64]([0] * MAX_DEPTH)
+        """The nodes that the last change went through and that are still there: the next one, often of a
+        value close by, goes on from those that it has in common."""
+        self._ends: vec[i64] = vec[i64]([0] * MAX_DEPTH)
+        """How many bits of that change's value each of them and those above it have."""
+        self._depth: i64 = 0
+        """How many they are."""
+        self._hi: i64 = 0
+        self._lo: i64 = 0
 
     def is_empty(self) -> bool:
         """Whether there is no prefix."""
@@ -86,6 +101,7 @@ class Trie:
         self._root = 0
         self._end = STRIDE
         self._free = 0
+        self._depth = 0
 
     def lookup(self, hi: i64, lo: i64, n_bits: i64) -> i64:
         """Look up a value of `n_bits` bits; returns how many leading bits decided."""
@@ -155,13 +171,35 @@ class Trie:
         p: i64 = plen - 1
         return (self.plens[p >> 5] >> (p & 31)) & 1 != 0
 
+    def _resume(self, hi: i64, lo: i64, most: i64) -> None:
+        """Of the last change's path keep the nodes that have the value's bits, its first `most` at most."""
+        hi_diff: i64 = hi ^ self._hi
+        lo_diff: i64 = lo ^ self._lo
+        depth = self._depth
+        while depth > 0:
+            n = self._ends[depth - 1]
+            if n <= most and first_are_zero(hi_diff, lo_diff, n):
+                break
+            depth -= 1
+        self._depth = depth
+        self._hi = hi
+        self._lo = lo
+
     def insert(self, hi: i64, lo: i64, plen: i64) -> None:
         """Count one rule more at the value's first `plen` > 0 bits."""
+        self._resume(hi, lo, plen - 1)
+        nodes = self._nodes
+        path = self._path
+        depth = self._depth
+        ofs: i64 = 0
         parent: i64 = 0
         side: i64 = 0
-        ofs: i64 = 0
         node = self._root
-        nodes = self._nodes
+        if depth > 0:
+            ofs = self._ends[depth - 1]
+            parent = path[depth - 1]
+            side = bits_at(hi, lo, ofs, 1)
+            node = nodes[parent + ZERO + side]
         while node != 0:
             head = nodes[node]
             n: i64 = head >> 32
@@ -176,6 +214,10 @@ class Trie:
             if ofs == plen:
                 nodes[node + RULES] += 1
                 return
+            path[depth] = node
+            self._ends[depth] = ofs
+            depth += 1
+            self._depth = depth
             parent = node
             side = bits_at(hi, lo, ofs, 1)
             node = nodes[node + ZERO + side]
@@ -255,19 +297,24 @@ class Trie:
 
     def remove(self, hi: i64, lo: i64, plen: i64) -> None:
         """Count one rule less at the value's first `plen` bits. KeyError: there is none."""
+        self._resume(hi, lo, plen - 1)
         nodes = self._nodes
         path = self._path
-        depth: i64 = 0
+        depth = self._depth
         ofs: i64 = 0
         node = self._root
+        if depth > 0:
+            ofs = self._ends[depth - 1]
+            node = nodes[path[depth - 1] + ZERO + bits_at(hi, lo, ofs, 1)]
         while node != 0:
             head = nodes[node]
             n: i64 = head >> 32
             if ofs + n > plen or bits_at(hi, lo, ofs, n) != head & 0xFFFFFFFF:
                 raise KeyError("prefix not in trie")
             path[depth] = node
-            depth += 1
             ofs += n
+            self._ends[depth] = ofs
+            depth += 1
             if ofs == plen:
                 break
             node = nodes[node + ZERO + bits_at(hi, lo, ofs, 1)]
@@ -277,6 +324,7 @@ class Trie:
         # What nothing ends at, and nothing branches at, goes.
         while depth > 0:
             depth -= 1
+            self._depth = depth
             node = path[depth]
             zero = nodes[node + ZERO]
             one = nodes[node + ONE]

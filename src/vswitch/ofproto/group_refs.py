@@ -128,7 +128,7 @@ class ActionRefs(RuleListener):
 
 def remove_rules(tables: Tables, rules: list[Rule], reason: int) -> Undo:
     """Remove `rules` for `reason` (OFPRR_*); the result puts them back with their counters."""
-    tables.remove_all(rules, reason)
+    tables.remove_all(list(rules), reason)
 
     def undo() -> None:
         for rule in rules:

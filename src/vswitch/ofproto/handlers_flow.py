@@ -56,9 +56,7 @@ def apply_flow_mod(ofproto: Ofproto, fm: FlowMod, version: int, form: Form) -> F
 
 def flow_mod(ofconn: OfConn, message: Message, now: int) -> Replies:
     """Add, modify or delete flows."""
-    result = apply_flow_mod(ofconn.ofproto, message.body, message.version, message.form)
-    if len(result.deleted) > 1:
-        ofconn.ofproto.tables.respite.drop(result.deleted)
+    apply_flow_mod(ofconn.ofproto, message.body, message.version, message.form)
     ofconn.flow_mods.note(message.body.command, now)
     return ()
 
@@ -90,10 +88,10 @@ def flow_stats(ofconn: OfConn, message: Message, now: int) -> Replies:
     ages = message.form is Form.EXTENSION or message.version >= OFP15
 
     def entry(rule: Rule) -> f.FlowStats:
-        seconds, rest = divmod(now - rule.created, 1000)
+        age = now - rule.created
         return f.FlowStats(
             _sayable(rule.match) if plain10 else rule.match,
-            rule.actions, rule.priority, rule.table_id, rule.cookie, seconds, rest * 1_000_000,
+            rule.actions, rule.priority, rule.table_id, rule.cookie, age // 1000, age % 1000 * 1_000_000,
             rule.idle_timeout, rule.hard_timeout,
             (now - rule.used) // 1000 if ages else None,
             (now - rule.modified) // 1000 if ages else None,

@@ -91,9 +91,9 @@ class Table:
         """The rule with just this match and priority."""
         return cast("Rule | None", self.cls.find_exactly(match, priority))
 
-    def find_loosely(self, match: Match) -> list[Rule]:
-        """The rules whose match is `match` or more specific."""
-        return cast("list[Rule]", self.cls.find_loosely(match))
+    def find_loosely(self, match: Match) -> list[list[Rule | None]]:
+        """The rules whose match is `match` or more specific, as the classifier has them."""
+        return cast("list[list[Rule | None]]", self.cls.find_loosely(match))
 
     def rules(self) -> list[Rule]:
         """All rules."""

@@ -105,8 +105,8 @@ class FlowModResult:
         self.added: list[Rule] = _NOTHING
         self.replaced: list[Rule] = _NOTHING
         self.modified: list[Rule] = _NOTHING
-        self.deleted: list[Rule] = _NOTHING
         self.evicted: list[Rule] = _NOTHING
+        self.n_deleted: int = 0
 
 
 @final
@@ -173,8 +173,8 @@ class Tables:
         deletes = fm.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
         rules = self.select(fm, strict)
         if deletes:
+            result.n_deleted = len(rules)
             self.remove_all(rules, OFPRR_DELETE)
-            result.deleted = rules
         elif rules:
             if self.check is not None and fm.actions:
                 self.check.check_references(fm.actions)
@@ -196,19 +196,23 @@ class Tables:
         self._remove_some(self.tables[rule.table_id], [rule], reason)
 
     def remove_all(self, rules: list[Rule], reason: int) -> None:
-        """Remove rules, whatever their tables allow."""
-        n: i64 = len(rules)
-        first: i64 = 0
-        while first < n:
-            table_id = rules[first].table_id
+        """Remove rules, whatever their tables allow. The list is empty then: whom nobody else knows ceases to
+        be as soon as everybody has heard of it."""
+        rules.reverse()
+        end: i64 = len(rules)
+        while end > 0:
+            table_id = rules[end - 1].table_id
             table = self.tables[table_id]
             # Each rule's going may be the one that events of vacancy tell of.
             most: i64 = 1 if table.vacancy_event else A_FEW
-            end: i64 = first + 1
-            while end < n and end - first < most and rules[end].table_id == table_id:
-                end += 1
-            self._remove_some(table, rules[first:end], reason)
-            first = end
+            first: i64 = end - 1
+            while first > 0 and end - first < most and rules[first - 1].table_id == table_id:
+                first -= 1
+            some = rules[first:]
+            some.reverse()
+            del rules[first:]
+            self._remove_some(table, some, reason)
+            end = first
             self._respite.give()
 
     def select(self, fm: FlowMod, strict: bool) -> list[Rule]:
@@ -222,33 +226,36 @@ class Tables:
         respite = self.respite
         cookie = fm.cookie
         cookie_mask = fm.cookie_mask
-        # Of a cookie whose bits all count there is no need to look at the bits.
+        # Of a cookie of which all bits count, or none do, there is no need to look at the bits.
         whole = cookie_mask == _ALL_BITS
+        some = not whole and cookie_mask != 0
         deletes = fm.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT)
         anywhere = not deletes or (fm.out_port == OFPP_ANY and fm.out_group == OFPG_ANY)
         n: i64 = 0
         for table in self._tables_of(fm.table_id):
             if strict:
-                rule = table.find_exactly(fm.match, fm.priority)
-                candidates = [] if rule is None else [rule]
+                candidates = [[table.find_exactly(fm.match, fm.priority)]]
             else:
                 candidates = table.find_loosely(fm.match)
             hidden = table.hidden
             protects = table.readonly
-            for rule in candidates:
-                n += 1
-                if not n & EVERY:
-                    respite.give()
-                if rule.hidden and not hidden:
-                    continue
-                if rule.cookie != cookie if whole else cookie_mask and (rule.cookie ^ cookie) & cookie_mask:
-                    continue
-                if not anywhere and not self._goes_there(rule, fm):
-                    continue
-                if (protects or rule.readonly) and not fm.flags & OFPFF_NO_READONLY:
-                    protected = True
-                else:
-                    found.append(rule)
+            for part in candidates:
+                for rule in part:
+                    n += 1
+                    if not n & EVERY:
+                        respite.give()
+                    if rule is None or (rule.hidden and not hidden):
+                        continue
+                    if whole and rule.cookie != cookie:
+                        continue
+                    if some and (rule.cookie ^ cookie) & cookie_mask:
+                        continue
+                    if not anywhere and not self._goes_there(rule, fm):
+                        continue
+                    if (protects or rule.readonly) and not fm.flags & OFPFF_NO_READONLY:
+                        protected = True
+                    else:
+                        found.append(rule)
         if protected and not found:
             raise OfpError("OFPBRC_EPERM", "the flows are read-only")
         return found
@@ -259,25 +266,25 @@ class Tables:
 
         OfpError: OFPBRC_BAD_TABLE_ID.
         """
-        everything = match.is_catchall()
         plain = not cookie_mask and out_port == OFPP_ANY and out_group == OFPG_ANY
         found: list[Rule] = []
         respite = self.respite
         n: i64 = 0
         for table in self._tables_of(table_id):
-            rules = table.rules() if everything else table.find_loosely(match)
-            for rule in rules:
-                n += 1
-                if not n & EVERY:
-                    respite.give()
-                if rule.hidden and not table.hidden:
-                    continue
-                if plain or (
-                    (rule.cookie ^ cookie) & cookie_mask == 0
-                    and (out_port == OFPP_ANY or outputs_to_port(rule.actions, out_port))
-                    and (out_group == OFPG_ANY or uses_group(rule.actions, out_group))
-                ):
-                    found.append(rule)
+            hidden = table.hidden
+            for part in table.find_loosely(match):
+                for rule in part:
+                    n += 1
+                    if not n & EVERY:
+                        respite.give()
+                    if rule is None or (rule.hidden and not hidden):
+                        continue
+                    if plain or (
+                        (rule.cookie ^ cookie) & cookie_mask == 0
+                        and (out_port == OFPP_ANY or outputs_to_port(rule.actions, out_port))
+                        and (out_group == OFPG_ANY or uses_group(rule.actions, out_group))
+                    ):
+                        found.append(rule)
         return found
 
     def undo(self, changes: list[Rule | RuleChange]) -> None:

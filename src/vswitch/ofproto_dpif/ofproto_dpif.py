@@ -183,6 +183,9 @@ class OfprotoDpif(Ofproto):
         self.learned: LearnedCookies = LearnedCookies(self.tables, self.clock)
         """Which learned flows go with the flows that made them."""
         self.tables.listeners.append(self.learned)
+        self.flow_mods: rule_ops.FlowMods = rule_ops.FlowMods(
+            self.tlv, self.tables, self.learned, self.clock
+        )
         self.miss_rule, self.no_packet_in_rule, self.drop_frags_rule = (
             rule_ops.add_internal_flows(self, self.clock.now())
         )
@@ -452,7 +455,7 @@ class OfprotoDpif(Ofproto):
         if self.lacks and flow_mod.command not in rule_ops.DELETES:
             self.tables.check_writable(flow_mod)
             self.check_possible(flow_mod)
-        result = rule_ops.carry_out(flow_mod, self.tlv, self.tables, self.learned, self.clock.now())
+        result = self.flow_mods.carry_out(flow_mod)
         if done is not None:
             self.completions.complete(done)
         return result

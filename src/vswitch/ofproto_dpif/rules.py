@@ -24,6 +24,7 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowModCommand
 
 if TYPE_CHECKING:
+    from vswitch.base.clock import Clock
     from vswitch.ofproto.ofproto import Ofproto
     from vswitch.ofproto.tables import FlowModResult, Tables
     from vswitch.ofproto.tlv import TlvTable
@@ -100,16 +101,26 @@ class RuleChanges(RuleListener):
                 full = tags.is_full()
 
 
-def carry_out(fm: FlowMod, tlv: TlvTable, tables: Tables, learned: LearnedCookies, now: int) -> FlowModResult:
-    """Carry out a flow mod, and what its learned flows have to do with it. OfpError: it is refused."""
-    bad = unsupported(fm.actions)
-    if bad is not None:
-        raise OfpError("OFPBAC_BAD_TYPE", f"action {format_action(bad)} is not supported")
-    tlv.bind_flow_mod(fm)
-    result = tables.flow_mod(fm, now)
-    if learned.orphaned:
-        learned.flush()
-    return result
+@final
+class FlowMods:
+    """Carries out the flow mods of a bridge."""
+
+    def __init__(self, tlv: TlvTable, tables: Tables, learned: LearnedCookies, clock: Clock) -> None:
+        self.tlv: TlvTable = tlv
+        self.tables: Tables = tables
+        self.learned: LearnedCookies = learned
+        self.clock: Clock = clock
+
+    def carry_out(self, fm: FlowMod) -> FlowModResult:
+        """Carry out a flow mod, and what learned flows have to do with it. OfpError: it is refused."""
+        bad = unsupported(fm.actions)
+        if bad is not None:
+            raise OfpError("OFPBAC_BAD_TYPE", f"action {format_action(bad)} is not supported")
+        self.tlv.bind_flow_mod(fm)
+        result = self.tables.flow_mod(fm, self.clock.now())
+        if self.learned.orphaned:
+            self.learned.flush()
+        return result
 
 
 def add_internal_flows(ofproto: Ofproto, now: int) -> tuple[Rule, Rule, Rule]:
