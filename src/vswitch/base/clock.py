@@ -10,6 +10,8 @@ import time
 from typing import Final, final
 
 _NS_PER_MS: Final = 1_000_000
+NEVER: Final = (1 << 62) - 1
+"""Clock ms that do not come: the highest number that compiled code has without an object."""
 
 
 @final

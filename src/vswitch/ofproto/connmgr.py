@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, final
 
 from vswitch.base import coverage
+from vswitch.base.clock import NEVER
 from vswitch.ofproto import handlers
 from vswitch.ofproto.async_config import NOT_SECONDARY
 from vswitch.ofproto.handlers_table import describe
@@ -99,7 +100,7 @@ class ConnMgr(RuleListener):
 
     def wakeup(self, now: int) -> int:
         """Clock ms of the next timer."""
-        when = 1 << 62
+        when = NEVER
         for ofconn in self.conns:
             when = min(when, ofconn.wakeup(now))
         return when

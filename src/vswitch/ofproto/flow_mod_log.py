@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from vswitch.base.clock import NEVER
 from vswitch.base.vlog import Vlog
 from vswitch.openflow.flow_mod import FlowModCommand
 
 log: Final = Vlog("connmgr")
 
 _ADD: Final = FlowModCommand.ADD
-NEVER: Final = 1 << 62
 AFTER: Final = 10_000
 """ms from the first flow mod to the message."""
 BETWEEN: Final = 60_000

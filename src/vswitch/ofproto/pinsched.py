@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, final
+from typing import final
 
 from vswitch.base import coverage
+from vswitch.base.clock import NEVER
 from vswitch.openflow.messages.packet import PacketIn
-
-NEVER: Final = 1 << 62
 
 queue_full = coverage.counter("drop_packet_in_rate_limit")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, final
 
-from vswitch.base.clock import Clock
+from vswitch.base.clock import NEVER, Clock
 from vswitch.base.vlog import Vlog
 from vswitch.flow.match import Match
 from vswitch.ofproto.ofconn import MAX_ASYNC, ConnKind
@@ -27,7 +27,7 @@ from vswitch.vconn.fail_open import FailOpen
 from vswitch.vconn.in_band import InBand, Neighbours
 from vswitch.vconn.listener import Listener
 from vswitch.vconn.poller import Poller
-from vswitch.vconn.rconn import NEVER, Rconn
+from vswitch.vconn.rconn import Rconn
 from vswitch.vconn.retval import error_of, retval_to_string
 from vswitch.vconn.service import Service, Snoop, SnoopListener
 from vswitch.vconn.settings import ControllerSettings, ControllerStatus

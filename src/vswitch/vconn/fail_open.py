@@ -11,6 +11,7 @@ import random
 from typing import Final, Protocol, final
 
 from vswitch.base import coverage
+from vswitch.base.clock import NEVER
 from vswitch.base.vlog import Vlog
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
@@ -20,7 +21,6 @@ from vswitch.openflow.actions import Actions, Controller, Output
 from vswitch.openflow.constants import OFPP_LOCAL, OFPP_NORMAL, OFPR_NO_MATCH
 from vswitch.openflow.messages.packet import PacketIn
 from vswitch.vconn.connection import Connection
-from vswitch.vconn.rconn import NEVER
 from vswitch.vconn.settings import DEFAULT_INACTIVITY_PROBE_MS
 
 log: Final = Vlog("fail_open")

@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, Protocol, final
 
+from vswitch.base.clock import NEVER
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.flow.match import Match
@@ -25,7 +26,6 @@ from vswitch.openflow.actions import Actions, Output, SetQueue
 from vswitch.openflow.constants import OFPP_LOCAL, OFPP_NORMAL
 from vswitch.vconn.address import AddressError, parse_active
 from vswitch.vconn.connection import Connection
-from vswitch.vconn.rconn import NEVER
 
 log: Final = Vlog("in_band")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from vswitch.base import coverage
+from vswitch.base.clock import NEVER
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Level, Vlog
 from vswitch.openflow.messages.session import EchoRequest
@@ -33,7 +34,6 @@ MAX_QUEUED_BYTES: Final = 64 << 20
 """A peer that reads nothing while this much waits for it is disconnected."""
 PROBABLY_ADMITTED_MS: Final = 30_000
 """A controller that has kept a connection so long is taken for a working one."""
-NEVER: Final = 1 << 62
 
 # What a controller says before it has decided to control the switch: hello, error, echo, features
 # (OpenFlow 1.0 to 1.5, A.1), and the configuration messages.

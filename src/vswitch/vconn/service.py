@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final, Protocol, final
 
 from vswitch.base import coverage
+from vswitch.base.clock import NEVER
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.vconn.connection import Connection, Owner
 from vswitch.vconn.listener import Listener
 from vswitch.vconn.poller import READ
 from vswitch.vconn.poller import Owner as PollerOwner
-from vswitch.vconn.rconn import NEVER, Rconn
+from vswitch.vconn.rconn import Rconn
 from vswitch.vconn.retval import error_of, retval_to_string
 from vswitch.vconn.settings import ControllerSettings
 from vswitch.vconn.stream import Stream
