@@ -51,9 +51,8 @@ class RuleChanges(RuleListener):
 
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         """`rule` came, in the place of `replaced`, which had the same mask."""
-        if replaced is None and self.table_dpif[rule.table_id].add(rule.mask):
-            self.backer.need(RevReason.FLOW_TABLE)
-        self._invalidate([rule])
+        changed = replaced is None and self.table_dpif[rule.table_id].add(rule.mask)
+        self._invalidate([rule], changed)
 
     def rules_deleted(self, rules: list[Rule], reason: int) -> None:
         """`rules`, of one table, went."""
@@ -62,7 +61,7 @@ class RuleChanges(RuleListener):
         elif reason == OFPRR_HARD_TIMEOUT:
             rule_hard_timeout.inc(len(rules))
         # Before the table forgets the rules' masks, which their tags depend on.
-        self._invalidate(rules)
+        self._invalidate(rules, False)
         table = self.table_dpif[rules[0].table_id]
         n: i64 = len(rules)
         first: i64 = 0
@@ -77,9 +76,9 @@ class RuleChanges(RuleListener):
 
     def rule_modified(self, rule: Rule, old_actions: Actions) -> None:
         """`rule` has other actions or another cookie."""
-        self._invalidate([rule])
+        self._invalidate([rule], False)
 
-    def _invalidate(self, rules: list[Rule]) -> None:
+    def _invalidate(self, rules: list[Rule], tags_changed: bool) -> None:
         """Have the facets that `rules`, of one table, can affect revalidated; all of them if its tags are of
         no use for one."""
         rule_changed.inc(len(rules))
@@ -87,7 +86,7 @@ class RuleChanges(RuleListener):
         if backer.need_revalidate or not backer.has_facets():
             return
         table = self.table_dpif[rules[0].table_id]
-        other = table.other_table
+        other = None if tags_changed else table.other_table
         tags = backer.revalidate_set
         full = tags.is_full()
         for rule in rules:
