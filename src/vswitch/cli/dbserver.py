@@ -27,6 +27,7 @@ from vswitch.daemon.process import logdir, rundir
 from vswitch.ovsdb import commands
 from vswitch.ovsdb.configured import Configured, parse_column
 from vswitch.ovsdb.errors import OvsdbError
+from vswitch.ovsdb.operations import execute
 from vswitch.ovsdb.remotes import Remotes
 from vswitch.ovsdb.server import Server
 from vswitch.vconn.tls import TlsSettings
@@ -43,7 +44,7 @@ LONG: Final = {
     "verbose": _OPTIONAL, "log-file": _OPTIONAL, "private-key": _REQUIRED, "certificate": _REQUIRED,
     "ca-cert": _REQUIRED, "bootstrap-ca-cert": _REQUIRED, "peer-ca-cert": _REQUIRED,
     "ssl-protocols": _REQUIRED, "ssl-ciphers": _REQUIRED, "disable-file-column-diff": _NOTHING,
-    "help": _NOTHING, "version": _NOTHING,
+    "create": _NOTHING, "help": _NOTHING, "version": _NOTHING,
 }  # fmt: skip
 SHORT: Final = {"h": "help", "V": "version", "v": "verbose", "p": "private-key", "c": "certificate",
                 "C": "ca-cert"}  # fmt: skip
@@ -109,13 +110,18 @@ class DbServer:
         """Open the databases and the sockets. Fatal."""
         for path in self._options.databases:
             try:
-                if not Path(path).exists():
+                if "create" in self._options.flags:
+                    self._open_or_create(Path(path))
+                elif not Path(path).exists():
                     raise Fatal(f"{path}: there is no such database")
-                self._server.open(Path(path))
+                else:
+                    self._server.open(Path(path))
             except OvsdbError as error:
                 raise Fatal(error.details or error.tag) from error
-            except (ValueError, OSError) as error:
+            except ValueError as error:
                 raise Fatal(str(error)) from error
+            except OSError as error:
+                raise Fatal(f"{path}: {error.strerror or error}") from error
         for name, value in self._options.tls.items():
             if value.startswith("db:"):
                 self._columns[name] = self._column(value)
@@ -132,6 +138,17 @@ class DbServer:
         log.info("%s (%s)", PROGRAM, version_text())
         self._serving()
         return self
+
+    def _open_or_create(self, path: Path) -> None:
+        """Open a database of Open vSwitch, made if it is not there, with the row of the switch's
+        configuration, which clients that aren't ovs-vsctl expect. OvsdbError, ValueError, OSError."""
+        from vswitch.ovsdb.vswitch_schema import VSWITCH
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._server.open(path, VSWITCH)
+        db = self._server.databases.get(VSWITCH["name"])
+        if db is not None and not db.tables["Open_vSwitch"]:
+            execute(db, [{"op": "insert", "table": "Open_vSwitch", "row": {}}])
 
     def _sockets(self) -> Remotes:
         assert self._remotes is not None
@@ -217,6 +234,7 @@ def usage() -> str:
         f"where each DATABASE is a database file (default: {dbdir()}/conf.db)\n\n"
         "  --remote=REMOTE          punix:FILE, ptcp:PORT[:IP], pssl:PORT[:IP], unix:FILE, tcp:HOST:PORT,\n"
         "                           ssl:HOST:PORT or db:DATABASE,TABLE,COLUMN; again for more\n"
+        "  --create                 make a DATABASE that is not there, of Open vSwitch's schema\n"
         "  --detach, --no-chdir, --pidfile[=FILE], --overwrite-pidfile, --monitor, --unixctl=SOCKET\n"
         "  -vSPEC, --verbose=SPEC, --log-file[=FILE]\n"
         "  -p, --private-key=FILE, -c, --certificate=FILE, -C, --ca-cert=FILE, --bootstrap-ca-cert=FILE\n"

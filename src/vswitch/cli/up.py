@@ -2,7 +2,7 @@
 
 Two processes, under the names by which the tools look for them: the embedded database server and
 the switch that follows it. They start at the same time, and both detach once they serve, so that `up` returns
-when everything works. What this process needs of the database is loaded while the switch starts.
+when everything works.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def _socket() -> Path:
 def _database_command(options: UpOptions) -> list[str]:
     remotes = [f"punix:{_socket()}", "db:Open_vSwitch,Open_vSwitch,manager_options", *options.remotes]
     return [
-        *SELF, DATABASE, *(f"--remote={r}" for r in remotes), "--pidfile", "-vconsole:emer", "-vsyslog:off",
-        f"--log-file={log_path(DATABASE)}", "--private-key=db:Open_vSwitch,SSL,private_key",
+        *SELF, DATABASE, "--create", *(f"--remote={r}" for r in remotes), "--pidfile", "-vconsole:emer",
+        "-vsyslog:off", f"--log-file={log_path(DATABASE)}", "--private-key=db:Open_vSwitch,SSL,private_key",
         "--certificate=db:Open_vSwitch,SSL,certificate", "--ca-cert=db:Open_vSwitch,SSL,ca_cert",
         str(_database_path(options)),
     ]  # fmt: skip
@@ -74,24 +74,6 @@ def _switch_command(options: UpOptions) -> list[str]:
         *SELF, "vswitchd", "--pidfile", "-vconsole:emer", "-vsyslog:off", f"--log-file={log_path(SWITCH)}",
         *options.switch_options, f"unix:{_socket()}",
     ]  # fmt: skip
-
-
-def make_database(path: Path) -> bool:
-    """Make the database file if it is not there; whether it was made. CliError."""
-    if path.exists():
-        return False
-    from vswitch.ovsdb.errors import OvsdbError
-    from vswitch.ovsdb.log import DatabaseFile
-    from vswitch.ovsdb.vswitch_schema import VSWITCH
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        DatabaseFile.open(path, VSWITCH).close()
-    except OvsdbError as error:
-        raise CliError(error.details or error.tag) from error
-    except OSError as error:
-        raise CliError(f"can't make the database {path}: {error.strerror or error}") from error
-    return True
 
 
 @contextlib.contextmanager
@@ -177,10 +159,8 @@ def _bring_up(options: UpOptions, started: dict[str, subprocess.Popen[str]]) -> 
             # One that an earlier life left refuses whoever comes before the server.
             os.unlink(_socket())
     if SWITCH in wanted:
-        # It takes longer until it needs the other.
         started[SWITCH] = _begin(_switch_command(options))
     if DATABASE in wanted:
-        make_database(_database_path(options))
         started[DATABASE] = _begin(_database_command(options))
     for program in wanted:
         _wait_begun(program, started[program])
@@ -219,35 +199,18 @@ def configure(options: UpOptions) -> None:
                 raise CliError(f"--port {text}: give a --bridge too, or BRIDGE:{text}")
             bridge, device = options.bridges[0], text
         words += ["--", "--may-exist", "add-port", bridge, device]
+    if not words:
+        return
     from vswitch.cli.vsctl.errors import VsctlError
+    from vswitch.cli.vsctl.main import carry_out
     from vswitch.ovsdb.errors import OvsdbError
 
     try:
-        if words:
-            from vswitch.cli.vsctl.main import carry_out
-
-            carry_out([f"--db=unix:{_socket()}", *words])
-        else:
-            _init()
+        carry_out([f"--db=unix:{_socket()}", *words])
     except (VsctlError, OvsdbError) as error:
         raise CliError(str(error)) from error
     except OSError as error:
         raise CliError(f"the database is gone: {error.strerror or error}") from error
-
-
-def _init() -> None:
-    """Make the row of the switch's configuration if there is none yet, as `ovs-vsctl init` does: clients that
-    aren't ovs-vsctl expect it. OSError, OvsdbError."""
-    from vswitch.ovsdb.client import Client
-
-    table = {"table": "Open_vSwitch"}
-    client = Client(f"unix:{_socket()}")
-    try:
-        (found,) = client.call("transact", "Open_vSwitch", {"op": "select", "where": [], **table})
-        if not found["rows"]:
-            client.call("transact", "Open_vSwitch", {"op": "insert", "row": {}, **table})
-    finally:
-        client.close()
 
 
 # In the foreground.
@@ -281,7 +244,6 @@ def _foreground(options: UpOptions) -> None:
         if pid := processes.running(program):
             raise CliError(f"{program} runs here already (pid {pid}, {rundir()})")
     rundir().mkdir(parents=True, exist_ok=True)
-    make_database(_database_path(options))
     ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _frame: ended.append(n))
