@@ -315,15 +315,22 @@ class Subtable:
         has. KeyError: one is not here."""
         gone: list[ClsRule] = []
         listed = self.listed
+        slots = zeros(end - first)
         i: i64 = first
         while i < end:
-            rule = rules[i]
-            i += 1
-            values = rule.values()
+            # In so short a loop the processor waits for the memory of several at once.
+            values = rules[i].values()
             if len(values) != self.n:
                 raise KeyError("rule is not in the classifier")
-            slot = self._take(rule, self._hash_of_values(values))
+            slots[i - first] = self._first_slot(self._hash_of_values(values) + FIRST_HASH)
+            i += 1
+        i = first
+        while i < end:
+            rule = rules[i]
+            slot = self._take(rule, slots[i - first])
+            i += 1
             if slot >= 0:
+                values = rule.values()
                 self.hashes[slot] = DELETED
                 self.n_heads -= 1
                 self._count_stages(values, False)
@@ -335,32 +342,37 @@ class Subtable:
         self._close_gaps()
         return gone
 
-    def _take(self, rule: ClsRule, h: i64) -> i64:
-        """Take a rule, of hash `h`, out of the chain that it is in; the chain's slot if that is empty now,
-        else -1. KeyError: it is in none."""
-        h += FIRST_HASH
+    def _first_slot(self, stored: i64) -> i64:
+        """The first slot that has this hash. KeyError: none has."""
         hashes = self.hashes
         slot_mask = self.slot_mask
-        slot: i64 = h & slot_mask
-        while True:
-            found = hashes[slot]
-            if found == h:
-                above: ClsRule | None = None
-                at = self.heads[slot]
-                while at is not None and at is not rule:
-                    above = at
-                    at = at.cls_next
-                if at is not None:
-                    below = rule.cls_next
-                    rule.cls_next = None
-                    if above is not None:
-                        above.cls_next = below
-                        return -1
-                    self.heads[slot] = below
-                    return slot if below is None else -1
-            elif found == EMPTY:
+        slot: i64 = stored & slot_mask
+        while hashes[slot] != stored:
+            if hashes[slot] == EMPTY:
                 raise KeyError("rule is not in the classifier")
             slot = (slot + 1) & slot_mask
+        return slot
+
+    def _take(self, rule: ClsRule, slot: i64) -> i64:
+        """Take a rule out of the chain that it is in, at `slot` or further on; the chain's slot if that is
+        empty now, else -1. KeyError: it is in none."""
+        while True:
+            above: ClsRule | None = None
+            at = self.heads[slot]
+            while at is not None and at is not rule:
+                above = at
+                at = at.cls_next
+            if at is not None:
+                below = rule.cls_next
+                rule.cls_next = None
+                if above is not None:
+                    above.cls_next = below
+                    return -1
+                self.heads[slot] = below
+                return slot if below is None else -1
+            slot = (slot + 1) & self.slot_mask
+            if self.hashes[slot] == EMPTY:
+                raise KeyError("rule is not in the classifier")
 
     def move_last(self, rule: ClsRule) -> None:
         """Have a rule that is here take its place in `rules` as if it came only now."""

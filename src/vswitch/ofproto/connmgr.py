@@ -41,6 +41,7 @@ from vswitch.openflow.wire.version import OFP10, OFP13, OFP14
 if TYPE_CHECKING:
     from vswitch.ofproto.ofproto import Ofproto
     from vswitch.ofproto.rule import Rule
+    from vswitch.ofproto.tables import Tables
     from vswitch.openflow.actions import Actions
 
 packet_in_unwanted = coverage.counter("drop_packet_in_unwanted")
@@ -58,6 +59,7 @@ class ConnMgr(RuleListener):
 
     def __init__(self, ofproto: Ofproto) -> None:
         self.ofproto = ofproto
+        self._tables: Tables = ofproto.tables
         self.conns: list[OfConn] = []
         self.generation_id: int | None = None
         """The last one that a claim to a role came with."""
@@ -284,7 +286,7 @@ class ConnMgr(RuleListener):
 
     def _check_vacancy(self, table_id: int) -> None:
         """Tell when a table has become fuller, or emptier, than its thresholds (OpenFlow 1.4, 7.4.5)."""
-        table = self.ofproto.tables[table_id]
+        table = self._tables.tables[table_id]
         event = table.vacancy_event
         if not event or self._held is not None:
             return

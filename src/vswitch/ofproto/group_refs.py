@@ -42,19 +42,6 @@ def used_meters(actions: Actions) -> tuple[int, ...]:
     return ()
 
 
-def check_used(actions: Actions, groups: Container[int], meters: Container[int]) -> None:
-    """OfpError if `actions`, of a flow or a packet-out, run a group (OFPBAC_BAD_OUT_GROUP) or a meter
-    (OFPMMFC_INVALID_METER) that is not there: whichever comes first."""
-    for action in actions:
-        if type(action) in _NESTING:
-            for each in flattened(actions):
-                if isinstance(each, Group) and each.group_id not in groups:
-                    raise OfpError("OFPBAC_BAD_OUT_GROUP", f"group {each.group_id}")
-                if isinstance(each, Meter) and each.meter_id not in meters:
-                    raise OfpError("OFPMMFC_INVALID_METER", f"meter {each.meter_id}")
-            return
-
-
 @final
 class ActionRefs(RuleListener):
     """The rules of `Tables` by the groups and meters that they use."""
@@ -63,6 +50,9 @@ class ActionRefs(RuleListener):
         self.by_group: dict[int, dict[Rule, int]] = {}
         """Each rule with the number of times that its actions run the group."""
         self.by_meter: dict[int, dict[Rule, None]] = {}
+        self.groups: Container[int] = ()
+        self.meters: Container[int] = ()
+        """Those that there are."""
         self._plain: Actions = ()
         """Some actions that use neither: many rules share theirs."""
 
@@ -73,6 +63,17 @@ class ActionRefs(RuleListener):
     def meter_users(self, meter_id: int) -> list[Rule]:
         """The rules that run a meter, oldest use first."""
         return list(self.by_meter.get(meter_id, ()))
+
+    def check_references(self, actions: Actions) -> None:
+        """OfpError if `actions`, of a flow or a packet-out, run a group (OFPBAC_BAD_OUT_GROUP) or a meter
+        (OFPMMFC_INVALID_METER) that is not there: whichever comes first."""
+        if self._is_plain(actions):
+            return
+        for each in flattened(actions):
+            if isinstance(each, Group) and each.group_id not in self.groups:
+                raise OfpError("OFPBAC_BAD_OUT_GROUP", f"group {each.group_id}")
+            if isinstance(each, Meter) and each.meter_id not in self.meters:
+                raise OfpError("OFPMMFC_INVALID_METER", f"meter {each.meter_id}")
 
     def rule_inserted(self, rule: Rule, replaced: Rule | None) -> None:
         """`rule` is in its table, in the place of `replaced`."""

@@ -250,7 +250,10 @@ class OfConn:
             if message.version != self.version and not isinstance(
                     message.body, s.Hello | s.Error | s.EchoRequest | s.EchoReply):
                 raise OfpError("OFPBRC_BAD_VERSION", f"version {message.version}")
-            for body in self.connmgr.handle(self, message, now):
+            replies = self.connmgr.handle(self, message, now)
+            if not replies:
+                return
+            for body in replies:
                 if message.version == self.version:
                     self.send_reply(body, xid, message.form)
                 else:

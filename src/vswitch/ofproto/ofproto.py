@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from vswitch.base.version import OVS_VERSION
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
-from vswitch.ofproto.group_refs import ActionRefs, check_used
+from vswitch.ofproto.group_refs import ActionRefs
 from vswitch.ofproto.groups import Groups
 from vswitch.ofproto.meters import MeterCounts, MeterLimits, Meters
 from vswitch.ofproto.ports import PortNumbers
@@ -142,7 +142,9 @@ class Ofproto(ABC):
         self.tables.listeners.append(refs)
         self.groups = Groups(self.tables, refs, self)
         self.meters = Meters(self.tables, refs, self)
-        self.tables.check = self
+        refs.groups = self.groups.by_id
+        refs.meters = self.meters.by_id
+        self.tables.check = refs
         self.tlv = TlvTable()
         self.connmgr = connections(self)
         assert isinstance(self.connmgr, RuleListener)
@@ -232,7 +234,7 @@ class Ofproto(ABC):
     def check_references(self, actions: Actions) -> None:
         """OfpError: `actions` use a group (OFPBAC_BAD_OUT_GROUP) or a meter (OFPMMFC_INVALID_METER) that
         there is not."""
-        check_used(actions, self.groups.by_id, self.meters.by_id)
+        self.groups.refs.check_references(actions)
 
     # Groups and meters: what `groups.GroupListener` and `meters.MeterProvider` ask for.
 

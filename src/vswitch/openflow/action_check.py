@@ -9,7 +9,7 @@ are not checked at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from vswitch.flow.field import Field
@@ -65,7 +65,7 @@ _CT_NW_SRC: Final = by_name("ct_nw_src")
 """A field of the connection's original direction: its prerequisite is a valid connection."""
 
 
-def check_actions(actions: Sequence[a.Action], match: Match, max_ports: int = OFPP_MAX,
+def check_actions(actions: a.Actions, match: Match, max_ports: int = OFPP_MAX,
                   table_id: int = OFPTT_ALL, n_tables: int = 255, strict: bool = False) -> None:
     """OfpError if `actions` don't fit packets of `match` in table `table_id` (255: unknown).
 

@@ -64,6 +64,7 @@ class State(enum.Enum):
 
 
 _UP: Final = (State.ACTIVE, State.IDLE)
+_IDLE: Final = State.IDLE
 
 
 @final
@@ -391,7 +392,7 @@ class Rconn:
                 self._disconnected(vconn.error, now)
             return None
         self._last_activity = now
-        if self.state is State.IDLE:
+        if self.state is _IDLE:
             self._enter(State.ACTIVE, now)
         if not self._admitted and data[1] not in _NOT_ADMITTING:
             self._admitted = True

@@ -61,6 +61,11 @@ class State(enum.Enum):
     DISCONNECTED = "disconnected"
 
 
+_CONNECTED: Final = State.CONNECTED
+_DBG: Final = Level.DBG
+"""An enumeration's member takes long to find in it, and these are asked for with each message."""
+
+
 def hello(versions: int) -> bytes:
     """The hello of one who speaks `versions`, a bitmap. The highest is in the header; the others are
     listed unless they are all the lower ones, which its absence says."""
@@ -212,12 +217,12 @@ class Vconn:
         """The next message, None if there is none now. One in a version that was not negotiated is
         answered with OFPBRC_BAD_VERSION and skipped."""
         self._now = now
-        while self.state is State.CONNECTED:
+        while self.state is _CONNECTED:
             data = self._next()
             if data is None:
                 return None
             vconn_received.inc()
-            if log.most >= Level.DBG:
+            if log.most >= _DBG:
                 self._log_message("received", data)
             if data[0] == self.version or data[1] < _ANY_VERSION:
                 return data
@@ -290,14 +295,14 @@ class Vconn:
 
     def send(self, data: bytes) -> None:
         """Queue one message; `flush` or `run` writes it. After the end it is dropped and counted."""
-        if self.state is not State.CONNECTED:
+        if self.state is not _CONNECTED:
             vconn_discarded.inc()
             return
         self._put(data)
 
     def _put(self, data: bytes) -> None:
         vconn_sent.inc()
-        if log.most >= Level.DBG:
+        if log.most >= _DBG:
             self._log_message("sent (Success)", data)
         self._out.append(data)
         self._out_bytes += len(data)
