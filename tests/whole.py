@@ -1,4 +1,5 @@
-"""Long families of cases: a fixed sample of them as a rule, all with VSWITCH_TEST_ALL=1."""
+"""Long families of cases: a fixed sample of them as a rule, all with VSWITCH_TEST_ALL=1, others with each
+VSWITCH_TEST_SEED."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 ALL = os.environ.get("VSWITCH_TEST_ALL", "") not in ("", "0")
+SEED = int(os.environ.get("VSWITCH_TEST_SEED", "0"))
+"""Which of the random families."""
 
 
 def datapaths(both: bool = False) -> list[str]:

@@ -7,6 +7,7 @@ from tests.oracle.setup import Bridge, Port, Query, Setup
 from tests.oracle.wired import Wire
 from vswitch.base.clock import Clock
 from vswitch.base.unixctl import Commands
+from vswitch.dpif import open
 from vswitch.netdev import dummy
 from vswitch.netdev.registry import enable_dummy
 from vswitch.netdev.scope import Scope
@@ -44,9 +45,12 @@ def vlans(text: str | None) -> frozenset[int] | None:
 
 
 class OurSwitch:
-    """Bridges over the userspace datapath, no daemon around them."""
+    """Bridges over the userspace datapath, or dummies' ("dummy"), no daemon around them."""
 
-    def __init__(self) -> None:
+    def __init__(self, datapath_type: str = "netdev") -> None:
+        self.datapath_type = datapath_type
+        if datapath_type == "dummy":
+            open.enable_dummy()
         self.clock = Clock(virtual=True)
         self.clock.warp(10_000)
         self.commands = Commands()
@@ -66,7 +70,7 @@ class OurSwitch:
         for name in list(self.ofprotos.all_ofproto_dpifs):
             self.ofprotos.destroy(name)
         for bridge in setup.bridges:
-            self.ofprotos.create(bridge.name, "netdev")
+            self.ofprotos.create(bridge.name, self.datapath_type)
         for bridge in setup.bridges:
             self._configure(bridge)
         self._run()

@@ -59,7 +59,7 @@ class UnixctlClient:
             self.buffer += got.decode()
         if reply.get("error"):
             raise OracleError(str(reply["error"]).strip())
-        return str(reply["result"] or "")
+        return str(reply.get("result") or "")
 
     def close(self) -> None:
         self.socket.close()

@@ -262,7 +262,8 @@ def format_geneve_options(value: bytes, mask: bytes) -> str:
         number = f"0x{int.from_bytes(data, 'big'):x}" if any(data) else "0"
         if m != _ones(size):
             number += f"/0x{int.from_bytes(m, 'big'):x}"
-        head = f"class=0x{int.from_bytes(value[at : at + 2], 'big'):x},type=0x{value[at + 2]:x},len={size}"
+        class_ = c_hex(int.from_bytes(value[at : at + 2], "big"))
+        head = f"class={class_},type={c_hex(value[at + 2])},len={size}"
         words.append(f"{{{head},{number}}}" if size else f"{{{head}}}")
         at += 4 + size
     return "".join(words)

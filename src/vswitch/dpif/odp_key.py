@@ -156,6 +156,8 @@ def _decode(data: bytes, words: vec[i64], flow: vec[i64], is_mask: bool) -> Fitn
         if not _get(index, key.ETHERNET, data, words, is_mask):
             return Fitness.ERROR
         expected |= i64(1) << key.ETHERNET
+        if not is_mask:
+            words[at.W_PACKET_TYPE] &= ~0xFFFFFFFF
     elif not is_mask and not (present >> key.PACKET_TYPE) & 1 and (present >> key.ETHERTYPE) & 1:
         if index.lengths[key.ETHERTYPE] != 2:
             return Fitness.ERROR

@@ -12,7 +12,7 @@ from typing import Final
 
 from vswitch.base.records import dataclass
 from vswitch.dpif.key_struct import SIZES
-from vswitch.dpif.odp_format_key import ATTR_NAMES, FRAG_TYPES, STRUCT_FIELDS
+from vswitch.dpif.odp_format_key import ATTR_NAMES, FRAG_TYPES, STRUCT_FIELDS, format_key_attrs
 from vswitch.dpif.odp_key import decode_key, decode_mask
 from vswitch.dpif.types import Fitness
 from vswitch.flow import key_attr as key
@@ -20,7 +20,7 @@ from vswitch.flow.flags import CT_STATE_NAMES, TCP_FLAG_NAMES, TUN_FLAG_NAMES, p
 from vswitch.flow.flow import Flow
 from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
 from vswitch.flow.values import parse_ipv4, parse_ipv6, parse_mac
-from vswitch.netlink.attrs import Builder, parse
+from vswitch.netlink.attrs import Builder, attributes, parse
 from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_MIN, ETH_TYPE_MPLS
 
 PortNumbers = Mapping[str, int] | None
@@ -31,6 +31,10 @@ class OdpSyntaxError(FlowSyntaxError):
     attribute on that can't be."""
 
     rest: str = ""
+
+
+class NoKeyError(OdpSyntaxError):
+    """Each word can be understood, but together they are no flow key."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def bad(word: str, why: str) -> OdpSyntaxError:
 def number(text: str, size: int) -> int:
     """A number of at most `size` bytes. OdpSyntaxError."""
     value = parse_integer(text)
-    if value is None:
+    if value is None or text in ("0x", "0X"):
         raise bad(text, "not a number")
     if value >> 8 * size:
         raise bad(text, f"too large for {size} bytes")
@@ -117,18 +121,25 @@ def parse_vlan(text: str) -> tuple[int, int]:
     """ "vid=5,pcp=3,cfi=1": TCI and mask. Without cfi there is a tag."""
     tci, mask = 0x1000, 0x1000
     for word in split_words(text):
-        if word.key == "vid":
-            v, m = numbers(word.value, 2)
-            tci, mask = tci | v & 0xFFF, mask | m & 0xFFF
-        elif word.key == "pcp":
-            v, m = numbers(word.value, 1)
-            tci, mask = tci | (v & 7) << 13, mask | (m & 7) << 13
-        elif word.key == "cfi":
-            v, m = numbers(word.value, 1)
-            tci, mask = tci & ~0x1000 | (v & 1) << 12, mask & ~0x1000 | (m & 1) << 12
-        else:
+        if word.key not in _TCI_PLACES:
             raise bad(word.key, "no field of vlan")
+        shift, full = _TCI_PLACES[word.key]
+        v, m = bits(word, full)
+        tci, mask = tci & ~(full << shift) | v << shift, mask & ~(full << shift) | m << shift
     return tci, mask
+
+
+_TCI_PLACES = {"vid": (0, 0xFFF), "pcp": (13, 7), "cfi": (12, 1)}
+
+
+def bits(word: Word, full: int) -> tuple[int, int]:
+    """Value and mask of a word whose field has the bits of `full`."""
+    v, m = numbers(word.value, 4)
+    if "/" not in word.value:
+        m = full
+    if (v | m) & ~full:
+        raise bad(word.value, f"too large for {word.key}")
+    return v, m
 
 
 _LSE_PLACES = {"label": (12, 0xFFFFF), "tc": (9, 7), "ttl": (0, 0xFF), "bos": (8, 1)}
@@ -145,9 +156,9 @@ def parse_lses(words: list[Word]) -> tuple[list[int], list[int]]:
         if word.key == "label" or not values:
             values.append(0)
             masks.append(0)
-        v, m = numbers(word.value, 4)
-        values[-1] |= (v & place[1]) << place[0]
-        masks[-1] |= (m & place[1]) << place[0]
+        v, m = bits(word, place[1])
+        values[-1] |= v << place[0]
+        masks[-1] |= m << place[0]
     return values, masks
 
 
@@ -210,7 +221,7 @@ def _tunnel(text: str) -> AttrText:
             has_id = has_id or attr == key.TUN_ID
             value.raw(attr, v.to_bytes(size, "big"))
             mask.raw(attr, m.to_bytes(size, "big"))
-        elif word.key == "flags":
+        elif word.key == "flags" and word.delimiter == "(":
             flags, flags_mask = parse_flags(word.value or "0", TUN_FLAG_NAMES, "tunnel")
         elif word.key in _TUNNEL_OPTIONS:
             v_bytes, m_bytes, attr = _TUNNEL_OPTIONS[word.key](word.value)
@@ -332,19 +343,24 @@ def parse_attr(name: str, text: str, ports: PortNumbers = None) -> AttrText:
     return {key.MPLS: _mpls, key.NSH: _nsh, key.TUNNEL: _tunnel}[attr](text)
 
 
+def _unreadable(shown: str, text: str, word: Word) -> OdpSyntaxError:
+    error = OdpSyntaxError(f"syntax error at {shown}", word.key, text, word.position)
+    error.rest = text[word.position :]
+    return error
+
+
 def parse_key_attrs(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
     """Key and mask attributes of a text."""
     value, mask = Builder(), Builder()
-    tagged = False
-    for word in split_words(text):
+    words = split_words(text)
+    tagged = any(word.key == "vlan" for word in words)
+    for word in words:
         if word.key == "ufid" and word.delimiter == ":":
             continue
-        closed = text[word.value_at + len(word.value) : word.value_at + len(word.value) + 1] == ")"
-        if word.delimiter != "(" or not closed:
-            rest = text[word.position :]
-            unnamed = OdpSyntaxError(f"syntax error at {rest}", word.key, text, word.position)
-            unnamed.rest = rest
-            raise unnamed
+        if word.delimiter != "(":
+            raise _unreadable(word.key, text, word)
+        if not text.startswith(")", word.value_at + len(word.value)):
+            raise _unreadable(f"{word.key}({word.value}", text, word)
         if word.key == "eth_type" and word.value == "0/0xffff":
             mask.be16(key.ETHERTYPE, 0xFFFF)
             continue
@@ -352,7 +368,6 @@ def parse_key_attrs(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
             # A tag that the mask leaves out is not printed, but what is behind it is.
             value.be16(key.VLAN, 0x1000)
             mask.be16(key.VLAN, 0)
-        tagged = tagged or word.key == "vlan"
         try:
             attr = parse_attr(word.key, word.value, ports)
         except FlowSyntaxError as error:
@@ -387,17 +402,51 @@ def _with_type(value: bytes) -> bytes:
 
 def parse_key(text: str, port_names: PortNumbers = None, packet: bool = False) -> tuple[Flow, Flow]:
     """The (key, mask) that `text` describes. `port_names` maps names to datapath port numbers. The key of a
-    `packet` may leave out the Ethernet type that follows from ipv4(), ipv6() or mpls().
+    `packet` may leave out the Ethernet type that follows from ipv4(), ipv6() or mpls(), but not the TTL of a
+    tunnel that it came in.
 
     OdpSyntaxError points at the bad word; also where the words are no key together.
     """
     value, masks = parse_key_attrs(text, port_names)
+    return key_of(value, masks, text, packet)
+
+
+def key_of(value: bytes, masks: bytes, text: str, packet: bool = False) -> tuple[Flow, Flow]:
+    """The (key, mask) of the attributes that `text` describes, as in `parse_key`."""
+    no_ttl = False
     if packet:
         value = _with_type(value)
+        tunnel = parse(value).get(key.TUNNEL)
+        no_ttl = tunnel is not None and key.TUN_TTL not in parse(tunnel)
     flow, mask, fitness = _decoded(value, masks)
-    if fitness is Fitness.ERROR:
-        raise OdpSyntaxError("these attributes are no flow key together", text, text, 0)
+    if fitness is Fitness.ERROR or no_ttl:
+        shown = format_key_attrs(value)
+        raise NoKeyError(f"{_fault(value)}; the flow key in error is: {shown}", text, text, 0)
     return flow, mask
+
+
+def _fault(value: bytes) -> str:
+    """Why these attributes are no flow key together."""
+    seen: set[int] = set()
+    for attr, *_ in attributes(value):
+        if attr in seen:
+            return f"duplicate {ATTR_NAMES[attr]} attribute in flow key"
+        seen.add(attr)
+    attrs = parse(value)
+    if key.TUNNEL in attrs and key.TUN_TTL not in parse(attrs[key.TUNNEL]):
+        return "tunnel options missing TTL"
+    tci = int.from_bytes(attrs.get(key.VLAN, b""), "big")
+    if tci and not tci & 0x1000:
+        return f"OVS_KEY_ATTR_VLAN {tci:#06x} is nonzero but CFI bit is not set"
+    if key.ENCAP in attrs:
+        return _fault(attrs[key.ENCAP])
+    eth_type = int.from_bytes(attrs.get(key.ETHERTYPE, b"\xff\xff"), "big")
+    if eth_type < ETH_TYPE_MIN:
+        return f"invalid Ethertype {eth_type} in flow key"
+    op = int.from_bytes(attrs.get(key.ARP, b"")[8:10], "big")
+    if op > 0xFF:
+        return f"unsupported ARP opcode {op} in flow key"
+    return "these attributes are no flow key together"
 
 
 def parse_dp_flow(text: str, port_names: PortNumbers = None) -> tuple[Flow, Flow, Fitness]:

@@ -66,6 +66,11 @@ from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
 MAX_DEPTH = 16
 """Actions nested deeper than this are refused, as the kernel does."""
 
+NSH_MAX_FLAGS = 3
+NSH_MAX_TTL = 63
+_NSH_DEFAULT = bytes([0, NSH_MAX_TTL, 1, 3, 0, 0, 0, 255, *bytes(16)])
+"""What is pushed where nothing is said: metadata type 1, an Ethernet frame inside (RFC 8300, section 2)."""
+
 _PLAIN: dict[str, Action] = {
     "pop_vlan": PopVlan(),
     "pop_eth": PopEth(),
@@ -90,6 +95,8 @@ def _actions(text: str, ports: PortNumbers, depth: int) -> Actions:
     actions = []
     words = split_words(text)
     for word in words:
+        if word.delimiter == "(" and not text.startswith(")", word.value_at + len(word.value)):
+            raise OdpSyntaxError(f"{word.key}: a bracket is not closed", word.key, text, word.position)
         if word.key == "drop" and not word.delimiter:
             if len(words) > 1:
                 raise OdpSyntaxError("drop stands alone", word.key, text, word.position)
@@ -181,13 +188,24 @@ def _push_eth(text: str) -> Action:
 def _push_nsh(text: str) -> Action:
     words = split_words(text)
     md2 = next((word.value for word in words if word.key == "md2"), "")
-    value, _ = parse_nsh_words([word for word in words if word.key != "md2"])
+    if "/" in text:
+        raise bad(text, "what is pushed has no mask")
+    value, mask = parse_nsh_words([word for word in words if word.key != "md2"])
+    given = bytes([v if m else d for v, m, d in zip(value, mask, _NSH_DEFAULT, strict=True)])
+    value = given[:4] + value[4:7] + given[7:]
+    if value[2] not in (1, 2):
+        raise bad(str(value[2]), "no type of NSH metadata")
+    if value[0] > NSH_MAX_FLAGS or value[1] > NSH_MAX_TTL:
+        raise bad(text, "NSH has 2 bits of flags and 6 of TTL")
+    if (md2 and value[2] == 1) or (any(mask[8:]) and value[2] == 2):
+        raise bad(text, "context of another type of NSH metadata")
     metadata = value[8:] if value[2] == 1 else b""
     if md2:
         try:
             metadata = bytes.fromhex(md2.removeprefix("0x"))
         except ValueError:
             raise bad(md2, "not hexadecimal") from None
+        metadata += bytes(-len(metadata) % 4)
     return PushNsh(value[0], value[1], value[2], value[3], int.from_bytes(value[4:8], "big"), metadata)
 
 

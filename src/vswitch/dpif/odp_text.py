@@ -11,12 +11,21 @@ from vswitch.dpif.actions import Actions
 from vswitch.dpif.odp_format_actions import format_action, format_actions
 from vswitch.dpif.odp_format_key import PortNames, format_key_attrs
 from vswitch.dpif.odp_key import KEY_USERSPACE, encode_key, encode_mask
-from vswitch.dpif.odp_parse import OdpSyntaxError, parse_dp_flow, parse_key, parse_ufid
+from vswitch.dpif.odp_parse import (
+    NoKeyError,
+    OdpSyntaxError,
+    key_of,
+    parse_dp_flow,
+    parse_key,
+    parse_key_attrs,
+    parse_ufid,
+)
 from vswitch.dpif.odp_parse_actions import parse_actions
 from vswitch.dpif.ops import DpifFlow, FlowStats
 from vswitch.flow.flow import Flow
 
 __all__ = [
+    "NoKeyError",
     "OdpSyntaxError",
     "format_action",
     "format_actions",
@@ -25,9 +34,11 @@ __all__ = [
     "format_key",
     "format_stats",
     "format_ufid",
+    "key_of",
     "parse_actions",
     "parse_dp_flow",
     "parse_key",
+    "parse_key_attrs",
     "parse_ufid",
 ]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vswitch.flow import layout as at
-from vswitch.flow.field import Field
+from vswitch.flow.field import Field, Format
 from vswitch.flow.fields import BY_OXM_NAME, by_name
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
@@ -67,6 +67,9 @@ _ETH_TYPE: Final = by_name("eth_type")
 _NW_PROTO: Final = by_name("nw_proto")
 _PACKET_TYPE: Final = by_name("packet_type")
 _IN_PORT: Final = by_name("in_port")
+_FLAGS: Final = (Format.TCP_FLAGS, Format.CT_STATE, Format.TUN_FLAGS)
+_ADDRESSES: Final = (Format.IPV4, Format.IPV6, Format.ETHERNET)
+"""What is no flag at all if there is no value."""
 
 
 def field_by_text_name(name: str) -> Field | None:
@@ -240,11 +243,16 @@ def _set_exact(
     if flow.bits(field) or (field.option >= 0 and flow.has_option(field.option)):
         raise FlowSyntaxError(f"field {key} set multiple times", key, text, word.position)
     try:
-        value, mask = parse_value(field, word.value or "0/0", ports)
+        if not word.value and field.fmt in _FLAGS:
+            value, mask = 0, field.ones
+        else:
+            value, mask = parse_value(field, word.value, ports, optional=False)
     except FlowSyntaxError as error:
         at_word = error.within(text, word.value_at).position
         raise FlowSyntaxError(f"bad value for {key} ({error.message})", error.word, text, at_word) from None
-    if mask != field.ones:
+    # A mask of a field whose bytes have more bits is one, even of all its bits.
+    masked = ("/" in word.value and field.n_bits % 8) or word.value[:1] in ("+", "-")
+    if mask != field.ones or (masked and field.fmt not in _ADDRESSES):
         raise FlowSyntaxError(
             f"bad value for {key} ({word.value}: wildcards not allowed here)", word.value, text, word.value_at
         )

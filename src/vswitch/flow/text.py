@@ -69,6 +69,11 @@ def _hex(label: str, value: int, mask: int, ones: int) -> str:
     return f"{label}={c_hex(value)}" + ("" if mask == ones else f"/{c_hex(mask)}")
 
 
+def _hex_whole(label: str, value: int, mask: int, ones: int) -> str:
+    """0x5, whatever the mask."""
+    return f"{label}={c_hex(value)}"
+
+
 def _hex_2(label: str, value: int, mask: int, ones: int) -> str:
     """Hexadecimal without a prefix, whatever the mask."""
     return f"{label}={value:x}"
@@ -157,7 +162,7 @@ def _rows(style: Style, names: str) -> list[_Row]:
 
 
 _PIPELINE = [
-    *_rows(_hex, "pkt_mark recirc_id dp_hash"), *_rows(_dec, "conj_id"), *_rows(_hex, "skb_priority"),
+    *_rows(_hex, "pkt_mark recirc_id dp_hash"), *_rows(_dec, "conj_id"), *_rows(_hex_whole, "skb_priority"),
 ]  # fmt: skip
 _CONNECTION = [
     *_rows(_ct_state, "ct_state"), *_rows(_be16, "ct_zone"), *_rows(_hex, "ct_mark ct_label"),

@@ -286,7 +286,8 @@ def parse_value(
     elif fmt in (Format.OFP_PORT, Format.OFP_PORT_OXM):
         port = parse_port(text, ports)
         if port is None:
-            raise FlowSyntaxError(f"{text}: invalid or unknown port for {field.name}", text)
+            why = "invalid or unknown port" if fmt is Format.OFP_PORT else "port value out of range"
+            raise FlowSyntaxError(f"{text}: {why} for {field.name}", text)
         return (port if fmt is Format.OFP_PORT else ports_to_oxm(port)), field.ones
     elif fmt is Format.FRAG:
         value, mask = _parse_frag(text)

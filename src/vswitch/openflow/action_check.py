@@ -60,6 +60,8 @@ IPPROTO_UDP: Final = 17
 PT_UNKNOWN: Final = 0xFFFFFFFF
 """No packet type (ovs-fields(7))."""
 INCONSISTENT: Final = "OFPBAC_MATCH_INCONSISTENT"
+READ_ONLY: Final = "OFPBAC_BAD_SET_ARGUMENT"
+"""A field that no action may write is written."""
 
 _CT_NW_SRC: Final = by_name("ct_nw_src")
 """A field of the connection's original direction: its prerequisite is a valid connection."""
@@ -69,8 +71,9 @@ def check_actions(actions: a.Actions, match: Match, max_ports: int = OFPP_MAX,
                   table_id: int = OFPTT_ALL, n_tables: int = 255, strict: bool = False) -> None:
     """OfpError if `actions` don't fit packets of `match` in table `table_id` (255: unknown).
 
-    OFPBAC_MATCH_INCONSISTENT, OFPBAC_BAD_OUT_PORT, OFPBAC_BAD_OUT_GROUP, OFPBAC_BAD_TAG,
-    OFPBIC_BAD_TABLE_ID, OFPMMFC_INVALID_METER, NXBAC_BAD_CONJUNCTION; `detail` is the action's class.
+    OFPBAC_MATCH_INCONSISTENT, OFPBAC_BAD_SET_ARGUMENT, OFPBAC_BAD_OUT_PORT, OFPBAC_BAD_OUT_GROUP,
+    OFPBAC_BAD_TAG, OFPBIC_BAD_TABLE_ID, OFPMMFC_INVALID_METER, NXBAC_BAD_CONJUNCTION; `detail` is the
+    action's class.
     """
     plain = True
     conjunction = False
@@ -89,12 +92,15 @@ def check_actions(actions: a.Actions, match: Match, max_ports: int = OFPP_MAX,
             if not isinstance(action, a.Conjunction | a.Note):
                 raise OfpError("NXBAC_BAD_CONJUNCTION", type(action).__name__)
         return
-    _Check(match.flow.copy(), match.mask, max_ports, table_id, n_tables, strict).run(actions)
+    check = _Check(match.flow.copy(), match.mask, max_ports, table_id, n_tables, strict)
+    check.run(actions)
+    if check.inconsistent:
+        raise OfpError(INCONSISTENT, check.inconsistent)
 
 
 def check_port(port: int, action: a.Action, max_ports: int) -> None:
     """OfpError OFPBAC_BAD_OUT_PORT: `action` outputs to what can't be a port."""
-    if port not in OUTPUT_PORTS and port >= max_ports and port != OFPP_NONE:
+    if port not in OUTPUT_PORTS and port >= max_ports:
         raise OfpError("OFPBAC_BAD_OUT_PORT", f"{type(action).__name__} {port}")
 
 
@@ -107,6 +113,8 @@ class _Check:
         self.table_id = table_id
         self.n_tables = n_tables
         self.strict = strict
+        self.inconsistent = ""
+        """The first action that 1.1 and later refuse, which errors of every version come before."""
 
     def run(self, actions: Iterable[a.Action]) -> None:
         for action in actions:
@@ -119,12 +127,17 @@ class _Check:
         self.flow = kept
 
     def _soft(self, ok: bool, action: a.Action) -> None:
-        if not ok and self.strict:
-            raise OfpError(INCONSISTENT, type(action).__name__)
+        if not ok and self.strict and not self.inconsistent:
+            self.inconsistent = type(action).__name__
 
     def _field(self, field: Field, action: a.Action) -> None:
         if not prereqs_ok(field, self.flow, self.mask):
             raise OfpError(INCONSISTENT, f"{type(action).__name__} {field.name}")
+
+    def _written(self, field: Field, action: a.Action) -> None:
+        self._field(field, action)
+        if not field.writable:
+            raise OfpError(READ_ONLY, f"{type(action).__name__} {field.name}")
 
     def _port(self, port: int, action: a.Action) -> None:
         check_port(port, action, self.max_ports)
@@ -132,22 +145,30 @@ class _Check:
     def _one(self, action: a.Action) -> None:
         flow = self.flow
         match action:
-            case a.Output() | a.OutputTrunc() | a.Enqueue():
+            case a.Output() | a.OutputTrunc():
                 self._port(action.port, action)
+            case a.Enqueue():
+                if action.port >= self.max_ports and action.port not in (OFPP_IN_PORT, OFPP_LOCAL):
+                    raise OfpError("OFPBAC_BAD_OUT_PORT", f"Enqueue {action.port}")
             case a.OutputReg() | a.StackPush():
                 self._field(action.src.field, action)
-            case a.StackPop() | a.Multipath() | a.CheckPktLarger():
-                self._field(action.dst.field, action)
+            case a.StackPop() | a.Multipath():
+                self._written(action.dst.field, action)
+            case a.CheckPktLarger():
+                # Whether the packet has the field is seen when it is there.
+                if not action.dst.field.writable:
+                    raise OfpError(READ_ONLY, f"CheckPktLarger {action.dst.field.name}")
             case a.Bundle():
                 for port in action.members:
-                    self._port(port, action)
+                    if port != OFPP_NONE:
+                        self._port(port, action)
                 if action.dst is not None:
-                    self._field(action.dst.field, action)
+                    self._written(action.dst.field, action)
             case a.SetField():
                 self._set_field(action)
             case a.RegMove():
                 self._field(action.src.field, action)
-                self._field(action.dst.field, action)
+                self._written(action.dst.field, action)
             case a.SetVlanVid() | a.SetVlanPcp():
                 self._soft(bool(flow.vlan_tci & VLAN_CFI) or action.push, action)
                 flow.vlan_tci |= VLAN_CFI
@@ -234,7 +255,7 @@ class _Check:
 
     def _set_field(self, action: a.SetField) -> None:
         field = action.field
-        self._field(field, action)
+        self._written(field, action)
         if field.name == "vlan_vid" and not self.flow.vlan_tci & VLAN_CFI:
             raise OfpError(INCONSISTENT, "SetField vlan_vid")
         if field.name == "vlan_tci":
@@ -267,5 +288,7 @@ class _Check:
             field = spec.dst.field
             if not prereqs_ok(field, learned.flow, learned.mask):
                 raise OfpError(INCONSISTENT, f"Learn {field.name}")
+            if spec.kind == "load" and not field.writable:
+                raise OfpError(READ_ONLY, f"Learn {field.name}")
             if spec.kind == "match" and spec.src is None and spec.dst.whole:
                 learned.set(field, spec.value)

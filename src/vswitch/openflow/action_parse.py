@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from vswitch.base.records import dataclass
-from vswitch.flow.field import Format
+from vswitch.flow.field import Format, Special
 from vswitch.flow.fields import by_name
 from vswitch.flow.syntax import FlowSyntaxError, parse_integer
-from vswitch.flow.values import parse_port, parse_value
+from vswitch.flow.values import format_value, parse_port, parse_value
 from vswitch.openflow import action_parse_nicira as nicira
 from vswitch.openflow import actions as a
 from vswitch.openflow.action_nesting import check_nesting
@@ -30,11 +30,13 @@ from vswitch.openflow.action_words import (
 from vswitch.openflow.constants import (
     OFPP_CONTROLLER,
     OFPP_IN_PORT,
+    OFPP_LOCAL,
     OFPTT_ALL,
     PACKET_IN_REASONS,
 )
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.subfield import parse_subfield, parse_subfield_at
+from vswitch.openflow.wire.oxm import MAX_NSH_TTL
 from vswitch.packet.numbers import (
     ETH_TYPE_MPLS,
     ETH_TYPE_MPLS_MCAST,
@@ -64,6 +66,8 @@ class Scope:
     tables: Mapping[str, int] | None = None
     outer: str = ""
     depth: int = 0
+    plain: bool = False
+    """No instruction may stand here but `meter`, which is an action too since OpenFlow 1.5."""
 
     def within(self, outer: str) -> Scope:
         """The scope of the actions within `outer`."""
@@ -83,24 +87,20 @@ def parse_actions(text: str, ports: Mapping[str, int] | None = None,
 
     FlowSyntaxError points at the bad word.
     """
+    return _parse(text, Scope(ports, tables))
+
+
+def _parse(text: str, scope: Scope) -> a.Actions:
     try:
-        return parse_in(text, 0, Scope(ports, tables))
+        return parse_in(text, 0, scope)
     except FlowSyntaxError as error:
         raise FlowSyntaxError(error.message, error.word, text, error.position) from None
 
 
 def parse_plain_actions(text: str, ports: Mapping[str, int] | None = None,
                         tables: Mapping[str, int] | None = None) -> a.Actions:
-    """As `parse_actions`, where no instruction may stand: in a group's bucket, in a packet-out.
-
-    `meter` is an action too, since OpenFlow 1.5.
-    """
-    actions = parse_actions(text, ports, tables)
-    for action in actions:
-        name = INSTRUCTIONS.get(type(action), APPLY)[1]
-        if name not in (APPLY[1], "meter"):
-            raise FlowSyntaxError(f"{name} instruction not allowed here", name, text, max(text.find(name), 0))
-    return actions
+    """As `parse_actions`, where no instruction may stand: in a group's bucket, in a packet-out."""
+    return _parse(text, Scope(ports, tables, plain=True))
 
 
 def parse_in(text: str, base: int, scope: Scope) -> a.Actions:
@@ -115,15 +115,13 @@ def parse_in(text: str, base: int, scope: Scope) -> a.Actions:
             drop = word
             continue
         try:
-            action = _parse_word(word, scope)
-            _check_place(action, scope, word.key)
+            found.append(_parse_word(word, scope))
         except FlowSyntaxError as error:
             raise _placed(error, word, text, base) from None
-        found.append(action)
     if drop is not None and len(words) > 1:
         message = '"drop" must not be accompanied by any other action or instruction'
         raise FlowSyntaxError(message, "drop", "", drop.position)
-    _check_order(found, words)
+    _check(found, words, scope, base, text)
     return tuple(found)
 
 
@@ -153,22 +151,22 @@ def _parse_word(word: ActionWord, scope: Scope) -> a.Action:
     raise FlowSyntaxError(f"unknown action {key}", key)
 
 
-def _check_place(action: a.Action, scope: Scope, name: str) -> None:
-    """Which actions may stand within `scope.outer`."""
-    found = INSTRUCTIONS.get(type(action))
-    if scope.outer and found is not None:
-        raise FlowSyntaxError(f"{found[1]} instruction not allowed here", found[1])
-    try:
-        check_nesting(action, scope.outer == "ct", name)
-    except OfpError as error:
-        raise FlowSyntaxError(error.detail, name) from error
-
-
-def _check_order(actions: list[a.Action], words: list[ActionWord]) -> None:
-    """Instructions once each and in order; conjunctions alone. As OpenFlow 1.1+ can encode it."""
+def _check(
+    actions: list[a.Action], words: list[ActionWord], scope: Scope, base: int, text: str
+) -> None:
+    """Which actions may stand within `scope.outer`; instructions once each and in order, conjunctions alone.
+    As OpenFlow 1.1+ can encode it."""
     last = (-1, "")
-    conjunction = False
     for action, word in zip(actions, words, strict=False):
+        if isinstance(action, a.Conjunction):
+            return _check_conjunctions(actions, words)
+        try:
+            check_nesting(action, scope.outer == "ct", word.key)
+        except OfpError as error:
+            raise _placed(FlowSyntaxError(error.detail, word.key), word, text, base) from error
+        if scope.outer and isinstance(action, a.Meter):
+            refused = FlowSyntaxError(f"{scope.outer} action doesn't support nested action meter", "meter")
+            raise _placed(refused, word, text, base)
         this = INSTRUCTIONS.get(type(action), APPLY)
         if this[0] < last[0] or (this[0] == last[0] and this is not APPLY):
             if this == last:
@@ -179,10 +177,13 @@ def _check_order(actions: list[a.Action], words: list[ActionWord]) -> None:
                     "for OpenFlow 1.1+ compatibility"
                 )
             raise FlowSyntaxError(message, word.key, "", word.position)
+        if this is not APPLY and (scope.outer or (scope.plain and not isinstance(action, a.Meter))):
+            refused = FlowSyntaxError(f"{this[1]} instruction not allowed here", this[1])
+            raise _placed(refused, word, text, base)
         last = this
-        conjunction = conjunction or isinstance(action, a.Conjunction)
-    if not conjunction:
-        return
+
+
+def _check_conjunctions(actions: list[a.Action], words: list[ActionWord]) -> None:
     for action, word in zip(actions, words, strict=False):
         if not isinstance(action, a.Conjunction | a.Note):
             raise FlowSyntaxError(
@@ -207,6 +208,8 @@ def _output(word: ActionWord, scope: Scope) -> a.Action:
                 port = scope.port(part.value)
                 if port is None:
                     raise FlowSyntaxError(f"output to unknown truncate port: {part.value}", part.value)
+                if port > OFPP_IN_PORT and port != OFPP_LOCAL:
+                    raise FlowSyntaxError(f"output to unsupported truncate port: {part.value}", part.value)
             elif part.key == "max_len":
                 max_len = u32(part.value)
             else:
@@ -340,7 +343,7 @@ def _ecn(word: ActionWord, _scope: Scope) -> a.Action:
 
 def _set_field(word: ActionWord, scope: Scope) -> a.Action:
     text = word.value
-    value_text, arrow, name = text.rpartition("->")
+    value_text, arrow, name = text.partition("->")
     if not arrow:
         raise FlowSyntaxError(f"{text}: missing `->'", text)
     try:
@@ -354,7 +357,8 @@ def _set_field(word: ActionWord, scope: Scope) -> a.Action:
     if field.fmt in (Format.DECIMAL, Format.HEX):
         # What the field has no bits for is ignored where it is matched.
         written = parse_integer(value_text.partition("/")[0]) or 0
-    if written & ~field.ones:
+    most = MAX_NSH_TTL if field.name == "nsh_ttl" else field.ones
+    if written & ~most and field.special != Special.PORT32:
         raise FlowSyntaxError(f"{value_text} is not a valid value for field {name}", value_text)
     return a.SetField(field, value, mask)
 
@@ -364,14 +368,16 @@ def _load(word: ActionWord, _scope: Scope) -> a.Action:
     value_text, arrow, target = text.partition("->")
     if not arrow:
         raise FlowSyntaxError(f"{text}: missing `->'", text)
-    sf = parse_subfield(target)
-    if not sf.field.writable:
-        raise FlowSyntaxError(f"{sf.field.name} is read-only", target)
+    if not target:
+        raise FlowSyntaxError(f"{text}: missing field name following `->'", text)
+    sf, end = parse_subfield_at(target)
+    if end != len(target):
+        raise FlowSyntaxError("unexpected input following field syntax", target[end:])
     value = parse_integer(value_text)
     if value is None or value >> 8 * sf.field.n_bytes:
         raise FlowSyntaxError(f"{text}: cannot parse integer value", value_text)
     if value >> sf.n_bits:
-        shown = value if sf.field.fmt is Format.DECIMAL else hex(value)
+        shown = hex(value) if sf.field.fmt is Format.CT_STATE else format_value(sf.field, value)
         raise FlowSyntaxError(f"{text}: value {shown} does not fit into {sf.n_bits} bits", value_text)
     return a.SetField(sf.field, value << sf.ofs, sf.mask, load=True)
 
@@ -388,8 +394,6 @@ def _move(word: ActionWord, _scope: Scope) -> a.Action:
         raise FlowSyntaxError(
             f"{text}: source field is {src.n_bits} bits wide but destination is {dst.n_bits} bits wide", text
         )
-    if not dst.field.writable:
-        raise FlowSyntaxError(f"{dst.field.name} is read-only", text)
     return a.RegMove(src, dst)
 
 
@@ -397,7 +401,7 @@ def _delete_field(word: ActionWord, _scope: Scope) -> a.Action:
     try:
         return a.DeleteField(by_name(word.value))
     except KeyError:
-        raise FlowSyntaxError(f"{word.value} is not a valid OXM field name", word.value) from None
+        raise FlowSyntaxError(f"unknown field `{word.value}'", word.value) from None
 
 
 def _dec_ttl(word: ActionWord, _scope: Scope) -> a.Action:
@@ -425,6 +429,8 @@ def _resubmit(word: ActionWord, scope: Scope) -> a.Action:
             raise FlowSyntaxError('at least one "in_port" or "table" must be specified on resubmit')
         if in_port is None:
             raise FlowSyntaxError(f"{word.value}: resubmit to unknown port", word.value)
+        if in_port == OFPP_IN_PORT:
+            raise FlowSyntaxError('at least one "in_port" or "table" must be specified on resubmit')
         return a.Resubmit(in_port)
     parts = [p.strip() for p in word.value.split(",")]
     port_text, table_text, ct_text = [*parts, "", "", ""][:3]

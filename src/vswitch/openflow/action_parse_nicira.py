@@ -17,7 +17,7 @@ from vswitch.openflow.action_words import (
     u32,
     u64,
 )
-from vswitch.openflow.subfield import parse_subfield, parse_subfield_at
+from vswitch.openflow.subfield import check_nicira_header, parse_subfield, parse_subfield_at
 
 HASH_FIELDS: Final = (
     "eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst", "symmetric_l3",
@@ -31,16 +31,24 @@ PortOf = Callable[[str], int | None]
 Nested = Callable[[str, int], a.Actions]
 
 
-def _arguments(word: ActionWord) -> list[str]:
-    return [p.strip() for p in word.value.split(",")]
-
-
 def parse_bundle(word: ActionWord, port_of: PortOf, load: bool) -> a.Action:
     """bundle(fields,basis,algorithm,ofport,members:...) and bundle_load(...,dst,members:...)."""
-    head, _, members = word.value.replace("slaves:", "members:").partition("members:")
-    parts = [p.strip() for p in head.split(",") if p.strip()]
-    if len(parts) != (5 if load else 4) or "members:" not in word.value.replace("slaves:", "members:"):
+    n_parts = 5 if load else 4
+    found = re.match(f"(?:[, ]*([^, ]+)[, ]){{{n_parts}}}(.+)", word.value)
+    parts = re.findall("[^, ]+", word.value)[:n_parts]
+    rest = found[2] if found is not None else ""
+    if not rest:
         raise FlowSyntaxError(f"{word.value}: not enough arguments to bundle action", word.value)
+    delimiter, _, members = rest.lstrip(":").partition(":")
+    if delimiter not in ("members", "slaves"):
+        message = f"missing member delimiter, expected `members', got `{delimiter}'"
+        raise FlowSyntaxError(f"{word.value}: {message}", delimiter)
+    ports = []
+    for text in re.findall("[^][, ]+", members):
+        port = port_of(text)
+        if port is None:
+            raise FlowSyntaxError(f"{text}: bad port number", text)
+        ports.append(port)
     fields, basis, algorithm, kind = parts[:4]
     if fields not in HASH_FIELDS:
         raise FlowSyntaxError(f"{word.value}: unknown fields `{fields}'", fields)
@@ -48,20 +56,18 @@ def parse_bundle(word: ActionWord, port_of: PortOf, load: bool) -> a.Action:
         raise FlowSyntaxError(f"{word.value}: unknown algorithm `{algorithm}'", algorithm)
     if kind != "ofport":
         raise FlowSyntaxError(f"{word.value}: unknown member_type `{kind}'", kind)
-    ports = []
-    for text in members.replace(",", " ").split():
-        port = port_of(text)
-        if port is None:
-            raise FlowSyntaxError(f"{text}: bad port number", text)
-        ports.append(port)
     dst = parse_subfield(parts[4]) if load else None
+    if dst is not None:
+        check_nicira_header(dst, parts[4], word.value)
     return a.Bundle(fields, bounded(basis, 16, "basis"), algorithm, tuple(ports), dst)
 
 
 def parse_multipath(word: ActionWord) -> a.Action:
     """multipath(fields,basis,algorithm,n_links,arg,dst)."""
-    parts = _arguments(word)
-    if len(parts) != 6:
+    parts = [part for part in re.split("[, ]+", word.value) if part]
+    if len(parts) > 6:
+        raise FlowSyntaxError(f"{word.value}: too many arguments to multipath action", word.value)
+    if len(parts) < 6:
         raise FlowSyntaxError(f"{word.value}: not enough arguments to multipath action", word.value)
     fields, basis, algorithm, n_links, arg, dst = parts
     if fields not in HASH_FIELDS:
@@ -72,6 +78,7 @@ def parse_multipath(word: ActionWord) -> a.Action:
     if links is None or not 1 <= links <= 65536:
         raise FlowSyntaxError(f"{word.value}: n_links {n_links} is not in valid range 1 to 65536", n_links)
     sf = parse_subfield(dst)
+    check_nicira_header(sf, dst, word.value)
     if sf.n_bits < 16 and links > 1 << sf.n_bits:
         raise FlowSyntaxError(
             f"{word.value}: {sf.n_bits}-bit destination field has {1 << sf.n_bits} possible values, "
@@ -241,7 +248,7 @@ def _nat_range(text: str) -> tuple[int, int | None, int | None, int, int]:
         if rest.startswith("-"):
             found = _ADDRESS.match(rest, 1)
             if found is None:
-                raise FlowSyntaxError(f"bad address range {text}", text)
+                raise FlowSyntaxError(f'invalid nat range "{text}"', text)
             _, high = _address(found)
             rest = rest[found.end() :]
             if low is not None and high is not None and high < low:
@@ -249,8 +256,11 @@ def _nat_range(text: str) -> tuple[int, int | None, int | None, int, int]:
     if not rest:
         return family, low, high, 0, 0
     if not rest.startswith(":"):
-        raise FlowSyntaxError(f"garbage at end of nat range \"{text}\"", rest)
+        place = len(text) - len(rest)
+        raise FlowSyntaxError(f'garbage ({rest}) after nat range "{text}" (pos: {place})', rest)
     first, dash, last = rest[1:].partition("-")
+    if not first or (dash and not last):
+        raise FlowSyntaxError(f'invalid nat range "{text}"', text)
     min_port = bounded(first, 16, "port")
     max_port = bounded(last, 16, "port") if dash else 0
     if dash and max_port < min_port:
@@ -287,8 +297,10 @@ def parse_learn(word: ActionWord, ports: Mapping[str, int] | None,
             numbers[part.key] = bounded(part.value, 16, part.key)
         elif part.key == "table":
             number = table_number(part.value, tables)
-            if number is None or number == 0xFF:
+            if number is None:
                 raise FlowSyntaxError(f"unknown table \"{part.value}\"", part.value)
+            if number == 0xFF:
+                raise FlowSyntaxError(f"{word.value}: table id 255 not valid for `learn' action", part.value)
             table = number
         elif part.key == "cookie":
             cookie = u64(part.value)
@@ -298,10 +310,12 @@ def parse_learn(word: ActionWord, ports: Mapping[str, int] | None,
             limit = u32(part.value)
         elif part.key == "result_dst":
             result = parse_subfield(part.value)
+            if not result.field.writable:
+                raise FlowSyntaxError(f"{part.value} is read-only", part.value)
             if result.n_bits != 1:
                 raise FlowSyntaxError("result_dst must be 1 bit", part.value)
         else:
-            specs.extend(_learn_specs(part, ports))
+            specs.extend(_learn_specs(part, ports, word.value))
     return a.Learn(
         tuple(specs), numbers["idle_timeout"], numbers["hard_timeout"], numbers["priority"], cookie, table,
         numbers["fin_idle_timeout"], numbers["fin_hard_timeout"], flags["send_flow_rem"],
@@ -309,7 +323,8 @@ def parse_learn(word: ActionWord, ports: Mapping[str, int] | None,
     )  # fmt: skip
 
 
-def _learn_specs(part: ActionWord, ports: Mapping[str, int] | None) -> list[a.LearnSpec]:
+def _learn_specs(part: ActionWord, ports: Mapping[str, int] | None, whole: str) -> list[a.LearnSpec]:
+    """What one word of `whole`, the arguments of a learn action, says."""
     if part.key == "output":
         src = parse_subfield(part.value)
         return [a.LearnSpec("output", src.n_bits, src, 0, None)]
@@ -323,44 +338,51 @@ def _learn_specs(part: ActionWord, ports: Mapping[str, int] | None) -> list[a.Le
             if number >> dst.n_bits:
                 raise FlowSyntaxError(f"{part.value}: value does not fit into {dst.n_bits} bits", source)
             return [a.LearnSpec("load", dst.n_bits, None, number, dst)]
-        src = parse_subfield(source)
+        src, _end = parse_subfield_at(part.value)
         if src.n_bits != dst.n_bits:
             message = f"source field is {src.n_bits} bits wide but destination is {dst.n_bits} bits wide"
             raise FlowSyntaxError(f"{part.value}: {message}", part.value)
         return [a.LearnSpec("load", src.n_bits, src, 0, dst)]
-    return _learn_matches(part, ports)
+    return _learn_matches(part, ports, whole)
 
 
-def _learn_matches(part: ActionWord, ports: Mapping[str, int] | None) -> list[a.LearnSpec]:
+def _learn_matches(part: ActionWord, ports: Mapping[str, int] | None, text: str) -> list[a.LearnSpec]:
     try:
         dst, end = parse_subfield_at(part.key)
     except FlowSyntaxError:
-        text = part.key + (part.delimiter + part.value if part.delimiter else "")
         raise FlowSyntaxError(f"{text}: unknown keyword {part.key}", part.key) from None
     if end != len(part.key):
-        raise FlowSyntaxError(f"{part.key}: unknown keyword {part.key}", part.key)
+        raise FlowSyntaxError(f"{text}: unknown keyword {part.key}", part.key)
+    check_nicira_header(dst, part.key, text)
     if not part.delimiter:
         return [a.LearnSpec("match", dst.n_bits, dst, 0, dst)]
     try:
-        src, end = parse_subfield_at(part.value)
-    except FlowSyntaxError:
-        end = -1
-    if end == len(part.value):
-        if src.n_bits != dst.n_bits:
+        src = parse_subfield(part.value)
+    except FlowSyntaxError as no_field:
+        try:
+            return [a.LearnSpec("match", dst.n_bits, None, _immediate(dst, part.value, text, ports), dst)]
+        except FlowSyntaxError as error:
             raise FlowSyntaxError(
-                f"{part.key}: bit widths of {part.key} ({dst.n_bits}) and {part.value} ({src.n_bits}) differ",
-                part.value,
-            )
-        return [a.LearnSpec("match", dst.n_bits, src, 0, dst)]
+                f"{text}: {part.key} value {part.value} cannot be parsed as a subfield ({no_field.message}) "
+                f"or an immediate value ({error.message})", part.value
+            ) from None
+    if src.n_bits != dst.n_bits:
+        message = f"bit widths of {part.key} ({dst.n_bits}) and {part.value} ({src.n_bits}) differ"
+        raise FlowSyntaxError(f"{text}: {message}", part.value)
+    return [a.LearnSpec("match", dst.n_bits, src, 0, dst)]
+
+
+def _immediate(dst: a.MfSubfield, value_text: str, text: str, ports: Mapping[str, int] | None) -> int:
+    """The number that `dst` is to have, in the word `text`."""
     if dst.whole:
-        value, mask = parse_value(dst.field, part.value, ports)
+        value, mask = parse_value(dst.field, value_text, ports, optional=False)
         if mask != dst.field.ones:
-            raise FlowSyntaxError(f"{part.value}: learn cannot match a masked value", part.value)
-        return [a.LearnSpec("match", dst.n_bits, None, value, dst)]
-    number = parse_integer(part.value)
+            raise FlowSyntaxError(f"{value_text}: wildcards not allowed here", value_text)
+        return value
+    number = parse_integer(value_text)
     if number is None or number >> dst.n_bits:
-        raise FlowSyntaxError(f"{part.value}: bad value for {part.key}", part.value)
-    return [a.LearnSpec("match", dst.n_bits, None, number, dst)]
+        raise FlowSyntaxError(f"{text}: cannot parse integer value", value_text)
+    return number
 
 
 # Generic encapsulation.
@@ -409,6 +431,7 @@ def parse_decap(word: ActionWord) -> a.Action:
         return a.Decap()
     found = re.fullmatch(r"packet_type\(ns=(\w+),\s*(?:id|type)=(\w+)\)", text)
     if found is None:
-        raise FlowSyntaxError(f"Invalid decap argument: {text}", text)
+        name = split_action_words(text)[0].key
+        raise FlowSyntaxError(f"Invalid decap argument: {name}", name)
     ns = bounded(found.group(1), 16, "namespace")
     return a.Decap(ns << 16 | bounded(found.group(2), 16, "packet_type"))

@@ -22,10 +22,15 @@ def split_action_words(text: str, base: int = 0) -> list[ActionWord]:
 
 def bounded(text: str, bits: int, name: str) -> int:
     """A number of at most `bits` <= 16 bits."""
-    value = parse_integer(text)
+    value = _whole(text)
     if value is None or value >= 1 << bits:
         raise FlowSyntaxError(f'invalid {name} "{text}"', text)
     return value
+
+
+def _whole(text: str) -> int | None:
+    """A number; "0x" without a digit is one only as a field's value."""
+    return None if text in ("0x", "0X") else parse_integer(text)
 
 
 def u32(text: str) -> int:
@@ -41,7 +46,7 @@ def u64(text: str) -> int:
 def _number(text: str, bits: int) -> int:
     if not text:
         raise FlowSyntaxError("missing required numeric argument")
-    value = parse_integer(text)
+    value = _whole(text)
     if value is None or value >= 1 << bits:
         raise FlowSyntaxError(f"invalid numeric format {text}", text)
     return value

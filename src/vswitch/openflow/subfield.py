@@ -9,7 +9,7 @@ from vswitch.flow.fields import by_name
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow.actions import MfSubfield
 
-_SUBFIELD = re.compile(r"([A-Za-z0-9_]*)(\[[^\]]*\]?)?")
+_SUBFIELD = re.compile(r"([^\[-]*)(\[[^\]]*\]?)?")
 _BITS = re.compile(r"\[(?:(\d+)(?:\.\.(\d+))?)?\]$")
 
 
@@ -19,6 +19,14 @@ def subfield_field_name(field: Field) -> str:
         if header.name.startswith("NXM_"):
             return header.name
     return field.oxm[0].name if field.oxm else field.name
+
+
+def check_nicira_header(sf: MfSubfield, shown: str, text: str) -> None:
+    """FlowSyntaxError: Nicira's actions can't name the field of `sf`, which is `shown` in `text`: they have
+    32 bits for it, and its first header is an experimenter's (OpenFlow 1.3, 7.2.3.2) or there is none."""
+    first = min(sf.field.oxm, key=lambda header: header.of_version, default=None)
+    if first is None or first.experimenter:
+        raise FlowSyntaxError(f"{text}: experimenter OXM field '{shown}' not supported", shown)
 
 
 def format_subfield(sf: MfSubfield) -> str:

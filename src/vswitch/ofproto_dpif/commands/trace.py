@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, Final
 
 from vswitch.base.records import dataclass, field
 from vswitch.base.unixctl import CommandError
-from vswitch.dpif.odp_text import OdpSyntaxError, parse_key
+from vswitch.dpif.odp_text import NoKeyError, OdpSyntaxError, key_of, parse_key_attrs
 from vswitch.dpif.types import ODPP_NONE
 from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
-from vswitch.flow.extract import extract
+from vswitch.flow.extract import extract, limit_vlans
 from vswitch.flow.fields import N_WORDS
 from vswitch.flow.flow import Flow
+from vswitch.flow.layout import (
+    W_CONJ_ID,
+    W_CT_LABEL,
+    W_CT_MARK,
+    W_CT_NW_SRC,
+    W_CT_TP_SRC,
+    W_METADATA,
+    W_ND_TARGET,
+    W_REGS,
+    W_TUN_ID,
+)
 from vswitch.flow.match import Match
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.flow.syntax import FlowSyntaxError
@@ -28,10 +39,8 @@ from vswitch.ofproto_dpif.xlate.trace import Recirculation, Trace
 from vswitch.ofproto_dpif.xlate.translate import xlate
 from vswitch.ofproto_dpif.xlate.tunnel_match import outer_destination
 from vswitch.ofproto_dpif.xlate.types import XlateIn
-from vswitch.openflow import actions as of
 from vswitch.openflow.action_check import check_actions
-from vswitch.openflow.action_parse import INSTRUCTIONS
-from vswitch.openflow.action_text import parse_actions
+from vswitch.openflow.action_text import parse_plain_actions
 from vswitch.openflow.constants import OFPP_NONE
 from vswitch.openflow.errors import OfpError
 from vswitch.packet.parse import Parser
@@ -43,12 +52,12 @@ if TYPE_CHECKING:
 
 MAX_PAYLOAD: Final = 64000
 """The longest payload that a generated packet can have, in bytes."""
-_CONSISTENT: Final = ("-consistent", "--consistent")
 
 
 @dataclass
 class TraceRequest:
-    """What a trace command asks for. `packet` is None without one; `names`: print ports by name."""
+    """What a trace command asks for. `packet` is None without one; `names`: print ports by name;
+    `consistent`: insist on what OpenFlow 1.1 and later do of `actions`."""
 
     bridge: XBridge
     flow: Flow
@@ -56,6 +65,7 @@ class TraceRequest:
     names: bool = False
     actions: Actions = ()
     ct_next: list[int] = field(default_factory=list)
+    consistent: bool = False
 
 
 def trace_command(ofprotos: Bridges, args: list[str]) -> str:
@@ -69,23 +79,16 @@ def trace_packet_out_command(ofprotos: Bridges, args: list[str]) -> str:
     Actions that don't fit the packet are refused; with -consistent also those that only OpenFlow 1.1 and
     later have fit.
     """
-    consistent = any(arg in _CONSISTENT for arg in args)
-    args = [arg for arg in args if arg not in _CONSISTENT]
-    text = args.pop()
     try:
-        actions = parse_actions(text)
+        actions = parse_plain_actions(args.pop())
     except FlowSyntaxError as error:
         raise CommandError(error.message) from error
-    for action in actions:
-        found = INSTRUCTIONS.get(type(action))
-        if found is not None and not isinstance(action, of.Meter):
-            raise CommandError(f"{found[1]} instruction not allowed here")
-    request = parse_request(ofprotos, args)
+    request = parse_request(ofprotos, args, packet_out=True)
     try:
         exact = Flow()
         for word in range(N_WORDS):
             exact.words[word] = -1
-        check_actions(actions, Match(request.flow.copy(), exact), strict=consistent)
+        check_actions(actions, Match(request.flow.copy(), exact), strict=request.consistent)
         # `_flow` has found the bridge among these.
         ofprotos.all_ofproto_dpifs[request.bridge.name].check_references(actions)
     except OfpError as error:
@@ -94,9 +97,11 @@ def trace_packet_out_command(ofprotos: Bridges, args: list[str]) -> str:
     return run(request, ofprotos.clock.now())
 
 
-def parse_request(ofprotos: Bridges, args: list[str]) -> TraceRequest:
-    """Read a trace command's arguments. CommandError says what is wrong with them."""
+def parse_request(ofprotos: Bridges, args: list[str], packet_out: bool = False) -> TraceRequest:
+    """Read a trace command's arguments, those of a `packet_out` without its actions. CommandError says what
+    is wrong with them."""
     generate = False
+    consistent = False
     names = False
     ct_next: list[int] = []
     words: list[str] = []
@@ -105,13 +110,15 @@ def parse_request(ofprotos: Bridges, args: list[str]) -> TraceRequest:
     rest = iter(args)
     for arg in rest:
         if not arg.startswith("-"):
+            if len(words) == 3:
+                raise CommandError("too many arguments")
             words.append(arg)
         elif arg in ("-generate", "--generate"):
             generate = True
         elif arg in ("-names", "--names"):
             names = True
-        elif arg in ("-no-names", "--no-names"):
-            names = False
+        elif packet_out and arg in ("-consistent", "--consistent"):
+            consistent = True
         elif arg == "--ct-next":
             state = next(rest, None)
             if state is None:
@@ -123,24 +130,19 @@ def parse_request(ofprotos: Bridges, args: list[str]) -> TraceRequest:
                 raise CommandError(f"Missing argument for option {arg}")
             payload = _hex(value) if arg == "--l7" else bytes(_payload_length(value))
         else:
-            unknown = unknown or arg
-    if len(words) > 3:
-        raise CommandError("too many arguments")
-    if unknown:
-        raise CommandError(f"{unknown}: unknown option")
+            raise CommandError(f"{arg}: unknown option")
     packet: bytes | None = None
-    if len(words) == 3 or (len(words) == 2 and _is_packet(words[1])):
-        if generate:
-            raise CommandError("Syntax error")
+    if not generate and (len(words) == 3 or (len(words) == 2 and _is_packet(words[1]))):
         packet = _packet(words.pop())
-    if not words:
-        raise CommandError("missing flow")
+    if not 1 <= len(words) <= 2:
+        raise CommandError("Syntax error")
     bridge, flow = _flow(ofprotos, words)
     if packet is not None:
+        _keep_metadata(flow)
         extract(packet, flow, Parser(ofprotos.all_ofproto_dpifs[bridge.name].vlan_limit))
     elif generate:
         packet = flow_compose(flow, payload)
-    return TraceRequest(bridge, flow, packet, names, (), ct_next)
+    return TraceRequest(bridge, flow, packet, names, (), ct_next, consistent)
 
 
 def _is_packet(text: str) -> bool:
@@ -149,17 +151,16 @@ def _is_packet(text: str) -> bool:
     return len(digits) >= 28 and len(digits) % 2 == 0 and set(digits) <= set(string.hexdigits)
 
 
-def _is_odp_flow(text: str) -> bool:
-    """Datapath flows have parentheses where OpenFlow ones have an equals sign; nothing is one too."""
-    return not text or ("(" in text and "=" not in text.partition("(")[0])
-
-
 def _flow(ofprotos: Bridges, words: list[str]) -> tuple[XBridge, Flow]:
     text = words[-1]
-    if _is_odp_flow(text):
+    try:
         return _odp_flow(ofprotos, words[0] if len(words) == 2 else None, text)
-    if len(words) == 1:
-        raise CommandError(f"syntax error at {text} (or the bridge name was omitted)")
+    except NoKeyError as error:
+        raise CommandError(error.message) from None
+    except OdpSyntaxError as error:
+        # Then it is a flow of OpenFlow.
+        if len(words) == 1:
+            raise CommandError(f"syntax error at {error.rest} (or the bridge name was omitted)") from None
     ofproto = ofprotos.all_ofproto_dpifs.get(words[0])
     if ofproto is None:
         raise CommandError(f"{words[0]}: unknown bridge")
@@ -170,29 +171,23 @@ def _flow(ofprotos: Bridges, words: list[str]) -> tuple[XBridge, Flow]:
         raise CommandError(f"Bad openflow flow syntax: {text}: {error.message}") from error
 
 
-def _odp_flow(ofprotos: Bridges, dp: str | None, text: str) -> tuple[XBridge, Flow]:
-    if dp is not None:
-        backer = next((b for b in ofprotos.backers.values() if dp in (b.name, b.type)), None)
-        if backer is None:
-            try:
-                parse_key(text, packet=True)
-            except OdpSyntaxError as error:
-                raise CommandError(f"{dp}: unknown bridge") from error
-            raise CommandError("Cannot find the datapath")
-    else:
-        if len(ofprotos.backers) != 1:
-            raise CommandError("More than one datapath; specify one" if ofprotos.backers else "No datapaths")
-        backer = next(iter(ofprotos.backers.values()))
-    try:
-        flow, _mask = parse_key(text, backer.port_numbers(), packet=True)
-    except OdpSyntaxError as error:
-        place = error.rest or text
-        raise CommandError(f"syntax error at {place} (or the bridge name was omitted)") from error
+def _odp_flow(ofprotos: Bridges, name: str | None, text: str) -> tuple[XBridge, Flow]:
+    """The packet that a datapath flow describes, and the bridge it comes to; in the datapath `name`, or the
+    only one. OdpSyntaxError: it is no such flow."""
+    backers = list(ofprotos.backers.values())
+    if name is not None:
+        backers = [b for b in backers if name in (b.name, b.type)]
+    backer = backers[0] if len(backers) == 1 else None
+    value, masks = parse_key_attrs(text, None if backer is None else backer.port_numbers())
+    if backer is None:
+        raise CommandError("Cannot find the datapath")
+    flow, _mask = key_of(value, masks, text, packet=True)
     recirc_id = flow.recirc_id
     if recirc_id and backer.dp.recirc_ids.lookup(recirc_id) is None:
         raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
     port = backer.port_of(flow)
-    if port is None and outer_destination(flow):
+    tunneled = outer_destination(flow) and not recirc_id
+    if tunneled and (port is None or port.tunnel is None):
         raise CommandError("no OpenFlow tunnel port for this packet")
     if port is None:
         number = ODPP_NONE if flow.in_port == OFPP_NONE else flow.in_port
@@ -200,7 +195,23 @@ def _odp_flow(ofprotos: Bridges, dp: str | None, text: str) -> tuple[XBridge, Fl
     flow.in_port = port.ofp_port
     if not options_from_datapath(port.bridge.tlv, flow):
         raise CommandError("Failed to parse Geneve options")
+    limit_vlans(flow, backer.vlan_limit)
     return port.bridge, flow
+
+
+def _keep_metadata(flow: Flow) -> None:
+    """Leave of `flow` what comes with a packet, and what is in the packet's bytes: not what tables add."""
+    for word in (*range(W_REGS, W_TUN_ID), W_METADATA, W_CONJ_ID):
+        flow.words[word] = 0
+    if not outer_destination(flow):
+        for word in (*range(W_REGS), *range(W_TUN_ID, W_METADATA)):
+            flow.words[word] = 0
+    flow.packet_type = 0
+    if not flow.ct_state:
+        flow.words[W_CT_MARK] = 0  # and the zone
+        for word in (W_CT_LABEL, W_CT_LABEL + 1, *range(W_CT_NW_SRC, W_ND_TARGET)):
+            flow.words[word] = 0
+        flow.words[W_CT_TP_SRC] &= ~0xFFFFFFFF
 
 
 def _hex(text: str) -> bytes:

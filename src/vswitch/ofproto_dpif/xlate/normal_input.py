@@ -85,7 +85,7 @@ def learn(ctx: Ctx, came_from: XBundle, vlan: int) -> bool:
     """Learn the packet's source; whether it is its destination, too, so that by the time that anybody
     looks, it will have been learned where the packet came from."""
     gratuitous = _is_gratuitous_arp(ctx)
-    if came_from is OFPP_NONE_BUNDLE:
+    if came_from is OFPP_NONE_BUNDLE or ctx.flow.packet_type != 0:
         return False
     src = ctx.flow.dl_src
     if src & (1 << 40) != 0:

@@ -74,8 +74,9 @@ def shown_mask(flow: Flow, wc: Flow, failed: bool = False) -> Flow:
     every datapath flow says that anyway. Of a translation that `failed` the real switch shows what
     was looked at before such bits were settled."""
     mask = wc.copy()
-    if not failed and not flow.vlan_tci & VLAN_CFI:
+    tagged = flow.vlan_tci & VLAN_CFI
+    if not failed and (not flow.vlan_tci or (not tagged and mask.vlan_tci == VLAN_CFI)):
         mask.vlan_tci = 0
-    if (not failed and not flow.vlan_tci1 & VLAN_CFI) or mask.vlan_tci1 == VLAN_CFI:
+    if (not failed and not flow.vlan_tci1) or mask.vlan_tci1 == VLAN_CFI:
         mask.vlan_tci1 = 0
     return mask

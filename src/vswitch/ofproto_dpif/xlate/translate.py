@@ -30,6 +30,8 @@ from vswitch.flow.layout import (
     TUN_F_KEY,
     VLAN_CFI,
     W_ACTSET_OUTPUT,
+    W_ETH_DST,
+    W_ETH_SRC,
     W_ETH_TYPE,
     W_IN_PORT,
     W_METADATA,
@@ -45,6 +47,7 @@ from vswitch.flow.layout import (
     W_TUN_FLAGS,
     W_TUN_ID,
     W_TUN_IPV6_DST,
+    W_TUN_IPV6_SRC,
     W_TUNNEL,
     W_TUNNEL_END,
     W_VLAN_TCI,
@@ -255,10 +258,14 @@ def _start_wildcards(ctx: Ctx) -> None:
     if ctx.support.recirc:
         wc[W_RECIRC_ID] |= -1 << 32
     if _is_tunneled(words):
-        i: i64 = W_TUN_ID
-        while i < W_TUN_FLAGS:
-            wc[i] = -1 if words[i] != 0 or i == W_TUN_ID else 0
-            i += 1
+        wc[W_TUN_ID] = -1
+        if words[W_TUN_DST] & 0xFFFFFFFF != 0:
+            wc[W_TUN_DST] = -1  # and the source, in the same word
+        else:
+            i: i64 = W_TUN_IPV6_SRC
+            while i < W_TUN_FLAGS:
+                wc[i] = -1
+                i += 1
         wc[W_TUN_FLAGS] |= TUNNEL_FLAGS | 0xFF << S_TUN_TOS
 
 
@@ -284,6 +291,10 @@ def _finish_wildcards(ctx: Ctx) -> None:
         while i < W_TUNNEL_END:
             wc[i] = 0
             i += 1
+    if flow[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
+        # There is no Ethernet header to look at.
+        wc[W_ETH_DST] &= 0xFFFF
+        wc[W_ETH_SRC] &= 0xFFFF
     wc[W_METADATA] = 0
     wc[W_ACTSET_OUTPUT] = 0  # and conj_id, in the same word
     if wc[W_VLAN_TCI] & 0xFFFF != 0:

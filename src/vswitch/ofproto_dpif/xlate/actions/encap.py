@@ -183,15 +183,14 @@ def decap(ctx: Ctx, a: of.Decap, last: bool) -> None:
 
 
 def dec_nsh_ttl(ctx: Ctx, a: of.DecNshTtl, last: bool) -> bool:
-    """The dec_nsh_ttl action."""
+    """The dec_nsh_ttl action. A packet without NSH goes no further in the table, as one whose TTL is 0."""
     words = ctx.flow.words
-    if packet_type(ctx) != PT_NSH and words[W_ETH_TYPE] & 0xFFFF != ETH_TYPE_NSH:
-        return False
-    ctx.wc.words[W_NSH_BASE] |= 0xFF << S_NSH_TTL
-    if (words[W_NSH_BASE] >> S_NSH_TTL) & 0xFF > 1:
-        words[W_NSH_BASE] -= 1 << S_NSH_TTL
-        return False
-    controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, 0, b"")
+    if packet_type(ctx) == PT_NSH or words[W_ETH_TYPE] & 0xFFFF == ETH_TYPE_NSH:
+        ctx.wc.words[W_NSH_BASE] |= 0xFF << S_NSH_TTL
+        if (words[W_NSH_BASE] >> S_NSH_TTL) & 0xFF > 1:
+            words[W_NSH_BASE] -= 1 << S_NSH_TTL
+            return False
+        controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, 0, b"")
     if ctx.trace is not None:
         report(ctx, OFT_WARN, "NSH decrement TTL exception")
     return True

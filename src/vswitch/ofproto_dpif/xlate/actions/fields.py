@@ -49,7 +49,8 @@ def write_field(flow: Flow, field: Any, value: int) -> None:
         value = OFPP_NONE
     flow.set(field, value)
     if field.option >= 0:
-        flow.set_option(field.option)
+        if field.cells:
+            flow.set_option(field.option)
     elif field.word == W_VLAN_TCI and flow.vlan_tci and not flow.vlan_tpid:
         flow.vlan_tpid = ETH_TYPE_VLAN_8021Q
 
@@ -128,9 +129,10 @@ def set_field(ctx: Ctx, a: of.SetField, last: bool) -> None:
 
 def load(ctx: Ctx, dst: of.MfSubfield, value: int) -> None:
     """Set `dst` to a value that an action computed, if the packet has the field."""
-    mask_subfield(ctx.wc, dst)
+    placed = _placed(ctx, dst)
+    mask_subfield(ctx.wc, placed)
     if prereqs_ok(dst.field, ctx.flow, None, ctx.wc):
-        write_subfield(ctx.flow, dst, value)
+        write_subfield(ctx.flow, placed, value)
         _report_subfield(ctx, dst)
 
 

@@ -33,7 +33,7 @@ from vswitch.flow.layout import (
     W_VLAN_TPID,
 )
 from vswitch.flow.mpls import MAX_MPLS_LABELS, is_mpls, lse, n_mpls_labels, or_lse, set_lse
-from vswitch.flow.prereq import is_ip_any
+from vswitch.flow.prereq import effective_dl_type, is_ip_any
 from vswitch.flow.vlan import set_qtag
 from vswitch.ofproto_dpif.xlate import commit as labels
 from vswitch.ofproto_dpif.xlate import vlan as tags
@@ -159,9 +159,8 @@ def set_l4_dst_port(ctx: Ctx, a: of.SetL4DstPort, last: bool) -> None:
 
 
 def dec_ttl(ctx: Ctx, a: of.DecTtl, last: bool) -> bool:
-    dl_type = _dl_type(ctx)
     ctx.wc.words[W_NW_TTL] |= TTL_BITS | PROTO_BITS
-    if not is_ip_any(dl_type):
+    if not is_ip_any(effective_dl_type(ctx.flow)):
         return False
     ttl = (ctx.flow.words[W_NW_TTL] >> S_NW_TTL) & 0xFF
     if ttl > 1:
@@ -170,7 +169,7 @@ def dec_ttl(ctx: Ctx, a: of.DecTtl, last: bool) -> bool:
     for controller_id in a.ids:
         controller_action(ctx, 0xFFFF, OFPR_INVALID_TTL, controller_id, b"")
     if ctx.trace is not None:
-        version = 4 if dl_type == ETH_TYPE_IP else 6
+        version = 4 if _dl_type(ctx) == ETH_TYPE_IP else 6
         report(ctx, OFT_WARN, f"IPv{version} decrement TTL exception")
     return True
 

@@ -1,0 +1,161 @@
+"""Families of random command lines whose replies are compared with the real switch's, and why some differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from tests.oracle import dpctl_lines
+from tests.oracle.compare import normalized
+from tests.oracle.real import OracleError
+from tests.oracle.setup import Setup
+from tests.oracle.trace_lines import SETUP, TraceLines
+from vswitch.base.records import dataclass
+
+
+class Lines(Protocol):
+    """A generator of command lines."""
+
+    def line(self) -> list[str]: ...
+
+
+class Side(Protocol):
+    """What both switches can be asked."""
+
+    def appctl(self, command: str, *args: str) -> str: ...
+
+    def port_names(self) -> dict[str, str]: ...
+
+
+def reply(side: Side, line: list[str]) -> str:
+    """What `side` says to a command line, ready to be compared."""
+    try:
+        text = side.appctl(*line)
+    except OracleError as error:
+        if "closed its socket" in str(error):
+            raise
+        return f"error: {error}\n"
+    if line[0].startswith("ofproto"):
+        return normalized(text, side.port_names())
+    if "dump" in line[0]:
+        return "".join(sorted(text.splitlines(keepends=True)))
+    return text
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two replies to a command line."""
+
+    line: list[str]
+    real: str
+    ours: str
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.line)
+
+    def alike_without(self, pattern: str) -> bool:
+        """Whether the replies are the same but for what `pattern` finds."""
+        return re.sub(pattern, "", self.real) == re.sub(pattern, "", self.ours)
+
+
+Reasons = Mapping[str, Callable[[Difference], bool]]
+
+TRACE_REASONS: Final[Reasons] = {
+    "the real one can't follow a packet-out that comes back: its actions conflict": lambda d: (
+        "Recirculation conflict (actions)" in d.real
+    ),
+    "a note is shown as it goes over the wire, padded": lambda d: d.alike_without(r"note:[0-9a-f.]*"),
+    "a masked value is shown without the bits that its mask leaves out, as it goes over the wire": lambda d: (
+        d.alike_without(r"set_field:[^/ ]*/")
+    ),
+    "a zone from a field that has not 16 bits is refused, in text as on the wire": lambda d: (
+        d.ours.startswith("error: zone field must be a 16-bit field")
+    ),
+    "what can't be written is refused, as both do on the wire": lambda d: (
+        d.ours == "error: Bad actions: OFPBAC_BAD_SET_ARGUMENT\n"
+    ),
+    "ours names the header that can't be put around, in the user's words": lambda d: d.real.startswith(
+        "error: Encap hdr not supported:"
+    ),
+    "ours names the action beside a conjunction in the user's words": lambda d: (
+        d.real.startswith('error: "conjunction" actions') and d.ours.startswith('error: "conjunction"')
+    ),
+    "the real one has no name for check_pkt_larger's number": lambda d: d.real.startswith(
+        "error: invalid (null)"
+    ),
+    "output to IN_PORT can be truncated; the real one takes it for a patch port": lambda d: (
+        "output_trunc does not support patch port IN_PORT" in d.real
+    ),
+    "what an encap within clone left to do, the real one does outside of it": lambda d: (
+        "clone(" in d.text and "encap(" in d.text
+    ),
+    "the widths that the real one says differ are exchanged": lambda d: (
+        d.real.startswith("error:") and "bit widths of" in d.real and "bit widths of" in d.ours
+    ),
+    "members and basis of bundle and multipath that are no numbers are refused, not read as 0": lambda d: (
+        d.ours.startswith(("error: invalid basis", "error: invalid numeric format"))
+    ),
+    "a value that has more bits than ERSPAN's field is refused": lambda d: (
+        "is not a valid value for field tun_erspan" in d.ours
+    ),
+    "a flow key's word with a comma too many is read": lambda d: (
+        ",," in d.text and ("unknown bridge" in d.real or "syntax error" in d.real)
+    ),
+    "a packet without Ethernet header has the type that its packet type says; the real one has none where "
+    "flows of OpenFlow are given as text": lambda d: (
+        "packet_type=(" in d.text and not d.ours.startswith("error:")
+    ),
+    "what is put around labels behind an Ethernet header begins a stack of its own": lambda d: (
+        "encap(mpls" in d.text and not d.ours.startswith("error:")
+    ),
+    "of a translation that failed the last bits of the mask are in no datapath flow": lambda d: (
+        "Translation failed" in d.real and d.alike_without(r"vlan_tci=0x0000/0x1000,")
+    ),
+    "the megaflow of what teaches a table has the new flow's mask in the real one": lambda d: (
+        "learn(" in d.real and d.alike_without(r"Megaflow: .*")
+    ),
+    "without any, and with the frame's bytes, the real one doesn't tell of tunnel options": lambda d: (
+        d.alike_without(r"tun_metadata\d=NP,")
+    ),
+    "the real one shows a load into more than 64 bits in parts": lambda d: d.alike_without(r"load:\S+"),
+    "where brackets don't match, the parts of a text that are wrong are others, and both say so": lambda d: (
+        d.real.startswith("error:")
+        and d.ours.startswith("error:")
+        and any(d.text.count(a) != d.text.count(b) for a, b in ("()", "[]", "{}"))
+    ),
+    "push_mpls of another type than MPLS's is refused; the real one dies of it": lambda d: d.ours.endswith(
+        "not a valid MPLS ethertype\n"
+    ),
+    "ours names the action that can't be nested in the user's words": lambda d: d.alike_without(
+        r"nested action \w+"
+    ),
+}
+
+DPCTL_REASONS: Final[Reasons] = {}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Lines for switches that are set up and prepared, and made again after `fresh` lines."""
+
+    setup: Setup
+    lines: Callable[[int], Lines]
+    reasons: Reasons
+    prepare: Callable[[Any], None] = lambda side: None
+    finish: Callable[[Any], None] = lambda side: None
+
+    def explained(self, difference: Difference) -> bool:
+        """Whether there is a reason for it that is written down."""
+        return any(explains(difference) for explains in self.reasons.values())
+
+
+FRESH: Final = 100
+
+FAMILIES: Final = {
+    "trace": Family(SETUP, TraceLines, TRACE_REASONS),
+    "dpctl": Family(
+        Setup("no bridges"), dpctl_lines.DpctlLines, DPCTL_REASONS, dpctl_lines.prepare, dpctl_lines.finish
+    ),
+}
