@@ -8,6 +8,7 @@ part of it; the header's version stays, and its length fits.
 from __future__ import annotations
 
 import random
+import re
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -165,6 +166,8 @@ ASYNCHRONOUS: Final = (
     "FlowMonitorPaused", "FlowMonitorResumed", "RequestForward",
 )  # fmt: skip
 
+TUN_METADATA_1: Final = re.compile(rb"\0\x01[\x51-\xcf]\x01", re.DOTALL)
+"""The header of a tunnel option of one byte, masked: NXM_NX_TUN_METADATA0 is number 40."""
 LEARN: Final = (b"\0\0\x23\x20\0\x10", b"\0\0\x23\x20\0\x2d")
 """NXAST_LEARN and NXAST_LEARN2 behind their vendor."""
 
@@ -227,7 +230,17 @@ REASONS: Final[dict[str, Callable[[Difference], bool]]] = {
     "the features of tables can't be changed here: ours says so before it looks at each property":
         lambda d: class_of(d.data) is TableFeaturesRequest and d.both_refuse,
     "a traffic class of MPLS above 7 doesn't fit its bits: ours refuses":
-        lambda d: d.ours == {"OFPBAC_BAD_ARGUMENT"} and not d.real and b"\0\0\x23\x20\0\x1f" in d.data,
+        lambda d: d.ours == {"OFPBAC_BAD_ARGUMENT"} and d.real <= {"OFPBAC_MATCH_INCONSISTENT"}
+        and (b"\0\0\x23\x20\0\x1f" in d.data or b"\0\x0e\0\x08" in d.data),
+    "meters' bands that remark DSCP are carried out by ours":
+        lambda d: "OFPMMFC_BAD_BAND" in d.real and b"\0\x02\0\x10" in d.data,
+    "NXAST_SAMPLE4 is of Open vSwitch 3.4":
+        lambda d: d.real == {"OFPBAC_BAD_VENDOR_TYPE"} and b"\0\0\x23\x20\0\x33" in d.data,
+    "half a byte of a tunnel option, the other half its mask: the real one takes it for nothing":
+        lambda d: d.ours <= {"OFPBMC_BAD_LEN", "NXBRC_UNENCODABLE_ERROR"}
+        and bool(TUN_METADATA_1.search(d.data)),
+    "flows of the real one's hidden table have cookie 0: it finds them by that, and can't change them":
+        lambda d: d.real == {"OFPBRC_EPERM"} and b"\0\x01\x3c\x08" in d.data,
     "several things are wrong, and both refuse, each for one of them":
         lambda d: d.both_refuse and not d.simple,
 }  # fmt: skip

@@ -135,7 +135,7 @@ def queue_config(ofconn: OfConn, message: Message, now: int) -> Replies:
     request: q.QueueGetConfigRequest = message.body
     ofproto = ofconn.ofproto
     ports = _ports(ofproto, request.port_no)
-    if not ports or request.port_no == OFPP_LOCAL or (
+    if not ports or (request.port_no == OFPP_LOCAL and message.version < OFP14) or (
             request.port_no == OFPP_ANY and message.version == OFP10):
         raise OfpError("OFPQOFC_BAD_PORT", f"port {request.port_no}")
     found = [

@@ -122,10 +122,12 @@ class Meters:
             raise OfpError("OFPMMFC_METER_EXISTS", f"meter {config.meter_id}")
         if mod.command == m.OFPMC_MODIFY and old is None:
             raise OfpError("OFPMMFC_UNKNOWN_METER", f"meter {config.meter_id}")
-        if config.flags & ~CAPABILITIES or not config.flags & (m.OFPMF_KBPS | m.OFPMF_PKTPS):
+        if not config.flags & (m.OFPMF_KBPS | m.OFPMF_PKTPS):
             raise OfpError("OFPMMFC_BAD_FLAGS", "a meter counts kbps or pktps")
         if not config.bands:
             raise OfpError("OFPMMFC_OUT_OF_BANDS", "no bands")
+        if config.flags & ~CAPABILITIES:
+            raise OfpError("OFPMMFC_BAD_FLAGS", f"meter flags {config.flags:#x}")
         for band in config.bands:
             if not band.rate:
                 raise OfpError("OFPMMFC_BAD_RATE", "a band of rate 0")

@@ -255,6 +255,8 @@ def _nat_range(text: str) -> tuple[int, int | None, int | None, int, int]:
                 raise FlowSyntaxError(f'invalid nat range "{text}"', text)
     if not rest:
         return family, low, high, 0, 0
+    if rest.startswith(":") and low is None:
+        raise FlowSyntaxError(f'nat to ports needs an address in front of them: "{text}"', text)
     if not rest.startswith(":"):
         place = len(text) - len(rest)
         raise FlowSyntaxError(f'garbage ({rest}) after nat range "{text}" (pos: {place})', rest)

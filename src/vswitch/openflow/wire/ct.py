@@ -114,7 +114,8 @@ def put_nat(w: Writer, action: a.Nat, _ctx: Put) -> None:
 
 
 def get_nat(r: Reader) -> a.Action:
-    """NXAST_NAT. OfpError: OFPBAC_BAD_ARGUMENT, OFPBAC_BAD_LEN."""
+    """NXAST_NAT. OfpError: OFPBAC_BAD_ARGUMENT, also for a range that is cut off and ports without an
+    address."""
     r.skip(2)
     flags = r.u16()
     present = r.u16()
@@ -128,8 +129,10 @@ def get_nat(r: Reader) -> a.Action:
     six = present & (RANGE_IPV6_MIN | RANGE_IPV6_MAX)
     if (four and six) or four == RANGE_IPV4_MAX or six == RANGE_IPV6_MAX:
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"nat range {present:#x}")
-    if present & (RANGE_PROTO_MIN | RANGE_PROTO_MAX) == RANGE_PROTO_MAX or (present and not kind):
+    ports = present & (RANGE_PROTO_MIN | RANGE_PROTO_MAX)
+    if ports == RANGE_PROTO_MAX or (ports and not four and not six) or (present and not kind):
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"nat range {present:#x}")
+    r.error = "OFPBAC_BAD_ARGUMENT"
     if not kind:
         flags = 0
     if four or six:
@@ -144,6 +147,8 @@ def get_nat(r: Reader) -> a.Action:
     max_port = 0
     if present & RANGE_PROTO_MIN:
         min_port = r.u16()
+        if min_port == 0:
+            raise OfpError("OFPBAC_BAD_ARGUMENT", "nat to port 0")
         if present & RANGE_PROTO_MAX:
             max_port = r.u16()
             if max_port < min_port:

@@ -26,7 +26,7 @@ NXAST_LEARN2: Final = 45
 SEND_FLOW_REM: Final = 1
 DELETE_LEARNED: Final = 2
 WRITE_RESULT: Final = 4
-N_BITS_MASK: Final = 0x7FF
+N_BITS_MASK: Final = 0x3FF
 SRC_IMMEDIATE: Final = 1 << 13
 DST_KINDS: Final = ("match", "load", "output")
 DST_SHIFT: Final = 11
@@ -124,7 +124,7 @@ def _get_spec(r: Reader, header: i64) -> a.LearnSpec:
     n_bits: int = header & N_BITS_MASK
     to = (header >> DST_SHIFT) & 3
     immediate = header & SRC_IMMEDIATE != 0
-    if header >> 14 or to > 2 or (to == 2 and immediate):
+    if to > 2 or (to == 2 and immediate):
         raise OfpError("OFPBAC_BAD_ARGUMENT", f"learn spec {header:#06x}")
     src: a.MfSubfield | None = None
     value = 0

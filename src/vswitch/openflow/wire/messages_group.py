@@ -66,6 +66,7 @@ def _get_watch_port(r: Reader) -> int:
 
 
 def _get_bucket11(r: Reader, version: int) -> g.Bucket:
+    r.error = "OFPGMFC_BAD_BUCKET"
     length = r.u16()
     if length < 16 or length % 8 or length - 2 > r.left:
         raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket of {length} bytes")
@@ -99,6 +100,7 @@ def _put_bucket15(w: Writer, bucket: g.Bucket, group_type: int, version: int) ->
 
 
 def _get_bucket15(r: Reader, group_type: int, version: int) -> g.Bucket:
+    r.error = "OFPGMFC_BAD_BUCKET"
     length = r.u16()
     if length < 8 or length % 8 or length - 2 > r.left:
         raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket of {length} bytes")
@@ -116,6 +118,8 @@ def _get_bucket15(r: Reader, group_type: int, version: int) -> g.Bucket:
             found["watch_port"] = _get_watch_port(value)
         elif kind == OFPGBPT_WATCH_GROUP:
             found["watch_group"] = int(value.u32())
+        else:
+            raise OfpError("OFPBPC_BAD_TYPE", f"bucket property {kind}")
     return g.Bucket(actions, bucket_id=bucket_id, **found)
 
 

@@ -25,7 +25,7 @@ from vswitch.openflow.wire.messages_base import (
     put_port,
     put_u32_property,
 )
-from vswitch.openflow.wire.oxm import get_nxm, get_oxm_raw, put_nxm, put_oxm_raw
+from vswitch.openflow.wire.oxm import get_nxm, get_oxm_match, get_oxm_raw, put_nxm, put_oxm_raw
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP13, OFP14, OFP15
 
 NO_BUFFER: Final = 0xFFFFFFFF
@@ -220,7 +220,7 @@ def _get_out(r: Reader, version: int) -> p.PacketOut:
     if version == OFP15:
         actions_len = int(r.u16())
         r.skip(2)
-        metadata = get_match(r, version, False)
+        metadata = get_oxm_match(r, False)
         if not metadata.mask.get(IN_PORT):
             raise OfpError("OFPBRC_BAD_PORT", "packet-out without in_port")
     else:

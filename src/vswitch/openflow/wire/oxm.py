@@ -465,6 +465,8 @@ def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
     """Add a TLV that is known to `match`."""
     value = tlv.value
     ones = field.ones
+    if not prereqs_ok(field, match.flow, match.mask):
+        raise OfpError("OFPBMC_BAD_PREREQ", field.name)
     if not tlv.exact and not field.maskable:
         raise OfpError("OFPBMC_BAD_MASK", field.name)
     if field.special == 1:
@@ -472,8 +474,6 @@ def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
             raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
     elif value & ~ones or (field is _NSH_TTL and value > MAX_NSH_TTL):
         raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
-    if not prereqs_ok(field, match.flow, match.mask):
-        raise OfpError("OFPBMC_BAD_PREREQ", field.name)
     options = match.options
     known = match.mask.bits(field) != 0
     if options is not None and field.option >= 0:

@@ -28,6 +28,9 @@ USERDATA: Final = 3
 PAUSE: Final = 4
 METER_ID: Final = 5
 
+LEAST_SIZE: Final = (2, 2, 1, 0, 0, 4)
+"""Bytes of each property's value. More are passed over, as what pads it is."""
+
 CLASS_NSH: Final = 4
 NSH_MD_TYPE: Final = 1
 NSH_TLV: Final = 2
@@ -104,7 +107,7 @@ def get_controller2(r: Reader) -> a.Action:
             continue
         if kind > METER_ID:
             raise OfpError("OFPBPC_BAD_TYPE", f"controller property {kind}")
-        if kind != PAUSE and size != (1 if kind == REASON else 4):
+        if size < LEAST_SIZE[kind] or (kind == METER_ID and size != 4):
             raise OfpError("OFPBPC_BAD_LEN", f"controller property {kind}")
         if kind == MAX_LEN:
             max_len = body.u16()

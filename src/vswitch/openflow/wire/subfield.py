@@ -12,7 +12,15 @@ from vswitch.flow.field import Field
 from vswitch.openflow.actions import MfSubfield
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
-from vswitch.openflow.wire.oxm import NXM, OxmTlv, get_oxm_header, is_tun_metadata, oxm_entry, put_oxm_header
+from vswitch.openflow.wire.oxm import (
+    MAX_TUN_METADATA,
+    NXM,
+    OxmTlv,
+    get_oxm_header,
+    is_tun_metadata,
+    oxm_entry,
+    put_oxm_header,
+)
 from vswitch.openflow.wire.version import OFP12
 
 
@@ -50,7 +58,9 @@ def get_short_header(r: Reader) -> Field:
 
 def fits(tlv: OxmTlv, field: Field) -> bool:
     """Whether the length in a TLV header is that of `field`."""
-    return tlv.size == field.n_bytes * (1 if tlv.exact else 2) or is_tun_metadata(field)
+    if is_tun_metadata(field):
+        return tlv.size <= MAX_TUN_METADATA
+    return tlv.size == field.n_bytes * (1 if tlv.exact else 2)
 
 
 def check_subfield(sf: MfSubfield, *, dst: bool) -> MfSubfield:
