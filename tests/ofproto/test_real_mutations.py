@@ -75,8 +75,12 @@ class Ends:
         self.addresses = [(self.real.mac(p).to_bytes(6), self.ours.mac(p).to_bytes(6)) for p in ports]
 
     def empty(self) -> None:
-        for end in (self.real, self.ours):
-            end.exchange(*(encoded(request, end.version) for request in cleanup(end.version)))
+        # 1.1 can't speak of all tables at once.
+        version = OFP13 if self.real.version == OFP11 else self.real.version
+        ends = (RealEnd(self.real.socket.getpeername(), version), OurEnd(self.ours.switch, version))
+        for end in ends:
+            end.exchange(*(encoded(request, version) for request in cleanup(version)))
+            end.close()
 
     def answers(self, data: bytes) -> tuple[list[str], list[str]]:
         """What the two answer to `data`, in which ports have the real switch's addresses."""
