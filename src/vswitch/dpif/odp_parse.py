@@ -343,9 +343,10 @@ def parse_attr(name: str, text: str, ports: PortNumbers = None) -> AttrText:
     return {key.MPLS: _mpls, key.NSH: _nsh, key.TUNNEL: _tunnel}[attr](text)
 
 
-def _unreadable(shown: str, text: str, word: Word) -> OdpSyntaxError:
-    error = OdpSyntaxError(f"syntax error at {shown}", word.key, text, word.position)
-    error.rest = text[word.position :]
+def _unreadable(text: str, word: Word) -> OdpSyntaxError:
+    rest = text[word.position :]
+    error = OdpSyntaxError(f"syntax error at {rest}", word.key, text, word.position)
+    error.rest = rest
     return error
 
 
@@ -358,9 +359,9 @@ def parse_key_attrs(text: str, ports: PortNumbers) -> tuple[bytes, bytes]:
         if word.key == "ufid" and word.delimiter == ":":
             continue
         if word.delimiter != "(":
-            raise _unreadable(word.key, text, word)
+            raise _unreadable(text, word)
         if not text.startswith(")", word.value_at + len(word.value)):
-            raise _unreadable(f"{word.key}({word.value}", text, word)
+            raise _unreadable(text, word)
         if word.key == "eth_type" and word.value == "0/0xffff":
             mask.be16(key.ETHERTYPE, 0xFFFF)
             continue

@@ -105,7 +105,6 @@ def parse_request(ofprotos: Bridges, args: list[str], packet_out: bool = False) 
     names = False
     ct_next: list[int] = []
     words: list[str] = []
-    unknown = ""
     payload = DEFAULT_PAYLOAD
     rest = iter(args)
     for arg in rest:
