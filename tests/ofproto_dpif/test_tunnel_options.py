@@ -57,13 +57,13 @@ def test_the_datapath_flow_has_the_options_as_the_packet_has_them(lab: MakeLab) 
 
 def test_each_order_of_options_gets_a_datapath_flow_and_keeps_it(lab: MakeLab) -> None:
     made, recorded = prepared(lab)
-    one = "{class=0x100,type=0x0,len=4,0x5}{class=0x100,type=0x1,len=12,0x77}"
-    other = "{class=0x100,type=0x1,len=12,0x77}{class=0x100,type=0x0,len=4,0x5}"
+    one = "{class=0x100,type=0,len=4,0x5}{class=0x100,type=0x1,len=12,0x77}"
+    other = "{class=0x100,type=0x1,len=12,0x77}{class=0x100,type=0,len=4,0x5}"
     for options in (one, other, one, other):
         handle_upcalls(made.backer, [arrival(made, options)], made.clock.now())
     masked = [
-        "{class=0x100,type=0x0,len=4,0x5/0x0}{class=0x100,type=0x1,len=12,0x77/0xff}",
-        "{class=0x100,type=0x1,len=12,0x77/0xff}{class=0x100,type=0x0,len=4,0x5/0x0}",
+        "{class=0x100,type=0,len=4,0x5/0x0}{class=0x100,type=0x1,len=12,0x77/0xff}",
+        "{class=0x100,type=0x1,len=12,0x77/0xff}{class=0x100,type=0,len=4,0x5/0x0}",
     ]
     assert puts(recorded) == masked
     made.bridge.flow_mod(parse_flow("priority=65535,tun_metadata1=0x77/0xff,actions=drop"))
