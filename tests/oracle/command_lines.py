@@ -8,10 +8,13 @@ from typing import Any, Final, Protocol
 
 from tests.oracle import dpctl_lines
 from tests.oracle.compare import normalized
+from tests.oracle.dpctl_lines import DATAPATH
 from tests.oracle.real import OracleError
 from tests.oracle.setup import Setup
 from tests.oracle.trace_lines import SETUP, TraceLines
 from vswitch.base.records import dataclass
+
+UFID: Final = re.compile(r"ufid:[0-9a-f-]+")
 
 
 class Lines(Protocol):
@@ -39,6 +42,7 @@ def reply(side: Side, line: list[str]) -> str:
     if line[0].startswith("ofproto"):
         return normalized(text, side.port_names())
     if "dump" in line[0]:
+        text = UFID.sub("ufid:", text)
         return "".join(sorted(text.splitlines(keepends=True)))
     return text
 
@@ -133,7 +137,76 @@ TRACE_REASONS: Final[Reasons] = {
     ),
 }
 
-DPCTL_REASONS: Final[Reasons] = {}
+UNREAD: Final = re.compile(
+    r"push_eth|pop_eth|push_mpls|pop_mpls|pop_nsh|pop_vlan\(|ct_clear\(|recirc\(|hash\(|dec_ttl|clone\([^1-9cpsuthmd]"
+)
+"""Actions that the real switch prints, but can't read."""
+REFUSED: Final = ("parsing actions (", "odp_actions_from_string (")
+
+DPCTL_REASONS: Final[Reasons] = {
+    "ours reads all that it prints": lambda d: (
+        any(what in d.real for what in REFUSED) and bool(UNREAD.search(d.text))
+    ),
+    "options of runtime commands count as arguments of the real one": lambda d: (
+        "command takes at most" in d.real or "command requires at least" in d.real
+    ),
+    "what stands in the database of connections needs no second name": lambda d: (
+        d.line[0] == "dpctl/flush-conntrack" and "field dummy@fuzz missing value" in d.real
+    ),
+    "numbers below 0 are options, not numbers modulo 2^32": lambda d: "-1" in d.text,
+    "a filter may have masks": lambda d: (
+        "filter=" in d.text and "wildcards not allowed here" in d.real and not d.ours.startswith("error:")
+    ),
+    "bytes for userspace come back as they were, not padded to 8 of them": lambda d: (
+        "userspace(" in d.real and "userdata(" in d.real
+    ),
+    "a tag or label that leaves a field out has 0 there": lambda d: (
+        any(what in d.real for what in REFUSED) and "push_vlan(" in d.text
+    ),
+    "sFlow, flow_sample and controller may leave fields out": lambda d: (
+        any(what in d.real for what in REFUSED)
+        and bool(re.search(r"sFlow\(|flow_sample\(|controller\(|slow_path\(|ipfix\(|userspace\(", d.text))
+    ),
+    "what is behind a tag is read where the mask leaves the tag out, as dumps have it": lambda d: (
+        "encap(" in d.text and "updating flow table (Invalid argument)" in d.real
+    ),
+    "the real one loses connection fields and tunnel keys of a key without masks that it prints": lambda d: (
+        d.line[0] == "dpctl/normalize-actions"
+        and d.alike_without(r"(tun_id|ct_mark|ct_label|ct_zone|skb_mark|skb_priority|dp_hash)[(=][^,)]*[,)]")
+    ),
+    "of several things that are wrong with a listing's words ours may name another": lambda d: (
+        "dump-flows" in d.line[0] and d.ours.startswith("error:")
+    ),
+    "a zone of more than 16 bits is none": lambda d: "zone=65536" in d.line,
+    "what a set's mask leaves out is not shown": lambda d: d.alike_without(r"[(,]\w+=[^,()]*/[^,()]*"),
+    "a set of nothing of a tag names its fields": lambda d: d.alike_without(r"set\(vlan\([^)]*\)\)"),
+    "a second tag can be told by what stands in a key": lambda d: (
+        d.line[0] == "dpctl/normalize-actions" and d.text.count("vlan(") > 1
+    ),
+    "a packet that came out of a tunnel may leave out its TTL": lambda d: (
+        "tunnel options missing TTL" in d.real
+    ),
+    "the real one shows a tag's type in its machine's order of bytes": lambda d: "tpid=0xa888" in d.real,
+    "what is spoilt is refused with one error, and blanks are read": lambda d: (
+        any(what in d.real for what in ("End of file", "Unknown error"))
+        or " " in d.text.partition(DATAPATH)[2][1:]
+    ),
+    "numbers of actions may be hexadecimal": lambda d: (
+        any(what in d.real for what in REFUSED) and "0x" in d.line[-1]
+    ),
+    "numbers modulo 2^32 are refused": lambda d: "4294967296" in d.text,
+    "a tunnel that is set is shown without masks, and with its key": lambda d: "set(tunnel(" in d.text,
+    "tunnels of keys without a TTL, as dumps have them, are read": lambda d: (
+        "tunnel(" in d.text and "updating flow table (Invalid argument)" in d.real
+    ),
+    "of a key and actions that are both wrong ours may name the key": lambda d: (
+        d.line[0] in ("dpctl/add-flow", "dpctl/mod-flow", "dpctl/normalize-actions")
+        and "error: " in d.real
+        and "error: " in d.ours
+    ),
+    "a thread or a zone that is no number is none": lambda d: "pmd=" in d.line or "zone=1,2" in d.line,
+    "a set of what no packet has is refused": lambda d: "Operation not supported" in d.ours,
+}
 
 
 @dataclass(frozen=True)

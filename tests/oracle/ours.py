@@ -64,6 +64,8 @@ class OurSwitch:
         """Take all bridges away."""
         enable_debug_actions(False)
         self.ofprotos.close()
+        if self.datapath_type == "dummy":
+            open.disable("dummy")
 
     def configure(self, setup: Setup) -> None:
         """Make the bridges of `setup` the only ones, with their ports, flows and addresses."""

@@ -18,7 +18,7 @@ from tests.whole import ALL, SEED
 pytestmark = pytest.mark.system
 
 CASES = Path(__file__).with_name("command_cases.txt")
-N_LINES = 2_000 if ALL else 200
+N_LINES = 2_000 if ALL else 400
 
 
 def differences(real: RealSwitch, family: Family, n_lines: int) -> Iterator[Difference]:
@@ -48,7 +48,7 @@ def differences(real: RealSwitch, family: Family, n_lines: int) -> Iterator[Diff
         family.finish(real)
 
 
-@pytest.mark.parametrize("family", ["trace"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_random_command_lines_are_answered_as_by_the_real_switch(real: RealSwitch, family: str) -> None:
     found = list(differences(real, FAMILIES[family], N_LINES))
     shown = "\n".join(f"{d.line}\n--- real\n{d.real}--- ours\n{d.ours}" for d in found[:10])

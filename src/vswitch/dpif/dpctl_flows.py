@@ -131,7 +131,7 @@ def _delete(dpif: Dpif, flow: str, options: Options, now: int) -> str:
     try:
         _operate(dpif, op, "deleting flow")
     except CommandError as e:
-        if op.error == errno.ENOENT and not ufid:
+        if op.error == errno.ENOENT:
             raise CommandError(str(e) + NO_SUCH_FLOW) from e
         raise
     return f"{format_stats(op.stats, now)}\n" if options.statistics and op.stats is not None else ""

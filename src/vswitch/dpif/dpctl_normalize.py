@@ -8,20 +8,26 @@ packet has on its way, what else is done to it there.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Final
 
 from vswitch.base.unixctl import ANY, CommandError
-from vswitch.dpif.actions import Action, PopMpls, PopVlan, PushMpls, PushVlan
+from vswitch.dpif.actions import Action, Output, PopMpls, PopVlan, PushMpls, PushVlan
 from vswitch.dpif.dpctl import Datapaths, Entry, Options, failed
 from vswitch.dpif.odp_format_key import format_key_attrs
-from vswitch.dpif.odp_parse import parse_key_attrs
-from vswitch.dpif.odp_text import format_actions, parse_actions, parse_key
+from vswitch.dpif.odp_key import decode_key
+from vswitch.dpif.odp_parse import fault, labels_fitness
+from vswitch.dpif.odp_text import OdpSyntaxError, format_actions, parse_actions, parse_key_attrs
+from vswitch.dpif.types import Fitness
 from vswitch.flow.flow import Flow
 from vswitch.flow.mpls import lse, n_mpls_labels
 from vswitch.flow.vlan import qtag
 from vswitch.packet.numbers import ETH_TYPE_VLAN_8021Q
 
 MAX_TAGS: Final = 2
+UNFIT: Final = {Fitness.TOO_MUCH: errno.EPERM, Fitness.TOO_LITTLE: errno.ENOENT, Fitness.ERROR: errno.ESRCH}
+"""How little a key fits, as the error that Open vSwitch takes the number for."""
 
 Stack = tuple[tuple[int, ...], tuple[int, ...]]
 """Tags (TPID << 16 | TCI) and label stack entries, outermost first."""
@@ -71,9 +77,18 @@ def normalized(flow: Flow, actions: tuple[Action, ...]) -> str:
         else:
             stack = after
     return "".join(
-        f"{_shown(stack)}{format_actions(tuple(found))}"
+        f"{_shown(stack)}{format_actions(tuple(_outputs_in_order(found)))}"
         for stack, found in sorted(done.items(), key=lambda item: item[0])
     )
+
+
+def _outputs_in_order(actions: list[Action]) -> Iterator[Action]:
+    """`actions`, of which outputs that follow each other go by port: their order makes no difference."""
+    for is_output, run in groupby(actions, lambda action: isinstance(action, Output)):
+        if is_output:
+            yield from sorted(run, key=lambda action: int(action.port) if isinstance(action, Output) else 0)
+        else:
+            yield from run
 
 
 def _ports(words: list[str]) -> dict[str, int]:
@@ -91,19 +106,22 @@ def _normalize(_datapaths: Datapaths, options: Options, args: list[str]) -> str:
     ports = _ports(args[2:])
     try:
         attrs, _ = parse_key_attrs(args[0], ports)
-    except ValueError as e:
-        raise failed(f"odp_flow_key_from_string (syntax error at {args[0]})", errno.EINVAL) from e
+    except OdpSyntaxError as e:
+        raise failed(f"odp_flow_key_from_string (syntax error at {e.rest})", errno.EINVAL) from e
     text = f"input flow: {format_key_attrs(attrs, None, False, None) or '<empty>'}\n"
+    flow = Flow()
+    fitness = decode_key(attrs, flow)
+    if fitness is Fitness.PERFECT:
+        fitness = labels_fitness(attrs)
+    if fitness is not Fitness.PERFECT:
+        why = fault(attrs) if fitness is Fitness.ERROR else "reason unknown"
+        raise CommandError(f"{text}{failed(f'odp_flow_key_to_flow failed ({why})', UNFIT[fitness])}")
     try:
         actions = parse_actions(args[1], ports) if args[1] else ()
     except ValueError as e:
         raise CommandError(f"{text}{failed('odp_actions_from_string', errno.EINVAL)}") from e
     if options.more:
         text += f"input actions: {format_actions(actions)}\n"
-    try:
-        flow, _ = parse_key(args[0], ports)
-    except ValueError as e:
-        raise CommandError(f"{text}{failed(f'odp_flow_key_to_flow failed ({e})', errno.EINVAL)}") from e
     what = normalized(flow, actions)
     if args[1] == "drop":
         what = f"{_shown(_stack(flow))}drop"

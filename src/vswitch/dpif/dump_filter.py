@@ -9,9 +9,10 @@ from vswitch.base.unixctl import CommandError
 from vswitch.dpif.ops import DpifFlow
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
-from vswitch.flow.match_text import PROTOCOLS, field_by_text_name, parse_match_word
+from vswitch.flow.match_text import FLAGS, PROTOCOLS, field_by_text_name, parse_match_word
 from vswitch.flow.prereq import prereqs_ok
 from vswitch.flow.syntax import FlowSyntaxError, Word, split_words
+from vswitch.flow.values import parse_value
 
 OURS: Final = ("all", "ovs", "non-offloaded")
 """Types that flows which the datapath itself forwards by are of."""
@@ -62,10 +63,24 @@ def parse(ports: Mapping[str, int], filter: str, types: str | None, pmd: str) ->
 
 def _add(match: Match, word: Word, ports: Mapping[str, int]) -> None:
     """One word of the filter. Unlike in a flow's match, what it needs must be in front of it."""
-    if word.key not in PROTOCOLS:
-        field = field_by_text_name(word.key)
-        if field is None:
-            raise FlowSyntaxError(f"unknown field {word.key}", word.key)
-        if not prereqs_ok(field, match.flow):
-            raise FlowSyntaxError(f"prerequisites not met for setting {word.key}", word.key)
-    parse_match_word(match, word, ports)
+    shorthand = PROTOCOLS.get(word.key)
+    if shorthand is not None:
+        if match.flow.dl_type:
+            raise FlowSyntaxError("Ethernet type set multiple times", word.key)
+        if shorthand[1] is not None and match.flow.nw_proto:
+            raise FlowSyntaxError("network protocol set multiple times", word.key)
+        parse_match_word(match, word, ports)
+        return
+    field = field_by_text_name(word.key)
+    if field is None:
+        raise FlowSyntaxError(f"unknown field {word.key}", word.key)
+    if not prereqs_ok(field, match.flow):
+        raise FlowSyntaxError(f"prerequisites not met for setting {word.key}", word.key)
+    if match.flow.bits(field):
+        raise FlowSyntaxError(f"field {word.key} set multiple times", word.key)
+    try:
+        if not word.value and field.fmt not in FLAGS:
+            parse_value(field, "", ports, optional=False)
+        parse_match_word(match, word, ports)
+    except FlowSyntaxError as error:
+        raise FlowSyntaxError(f"bad value for {word.key} ({error.message})", error.word) from None

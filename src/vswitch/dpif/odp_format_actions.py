@@ -49,6 +49,7 @@ from vswitch.dpif.cookie import (
     format_slow_reasons,
 )
 from vswitch.dpif.odp_format_key import (
+    ATTR_NAMES,
     PortNames,
     format_key_attrs,
     format_lse,
@@ -157,6 +158,8 @@ def _set(action: Set | SetMasked) -> str:
         text = format_key_attrs(builder.getvalue(), masked)
     except NlAttrError:
         text = ""
+    if not text and attr in ATTR_NAMES:
+        return f"{ATTR_NAMES[attr]}()"
     return text or f"key{attr}({value.hex()}/{(mask or b'').hex()})"
 
 

@@ -57,7 +57,7 @@ _LABELS: dict[int, tuple[tuple[str, str, str], ...]] = {
         ("sha", "arp_sha", "mac"), ("tha", "arp_tha", "mac"),
     ),
     key.ND: (("target", "nd_target", "ip6"), ("sll", "nd_sll", "mac"), ("tll", "nd_tll", "mac")),
-    key.ND_EXTENSIONS: (("nd_reserved", "nd_reserved", "hex"), ("nd_options_type", "nd_options_type", "dec")),
+    key.ND_EXTENSIONS: (("nd_reserved", "nd_reserved", "0x"), ("nd_options_type", "nd_options_type", "dec")),
     key.CT_ORIG_TUPLE_IPV4: (
         ("src", "ct_nw_src", "ip"), ("dst", "ct_nw_dst", "ip"), ("proto", "ct_nw_proto", "dec"),
         ("tp_src", "ct_tp_src", "dec"), ("tp_dst", "ct_tp_dst", "dec"),
@@ -103,7 +103,7 @@ def format_field(value: bytes, mask: bytes, how: str) -> str:
         return format_ipv6(v) if exact else f"{format_ipv6(v)}/{format_ipv6(m)}"
     if how == "frag":
         return FRAG_TYPES[v] if v < len(FRAG_TYPES) else "<error>"
-    number = c_hex(v) if how == "hex" else str(v)
+    number = c_hex(v) if how == "hex" else f"0x{v:x}" if how == "0x" else str(v)
     return number if exact else f"{number}/{c_hex(m)}"
 
 
@@ -119,7 +119,8 @@ def format_struct(attr: int, value: bytes, mask: bytes, verbose: bool) -> str:
     words = []
     for name, offset, size, how in STRUCT_FIELDS[attr]:
         m = _is_label_exact(name, mask[offset : offset + size])
-        if verbose or any(m):
+        # What packets are of which a flow doesn't say that they are fragments is not shown.
+        if any(m) or (verbose and how != "frag"):
             words.append(f"{name}={format_field(value[offset : offset + size], m, how)}")
     return ",".join(words)
 

@@ -18,6 +18,7 @@ from vswitch.dpif.types import Fitness
 from vswitch.flow import key_attr as key
 from vswitch.flow.flags import CT_STATE_NAMES, TCP_FLAG_NAMES, TUN_FLAG_NAMES, parse_flags
 from vswitch.flow.flow import Flow
+from vswitch.flow.mpls import MAX_MPLS_LABELS
 from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
 from vswitch.flow.values import parse_ipv4, parse_ipv6, parse_mac
 from vswitch.netlink.attrs import Builder, attributes, parse
@@ -421,13 +422,16 @@ def key_of(value: bytes, masks: bytes, text: str, packet: bool = False) -> tuple
         no_ttl = tunnel is not None and key.TUN_TTL not in parse(tunnel)
     flow, mask, fitness = _decoded(value, masks)
     if fitness is Fitness.ERROR or no_ttl:
-        shown = format_key_attrs(value)
-        raise NoKeyError(f"{_fault(value)}; the flow key in error is: {shown}", text, text, 0)
+        raise NoKeyError(fault(value), text, text, 0)
     return flow, mask
 
 
+def fault(value: bytes) -> str:
+    """Why these attributes are no flow key together, and what they are."""
+    return f"{_fault(value)}; the flow key in error is: {format_key_attrs(value)}"
+
+
 def _fault(value: bytes) -> str:
-    """Why these attributes are no flow key together."""
     seen: set[int] = set()
     for attr, *_ in attributes(value):
         if attr in seen:
@@ -450,12 +454,32 @@ def _fault(value: bytes) -> str:
     return "these attributes are no flow key together"
 
 
+def labels_fitness(value: bytes) -> Fitness:
+    """Whether the labels of a key are one whole stack: the last, and no other, is its bottom."""
+    attrs = parse(value)
+    if key.ENCAP in attrs:
+        return labels_fitness(attrs[key.ENCAP])
+    data = attrs.get(key.MPLS, b"")
+    bottoms = [bool(data[i + 2] & 1) for i in range(0, len(data), 4)]
+    if any(bottoms[:-1]):
+        return Fitness.ERROR
+    whole = not bottoms or bottoms[-1] or len(bottoms) >= MAX_MPLS_LABELS
+    return Fitness.PERFECT if whole else Fitness.TOO_LITTLE
+
+
 def parse_dp_flow(text: str, port_names: PortNumbers = None) -> tuple[Flow, Flow, Fitness]:
     """The same for a flow that goes to a datapath, which may refuse a key that doesn't fit: ERROR for one
     whose words are no key together (then key and mask are undefined), else the worse of what its key and its
     mask are. OdpSyntaxError."""
-    flow, mask, fitness = _decoded(*parse_key_attrs(text, port_names))
+    value, masks = parse_key_attrs(text, port_names)
+    flow, mask, fitness = _decoded(value, masks)
     if fitness is Fitness.PERFECT:
+        # Flows are of one port, and what is behind an Ethernet type follows from it.
+        behind = mask.dl_type != 0xFFFF and parse(value).keys() & {attr for attr, _type in INFERRED}
+        if mask.in_port != 0xFFFF or behind:
+            fitness = Fitness.TOO_LITTLE
+        if fitness is Fitness.PERFECT:
+            fitness = labels_fitness(value)
         untyped = flow.dl_type < ETH_TYPE_MIN and mask.dl_type != 0xFFFF
         ports_of_any = mask.nw_proto != 0xFF and (mask.tp_src or mask.tp_dst)
         if untyped or (ports_of_any and flow.dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6)):

@@ -230,9 +230,10 @@ def _hash(text: str) -> Action:
     return Hash(algorithms[words[0].key], number(words[0].value or "0", 4))
 
 
-def _pair(text: str, size: int) -> tuple[int, int]:
+def _pair(text: str, size: int) -> tuple[int, int] | None:
+    """Value and mask; None if the mask has no bits."""
     value, mask = numbers(text, size)
-    return value & mask, mask
+    return (value & mask, mask) if mask else None
 
 
 def _ct(text: str) -> Action:
@@ -243,10 +244,10 @@ def _ct(text: str) -> Action:
     helper = timeout = ""
     nat: Nat | None = None
     for word in split_words(text):
-        if word.key == "commit":
-            commit = True
-        elif word.key == "force_commit":
-            commit = force = True
+        if word.key in ("commit", "force_commit"):
+            if commit or word.delimiter:
+                raise bad(word.key, "said once, without a value")
+            commit, force = True, word.key == "force_commit"
         elif word.key == "zone":
             zone = number(word.value, 2)
         elif word.key == "mark":
@@ -271,6 +272,8 @@ def _nat(text: str) -> Nat:
     flags = dict.fromkeys(("persistent", "hash", "random"), False)
     for word in split_words(text):
         if word.key in ("src", "dst"):
+            if kind:
+                raise bad(text, "nat is of the source or of the destination")
             kind = word.key
             if word.value:
                 low, high, low_port, high_port = _nat_range(word.value)
@@ -280,6 +283,8 @@ def _nat(text: str) -> Nat:
             flags[word.key] = True
         else:
             raise bad(word.key, "unknown to nat")
+    if flags["hash"] and flags["random"]:
+        raise bad(text, "nat is by hash or at random")
     return Nat(kind, low, high, low_port, high_port, flags["persistent"], flags["hash"], flags["random"])
 
 
@@ -295,20 +300,22 @@ def _nat_address(text: str) -> bytes:
 
 
 def _nat_range(text: str) -> tuple[bytes, bytes, int, int]:
-    """ "1.1.1.1-1.1.1.5:80-90", "[::1]-[::5]:80", "::1-::5" or ":80"."""
+    """ "1.1.1.1-1.1.1.5:80-90", "[::1]-[::5]:80" or "::1-::5"."""
     addresses, ports = text, ""
     if text.startswith("[") or "." in text or (text[:1] == ":" and text[:2] != "::"):
         cut = text.rfind("]:") + 1 if "[" in text else text.rfind(":")
         if cut > 0 or text.startswith(":"):
             addresses, ports = text[:cut], text[cut + 1 :]
-    low, _, high = addresses.partition("-")
-    low_port, _, high_port = ports.partition("-")
-    return (
-        _nat_address(low) if low else b"",
-        _nat_address(high) if high else b"",
-        number(low_port, 2) if low_port else 0,
-        number(high_port, 2) if high_port else 0,
-    )
+    low_text, _, high_text = addresses.partition("-")
+    low_port_text, _, high_port_text = ports.partition("-")
+    if not low_text:
+        raise bad(text, "ports without an address")
+    low, high = _nat_address(low_text), _nat_address(high_text) if high_text else b""
+    low_port = number(low_port_text, 2) if low_port_text else 0
+    high_port = number(high_port_text, 2) if high_port_text else 0
+    if (high and high < low) or (high_port and high_port < low_port):
+        raise bad(text, "the range ends before it begins")
+    return low, high, low_port, high_port
 
 
 _ACTIONS: dict[str, Callable[[str], Action]] = {
@@ -329,29 +336,35 @@ _ACTIONS: dict[str, Callable[[str], Action]] = {
 }
 
 
+def _inner(text: str, name: str, ports: PortNumbers, depth: int) -> Actions:
+    """The actions in `name(...)` of an action's arguments, which must have them."""
+    for word in split_words(text):
+        if word.key == name and word.delimiter == "(":
+            if not text.startswith(")", word.value_at + len(word.value)):
+                raise bad(word.value, "a bracket is not closed")
+            return _actions(word.value, ports, depth + 1)
+    raise bad(text, f"{name}(...) is missing")
+
+
 def _sample(text: str, ports: PortNumbers, depth: int) -> Action:
-    fields = _fields(text, "sample", "actions")
-    percent = fields.get("sample", "")
+    percent = _fields(text, "sample", "actions").get("sample", "")
     try:
         share = float(percent.removesuffix("%"))
     except ValueError:
         raise bad(percent, "not a percentage") from None
-    if not 0 <= share <= 100:
-        raise bad(percent, "not between 0 and 100 %")
-    probability = round(share / 100 * 0xFFFFFFFF)
-    return Sample(probability, _actions(fields.get("actions", ""), ports, depth + 1))
+    if not percent.endswith("%") or not 0 <= share <= 100:
+        raise bad(percent, "not between 0% and 100%")
+    return Sample(round(share / 100 * 0xFFFFFFFF), _inner(text, "actions", ports, depth))
 
 
 def _check_pkt_len(text: str, ports: PortNumbers, depth: int) -> Action:
-    fields = _fields(text, "size", "gt", "le")
-    greater = _actions(fields.get("gt", ""), ports, depth + 1)
-    return CheckPktLen(
-        number(fields.get("size", ""), 2), greater, _actions(fields.get("le", ""), ports, depth + 1)
-    )
+    size = number(_fields(text, "size", "gt", "le").get("size", ""), 2)
+    return CheckPktLen(size, _inner(text, "gt", ports, depth), _inner(text, "le", ports, depth))
 
 
 def _dec_ttl(text: str, ports: PortNumbers, depth: int) -> Action:
-    return DecTtl(_actions(_fields(text, "le_1").get("le_1", ""), ports, depth + 1))
+    _fields(text, "le_1")
+    return DecTtl(_inner(text, "le_1", ports, depth))
 
 
 def _clone(text: str, ports: PortNumbers, depth: int) -> Action:

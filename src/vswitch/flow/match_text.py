@@ -67,7 +67,7 @@ _ETH_TYPE: Final = by_name("eth_type")
 _NW_PROTO: Final = by_name("nw_proto")
 _PACKET_TYPE: Final = by_name("packet_type")
 _IN_PORT: Final = by_name("in_port")
-_FLAGS: Final = (Format.TCP_FLAGS, Format.CT_STATE, Format.TUN_FLAGS)
+FLAGS: Final = (Format.TCP_FLAGS, Format.CT_STATE, Format.TUN_FLAGS)
 _ADDRESSES: Final = (Format.IPV4, Format.IPV6, Format.ETHERNET)
 """What is no flag at all if there is no value."""
 
@@ -243,7 +243,7 @@ def _set_exact(
     if flow.bits(field) or (field.option >= 0 and flow.has_option(field.option)):
         raise FlowSyntaxError(f"field {key} set multiple times", key, text, word.position)
     try:
-        if not word.value and field.fmt in _FLAGS:
+        if not word.value and field.fmt in FLAGS:
             value, mask = 0, field.ones
         else:
             value, mask = parse_value(field, word.value, ports, optional=False)
