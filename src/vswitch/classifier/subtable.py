@@ -315,19 +315,34 @@ class Subtable:
         has. KeyError: one is not here."""
         gone: list[ClsRule] = []
         listed = self.listed
-        slots = zeros(end - first)
-        i: i64 = first
-        while i < end:
-            # In so short a loop the processor waits for the memory of several at once.
-            values = rules[i].values()
+        heads = self.heads
+        n: i64 = end - first
+        # In loops as short as these the processor waits for the memory of several rules at once.
+        slots = zeros(n)
+        i: i64 = 0
+        while i < n:
+            values = rules[first + i].values()
             if len(values) != self.n:
                 raise KeyError("rule is not in the classifier")
-            slots[i - first] = self._first_slot(self._hash_of_values(values) + FIRST_HASH)
+            slots[i] = self._first_slot(self._hash_of_values(values) + FIRST_HASH)
             i += 1
-        i = first
-        while i < end:
-            rule = rules[i]
-            slot = self._take(rule, slots[i - first])
+        tops: list[ClsRule | None] = []
+        i = 0
+        while i < n:
+            tops.append(heads[slots[i]])
+            i += 1
+        i = 0
+        while i < n:
+            rule = rules[first + i]
+            slot = slots[i]
+            if tops[i] is rule:
+                below = rule.cls_next
+                rule.cls_next = None
+                heads[slot] = below
+                if below is not None:
+                    slot = -1
+            else:
+                slot = self._take(rule, slot)
             i += 1
             if slot >= 0:
                 values = rule.values()
