@@ -119,6 +119,7 @@ HOT = (
     "ofproto/tlv.py",
     "ofproto_dpif/backer.py",
     "ofproto_dpif/completions.py",
+    "ofproto_dpif/facets/changed.py",
     "ofproto_dpif/facets/expiration.py",
     "ofproto_dpif/facets/facet.py",
     "ofproto_dpif/facets/governor.py",

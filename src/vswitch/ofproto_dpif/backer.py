@@ -29,6 +29,7 @@ from vswitch.flow.flow import Flow
 from vswitch.netdev.scope import Scope
 from vswitch.ofproto_dpif.aids import Aids
 from vswitch.ofproto_dpif.ct_timeouts import CtTimeouts
+from vswitch.ofproto_dpif.facets.changed import ChangedRules
 from vswitch.ofproto_dpif.facets.expiration import EXPIRATION_MS, Expiration, adapted_flow_limit
 from vswitch.ofproto_dpif.facets.facet import Facet, Subfacet
 from vswitch.ofproto_dpif.facets.governor import FLOW_SETUP_THRESHOLD, Governor
@@ -129,6 +130,8 @@ class Backer:
         """`RevReason` of the next full revalidation, 0 for none."""
         self.revalidate_set: TagSet = TagSet()
         """Tags of the facets that the next revalidation must look at."""
+        self.changed_rules: ChangedRules = ChangedRules()
+        """Rules of tables without tags: the next revalidation must look at the facets that they concern."""
         self.port_changes: int = 0
         """How often a port of the datapath came, went or changed."""
         self.restoring: bool = False
@@ -247,8 +250,14 @@ class Backer:
         if not self.need_revalidate:
             self.need_revalidate = reason
 
+    def is_settled(self) -> bool:
+        """Whether nothing asks for revalidation."""
+        return (
+            not self.need_revalidate and self.revalidate_set.is_empty() and self.changed_rules.is_empty()
+        )
+
     def _wants_revalidation(self) -> bool:
-        return not self.paused and (bool(self.need_revalidate) or not self.revalidate_set.is_empty())
+        return not self.paused and not self.is_settled()
 
     def _revalidate(self, now: int) -> None:
         """Revalidate, and then leave time for other work: with many facets and changes that
@@ -258,7 +267,10 @@ class Backer:
             ofproto.learned.flush()
         reason = self.need_revalidate
         self.need_revalidate = 0
-        revalidate(self.installer, self.facets(), reason, self.revalidate_set.take(), now)
+        changed = self.changed_rules
+        if not changed.is_empty():
+            self.changed_rules = ChangedRules()
+        revalidate(self.installer, self.facets(), reason, self.revalidate_set.take(), changed, now)
         took = self.clock.now() - began
         self.next_revalidation = now + took + min(REVALIDATION_PAUSE * took, MAX_REVALIDATION_PAUSE)
         self.next_catch_up = now + 2 * took

@@ -27,6 +27,7 @@ from vswitch.ofproto.rule import Rule
 from vswitch.ofproto.tables import Tables
 from vswitch.ofproto.tlv import TlvTable
 from vswitch.ofproto_dpif.completions import Completions
+from vswitch.ofproto_dpif.facets.changed import ChangedRules
 from vswitch.ofproto_dpif.facets.facet import FacetTable
 from vswitch.ofproto_dpif.facets.install import Installer
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
@@ -106,6 +107,7 @@ class DatapathRole(Protocol):
     initial_ports: dict[str, DpifPort]
     need_revalidate: int
     revalidate_set: TagSet
+    changed_rules: ChangedRules
     port_changes: int
     """Goes up when a device of a port goes, returns or changes."""
     vlan_limit: int
@@ -124,6 +126,9 @@ class DatapathRole(Protocol):
 
     def need(self, reason: RevReason) -> None:
         """Ask that all facets be translated anew."""
+
+    def is_settled(self) -> bool:
+        """Whether nothing asks for revalidation."""
 
     def has_facets(self) -> bool:
         """Whether there is a facet, in any bridge."""

@@ -1,7 +1,8 @@
 """The flow tables of a bridge: what is in them at first, and what their changes ask for.
 
 Every rule that comes, changes or goes asks for the revalidation of the facets that it can
-affect: those with its tag where its table has tags (`xlate/table_dpif.py`), else all.
+affect: those with its tag where its table has tags (`xlate/table_dpif.py`), else those whose packets it can
+match (`facets/changed.py`).
 """
 
 from __future__ import annotations
@@ -79,22 +80,27 @@ class RuleChanges(RuleListener):
         self._invalidate([rule], False)
 
     def _invalidate(self, rules: list[Rule], tags_changed: bool) -> None:
-        """Have the facets that `rules`, of one table, can affect revalidated; all of them if its tags are of
-        no use for one."""
+        """Have the facets that `rules`, of one table, can affect revalidated; all of them if its tags mean
+        something else now, or the rules are too many."""
         rule_changed.inc(len(rules))
         backer = self.backer
         if backer.need_revalidate or not backer.has_facets():
             return
+        if tags_changed:
+            backer.need(RevReason.FLOW_TABLE)
+            return
         table = self.table_dpif[rules[0].table_id]
-        other = None if tags_changed else table.other_table
+        other = table.other_table
+        changed = backer.changed_rules
         tags = backer.revalidate_set
         full = tags.is_full()
         for rule in rules:
             mask = rule.mask
             if other is None or (other is not mask and other != mask):
-                backer.need(RevReason.FLOW_TABLE)
-                return
-            if not full:
+                if not changed.add(rule):
+                    backer.need(RevReason.FLOW_TABLE)
+                    return
+            elif not full:
                 tags.add(table.tag(rule.match.flow, mask))
                 tags.add(table.partial_tag)
                 full = tags.is_full()

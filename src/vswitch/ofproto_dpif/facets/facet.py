@@ -149,6 +149,8 @@ class Facet:
         """`SLOW_*` bits; nonzero: packets must come up."""
         self.tags: int = 0
         """What a change must touch for this translation to be looked at again."""
+        self.as_came: bool = False
+        """Whether the tables were asked about the packet as it came in only (`changed.py`)."""
         self.effects: list[CreditedEffect] = []
         self.recircs: list[int] = []
         """Recirculation ids that `actions` use, one reference held for each."""

@@ -144,6 +144,7 @@ class Installer:
         facet.actions = out.actions
         facet.slow = out.slow
         facet.tags = ALL_TAGS if out.error else out.tags
+        facet.as_came = out.as_came and not out.error
         facet.effects = out.effects
         facet.recircs = out.recircs
         for recirc_id in old:

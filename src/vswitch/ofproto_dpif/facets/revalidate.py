@@ -1,7 +1,8 @@
 """Revalidation: translating facets anew after something changed, and telling the datapath.
 
 A full revalidation has one reason (`RevReason`) and looks at every facet; `revalidate_set`
-picks by tags those that a learned MAC address or a changed rule can affect. A facet whose new
+picks by tags those that a learned MAC address or a changed rule can affect; where a table has no tags,
+what its rules ask for picks them (`changed.py`). A facet whose new
 translation is the same stays as it is, one with other actions has its datapath flow modified in
 place, packets and all. One whose new mask has bits that the old one lacks is removed, and its
 next packet makes a new one; what the new mask lacks makes the facet narrower than it need be, no more.
@@ -26,6 +27,7 @@ from vswitch.ofproto_dpif.xlate.types import SLOW_MATCH, XlateIn, XlateOut
 if TYPE_CHECKING:
     from vswitch.base.tags import TagSet
     from vswitch.flow.flow import Flow
+    from vswitch.ofproto_dpif.facets.changed import ChangedRules
     from vswitch.ofproto_dpif.facets.install import Installer
 
 
@@ -68,10 +70,13 @@ subfacet_modify = coverage.counter("subfacet_modify")
 BATCH: Final = 50
 
 
-def revalidate(installer: Installer, facets: list[Facet], reason: int, tags: TagSet, now: int) -> None:
-    """Bring `facets` up to date: all for `reason` (`RevReason`), or, for 0, those that `tags` touch."""
-    if reason:
-        rev_counters[reason].inc()
+def revalidate(installer: Installer, facets: list[Facet], reason: int, tags: TagSet, changed: ChangedRules,
+               now: int) -> None:
+    """Bring `facets` up to date: all for `reason` (`RevReason`), or, for 0, those that `tags` touch or the
+    rules that `changed` concern."""
+    some_rules = not changed.is_empty()
+    if reason or some_rules:
+        rev_counters[reason or RevReason.FLOW_TABLE].inc()
     else:
         rev_tags.inc()
     if not facets:
@@ -79,7 +84,7 @@ def revalidate(installer: Installer, facets: list[Facet], reason: int, tags: Tag
     run = _Revalidation(installer, now)
     respite = installer.respite
     for facet in facets:
-        if reason or tags.intersects(facet.tags):
+        if reason or tags.intersects(facet.tags) or (some_rules and changed.concern(facet)):
             run.look_at(facet)
         respite.give()
     run.finish()

@@ -157,7 +157,7 @@ def handle_flow_miss(backer: DatapathRole, miss: FlowMiss, ops: list[Op], now: i
     kept = False
     if facet is not None:
         if facet.actions != out.actions or facet.slow != out.slow:
-            if backer.need_revalidate == 0 and backer.revalidate_set.is_empty():
+            if backer.is_settled():
                 backer.need(RevReason.INCONSISTENCY)
     elif miss.n_missed:  # otherwise the datapath has a flow that sends these packets here
         if backer.should_install(hash(masked), len(miss.upcalls), now):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from vswitch.dpif.actions_nl import encode_actions
 from vswitch.flow.layout import (
+    N_WORDS,
+    W_ACTSET_OUTPUT,
     W_ETH_DST,
     W_ETH_SRC,
     W_IN_PORT,
@@ -63,6 +66,7 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool, honor_mis
             ctx.effects.append(CreditTable(bridge, int(table_id), True))
             return bridge.drop_frags_rule
         # The transport ports of a fragment are no field to match on.
+        ctx.out.as_came = False
         flow = flow.copy()
         flow.words[W_TP_SRC] &= 0xFFFFFFFF
         words = flow.words
@@ -73,6 +77,7 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool, honor_mis
     vlan: i64 = wc[W_VLAN_TPID]
     if without_ethernet:
         # No packet without an Ethernet header matches on one: its type says so, whatever its bits.
+        ctx.out.as_came = False
         flow = flow.copy()
         words = flow.words
         words[W_ETH_DST] = 0
@@ -105,6 +110,18 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool, honor_mis
             and port.config & OFPPC_NO_PACKET_IN == 0
         )
     return bridge.miss_rule if may_packet_in and wanted else bridge.no_packet_in_rule
+
+
+def _is_as_came(now: vec[i64], came: vec[i64], in_port: i64) -> bool:
+    """Whether a packet is as it `came`, and looked up as if from the port where it came in."""
+    if came[W_IN_PORT] & 0xFFFF != in_port:
+        return False
+    i: i64 = 0
+    while i < N_WORDS:
+        if now[i] != came[i] and i != W_ACTSET_OUTPUT:  # which no megaflow matches on
+            return False
+        i += 1
+    return True
 
 
 def report_table(ctx: Ctx, rule: Rule, table_id: i64) -> None:
@@ -174,6 +191,9 @@ def table_action(ctx: Ctx, in_port: i64, table_id: i64, may_packet_in: bool, las
     if not check_limits(ctx):
         return
     old_table = ctx.table_id
+    out = ctx.out
+    if out.as_came and (with_ct_orig or not _is_as_came(ctx.flow.words, ctx.xin.flow.words, in_port)):
+        out.as_came = False
     if with_ct_orig:
         if not xlate_ct.has_original_tuple(ctx.flow):
             report_error(ctx, "resubmit(ct) with non-tracked or non-IP packet!")

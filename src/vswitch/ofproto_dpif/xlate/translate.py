@@ -208,6 +208,7 @@ def _from_tunnel(ctx: Ctx, in_port: i64) -> bool:
         if ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
             # The flow tables see frames only: this one has addresses of zeros.
             ctx.flow.words[W_PACKET_TYPE] &= ~0xFFFFFFFF
+            ctx.out.as_came = False
             ctx.pending_encap = True
     if not xlate_tunnel.received(ctx):
         ctx.out.warnings.append(
@@ -223,6 +224,7 @@ def _thaw(ctx: Ctx) -> None:
     frozen = ctx.xin.frozen
     if frozen is None:
         return
+    ctx.out.as_came = False
     xlate_freeze.thaw_metadata(frozen.metadata, ctx.flow)
     xlate_freeze.thaw_metadata(frozen.metadata, ctx.base)
     ctx.stack = list(frozen.stack)

@@ -147,6 +147,8 @@ class XlateOut:
         self.for_packets: bool = False
         """Whether only packets can tell what comes of it (a flow that `learn` has to make anew within its
         limit): translated anew without any, it is not worth keeping."""
+        self.as_came: bool = True
+        """Whether tables were asked about the packet as it came in only, not what actions made of it."""
         self.effects: list[CreditedEffect] = []
         self.packet_effects: list[PacketEffect] = []
         self.told: list[PacketEffect] = []
