@@ -51,8 +51,9 @@ class Settings:
 
 
 def _compose(text: str, size: int | None) -> bytes:
-    """A packet of a datapath flow, as `netdev-dummy/receive` takes it; of just `size` bytes if given."""
-    flow = parse_key(text, packet=True)[0]
+    """A packet of a datapath flow, as `netdev-dummy/receive` takes it; of just `size` bytes if given. A dummy
+    receives frames: to a packet without Ethernet header comes one without addresses."""
+    flow = parse_key(text, packet=True, frame=True)[0]
     return flow_compose(flow, DEFAULT_PAYLOAD) if size is None else flow_compose_sized(flow, size)
 
 

@@ -387,39 +387,61 @@ INFERRED: Final = ((key.IPV4, ETH_TYPE_IP), (key.IPV6, ETH_TYPE_IPV6), (key.MPLS
 """What an Ethernet type follows from."""
 
 
-def _with_type(value: bytes) -> bytes:
-    """Key attributes with the Ethernet type that others of them mean if they have none; in a frame without
-    addresses, unless it is said to be no frame."""
+def _with_type(value: bytes, tagged: bool = False) -> bytes:
+    """Key attributes with the Ethernet type that others of them mean if they have none, behind tags as well;
+    in a frame without addresses, unless it is said to be no frame. `tagged`: these stand behind a tag."""
     attrs = parse(value)
-    if not attrs.keys() & {key.ETHERTYPE, key.VLAN}:
+    more = Builder()
+    if key.ETHERTYPE not in attrs:
         for attr, eth_type in INFERRED:
             if attr in attrs:
-                more = Builder()
-                if not attrs.keys() & {key.ETHERNET, key.PACKET_TYPE}:
+                if not tagged and not attrs.keys() & {key.ETHERNET, key.PACKET_TYPE}:
                     more.raw(key.ETHERNET, bytes(12))
                 more.be16(key.ETHERTYPE, eth_type)
                 return value + more.getvalue()
+    elif key.ENCAP in attrs:
+        for attr, at, size in attributes(value):
+            payload = value[at : at + size]
+            more.raw(attr, _with_type(payload, tagged=True) if attr == key.ENCAP else payload)
+        return more.getvalue()
     return value
 
 
-def parse_key(text: str, port_names: PortNumbers = None, packet: bool = False) -> tuple[Flow, Flow]:
+def _framed(value: bytes) -> bytes:
+    """Key attributes with an Ethernet header without addresses if they have none."""
+    if key.ETHERNET in parse(value):
+        return value
+    framed = Builder()
+    framed.raw(key.ETHERNET, bytes(12))
+    for attr, at, size in attributes(value):
+        if attr != key.PACKET_TYPE:
+            framed.raw(attr, value[at : at + size])
+    return framed.getvalue()
+
+
+def parse_key(text: str, port_names: PortNumbers = None, packet: bool = False,
+              frame: bool = False) -> tuple[Flow, Flow]:
     """The (key, mask) that `text` describes. `port_names` maps names to datapath port numbers. The key of a
     `packet` may leave out the Ethernet type that follows from ipv4(), ipv6() or mpls(), but not the TTL of a
-    tunnel that it came in.
+    tunnel that it came in; that of a `frame` may leave out its addresses, which are 0 then.
 
     OdpSyntaxError points at the bad word; also where the words are no key together.
     """
     value, masks = parse_key_attrs(text, port_names)
-    return key_of(value, masks, text, packet)
+    return key_of(value, masks, text, packet, frame)
 
 
-def key_of(value: bytes, masks: bytes, text: str, packet: bool = False) -> tuple[Flow, Flow]:
+def key_of(
+    value: bytes, masks: bytes, text: str, packet: bool = False, frame: bool = False
+) -> tuple[Flow, Flow]:
     """The (key, mask) of the attributes that `text` describes, as in `parse_key`."""
     no_ttl = False
     if packet:
         value = _with_type(value)
         tunnel = parse(value).get(key.TUNNEL)
         no_ttl = tunnel is not None and key.TUN_TTL not in parse(tunnel)
+    if frame:
+        value = _framed(value)
     flow, mask, fitness = _decoded(value, masks)
     if fitness is Fitness.ERROR or no_ttl:
         raise NoKeyError(fault(value), text, text, 0)

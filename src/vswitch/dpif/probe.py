@@ -23,7 +23,6 @@ from vswitch.dpif.actions import (
     Drop,
     Hash,
     Nat,
-    Output,
     Psample,
     Sample,
     SetMasked,
@@ -136,7 +135,7 @@ def probe(dpif: Dpif) -> Support:
     s.masked_set = _executes(
         dpif, SetMasked(key_attr.ETHERNET, bytes(12), b"\xff" + bytes(11))
     )
-    s.trunc = _executes(dpif, Trunc(14), Output(_NOWHERE))
+    s.trunc = _executes(dpif, Trunc(14))
     s.clone = _executes(dpif, Clone((CtClear(),))) or _executes(dpif, Clone(()))
     s.variable_length_userdata = _executes(dpif, Userspace(0, bytes(5)))
     s.sample_nesting = _sample_nesting(dpif)
@@ -179,7 +178,7 @@ def probe(dpif: Dpif) -> Support:
 
 
 _NOWHERE: Final = 0xFFFE
-"""The highest port number there can be, which no datapath has got to: what is sent there is dropped."""
+"""The highest port number there can be, which no datapath has got to."""
 
 
 TOLD: Final = (

@@ -63,6 +63,8 @@ _ECHO6: Final = (128, 129)
 DEFAULT_PAYLOAD: Final = bytes(range(64))
 """What a packet carries when nobody says what: `ovs-appctl netdev-dummy/receive` and traces."""
 
+_ETH_LEN: Final = 14
+_TAG_LEN: Final = 4
 _LATER_OFFSET: Final = 100
 """The fragment offset (in 8-byte units) of a later fragment."""
 _MORE_FRAGMENTS: Final = 0x2000
@@ -133,7 +135,8 @@ def _l2(flow: Flow, dl_type: int) -> list[Header]:
         tci = _part(flow, tci_at[0], tci_at[1], 16)
         if tci & VLAN_CFI:
             tags.append((tci & ~VLAN_CFI, _part(flow, tpid_at[0], tpid_at[1], 16) or ETH_TYPE_VLAN_8021Q))
-    types = [tpid for _, tpid in tags] + [0 if dl_type == DL_TYPE_NONE else dl_type]
+    length = _ETH_LEN + _TAG_LEN * len(tags)
+    types = [tpid for _, tpid in tags] + [length if dl_type == DL_TYPE_NONE else dl_type]
     dst = _part(flow, at.W_ETH_DST, at.S_ETH_DST, 48)
     src = _part(flow, at.W_ETH_SRC, at.S_ETH_SRC, 48)
     headers: list[Header] = [Ethernet(dst, src, types[0])]

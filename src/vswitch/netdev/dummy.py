@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MIN_PACKET = 14
 """A packet has an Ethernet header."""
+TAG_LEN: Final = 4
+VLAN_TYPES: Final = (b"\x81\x00", b"\x88\xa8")
 MIN_LEN = 60
 """The shortest Ethernet frame, without its checksum (IEEE 802.3, 4A.4.2)."""
 TX_KEPT = 10000
@@ -126,7 +128,18 @@ class DummyNetdev(MemoryNetdev):
                 self._transmit(frame)
         return len(frames)
 
+    def _too_long(self, frame: Frame) -> bool:
+        """Whether a frame that no offload is to cut is longer than the MTU allows; a tag doesn't count."""
+        length = len(frame.data)
+        if length <= MIN_PACKET + self._mtu or gso.needs_software(frame):
+            return False
+        tagged = frame.data[12:14] in VLAN_TYPES
+        return length > MIN_PACKET + TAG_LEN * tagged + self._mtu
+
     def _transmit(self, frame: Frame) -> None:
+        if self._too_long(frame):
+            self.drop_tx("tx_mtu")
+            return
         self._stats.tx_packets += 1
         self._stats.tx_bytes += len(frame.data)
         if self._tx_pcap is not None:

@@ -38,6 +38,9 @@ from vswitch.packet.numbers import (
     IPPROTO_UDP,
 )
 
+_LENGTH: Final = 0xFFFF
+"""What a length field has room for; of longer packets it tells the low bits."""
+
 ETH_MIN_FRAME: Final = 60
 """The shortest Ethernet frame, without its check sequence."""
 
@@ -97,10 +100,10 @@ def compose(*headers: Header, payload: bytes = b"", pad: bool = False) -> bytes:
                 header = replace(header, bos=not isinstance(below, Mpls))
         elif isinstance(header, IPv4):
             header = replace(header, proto=header.proto or ip_proto(below, False), checksum=0)
-            header = replace(header, total_length=len(header.pack()) + len(out))
+            header = replace(header, total_length=len(header.pack()) + len(out) & _LENGTH)
             header = replace(header, checksum=csum(header.pack()))
         elif isinstance(header, IPv6):
-            header = replace(header, next=header.next or ip_proto(below, True), payload_length=len(out))
+            header = replace(header, next=header.next or ip_proto(below, True), payload_length=len(out) & _LENGTH)
         elif isinstance(header, IPv6Fragment):
             header = replace(header, next=header.next or ip_proto(below, True))
         elif isinstance(header, (Tcp, Udp, Icmp)):
@@ -127,7 +130,7 @@ def _l4_checksum(header: Tcp | Udp | Icmp, outer: tuple[Header, ...], payload: b
             ip = candidate
             break
     if isinstance(header, Udp):
-        header = replace(header, length=8 + len(payload))
+        header = replace(header, length=8 + len(payload) & _LENGTH)
     header = replace(header, checksum=0)
     data = header.pack() + payload
     total = partial_sum(data, 0, len(data))
