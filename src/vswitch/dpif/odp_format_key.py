@@ -130,6 +130,10 @@ def _format_number(value: bytes, mask: bytes) -> str:
     return text if mask == _ones(len(mask)) else f"{text}/{c_hex(host_int(mask))}"
 
 
+_TAGGED = b"\x10\x00"
+"""The bit of a tag that says that there is one (VLAN_CFI)."""
+
+
 def _format_vlan(value: bytes, mask: bytes, verbose: bool) -> str:
     tci, m = int.from_bytes(value, "big"), int.from_bytes(mask, "big")
     words = []
@@ -339,6 +343,8 @@ def format_key_attrs(
         value = data[at : at + size]
         m = masks.get(attr, bytes(size)) if mask is not None else None
         wild = m is not None and not any(m)
+        if attr == key.VLAN and not outer and m == _TAGGED:
+            wild = True  # that there is a second tag is what the type before it says
         if wild and not _shown_though_wild(attr, value, masks, verbose):
             continue
         name = ATTR_NAMES.get(attr, f"key{attr}")

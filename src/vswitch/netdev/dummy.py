@@ -196,10 +196,13 @@ class DummyNetdev(MemoryNetdev):
         self._rx_pcap = self._tx_pcap = None
 
     def config(self) -> dict[str, str]:
+        streams = {key: target for key, target in zip(("stream", "pstream"), self._targets, strict=True) if target}
         if self.type != PMD:
-            return {}
+            return streams
         queues = {"rx_queues": self.n_rxq, "tx_queues": self._n_txq}
-        return {f"{how}_{name}": str(n) for how in ("configured", "requested") for name, n in queues.items()}
+        return {
+            f"{how}_{name}": str(n) for how in ("configured", "requested") for name, n in queues.items()
+        } | streams
 
     def ifindex(self) -> int:
         return self._ifindex
