@@ -51,11 +51,9 @@ class _Commands:
         ofproto = self._bridge(args[-1])
         now = self._bridges.clock.now()
         ofproto.backer.settle(now)
-        rules = sorted(
-            (rule for table in ofproto.tables for rule in table),
-            key=lambda rule: (rule.table_id, -rule.priority, str(rule.match)),
+        return "".join(
+            format_rule(ofproto, rule, now, offload) for table in ofproto.tables for rule in table
         )
-        return "".join(format_rule(ofproto, rule, now, offload) for rule in rules)
 
     def reconnect(self, args: list[str]) -> str:
         if args:
