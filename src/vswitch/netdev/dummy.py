@@ -196,7 +196,10 @@ class DummyNetdev(MemoryNetdev):
         self._rx_pcap = self._tx_pcap = None
 
     def config(self) -> dict[str, str]:
-        streams = {key: target for key, target in zip(("stream", "pstream"), self._targets, strict=True) if target}
+        stream, pstream = self._targets
+        streams = {"stream": stream} if stream else {}
+        if pstream:
+            streams["pstream"] = pstream
         if self.type != PMD:
             return streams
         queues = {"rx_queues": self.n_rxq, "tx_queues": self._n_txq}

@@ -103,7 +103,8 @@ def compose(*headers: Header, payload: bytes = b"", pad: bool = False) -> bytes:
             header = replace(header, total_length=len(header.pack()) + len(out) & _LENGTH)
             header = replace(header, checksum=csum(header.pack()))
         elif isinstance(header, IPv6):
-            header = replace(header, next=header.next or ip_proto(below, True), payload_length=len(out) & _LENGTH)
+            proto = header.next or ip_proto(below, True)
+            header = replace(header, next=proto, payload_length=len(out) & _LENGTH)
         elif isinstance(header, IPv6Fragment):
             header = replace(header, next=header.next or ip_proto(below, True))
         elif isinstance(header, (Tcp, Udp, Icmp)):
