@@ -53,6 +53,7 @@ dpctl/dump-flows
 dpctl/cache-get-size dummy@dp1
 dpctl/del-dp dummy@dp1
 dpctl/del-dp dummy@dp1
+dpctl/cache-get-size
 dpctl/del-dp
 dpctl/del-dp netdev@dp2
 dpctl/del-dp dp4
@@ -121,6 +122,8 @@ dpctl/add-flow dummy@dp1 {ARP} 2
 dpctl/add-flow dummy@dp1 {ARP} 2
 dpctl/add-flow dummy@dp1 in_port(2),eth(),eth_type(0x800),ipv4(src=172.31.110.5,dst=172.31.110.4) 1
 dpctl/add-flow dummy@dp1 in_port(2),foo 1
+dpctl/del-flow dummy@dp1 ufid:00000000-0000-0000-0000-000000000009
+dpctl/del-flow dummy@dp1 ufid:00000000-0000-0000-0000-000000000009,in_port(1)
 dpctl/add-flow dummy@dp1 in_port(nosuch) 1
 dpctl/add-flow dummy@dp1 'ufid:00000000-0000-0000-0000-000000000002, in_port(1),eth(),eth_type(0x1235)' 2
 dpctl/add-flow dummy@dp1

@@ -28,7 +28,7 @@ def configure_backer(backer: Backer, root: Row | None, unsupported: Unsupported)
     """Settings of the whole switch that belong to datapaths."""
     other = root.other_config if root is not None else {}
     backer.max_idle = integer(other, "max-idle", DEFAULT_MAX_IDLE, 500)
-    backer.set_vlan_limit(integer(other, "vlan-limit", DEFAULT_VLAN_LIMIT))
+    backer.set_vlan_limit(max(integer(other, "vlan-limit", DEFAULT_VLAN_LIMIT), 0))
     backer.set_explicit_sampled_drops(boolean(other, "explicit-sampled-drops"))
     backer.max_flow_limit = integer(other, "flow-limit", MAX_FLOW_LIMIT, 1)
     interval = integer(other, "max-revalidator", DUMP_MS, MIN_DUMP_MS)

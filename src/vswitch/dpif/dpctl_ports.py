@@ -305,14 +305,15 @@ def _scaled(n_bytes: int) -> str:
 
 
 def _cache_get_size(datapaths: Datapaths, _options: Options, args: list[str]) -> str:
-    name = args[0] if args else datapaths.the_one()
-    dpif = datapaths.open(name, f"Opening datapath {name} failed")
-    try:
-        lines = [f"{dpif.type}@{dpif.name}:", *_caches(dpif)]
-    except DpifError as e:
-        raise failed("Failed to get the caches", e.errno or 0) from e
-    finally:
-        dpif.close()
+    lines: list[str] = []
+    for name in args or [f"{type}@{name}" for type, name in datapaths.all()]:
+        dpif = datapaths.open(name, f"Opening datapath {name} failed")
+        try:
+            lines += [f"{dpif.type}@{dpif.name}:", *_caches(dpif)]
+        except DpifError as e:
+            raise failed("Failed to get the caches", e.errno or 0) from e
+        finally:
+            dpif.close()
     return "".join(f"{line}\n" for line in lines)
 
 

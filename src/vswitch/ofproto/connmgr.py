@@ -197,11 +197,18 @@ class ConnMgr(RuleListener):
             packet_in_unwanted.inc()
         return wanted
 
-    def send_port_status(self, reason: int, port: Port, oldest: int = OFP10) -> None:
-        """A port came, went or changed (OFPPR_*), as connections of the version `oldest` and later see it."""
+    def send_port_status(
+        self, reason: int, port: Port, oldest: int = OFP10, told: Port | None = None
+    ) -> None:
+        """A port came, went or changed (OFPPR_*), as connections of the version `oldest` and later see it.
+        What was `told` before is not said again where the version has no word for what changed."""
+        status = PortStatus(reason, port)
+        before = PortStatus(reason, told) if told is not None else None
         for conn in self.conns:
-            if conn.version >= oldest and conn.wants(s.OFPACPT_PORT_STATUS, reason):
-                conn.send_async(PortStatus(reason, port))
+            if conn.version < oldest or not conn.wants(s.OFPACPT_PORT_STATUS, reason):
+                continue
+            if before is None or encode(before, conn.version, 0) != encode(status, conn.version, 0):
+                conn.send_async(status)
 
     def send_table_status(self, reason: int, table: TableConfig) -> None:
         """A table's vacancy passed a threshold (OFPTR_*)."""

@@ -70,8 +70,10 @@ class Connections(Protocol):
     def send_packet_in(self, pin: PacketIn, max_len: int, controller_id: int, now: int) -> bool:
         """A packet for controllers of `controller_id`; whether anybody wanted it."""
 
-    def send_port_status(self, reason: int, port: Port, oldest: int = OFP10) -> None:
-        """A port came, went or changed (OFPPR_*)."""
+    def send_port_status(
+        self, reason: int, port: Port, oldest: int = OFP10, told: Port | None = None
+    ) -> None:
+        """A port came, went or changed (OFPPR_*) since it was `told`."""
 
 
 class Ofproto(ABC):

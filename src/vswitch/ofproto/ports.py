@@ -65,6 +65,8 @@ class OfPort:
         self.features: dict[str, int] = {}
         self.told_live: bool = False
         """Whether controllers were told last that it is live."""
+        self.told: Port | None = None
+        """What controllers were told last."""
         self.created: int = 0
         """Clock ms."""
 

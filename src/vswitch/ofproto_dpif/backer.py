@@ -296,8 +296,8 @@ class Backer:
         self.expiration.terse = aids.terse_dumps and self.support.ufid
 
     def set_vlan_limit(self, limit: int) -> None:
-        """Let flow tables see up to `limit` VLAN tags; 0 or less: as many as a flow can have."""
-        limit = MAX_VLAN_HEADERS if limit <= 0 else min(limit, MAX_VLAN_HEADERS)
+        """Let flow tables see up to `limit` VLAN tags; 0: as many as a flow can have."""
+        limit = MAX_VLAN_HEADERS if limit == 0 else min(limit, MAX_VLAN_HEADERS)
         if limit != self.vlan_limit:
             self.vlan_limit = limit
             self.dpif.set_vlan_limit(limit)

@@ -23,7 +23,7 @@ from vswitch.ofproto_dpif.settings import PortSpec
 from vswitch.ofproto_dpif.xlate.bridge import XPort
 from vswitch.openflow.constants import OFPP_LOCAL, OFPPC_PORT_DOWN, OFPPS_LINK_DOWN
 from vswitch.openflow.messages.port import OFPPR_ADD, OFPPR_DELETE, OFPPR_MODIFY
-from vswitch.openflow.wire.version import OFP11
+from vswitch.openflow.wire.version import OFP10, OFP11
 
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.roles import BridgeRole
@@ -282,14 +282,20 @@ def tell(ofproto: BridgeRole, port: XPort, reason: int, live: bool | None = None
     port's own."""
     if port.up is not None:
         port.up.told_live = port.may_enable if live is None else live
-        ofproto.connmgr.send_port_status(reason, describe(port.up, port.up.told_live))
+        _send_status(ofproto, port.up, reason)
 
 
 def tell_liveness(ofproto: BridgeRole, port: XPort, live: bool) -> None:
     """Tell controllers that `port` is live now, or not: those whose version has a word for that."""
     if port.up is not None:
         port.up.told_live = live
-        ofproto.connmgr.send_port_status(OFPPR_MODIFY, describe(port.up, live), OFP11)
+        _send_status(ofproto, port.up, OFPPR_MODIFY, OFP11)
+
+
+def _send_status(ofproto: BridgeRole, port: OfPort, reason: int, oldest: int = OFP10) -> None:
+    told = port.told if reason == OFPPR_MODIFY else None
+    port.told = describe(port, port.told_live)
+    ofproto.connmgr.send_port_status(reason, port.told, oldest, told)
 
 
 def port_stats(ofproto: BridgeRole, port: XPort) -> dict[str, int]:

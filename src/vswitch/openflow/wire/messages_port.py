@@ -72,10 +72,13 @@ class _Port10:
 
 
 def put_port_desc(w: Writer, port: p.Port, version: int) -> None:
-    """ofp_port or ofp_phy_port."""
+    """ofp_port or ofp_phy_port, without the bits that the version lacks."""
     if version == OFP10:
         _PORT10.put(w, _Port10(port))
-    elif version < OFP14:
+        return
+    if port.config & ~_CONFIG11 or port.state & ~_STATE11:
+        port = replace(port, config=port.config & _CONFIG11, state=port.state & _STATE11)
+    if version < OFP14:
         _PORT11.put(w, port)
     else:
         start = w.position()
