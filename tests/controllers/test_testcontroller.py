@@ -1,5 +1,5 @@
-"""`ovs-testcontroller` in each of its ways of working drives the real switch and ours: the same flows come of the
-same frames, and they go out of the same ports."""
+"""`ovs-testcontroller` in each of its ways of working drives the real switch and ours: the same flows come of
+the same frames, and they go out of the same ports."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ FRAMES = (
     (1, HOSTS[2] + HOSTS[1] + UDP),
     (3, HOSTS[1] + HOSTS[3] + "8100" + "6005" + UDP),
     (1, HOSTS[3] + HOSTS[1] + "8100" + "6005" + UDP),
-    (2, "ffffffffffff" + HOSTS[2] + "0806" + "0001080006040001" + HOSTS[2] + "0a000002" + "00" * 6 + "0a000001"),
+    (2, "ff" * 6 + HOSTS[2] + "08060001080006040001" + HOSTS[2] + "0a000002" + "00" * 6 + "0a000001"),
     (3, "0180c2000000" + HOSTS[3] + "0026" + "4242030000" + "00" * 33),
     (3, HOSTS[3] + HOSTS[3] + UDP),
 )  # fmt: skip
-"""Port and frame: two hosts find each other, a third one in a VLAN, what goes to all, to the switch, and back."""
+"""Port and frame: two hosts find each other, a third one in a VLAN, what goes to all, to the switch, back."""
 
-QUIET_S = 0.08
+FIRST = "ff" * 6 + "020000000009" + "9000" + "00" * 46
+"""A frame that tells, by coming out somewhere, that the controller is at work."""
+QUIET_S = 0.12
 """So long nothing happens when everything has happened."""
 WITH_FLOWS = "table=0,priority=5,arp,actions=drop\npriority=9,ip,in_port=3,actions=output:1\n"
 WAYS = {
@@ -90,14 +92,21 @@ def driven(switch: RealSwitch, options: tuple[str, ...]) -> list[str]:
         logs = [path for path in switch.directory.glob("*.out") if "ovsdb" not in path.name]
         eventually("they are connected", lambda: any(f"{socket}: connected" in p.read_text() for p in logs))
         if "FILE" in options:
-            eventually("the flows are there", lambda: "priority=9" in bench.tool("ovs-ofctl", "dump-flows", "sw"))
+            dump = ("ovs-ofctl", "dump-flows", "sw")
+            eventually("the flows are there", lambda: "priority=9" in bench.tool(*dump))
         said = []
         counts = sent(bench)
+        end = time.monotonic() + (0.5 if "--mute" in options else 10)
+        while time.monotonic() < end and sent(bench) == counts:
+            bench.appctl("netdev-dummy/receive", "e31", FIRST)
+            time.sleep(0.05)
+        answer(bench, counts)
         for port, frame in FRAMES:
             bench.appctl("netdev-dummy/receive", f"e3{port}", frame)
             said.append(f"from {port}: {answer(bench, counts)}")
         dumped = "".join(
-            bench.tool("ovs-ofctl", "-O", version, "dump-flows", "sw") for version in ("OpenFlow10", "OpenFlow15")
+            bench.tool("ovs-ofctl", "-O", version, "dump-flows", "sw")
+            for version in ("OpenFlow10", "OpenFlow15")
         )
         return [*said, *flow_lines(dumped)]
     finally:
@@ -107,7 +116,8 @@ def driven(switch: RealSwitch, options: tuple[str, ...]) -> list[str]:
 
 
 def answer(bench: Bench, before: dict[str, int]) -> dict[str, int]:
-    """How many packets go out of which ports next, once nothing more happens; `before` is brought up to date."""
+    """The packets that go out of which ports next, once nothing more happens; `before` is brought up
+    to date."""
     end = time.monotonic() + QUIET_S
     last = before
     while time.monotonic() < end:
@@ -127,14 +137,13 @@ def sent(bench: Bench) -> dict[str, int]:
 
 
 def flow_lines(dumped: str) -> list[str]:
-    """Flows without times, in some order; of what they counted the sum if one counts misses, since the real
-    switch credits packets that a datapath flow counted to the rules that there are when it looks."""
-    total = sum(int(n) for n in re.findall(r"n_packets=(\d+)", dumped)) if "CONTROLLER" in dumped else "some"
+    """Flows without times and counts, in some order. (The real switch credits packets that a datapath flow
+    counted to the rules that there are when it looks.)"""
     lines = re.sub(r"(duration|hard_age|idle_age|n_packets|n_bytes)=[0-9.]+s?,? ?", "", dumped).splitlines()
-    return [f"{total} packets", *sorted(line for line in lines if "reply" not in line)]
+    return sorted(line for line in lines if "reply" not in line)
 
 
-@pytest.mark.parametrize("way", sample(WAYS, 7))
+@pytest.mark.parametrize("way", sample(WAYS, 6))
 def test_it_drives_both_alike(way: str, switches: tuple[RealSwitch, RealSwitch]) -> None:
     with ThreadPoolExecutor(2) as both:
         theirs, ours = both.map(lambda switch: driven(switch, WAYS[way]), switches)

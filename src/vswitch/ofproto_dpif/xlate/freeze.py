@@ -216,7 +216,10 @@ def _pause(ctx: Ctx, action: Controller) -> None:
     carries that out there is no way on."""
     commit(ctx)
     if ctx.xin.side_effects:
+        # The packet-in is from table 0, as in Open vSwitch, where those who resume it begin.
+        table_id, ctx.table_id = ctx.table_id, 0
         state = frozen_state(ctx, tuple(ctx.unrolled), tuple(ctx.action_set), action.userdata)
+        ctx.table_id = table_id
         recirc_id = ctx.bridge.dp.recirc_ids.alloc(state)
         ctx.out.recircs.append(recirc_id)
         cookie = ControllerCookie(
