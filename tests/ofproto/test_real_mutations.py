@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,7 @@ pytestmark = pytest.mark.system
 N_MUTATIONS = 20_000 if ALL else 1_500
 EMPTIED_AFTER = 20
 HELLO = 0
+FOUND = Path(__file__).with_name("found_messages.txt")
 NOBODY = bytes.fromhex("020000007777")
 
 
@@ -141,3 +143,21 @@ def test_changed_bytes_are_answered_as_the_real_switch_does(
         finally:
             ends.close()
     assert not differ, f"{len(differ)} differ:\n" + "\n".join(differ[:20])
+
+
+def test_what_was_once_answered_otherwise(real: RealSwitch, ours: Switch) -> None:
+    differ = []
+    for n, line in enumerate(FOUND.read_text().splitlines()):
+        if line.startswith("#"):
+            continue
+        data = with_xid(bytes.fromhex(line), 0x10000 + n)
+        ends = Ends(RealEnd(f"{real.directory}/br0.mgmt", data[0]), OurEnd(ours, data[0]))
+        try:
+            ends.empty()
+            wanted, got = ends.answers(data)
+            there, here = (listed(end, f.FlowStatsRequest()) for end in (ends.real, ends.ours))
+        finally:
+            ends.close()
+        if wanted != got or (there != here and there != [UNREADABLE]):
+            differ.append(f"{line}: real {wanted} {there}, ours {got} {here}")
+    assert not differ, "\n".join(differ)

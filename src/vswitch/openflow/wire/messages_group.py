@@ -68,7 +68,7 @@ def _get_watch_port(r: Reader) -> int:
 def _get_bucket11(r: Reader, version: int) -> g.Bucket:
     r.error = "OFPGMFC_BAD_BUCKET"
     length = r.u16()
-    if length < 16 or length % 8 or length - 2 > r.left:
+    if length < 16 or length - 2 > r.left:
         raise OfpError("OFPGMFC_BAD_BUCKET", f"bucket of {length} bytes")
     body = r.sub(length - 2)
     weight = int(body.u16())

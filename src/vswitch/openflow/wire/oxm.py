@@ -441,18 +441,17 @@ def get_oxm_tlv(r: Reader, tlv: OxmTlv) -> None:
     half = size if tlv.exact else size >> 1
     width: i64 = 8 if field is None else field.n_bytes
     if field is not None and is_tun_metadata(field):
-        if half > MAX_TUN_METADATA or (not tlv.exact and size & 1):
+        if half > MAX_TUN_METADATA:
             raise OfpError("OFPBMC_BAD_LEN", field.name)
     elif size != (width if tlv.exact else 2 * width):
         tlv.field = field = None  # known by another length only: unknown
         width = half
     value = r.uint(half) if half else 0
-    if not tlv.exact and size & 1:
-        r.skip(1)
     tlv.value = value
     if tlv.exact:
         return
     mask = r.uint(half) if half else 0
+    r.skip(size & 1)
     tlv.mask = mask
     if value & ~mask:
         raise OfpError("OFPBMC_BAD_WILDCARDS", "unknown field" if field is None else field.name)
@@ -465,22 +464,22 @@ def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
     """Add a TLV that is known to `match`."""
     value = tlv.value
     ones = field.ones
-    if not prereqs_ok(field, match.flow, match.mask):
-        raise OfpError("OFPBMC_BAD_PREREQ", field.name)
-    if not tlv.exact and not field.maskable:
-        raise OfpError("OFPBMC_BAD_MASK", field.name)
     if field.special == 1:
         if port_from_oxm(value) < 0:
             raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
     elif value & ~ones or (field is _NSH_TTL and value > MAX_NSH_TTL):
         raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
+    if not prereqs_ok(field, match.flow, match.mask):
+        raise OfpError("OFPBMC_BAD_PREREQ", field.name)
+    if not tlv.exact and not field.maskable:
+        raise OfpError("OFPBMC_BAD_MASK", field.name)
     options = match.options
     known = match.mask.bits(field) != 0
     if options is not None and field.option >= 0:
         known = int(field.option) in options
     if known:
         raise OfpError("OFPBMC_DUP_FIELD", field.name)
-    if tlv.size == 0 and field.option >= 0:
+    if tlv.size < 2 and not tlv.exact and field.option >= 0:
         match.set(field, 0, 0)
         return
     match.set(field, value, None if tlv.exact else tlv.mask & ones)

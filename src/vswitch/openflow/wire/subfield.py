@@ -13,7 +13,6 @@ from vswitch.openflow.actions import MfSubfield
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.oxm import (
-    MAX_TUN_METADATA,
     NXM,
     OxmTlv,
     get_oxm_header,
@@ -59,7 +58,7 @@ def get_short_header(r: Reader) -> Field:
 def fits(tlv: OxmTlv, field: Field) -> bool:
     """Whether the length in a TLV header is that of `field`."""
     if is_tun_metadata(field):
-        return tlv.size <= MAX_TUN_METADATA
+        return tlv.size < 128  # an option has up to 124 bytes, but the real switch takes these
     return tlv.size == field.n_bytes * (1 if tlv.exact else 2)
 
 
