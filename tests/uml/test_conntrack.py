@@ -10,4 +10,4 @@ pytestmark = pytest.mark.system
 
 
 def test_connections_are_tracked_by_the_kernel(uml: Uml) -> None:
-    uml.pytest("tests/uml/inside/test_conntrack.py", timeout=120.0)
+    uml.pytest("tests/uml/inside/test_conntrack.py", "tests/uml/inside/test_packet_ins.py", timeout=150.0)
