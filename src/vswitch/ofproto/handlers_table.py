@@ -31,6 +31,7 @@ def config_of(table: Table, version: int) -> int:
         if table.miss_config == MISS_DEFAULT or version >= OFP13:
             return 0
         # Open vSwitch tells 1.1 its own numbers, in which 0 is what nobody has configured.
+        # By 1.1's text "drop" is 2; for the 3 ovs-ofctl warns and shows "controller", whoever sent it.
         return table.miss_config + 1 if version == OFP11 else table.miss_config
     config = t.OFPTC_EVICTION if table.eviction & EVICTION_OPENFLOW else 0
     return config | (t.OFPTC_VACANCY_EVENTS if table.vacancy_event else 0)
