@@ -37,6 +37,7 @@ class Pair:
         self.ifindex = dpif.offload.by_number[self.port].ifindex
         self.dummy = f"pair{next(_numbers)}"
         self.device = netdev_open(self.dummy, "dummy")
+        self.device.set_mtu(65_535)
         self.userspace = UserspaceDpif(f"pairdp{next(_numbers)}", Clock(), dummy=True)
         self.to = self.userspace.port_add(self.dummy, "dummy", self.out)
 

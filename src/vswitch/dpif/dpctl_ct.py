@@ -100,7 +100,7 @@ def format_connection(c: CtEntry, more: bool, statistics: bool) -> str:
 def _zone_option(args: list[str]) -> tuple[int | None, list[str]]:
     """A last argument "zone=N", and the others."""
     if args and args[-1].startswith("zone=") and args[-1][5:].isdigit():
-        return _zones(args[-1])[0], args[:-1]
+        return int(args[-1][5:]), args[:-1]
     return None, args
 
 

@@ -244,6 +244,8 @@ def _get_mod(r: Reader, version: int) -> g.GroupMod:
     if group_type > g.OFPGT_FF:
         raise OfpError("OFPGMFC_BAD_TYPE", f"group type {group_type}")
     if command not in (_COMMANDS15 if _is15(version) else _COMMANDS):
+        if group_type == g.OFPGT_INDIRECT and len(buckets) != 1:
+            raise OfpError("OFPGMFC_INVALID_GROUP", "an indirect group has one bucket")
         raise OfpError("OFPGMFC_BAD_COMMAND", f"group command {command}")
     check_group(group_type, buckets, command)
     if command == g.OFPGC_DELETE and buckets and OFP13 <= version <= OFP14:
