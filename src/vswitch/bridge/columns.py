@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ovs.db.data import Datum
+
 from vswitch.base.vlog import Vlog
 
 log = Vlog("bridge")
@@ -103,18 +105,34 @@ def boolean(smap: Mapping[str, str], key: str, default: bool = False) -> bool:
 # what is read of hundreds of rows.
 
 
+_defaults: Final[dict[tuple[Any, str], Datum]] = {}
+"""By table and column."""
+
+
+def datum(row: Any, column: str) -> Datum:
+    """A column's value as the library has it, to look at only. Of what nobody ever set the library makes one
+    each time that it is asked; here rows share it."""
+    found: Datum | None = row._data.get(column)
+    if found is None:
+        key = (row._table, column)
+        found = _defaults.get(key)
+        if found is None:
+            found = _defaults[key] = row._data[column]
+    return found
+
+
 def one(row: Any, column: str) -> Any:
     """The value of a column that has at most one, no reference; None if it is empty."""
-    for atom in row._data[column].values:
+    for atom in datum(row, column).values:
         return atom.value
     return None
 
 
 def many(row: Any, column: str) -> list[Any]:
     """The values of a set of anything but references, in no order."""
-    return [atom.value for atom in row._data[column].values]
+    return [atom.value for atom in datum(row, column).values]
 
 
 def pairs(row: Any, column: str) -> dict[Any, Any]:
     """A map's keys and values, none of them references."""
-    return {key.value: value.value for key, value in row._data[column].values.items()}
+    return {key.value: value.value for key, value in datum(row, column).values.items()}

@@ -17,6 +17,7 @@ from ovs.db.data import Datum
 from vswitch.base import coverage
 from vswitch.base.clock import Clock
 from vswitch.base.vlog import Vlog
+from vswitch.bridge.columns import datum
 from vswitch.bridge.idl import Idl, Row, Transaction
 
 log = Vlog("bridge")
@@ -72,12 +73,12 @@ class Report:
                 # An older database, which knows nothing of it.
                 continue
             try:
-                datum = self._datum(row._table.name, name, column.type, value)
+                made = self._datum(row._table.name, name, column.type, value)
             except ovs.db.error.Error as e:
                 log.err("%s.%s: %s", row._table.name, name, e)
                 continue
             values[name] = value
-            self._wanted[row.uuid][1][name] = datum
+            self._wanted[row.uuid][1][name] = made
             self._dirty[row.uuid] = None
 
     def _datum(self, table: str, column: str, type: Any, value: Any) -> Datum:
@@ -140,9 +141,9 @@ class Report:
             row = self._idl.row(table, uuid)
             if row is None:
                 continue
-            differing = {name: datum for name, datum in columns.items() if row._data[name] != datum}
-            for name, datum in differing.items():
-                transaction._write(row, row._table.columns[name], datum)
+            differing = {name: wanted for name, wanted in columns.items() if datum(row, name) != wanted}
+            for name, wanted in differing.items():
+                transaction._write(row, row._table.columns[name], wanted)
             if differing:
                 sent.append(uuid)
         self._transaction = transaction

@@ -7,6 +7,7 @@ within translation). Devices come and go without asking: `ports_polled` follows 
 from __future__ import annotations
 
 import errno
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from vswitch.base import coverage
@@ -56,7 +57,10 @@ def port_add(ofproto: BridgeRole, name: str, type: str = "system", ofp_port: int
             raise PortError(errno.EEXIST, f"{ofproto.name}: has a local port already")
         number = OFPP_LOCAL
     else:
-        numbers = {spec.ofp_port for spec in ofproto.port_specs.values()}
+        numbers: Container[int] = ofproto.ports
+        if len(ofproto.port_specs) != len(ofproto.ports):
+            # Ports without a device keep their numbers.
+            numbers = {spec.ofp_port for spec in ofproto.port_specs.values()}
         allocated = ofproto.port_numbers.alloc(numbers, ofp_port)
         if allocated is None:
             raise PortError(errno.EFBIG, f"{ofproto.name}: no free OpenFlow port number for {name}")
