@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
-
-from ovs.db.data import Datum
+from typing import TYPE_CHECKING, Any, Final
 
 from vswitch.base.vlog import Vlog
+
+if TYPE_CHECKING:
+    from ovs.db.data import Datum
 
 log = Vlog("bridge")
 
