@@ -112,7 +112,7 @@ def lookup(ctx: Ctx, table_id: i64, in_port: i64, may_packet_in: bool, honor_mis
     return bridge.miss_rule if may_packet_in and wanted else bridge.no_packet_in_rule
 
 
-def _is_as_came(now: vec[i64], came: vec[i64], in_port: i64) -> bool:
+def is_as_came(now: vec[i64], came: vec[i64], in_port: i64) -> bool:
     """Whether a packet is as it `came`, and looked up as if from the port where it came in."""
     if came[W_IN_PORT] & 0xFFFF != in_port:
         return False
@@ -192,7 +192,7 @@ def table_action(ctx: Ctx, in_port: i64, table_id: i64, may_packet_in: bool, las
         return
     old_table = ctx.table_id
     out = ctx.out
-    if out.as_came and (with_ct_orig or not _is_as_came(ctx.flow.words, ctx.xin.flow.words, in_port)):
+    if out.as_came and (with_ct_orig or not is_as_came(ctx.flow.words, ctx.xin.flow.words, in_port)):
         out.as_came = False
     if with_ct_orig:
         if not xlate_ct.has_original_tuple(ctx.flow):

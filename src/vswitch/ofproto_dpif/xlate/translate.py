@@ -154,6 +154,8 @@ def _run(ctx: Ctx) -> None:
     in_port: i64 = flow.words[W_IN_PORT] & 0xFFFF
     tunneled = frozen is None and _is_tunneled(flow.words)
     wanted = not tunneled or _from_tunnel(ctx, in_port)
+    if tunneled and not xlate_tables.is_as_came(flow.words, xin.flow.words, in_port):
+        ctx.out.as_came = False  # its congestion mark is the outer packet's, or it was no frame
     if xin.actions is not None:
         actions = xin.actions
         # A trace of a packet-out is told as if a flow had the actions, as in Open vSwitch.
@@ -208,7 +210,6 @@ def _from_tunnel(ctx: Ctx, in_port: i64) -> bool:
         if ctx.flow.words[W_PACKET_TYPE] & 0xFFFFFFFF != 0:
             # The flow tables see frames only: this one has addresses of zeros.
             ctx.flow.words[W_PACKET_TYPE] &= ~0xFFFFFFFF
-            ctx.out.as_came = False
             ctx.pending_encap = True
     if not xlate_tunnel.received(ctx):
         ctx.out.warnings.append(
