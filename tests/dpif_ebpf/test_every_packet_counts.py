@@ -24,6 +24,7 @@ class EbpfWorld(World):
 
     def tunnel(self, r: random.Random) -> Callable[[list[bytes]], None]:
         self.add_tunnel()
+        self.misses_are_its_own = False
         under = self.ofprotos.create("under", "ebpf")
         ip("link add near0 type veth peer name far0")
         ip("link set near0 up")
@@ -72,3 +73,13 @@ def test_what_comes_in_tunnels_is_counted_once(world: World, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(1))
 def test_after_a_barrier_no_packet_takes_an_action_that_is_gone(world: World, seed: int) -> None:
     counting_world.after_a_barrier_no_action_is_taken_that_is_gone(world, seed)
+
+
+@pytest.mark.parametrize("seed", sample(range(100), 2))
+def test_after_a_barrier_packets_take_what_the_tables_say(world: World, seed: int) -> None:
+    counting_world.after_a_barrier_packets_take_what_the_tables_say(world, seed)
+
+
+@pytest.mark.parametrize("seed", range(1))
+def test_after_a_barrier_none_out_of_a_tunnel_takes_an_action_that_is_gone(world: World, seed: int) -> None:
+    counting_world.after_a_barrier_none_out_of_a_tunnel_takes_an_action_that_is_gone(world, seed)

@@ -14,7 +14,8 @@ OUTPUTS = ("drop", "output:2", "output:3", "mod_vlan_vid:7,output:2", "strip_vla
            "resubmit(,1)", "dec_ttl,output:2", "push_vlan:0x8100,output:2")
 MATCHES = ("ip", "ipv6", "arp", "mpls", "dl_vlan=1", "vlan_tci=0", "vlan_tci=0x1000/0x1000", "udp",
            "ip,nw_dst=10.0.0.0/8", "udp,tp_dst=2", "ip,nw_frag=later", "dl_vlan_pcp=3", "mpls,mpls_bos=1",
-           "dl_src=02:00:00:00:00:01", "dl_type=0x8100", "vlan_vid=0x1000/0x1001", "icmp6", "nw_tos=0,ip")
+           "dl_src=02:00:00:00:00:01", "dl_type=0x8100", "vlan_vid=0x1000/0x1001", "icmp6", "nw_tos=0,ip",
+           "ip,nw_ecn=1", "ipv6,nw_ecn=3", "ip,nw_ecn=3")
 
 TUNNEL = 4
 """The port with the tunnel."""
@@ -43,10 +44,30 @@ def random_options(r: random.Random) -> bytes:
 
 
 def in_geneve(r: random.Random, packet: bytes, dst_mac: bytes) -> bytes:
+    """`packet` in an outer frame from 10.95.0.2 to 10.95.0.1, with random outer headers."""
+    vni, options = r.choice((5, 5, 7)), random_options(r)
+    tos = r.choice((0, 0, 32, 3 if _knows_congestion_marks(packet) else 0))
+    return geneve_frame(packet, dst_mac, vni, options, tos, r.choice((64, 9)), 0xC000 + r.randrange(4))
+
+
+def _knows_congestion_marks(packet: bytes) -> bool:
+    """Whether `packet` may have an outer header with such a mark; else who takes it out drops it (RFC 6040,
+    section 4.2)."""
+    at = 12
+    while packet[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
+        at += 4
+    eth_type = int.from_bytes(packet[at : at + 2], "big")
+    if eth_type == 0x86DD:
+        return packet[at + 3] & 0x30 != 0
+    return eth_type != 0x800 or packet[at + 3] & 3 != 0
+
+
+def geneve_frame(packet: bytes, dst_mac: bytes, vni: int = 5, options: bytes = b"", tos: int = 0,
+                 ttl: int = 64, udp_src: int = 0xC000) -> bytes:
     """`packet` in an outer frame from 10.95.0.2 to 10.95.0.1."""
-    inside = geneve(r.choice((5, 5, 7)), random_options(r)) + packet
-    udp = struct.pack(">HHHH", 0xC000 + r.randrange(4), GENEVE_PORT, 8 + len(inside), 0)
-    head = struct.pack(">BBHHHBBH4s4s", 0x45, r.choice((0, 0, 32)), 28 + len(inside), 0, 0, r.choice((64, 9)),
+    inside = geneve(vni, options) + packet
+    udp = struct.pack(">HHHH", udp_src, GENEVE_PORT, 8 + len(inside), 0)
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, tos, 28 + len(inside), 0, 0, ttl,
                        17, 0, bytes((10, 95, 0, 2)), bytes((10, 95, 0, 1)))
     head = head[:10] + csum(head).to_bytes(2, "big") + head[12:]
     return dst_mac + b"\x02\0\0\0\0\x5f" + b"\x08\x00" + head + udp + inside
@@ -64,7 +85,8 @@ def random_flows(r: random.Random) -> list[str]:
 
 def _ipv4(r: random.Random, payload: bytes, proto: int) -> bytes:
     fragment = r.choice((0, 0, 0, 0x2000, 0x2003, 0x0005))
-    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 1, fragment, 64, proto, 0,
+    tos = r.choice((0, 1, 1, 2))
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, tos, 20 + len(payload), 1, fragment, 64, proto, 0,
                        bytes((10, 0, 0, r.randrange(1, 4))), bytes((r.choice((10, 11)), 0, 0, 2)))
     return head[:10] + csum(head).to_bytes(2, "big") + head[12:] + payload
 
@@ -82,7 +104,7 @@ def _network(r: random.Random) -> bytes:
             # A fragment's header: RFC 8200, section 4.5.
             extension = struct.pack(">BBHI", proto, 0, r.choice((0, 1, 8, 9)), 7)
             proto = 44
-        head = struct.pack(">IHBB", 0x60000000, len(extension) + 18, proto, 64)
+        head = struct.pack(">IHBB", 6 << 28 | r.choice((0, 1, 1)) << 20, len(extension) + 18, proto, 64)
         return b"\x86\xdd" + head + bytes(15) + b"\1" + bytes(15) + b"\2" + extension + udp
     if kind == 3:
         return b"\x08\x06" + struct.pack(">HHBBH", 1, 0x800, 6, 4, 1) + bytes(20)

@@ -72,6 +72,19 @@ class Lab:
     def flow(self, text: str, bridge: OfprotoDpif | None = None) -> None:
         apply_flow_mod(bridge or self.bridge, parse_flow(text), OFP10, Form.EXTENSION)
 
+    def add_geneve(self, number: int) -> bytes:
+        """Port t0, a Geneve tunnel that takes all that comes in by device u1 for the Ethernet address given
+        back and 10.95.0.1."""
+        self.add_port(self.bridge, "t0", number, "geneve", remote_ip="flow", key="flow")
+        under = self.add_bridge("under")
+        self.add_port(under, "u1", 1)
+        self.flow("actions=LOCAL", under)
+        dummy.register_commands(self.commands)
+        self.ask("netdev-dummy/ip4addr under 10.95.0.1/24")
+        self.ask("ovs/route/add 10.95.0.0/24 under")
+        self.run()
+        return dummy.find("under").mac().to_bytes(6, "big")
+
     def del_flows(self, match: str = "", table_id: int = 0, out_port: int | None = None) -> None:
         flow_mod = FlowMod(parse_match(match), table_id=table_id, command=FlowModCommand.DELETE)
         if out_port is not None:

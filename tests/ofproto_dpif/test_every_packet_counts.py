@@ -18,7 +18,6 @@ from tests.ofproto_dpif.counting import (
 )
 from tests.ofproto_dpif.lab import Counted, Lab, udp
 from tests.whole import sample
-from vswitch.netdev import dummy
 from vswitch.ofproto.request import request
 from vswitch.openflow.wire.version import OFP15
 
@@ -96,15 +95,7 @@ def test_what_comes_in_tunnels_is_counted_once_whatever_its_options(lab: MakeLab
     r = random.Random(seed)
     made = lab(3)
     request(made.bridge, [TLVS], OFP15, made.clock.now())
-    made.add_port(made.bridge, "t0", TUNNEL, "geneve", remote_ip="flow", key="flow")
-    under = made.add_bridge("under")
-    made.add_port(under, "u1", 1)
-    made.flow("actions=LOCAL", under)
-    dummy.register_commands(made.commands)
-    assert made.commands.run("netdev-dummy/ip4addr", ["under", "10.95.0.1/24"])[0]
-    assert made.commands.run("ovs/route/add", ["10.95.0.0/24", "under"])[0]
-    made.run()
-    address = dummy.find("under").mac().to_bytes(6, "big")
+    address = made.add_geneve(TUNNEL)
     for flow in random_tunnel_flows(r):
         made.flow(flow)
     sent = 0

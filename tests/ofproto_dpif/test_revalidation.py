@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.ofproto_dpif.counting import geneve_frame
 from tests.ofproto_dpif.lab import Counted, Lab, from_host, tcp, udp
 from vswitch.flow.match_text import parse_match
 from vswitch.ofproto_dpif.facets.revalidate import RevReason
@@ -36,6 +37,30 @@ def test_a_rule_of_the_one_mask_revalidates_only_the_facets_with_its_value(lab: 
     assert 1 <= happened["facet_revalidate"] <= 10  # others may share the tags
     made.send("p1", from_host(7), from_host(8))
     assert made.received() == {"p3": 1, "p2": 1}
+
+
+def test_a_rule_on_the_congestion_mark_concerns_what_has_it_of_its_outer_packet(lab: MakeLab) -> None:
+    # A table of so many masks has no tags: what the rule asks for decides.
+    made = lab(3, "priority=0,actions=output:2", "priority=9,udp,udp_dst=99,actions=drop",
+               "priority=8,udp,udp_src=99,actions=drop")
+    address = made.add_geneve(4)
+    capable, marked = udp(tos=1), udp(tos=3)
+    for _ in range(2):
+        made.send("u1", geneve_frame(capable, address, tos=3), geneve_frame(capable, address, tos=0))
+    assert made.packets("p2") == [marked, capable] * 2
+    made.flow("priority=5,ip,nw_ecn=3,actions=output:3")
+    made.run()
+    made.send("u1", geneve_frame(capable, address, tos=3), geneve_frame(capable, address, tos=0))
+    assert (made.packets("p2"), made.packets("p3")) == ([capable], [marked])
+    made.del_flows("ip,nw_ecn=3")
+    made.run()
+    made.send("u1", geneve_frame(capable, address, tos=3))
+    assert made.packets("p2") == [marked]
+    # The mark that it came with is not what the tables are asked about.
+    made.flow("priority=5,ip,nw_ecn=1,actions=output:3")
+    made.run()
+    made.send("u1", geneve_frame(capable, address, tos=3), geneve_frame(capable, address, tos=0))
+    assert (made.packets("p2"), made.packets("p3")) == ([marked], [capable])
 
 
 def test_removing_the_rule_gives_its_flows_back_to_the_catchall(lab: MakeLab) -> None:

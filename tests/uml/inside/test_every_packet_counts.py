@@ -80,3 +80,13 @@ def test_one_rule_and_many_vlans_miss_once_a_vlan(world: World) -> None:
 @pytest.mark.parametrize("seed", range(1))
 def test_after_a_barrier_no_packet_takes_an_action_that_is_gone(world: World, seed: int) -> None:
     counting_world.after_a_barrier_no_action_is_taken_that_is_gone(world, seed)
+
+
+@pytest.mark.parametrize("seed", sample(range(40), 4))
+def test_after_a_barrier_packets_take_what_the_tables_say(world: World, seed: int) -> None:
+    counting_world.after_a_barrier_packets_take_what_the_tables_say(world, seed)
+
+
+@pytest.mark.parametrize("seed", range(1))
+def test_after_a_barrier_none_out_of_a_tunnel_takes_an_action_that_is_gone(world: World, seed: int) -> None:
+    counting_world.after_a_barrier_none_out_of_a_tunnel_takes_an_action_that_is_gone(world, seed)
