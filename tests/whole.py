@@ -27,3 +27,8 @@ def sample(cases: Iterable[T], n: int) -> list[T]:
         return found
     chosen = random.Random(7).sample(range(len(found)), n)
     return [found[i] for i in sorted(chosen)]
+
+
+def seeds(first: int, end: int) -> range:
+    """The seeds `first` to `end` (not included) of a random family; others with each VSWITCH_TEST_SEED."""
+    return range(SEED * 1_000_000 + first, SEED * 1_000_000 + end)

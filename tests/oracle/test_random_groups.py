@@ -14,6 +14,7 @@ from tests.oracle.compare import Switch, answer, differences
 from tests.oracle.group_generator import random_group_setup
 from tests.oracle.real import RealSwitch
 from tests.oracle.setup import Query
+from tests.whole import seeds
 
 N_SETUPS = int(os.environ.get("VSWITCH_ORACLE_GROUPS", "25"))
 """Group tables to try, with 20 packets each."""
@@ -35,6 +36,6 @@ def settled_difference(real: Switch, ours: Switch, query: Query) -> str:
 
 @pytest.mark.parametrize("first", range(0, N_SETUPS, CHUNK))
 def test_random_groups_and_packets(real: RealSwitch, first: int) -> None:
-    seeds = range(first, min(first + CHUNK, N_SETUPS))
-    found = differences(real, seeds, random_group_setup, settled_difference)
+    chosen = seeds(first, min(first + CHUNK, N_SETUPS))
+    found = differences(real, chosen, random_group_setup, settled_difference)
     assert not found, f"{len(found)} differ\n" + "\n".join(found[:5])

@@ -12,6 +12,7 @@ from tests.oracle.compare import answer
 from tests.oracle.ours import OurSwitch
 from tests.oracle.real import RealSwitch
 from tests.oracle.wide_generator import random_wide_setup
+from tests.whole import seeds
 
 _ABSENT = re.compile(r"\btun_metadata\d+=NP,")
 N_TABLES = int(os.environ.get("VSWITCH_ORACLE_WIDE", "20"))
@@ -29,7 +30,7 @@ def test_random_tables_and_frames(real: RealSwitch, first: int) -> None:
     ours = OurSwitch()
     found = []
     try:
-        for seed in range(first, min(first + CHUNK, N_TABLES)):
+        for seed in seeds(first, min(first + CHUNK, N_TABLES)):
             setup = random_wide_setup(seed)
             real.configure(setup)
             ours.configure(setup)

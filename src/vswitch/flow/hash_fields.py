@@ -16,6 +16,7 @@ from vswitch.flow.prereq import effective_dl_type
 from vswitch.packet.numbers import (
     ETH_TYPE_IP,
     ETH_TYPE_IPV6,
+    IPPROTO_ICMP,
     IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
@@ -81,8 +82,10 @@ def mask_hash_fields(flow: Flow, wc: Flow, fields: str) -> None:
     else:
         ports = _has_ports(flow, fields == "symmetric_l3l4+udp")
     if ports:
-        wc.tp_src = 0xFFFF
-        wc.tp_dst = 0xFFFF
+        # Type and code of ICMP are a byte each.
+        bits = 0xFF if flow.nw_proto == IPPROTO_ICMP else 0xFFFF
+        wc.tp_src |= bits
+        wc.tp_dst |= bits
 
 
 def hash_fields(flow: Flow, fields: str, basis: int) -> int:

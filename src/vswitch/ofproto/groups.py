@@ -36,7 +36,7 @@ _ACTIONS10: Final = (1 << 12) - 1
 class GroupBucket:
     """One bucket of a group, and what it counted."""
 
-    def __init__(self, spec: g.Bucket) -> None:
+    def __init__(self, spec: g.Bucket, selected: bool) -> None:
         self.spec: g.Bucket = spec
         self.bucket_id: int = spec.bucket_id
         self.actions: Actions = spec.actions
@@ -45,6 +45,8 @@ class GroupBucket:
         self.watch_group: int = spec.watch_group
         self.watches: bool = spec.watch_port != OFPP_ANY or spec.watch_group != OFPG_ANY
         """Whether the bucket is alive only while a port or a group is."""
+        self.never: bool = selected and not spec.weight
+        """Whether the bucket is one of a select group that gets no packets: it is not alive."""
         self.n_packets: int = 0
         self.n_bytes: int = 0
         self.ordered: Actions | None = None
@@ -63,7 +65,9 @@ class Group:
                  selection: g.SelectionMethod | None, created: int, modified: int) -> None:
         self.group_id: int = group_id
         self.type: int = type
-        self.buckets: list[GroupBucket] = [GroupBucket(spec) for spec in buckets]
+        self.buckets: list[GroupBucket] = [
+            GroupBucket(spec, type == g.OFPGT_SELECT) for spec in buckets
+        ]
         self.selection: g.SelectionMethod | None = in_order(selection)
         self.created: int = created
         self.modified: int = modified

@@ -11,7 +11,7 @@ Integers are in host order, addresses are integers of their width. A `value` and
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from vswitch.base.records import dataclass
 
@@ -333,6 +333,10 @@ class Encap:
     name: str
     properties: tuple[EncapProperty, ...] = ()
     parens: bool = False
+
+
+USE_NEXT_PROTO: Final = 0xFFFE
+"""What decap has for a packet type on the wire if it is to find out what lies below."""
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ MAX_PAYLOAD: Final = 64000
 
 @dataclass
 class TraceRequest:
-    """What a trace command asks for. `packet` is None without one; `names`: print ports by name;
-    `consistent`: insist on what OpenFlow 1.1 and later do of `actions`."""
+    """What a trace command asks for. `packet` is None without one, `extracted`: the flow is the packet's;
+    `names`: print ports by name; `consistent`: insist on what OpenFlow 1.1 and later do of `actions`."""
 
     bridge: XBridge
     flow: Flow
@@ -66,6 +66,7 @@ class TraceRequest:
     actions: Actions = ()
     ct_next: list[int] = field(default_factory=list)
     consistent: bool = False
+    extracted: bool = False
 
 
 def trace_command(ofprotos: Bridges, args: list[str]) -> str:
@@ -136,12 +137,13 @@ def parse_request(ofprotos: Bridges, args: list[str], packet_out: bool = False) 
     if not 1 <= len(words) <= 2:
         raise CommandError("Syntax error")
     bridge, flow = _flow(ofprotos, words)
+    extracted = packet is not None
     if packet is not None:
         _keep_metadata(flow)
         extract(packet, flow, Parser(ofprotos.all_ofproto_dpifs[bridge.name].vlan_limit))
     elif generate:
         packet = flow_compose(flow, payload)
-    return TraceRequest(bridge, flow, packet, names, (), ct_next, consistent)
+    return TraceRequest(bridge, flow, packet, names, (), ct_next, consistent, extracted)
 
 
 def _is_packet(text: str) -> bool:
@@ -281,4 +283,4 @@ def _pass(request: TraceRequest, flow: Flow, actions: Actions | None, waiting: d
         credit(out.effects, 0, 0, now, flow.tcp_flags)
         for effect in out.packet_effects:
             effect.apply(packet, now)
-    return explain(xin, out, trace, flow, odp_names)
+    return explain(xin, out, trace, flow, odp_names, request.extracted)

@@ -9,7 +9,7 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.odp_text import format_actions
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import VLAN_CFI
+from vswitch.flow.layout import VLAN_CFI, W_TUN_METADATA_PRESENT
 from vswitch.flow.text import format_flow, format_megaflow
 from vswitch.ofproto_dpif.xlate.types import SLOW_EXPLANATIONS, XLATE_ERRORS, XlateIn, XlateOut
 from vswitch.openflow.constants import OFPP_UNSET
@@ -45,11 +45,14 @@ def log_remarks(xin: XlateIn, out: XlateOut) -> None:
 
 
 def explain(xin: XlateIn, out: XlateOut, trace: Trace, flow: Flow,
-            odp_names: dict[int, str] | None = None) -> str:
+            odp_names: dict[int, str] | None = None, extracted: bool = False) -> str:
     """The translation of `xin` to `out`, of which `trace` has the steps, in full. `flow` is what came: its
-    port may be the datapath's. `odp_names` are names for datapath ports."""
+    port may be the datapath's. `odp_names` are names for datapath ports. Of a flow that is `extracted` from a
+    packet without tunnel options none are told, whatever actions set."""
     names = trace.ports
     options = xin.bridge.tlv.options
+    if extracted and not flow.words[W_TUN_METADATA_PRESENT]:
+        options = ()
     before = xin.flow.copy()
     before.actset_output = OFPP_UNSET
     final_flow = "unchanged" if out.flow == before else format_flow(out.flow, names, options)

@@ -307,6 +307,8 @@ def _finish_wildcards(ctx: Ctx) -> None:
     if not is_mpls(flow[W_ETH_TYPE] & 0xFFFF):
         wc[W_MPLS_LSE] = 0
         wc[W_MPLS_LSE + 1] = 0
+    # As the packet is in the end: a header that was put around it has no ports.
+    flow = ctx.flow.words
     if is_ip_any(flow[W_ETH_TYPE] & 0xFFFF):
         proto = (flow[W_NW_PROTO] >> S_NW_PROTO) & 0xFF
         if proto in (IPPROTO_ICMP, IPPROTO_ICMPV6):

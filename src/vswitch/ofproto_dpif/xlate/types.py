@@ -65,6 +65,9 @@ XLATE_UNSUPPORTED_PACKET_TYPE: Final = 9
 XLATE_CONGESTION_DROP: Final = 10
 XLATE_FORWARDING_DISABLED: Final = 11
 
+LIMITS: Final = (XLATE_RECURSION_TOO_DEEP, XLATE_TOO_MANY_RESUBMITS, XLATE_STACK_TOO_DEEP)
+"""The errors that keep a translation from running too long: they end all of it."""
+
 XLATE_ERRORS: Final = {
     XLATE_OK: "OK",
     XLATE_BRIDGE_NOT_FOUND: "Bridge not found",

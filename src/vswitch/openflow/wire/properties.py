@@ -36,7 +36,6 @@ NSH_MD_TYPE: Final = 1
 NSH_TLV: Final = 2
 ENCAPS: Final = {0x1894F: "nsh", 0: "ethernet", 0x18847: "mpls", 0x18848: "mpls_mc"}
 """What can be pushed: packet type -> its word."""
-USE_NEXT_PROTO: Final = 0xFFFE
 
 
 def put_controller(w: Writer, action: a.Controller, ctx: Put) -> None:
@@ -209,7 +208,7 @@ def put_decap(w: Writer, action: a.Decap, _ctx: Put) -> None:
     """NXAST_DECAP."""
     begin_nx(w, NXAST_DECAP, 16)
     w.pad(2)
-    w.u32(USE_NEXT_PROTO if action.packet_type is None else action.packet_type)
+    w.u32(a.USE_NEXT_PROTO if action.packet_type is None else action.packet_type)
 
 
 def get_decap(r: Reader) -> a.Action:
@@ -218,4 +217,4 @@ def get_decap(r: Reader) -> a.Action:
     packet_type: int = r.u32()
     if r.left:
         raise OfpError("NXBAC_UNKNOWN_ED_PROP", "decap has a property")
-    return a.Decap(None if packet_type == USE_NEXT_PROTO else packet_type)
+    return a.Decap(None if packet_type == a.USE_NEXT_PROTO else packet_type)

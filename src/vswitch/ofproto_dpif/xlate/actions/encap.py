@@ -24,7 +24,7 @@ from vswitch.flow.layout import (
     W_PACKET_TYPE,
     W_VLAN_TCI,
 )
-from vswitch.flow.mpls import MAX_MPLS_LABELS
+from vswitch.flow.mpls import MAX_MPLS_LABELS, n_mpls_labels
 from vswitch.ofproto_dpif.xlate import commit as labels
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate.actions.controller import controller_action
@@ -155,6 +155,8 @@ def decap(ctx: Ctx, a: of.Decap, last: bool) -> None:
             return
         ethertype: i64 = words[W_ETH_TYPE] & 0xFFFF
         _set_packet_type(ctx, 0x10000 | ethertype)
+        words[W_ETH_DST] &= 0xFFFF
+        words[W_ETH_SRC] &= 0xFFFF
         wc[W_ETH_TYPE] |= 0xFFFF
         return
     if outer == PT_NSH:
@@ -169,14 +171,22 @@ def decap(ctx: Ctx, a: of.Decap, last: bool) -> None:
         ctx.n_headers += 1
         xlate_freeze.trigger(ctx)
     elif outer in (PT_MPLS, PT_MPLS_MC):
-        new = a.packet_type or 0
+        new = of.USE_NEXT_PROTO if a.packet_type is None else a.packet_type
         _set_packet_type(ctx, new)
         below: i64 = new & 0xFFFF if new & 0xFFFF else ETH_TYPE_TEB
-        if labels.pop_mpls(ctx, below):
-            if not ctx.support.add_mpls:
-                ctx.out.slow |= SLOW_ACTION
-            ctx.pending_decap = True
-            ctx.n_headers += 1
+        n_labels = n_mpls_labels(ctx.flow, ctx.wc)
+        if not labels.pop_mpls(ctx, below):
+            if ctx.xin.packet is not None:
+                report_error(ctx, "dropping packet on which an MPLS decap can't be performed as it has more "
+                                  f"MPLS LSEs than the {MAX_MPLS_LABELS} supported.")
+                ctx.error = XLATE_TOO_MANY_MPLS_LABELS
+            return
+        if not ctx.support.add_mpls:
+            ctx.out.slow |= SLOW_ACTION
+        ctx.pending_decap = True
+        ctx.n_headers += 1
+        if n_labels == 1:
+            # What is below has to be looked at.
             xlate_freeze.trigger(ctx)
     else:
         _refuse(ctx, f" as the decap() does not support packet type {_name(outer)}")

@@ -29,6 +29,7 @@ from vswitch.ofproto_dpif.xlate.actions.action_set import ordered_action_set
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report, report_error
 from vswitch.ofproto_dpif.xlate.effects import CreditBucket
 from vswitch.ofproto_dpif.xlate.trace import OFT_BUCKET, OFT_DETAIL, OFT_WARN
+from vswitch.ofproto_dpif.xlate.types import LIMITS, XLATE_OK
 from vswitch.openflow.constants import OFPG_ANY, OFPP_ANY
 from vswitch.openflow.messages.group import OFPGT_ALL, OFPGT_INDIRECT, OFPGT_SELECT
 
@@ -110,6 +111,8 @@ def _is_alive(ctx: Ctx, bucket: GroupBucket, depth: int) -> bool:
     if depth >= MAX_LIVENESS_RECURSION:
         report_error(ctx, f"bucket chaining exceeded {MAX_LIVENESS_RECURSION} links")
         return False
+    if bucket.never:
+        return False
     if not bucket.watches:
         return True
     if bucket.watch_port != OFPP_ANY:
@@ -146,7 +149,7 @@ def _best_live(ctx: Ctx, group: Group, basis: int) -> GroupBucket | None:
     best: GroupBucket | None = None
     best_score = 0
     for bucket in group.buckets:
-        if bucket.weight and _is_alive(ctx, bucket, 0):
+        if _is_alive(ctx, bucket, 0):
             score = (hash_2words(bucket.bucket_id, basis) & 0xFFFF) * bucket.weight
             if score >= best_score:
                 best = bucket
@@ -210,9 +213,9 @@ def _hash_of_fields(ctx: Ctx, group: Group) -> int:
             # 20 and 24 bits of a label or a path: they are kept in 32.
             n_bytes = 4
         value = flow.get(field)
-        if field.name == "vlan_vid" and flow.vlan_tci & VLAN_CFI:
+        if field.name == "vlan_vid":
             # OpenFlow's VLAN has a bit that says that there is one (OpenFlow 1.3, 7.2.3.7).
-            value |= VLAN_CFI
+            value |= flow.vlan_tci & VLAN_CFI
             bits |= VLAN_CFI
         basis = _hash_of_bytes((value & bits).to_bytes(n_bytes, "big"), basis)
         xlate_fields.mask_field(ctx.wc, field, bits)
@@ -280,7 +283,9 @@ def _run_bucket(ctx: Ctx, bucket: GroupBucket, last: bool) -> None:
     saved.restore_flow(ctx)
     saved.restore_headers(ctx)
     ctx.was_mpls = saved.was_mpls
-    # However the bucket ended, it is not the end of what follows.
+    # However the bucket ended, it is not the end of what follows, unless translation is at its limits.
     ctx.exit = False
+    if ctx.error not in LIMITS:
+        ctx.error = XLATE_OK
     if trace is not None and outer is not None:
         trace.leave(outer)
