@@ -45,15 +45,18 @@ def matches(draw: st.DrawFn) -> Match:
     match = Match()
     for name, value in draw(st.sampled_from(BASES)).items():
         match.set(by_name(name), value)
+        match.imply_ethernet(by_name(name))
     for field in draw(st.lists(st.sampled_from(MATCHED), max_size=6)):
         if match.mask.bits(field) or not prereqs_ok(field, match.flow, match.mask):
             continue
         if field.name in ("vlan_tci", "vlan_vid"):  # as OXM can say it: VID and CFI
             match.set(VID, 0x1000 | draw(st.integers(0, 4095)))
+            match.imply_ethernet(VID)
             continue
         ones = 0x3F if field.name == "nsh_ttl" else field.ones & ((1 << 8 * field.n_bytes) - 1)
         mask = draw(st.integers(1, ones)) if field.maskable and draw(st.booleans()) else ones
         match.set(field, draw(st.integers(0, ones)), None if mask == ones else mask)
+        match.imply_ethernet(field)
     return match
 
 

@@ -137,22 +137,28 @@ class Vlog:
 
     def log_rl(self, level: Level, rl: RateLimit, now: int, fmt: str, *args: object) -> None:
         """Log unless `rl` is exhausted; the first message after a gap says how many were dropped."""
+        if self.allows(level, rl, now):
+            self.log(level, fmt, *args)
+
+    def allows(self, level: Level, rl: RateLimit, now: int) -> bool:
+        """Whether `rl` lets messages of `level` be logged at `now` (clock ms): for what takes several."""
         if level > self.most:
-            return
-        if self.honor_rate_limits:
-            if not rl.allow(now):
-                return
-            if rl.suppressed:
-                n, first, last = rl.taken(now)
-                self.log(
-                    level,
-                    "Dropped %d log messages in last %d seconds (most recently, %d seconds ago)"
-                    " due to excessive rate",
-                    n,
-                    first,
-                    last,
-                )
-        self.log(level, fmt, *args)
+            return False
+        if not self.honor_rate_limits:
+            return True
+        if not rl.allow(now):
+            return False
+        if rl.suppressed:
+            n, first, last = rl.taken(now)
+            self.log(
+                level,
+                "Dropped %d log messages in last %d seconds (most recently, %d seconds ago)"
+                " due to excessive rate",
+                n,
+                first,
+                last,
+            )
+        return True
 
     def log(self, level: Level, fmt: str, *args: object) -> None:
         """Log one message. A text of several lines has one header, but in syslog, which takes lines."""

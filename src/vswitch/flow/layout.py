@@ -69,17 +69,17 @@ W_SKB_PRIORITY: Final = W_CT_MARK + 1
 S_SKB_PRIORITY: Final = 32
 W_PKT_MARK: Final = W_SKB_PRIORITY
 S_PKT_MARK: Final = 0
-W_DP_HASH: Final = W_SKB_PRIORITY + 1
-S_DP_HASH: Final = 32
-W_PACKET_TYPE: Final = W_DP_HASH
-S_PACKET_TYPE: Final = 0
-W_RECIRC_ID: Final = W_DP_HASH + 1
+W_RECIRC_ID: Final = W_SKB_PRIORITY + 1
 S_RECIRC_ID: Final = 32
 W_IN_PORT: Final = W_RECIRC_ID
 S_IN_PORT: Final = 0
 
-# Stage 1: L2.
-W_ETH_DST: Final = W_RECIRC_ID + 1
+# Stage 1: L2. It begins with the packet type: most rules say "Ethernet", and that alone is worth no stage.
+W_DP_HASH: Final = W_RECIRC_ID + 1
+S_DP_HASH: Final = 32
+W_PACKET_TYPE: Final = W_DP_HASH
+S_PACKET_TYPE: Final = 0
+W_ETH_DST: Final = W_DP_HASH + 1
 S_ETH_DST: Final = 16
 W_ETH_TYPE: Final = W_ETH_DST
 S_ETH_TYPE: Final = 0
@@ -160,7 +160,7 @@ N_WORDS: Final = W_IGMP_GROUP + 1
 
 W_PACKET: Final = W_ETH_DST
 """From here on lie the words that `extract` fills from the packet's bytes."""
-STAGE_ENDS: Final = (W_ETH_DST, W_NW_SRC, W_ND_TARGET, N_WORDS)
+STAGE_ENDS: Final = (W_DP_HASH, W_NW_SRC, W_ND_TARGET, N_WORDS)
 """One past the last word of each stage: metadata, L2, L3, L4."""
 
 # Runs of words that loops go through: each from its first word to one past its last.

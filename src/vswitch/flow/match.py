@@ -12,13 +12,14 @@ from librt.vecs import vec
 from mypy_extensions import i64, mypyc_attr
 
 from vswitch.flow import layout as at
-from vswitch.flow.field import Field
+from vswitch.flow.field import Field, Prereq
 from vswitch.flow.flow import Flow
 from vswitch.flow.mask_words import picked
 from vswitch.flow.text import format_match
 from vswitch.flow.tun_option import TunOption
 
 _VLAN_EXISTS = at.VLAN_CFI
+_NO_PREREQ = Prereq.NONE
 
 
 @mypyc_attr(free_list_len=1)
@@ -120,6 +121,21 @@ class Match:
         bits = ones if mask is None else mask & ones
         wc.set(field, bits)
         flow.set(field, value & bits)
+
+    def imply_ethernet(self, field: Field) -> None:
+        """Say that packets have an Ethernet header if `field` has prerequisites and nothing is said of that.
+
+        What names a field to match calls it, be there a bit of it in the mask or not (ovs-fields(7),
+        packet_type: the default in the presence of Ethernet prerequisites). Text and OXM leave it unsaid.
+        """
+        if field.prereq is not _NO_PREREQ:
+            self.say_ethernet()
+
+    def say_ethernet(self) -> None:
+        """Match packets with an Ethernet header, unless another packet type is matched."""
+        mask = self.mask
+        if mask.packet_type == 0:
+            mask.packet_type = 0xFFFFFFFF
 
     def _set_option(self, field: Field, value: int, mask: int | None) -> None:
         """Match a tunnel option; with mask 0, match that the packet has it."""

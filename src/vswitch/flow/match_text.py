@@ -92,6 +92,7 @@ def parse_match_word(match: Match, word: Word, ports: Mapping[str, int] | None =
         match.set(_ETH_TYPE, shorthand[0])
         if shorthand[1] is not None:
             match.set(_NW_PROTO, shorthand[1])
+        match.say_ethernet()
         return True
     if word.key == "eth":
         match.set(_PACKET_TYPE, 0)
@@ -106,6 +107,7 @@ def parse_match_word(match: Match, word: Word, ports: Mapping[str, int] | None =
     if field.option >= 0:
         _check_option(match, field, value, mask)
     match.set(field, value, None if mask == field.ones else mask)
+    match.imply_ethernet(field)
     return True
 
 
@@ -142,8 +144,9 @@ def parse_match(text: str, ports: Mapping[str, int] | None = None) -> Match:
     return match
 
 
-def normalize(match: Match) -> bool:
-    """Drop from `match` what its Ethernet type and protocol rule out; whether that was anything.
+def normalize(match: Match) -> Match | None:
+    """Drop from `match` what its Ethernet type and protocol rule out. The match as it was; None if it is as
+    it was.
 
     What Open vSwitch does to every flow ("normalization changed ofp_match").
     """
@@ -196,9 +199,11 @@ def normalize(match: Match) -> bool:
         words[at.W_ETH_DST] &= 0xFFFF
         words[at.W_ETH_SRC] &= 0xFFFF
     if mask == before:
-        return False
+        return None
+    said = Match(match.flow.copy(), before)
+    said.options = match.options
     match.flow.and_(mask)
-    return True
+    return said
 
 
 def parse_exact_flow(

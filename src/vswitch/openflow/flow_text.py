@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from vswitch.flow.match import Match
-from vswitch.flow.match_text import normalize, parse_match_word
+from vswitch.flow.match_text import parse_match_word
 from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
 from vswitch.flow.values import c_hex, parse_port
 from vswitch.openflow import constants as c
@@ -20,6 +20,7 @@ from vswitch.openflow.action_words import bounded, table_number, u64
 from vswitch.openflow.actions import Action, Actions
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
+from vswitch.openflow.normal import normalize_aloud
 
 COMMANDS: Final = {
     "add": FlowModCommand.ADD,
@@ -57,8 +58,10 @@ _RESTRICTED: Final = frozenset().union(*ALLOWED.values())
 
 def parse_flow(text: str, command: FlowModCommand = FlowModCommand.ADD,
                ports: Mapping[str, int] | None = None,
-               tables: Mapping[str, int] | None = None) -> FlowMod:
+               tables: Mapping[str, int] | None = None, as_said: bool = False) -> FlowMod:
     """The flow mod that `text` describes; `ports` and `tables` map names to numbers.
+
+    Its match is normalized, unless it is wanted `as_said`: the fixed matches of OpenFlow 1.0 and 1.1 say so.
 
     FlowSyntaxError names and points at the bad word.
     """
@@ -74,7 +77,8 @@ def parse_flow(text: str, command: FlowModCommand = FlowModCommand.ADD,
                 raise
             raise error.within(text, word.value_at if error.word != word.key else word.position) from None
     _finish_cookie(fm)
-    normalize(match)
+    if not as_said:
+        normalize_aloud(match)
     if actions_at >= 0:
         fm.actions = _parse_flow_actions(text, actions_at, ports, tables)
         try:
@@ -183,13 +187,13 @@ def _parse_flow_actions(text: str, at: int, ports: Mapping[str, int] | None,
 
 def parse_flow_line(line: str, command: FlowModCommand = FlowModCommand.ADD,
                     ports: Mapping[str, int] | None = None,
-                    tables: Mapping[str, int] | None = None) -> FlowMod:
-    """A flow that may begin with its command: "delete ip", "add priority=1,actions=drop"."""
+                    tables: Mapping[str, int] | None = None, as_said: bool = False) -> FlowMod:
+    """A flow that may begin with its command (`parse_flow`): "delete ip", "add priority=1,actions=drop"."""
     stripped = line.lstrip()
     first, _, rest = stripped.partition(" ")
     if first in COMMANDS:
-        return parse_flow(rest, COMMANDS[first], ports, tables)
-    return parse_flow(stripped, command, ports, tables)
+        return parse_flow(rest, COMMANDS[first], ports, tables, as_said)
+    return parse_flow(stripped, command, ports, tables, as_said)
 
 
 def parse_flow_file(lines: Iterable[str] | str, command: FlowModCommand = FlowModCommand.ADD,

@@ -11,6 +11,7 @@ from vswitch.cli.ofctl.formats import OPENFLOW10, allowed, check_usable, form_of
 from vswitch.cli.ofctl.progress import shown
 from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError, find_target
 from vswitch.flow.fields import by_name
+from vswitch.flow.match_text import normalize
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow import constants as c
 from vswitch.openflow.action_text import format_actions
@@ -19,6 +20,7 @@ from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import FLAGS, parse_flow, parse_flow_line
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages.flow import AggregateStatsRequest, FlowStats, FlowStatsRequest
+from vswitch.openflow.normal import normalize_aloud
 from vswitch.openflow.packet_out_text import parse_bundle_line
 from vswitch.openflow.print import format_bytes
 from vswitch.openflow.print_flow import format_flow_line
@@ -60,7 +62,7 @@ def read_lines(path: str) -> Iterator[tuple[str, str]]:
 def selection(switch: Switch, text: str) -> FlowMod:
     """The flows that `text` selects, as a deletion of them. OfctlError."""
     try:
-        return parse_flow(text, FlowModCommand.DELETE, switch.port_names, switch.table_names)
+        return parse_flow(text, FlowModCommand.DELETE, switch.port_names, switch.table_names, True)
     except FlowSyntaxError as error:
         raise OfctlError(said(error)) from error
 
@@ -146,16 +148,22 @@ def dump_aggregate(switch: Switch, args: Args) -> None:
 
 def _parse(switch: Switch, text: str, command: FlowModCommand) -> FlowMod:
     try:
-        return parse_flow_line(text, command, switch.port_names, switch.table_names)
+        return aloud(parse_flow_line(text, command, switch.port_names, switch.table_names, True))
     except FlowSyntaxError as error:
         raise OfctlError(said(error)) from error
+
+
+def aloud(mod: FlowMod) -> FlowMod:
+    """`mod`, which is sent as it was said; what will fall away from its match is logged."""
+    normalize_aloud(mod.match.copy())
+    return mod
 
 
 def _from_file(switch: Switch, path: str, command: FlowModCommand) -> list[FlowMod]:
     found = []
     for where, text in shown(list(read_lines(path)), "reading flows"):
         try:
-            found.append(parse_flow_line(text, command, switch.port_names, switch.table_names))
+            found.append(aloud(parse_flow_line(text, command, switch.port_names, switch.table_names, True)))
         except FlowSyntaxError as error:
             raise OfctlError(f"{where}: {said(error)}") from error
     return found
@@ -248,6 +256,7 @@ def _mods_by_key(mods: Iterable[FlowMod]) -> dict[Key, FlowMod]:
     found: dict[Key, FlowMod] = {}
     for mod in mods:
         table = 0 if mod.table_id == c.OFPTT_ALL else mod.table_id
+        normalize(mod.match)
         found[table, mod.priority, str(mod.match)] = mod
     return found
 

@@ -19,7 +19,7 @@ from vswitch.openflow.action_check import INCONSISTENT, check_actions
 from vswitch.openflow.actions import Action
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod
-from vswitch.openflow.wire.match import fits_match
+from vswitch.openflow.wire.match import fits_match, shows_ethernet
 from vswitch.openflow.wire.messages_base import Form
 from vswitch.openflow.wire.version import OFP10, OFP11, OFP12, OFP13, OFP15, VERSION_NAMES
 from vswitch.packet.numbers import ETH_TYPE_IPV6
@@ -103,8 +103,12 @@ def allowed(versions: Iterable[int], asked: Formats | None) -> Formats:
 
 
 def form_of(mod: FlowMod, version: int, may: Formats) -> Form:
-    """The form in which `mod` is sent: OpenFlow's own if that is allowed and can say it."""
-    plain = version != OFP10 or OPENFLOW10 in usable(mod) & may
+    """The form in which `mod` is sent: OpenFlow's own if that is allowed and can say it; "Ethernet" without a
+    field of it only NXM can say, but nothing is refused for that."""
+    if version != OFP10:
+        return Form.OPENFLOW
+    can = usable(mod) & may
+    plain = OPENFLOW10 in can and (NXM not in can or shows_ethernet(mod.match, OFP10))
     return Form.OPENFLOW if plain else Form.EXTENSION
 
 
@@ -175,6 +179,7 @@ def formats_of(field: Field) -> Formats:
         return ANY  # as dl_vlan, which is a tag's number and that there is one
     match = Match()
     match.set(field, (1 << field.n_bits) - 1)
+    match.imply_ethernet(field)
     if fits_match(match, OFP10):
         return ANY
     return ANY - {OPENFLOW10} if fits_match(match, OFP11) else ANY - {OPENFLOW10, OPENFLOW11}

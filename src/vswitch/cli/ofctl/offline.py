@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vswitch.base.records import dataclass, field
-from vswitch.cli.ofctl.flows import read_lines
+from vswitch.cli.ofctl.flows import aloud, read_lines
 from vswitch.cli.ofctl.formats import (
     ANY,
     NXM,
@@ -212,7 +212,7 @@ def _show_flows(settings: Settings, mods: Sequence[FlowMod]) -> None:
 
 def parse_flow_command(settings: Settings, args: Sequence[str]) -> None:
     """`parse-flow FLOW`"""
-    _show_flows(settings, [parse_flow(args[0])])
+    _show_flows(settings, [aloud(parse_flow(args[0], as_said=True))])
 
 
 def parse_flows(settings: Settings, args: Sequence[str]) -> None:
@@ -220,7 +220,7 @@ def parse_flows(settings: Settings, args: Sequence[str]) -> None:
     mods: list[Any] = []
     for where, text in read_lines(args[0]):
         try:
-            mods.append(parse_flow(text))
+            mods.append(aloud(parse_flow(text, as_said=True)))
         except FlowSyntaxError as error:
             raise OfctlError(f"{where}: {error.message}") from error
     _show_flows(settings, mods)

@@ -55,7 +55,7 @@ def flow_monitor(switch: Switch, text: str, number: int) -> f.FlowMonitor:
         elif word:
             rest.append(word)
     try:
-        mod = parse_flow(",".join(rest), FlowModCommand.DELETE, switch.port_names)
+        mod = parse_flow(",".join(rest), FlowModCommand.DELETE, switch.port_names, as_said=True)
     except FlowSyntaxError as error:
         raise OfctlError(said(error)) from error
     return f.FlowMonitor(

@@ -6,6 +6,7 @@ NXM is for Nicira's messages; its functions and those of single TLVs are in `oxm
 from __future__ import annotations
 
 from vswitch.flow.match import Match
+from vswitch.flow.match_text import normalize
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.match10 import OFPMT_STANDARD, get_match10, get_match11, put_match10, put_match11
@@ -52,12 +53,29 @@ def get_match(r: Reader, version: int, strict: bool = True) -> Match:
 
 
 def fits_match(match: Match, version: int) -> bool:
-    """Whether `put_match` in `version` says all of `match`; always so from 1.2 on."""
+    """Whether `put_match` in `version` says all of `match`, be it not that packets are Ethernet's, if nothing
+    else shows it (`shows_ethernet`); always so from 1.2 on."""
     if version > OFP11:
         return True
+    read = _read_back(match, version)
+    if match.mask.packet_type:
+        read.say_ethernet()
+    if read == match:
+        return True
+    # 1.1 is read by the prerequisites; what is said without them has its place there as in 1.0.
+    normal = match.copy()
+    return version == OFP11 and normalize(normal) is not None and read == normal and fits_match(match, OFP10)
+
+
+def shows_ethernet(match: Match, version: int) -> bool:
+    """Whether `put_match` in `version` says as much as `match` of the packet type."""
+    return version > OFP11 or _read_back(match, version).mask.packet_type == match.mask.packet_type
+
+
+def _read_back(match: Match, version: int) -> Match:
     w = Writer()
     put_match(w, match, version)
-    return get_match(Reader(w.getvalue()), version) == match
+    return get_match(Reader(w.getvalue()), version)
 
 
 __all__ = [
@@ -69,4 +87,5 @@ __all__ = [
     "put_nxm",
     "put_oxm_field",
     "put_oxm_raw",
+    "shows_ethernet",
 ]

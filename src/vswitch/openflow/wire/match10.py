@@ -49,6 +49,7 @@ FW10_NW_SRC_SHIFT: Final = 8
 FW10_NW_DST_SHIFT: Final = 14
 FW10_DL_VLAN_PCP: Final = 1 << 20
 FW10_NW_TOS: Final = 1 << 21
+_FW10_ETHERNET: Final = FW10_DL_VLAN | FW10_DL_SRC | FW10_DL_DST | FW10_DL_TYPE | FW10_DL_VLAN_PCP
 _FW10_UPPER: Final = FW10_NW_PROTO | FW10_TP_SRC | FW10_TP_DST | FW10_NW_TOS
 
 # ofp_flow_wildcards of OpenFlow 1.1, A.2.3.
@@ -213,6 +214,8 @@ def get_match10(r: Reader) -> Match:
     if not wild & FW10_TP_DST:
         flow.tp_dst = tp_dst
         wc.tp_dst = 0xFFFF
+    if wild & _FW10_ETHERNET != _FW10_ETHERNET or has_upper_layers10(wild):
+        match.say_ethernet()
     return match
 
 
@@ -328,6 +331,9 @@ def get_match11(r: Reader) -> Match:
             match.set(_MPLS_TC, tc)
     metadata = body.u64()
     match.set(_METADATA, metadata, unsigned64(~signed64(body.u64())))
+    words = wc.words
+    if words[at.W_ETH_DST] | words[at.W_ETH_SRC]:  # the addresses, the type and the VLAN
+        match.say_ethernet()
     return match
 
 

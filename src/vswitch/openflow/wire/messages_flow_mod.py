@@ -7,10 +7,10 @@ from typing import Final
 from mypy_extensions import i64
 
 from vswitch.flow.match import Match
-from vswitch.flow.match_text import normalize
 from vswitch.openflow import constants as c
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
+from vswitch.openflow.normal import normalize_aloud
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.instructions import get_instructions, put_instructions
 from vswitch.openflow.wire.match import get_match, put_match
@@ -98,8 +98,8 @@ def _get_match10(r: Reader, wildcards: int) -> Match:
             r.skip(SIZE10)
             return known
     match = get_match(r, OFP10)
-    if has_upper_layers10(wildcards):
-        normalize(match)
+    if has_upper_layers10(wildcards) and normalize_aloud(match):
+        return match
     if _SHAPES10.worth(SIZE10, at):
         _SHAPES10.learn(shape_of_match10(r.data, at, match), r.data, at, match)
     return match

@@ -31,7 +31,6 @@ from vswitch.packet.numbers import (
     ETH_TYPE_IPV6,
     ETH_TYPE_MPLS,
     ETH_TYPE_MPLS_MCAST,
-    ETH_TYPE_NSH,
     ETH_TYPE_RARP,
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
@@ -331,7 +330,7 @@ def put_oxm_raw(w: Writer, match: Match, version: int) -> None:
         _put_list(w, order.metadata, flow, wc)
     _put_ethernet(w, order, flow, wc, typed, start)
     _put_tunnel(w, order, match)
-    if effective_dl_type(flow) == ETH_TYPE_NSH:
+    if words[at.W_NSH] | words[at.W_NSH + 1] | words[at.W_NSH + 2]:  # also without its prerequisite
         _put_list(w, order.nsh, flow, wc)
     _put_list(w, order.regs, flow, wc)
     i = at.W_CT_ADDRESSES
@@ -483,6 +482,7 @@ def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
         match.set(field, 0, 0)
         return
     match.set(field, value, None if tlv.exact else tlv.mask & ones)
+    match.imply_ethernet(field)
 
 
 def get_oxm_raw(r: Reader, strict: bool = True) -> Match:

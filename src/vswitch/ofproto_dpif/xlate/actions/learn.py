@@ -199,6 +199,7 @@ def learned_flow(a: of.Learn, flow: Flow) -> FlowMod:
         else:
             fields.write_subfield(match.mask, dst, dst.mask >> dst.ofs)
             fields.write_subfield(match.flow, dst, value)
+            match.imply_ethernet(dst.field)
     # Matches are on a tag's VLAN and priority, whatever its type.
     match.flow.vlan_tpid = match.mask.vlan_tpid = 0
     return FlowMod(
