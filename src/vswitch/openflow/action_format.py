@@ -68,8 +68,7 @@ def _output(action: a.Output, ports: Ports) -> str:
 
 
 def _controller(action: a.Controller, _ports: Ports) -> str:
-    plain = a.Controller(max_len=action.max_len)
-    if action == plain:
+    if action == a.Controller(action.max_len, told_as=action.told_as):
         return f"CONTROLLER:{action.max_len}"
     words = []
     if action.reason != OFPR_ACTION:

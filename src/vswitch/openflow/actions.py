@@ -74,7 +74,8 @@ class Controller:
     """Send the packet to a controller as a packet-in, at most `max_len` bytes of it.
 
     `pause` stops processing until the controller resumes the packet with `userdata` and all
-    state attached. `meter_id` None is OFPM_CONTROLLER's default.
+    state attached. `meter_id` None is OFPM_CONTROLLER's default. `told_as` is NXAST_CONTROLLER or
+    NXAST_CONTROLLER2 if it was told as that where less would have said it, as it then is told back.
     """
 
     max_len: int = 0xFFFF
@@ -83,6 +84,7 @@ class Controller:
     userdata: bytes = b""
     pause: bool = False
     meter_id: int | None = None
+    told_as: int = 0
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,11 @@ def _get_out(r: Reader, version: int) -> p.PacketOut:
     if version == OFP15:
         actions_len = int(r.u16())
         r.skip(2)
+        start = r.pos
+        if r.left >= 4 and r.u32() & 0xFFFF < 4:
+            # Whatever its type.
+            raise OfpError("OFPBMC_BAD_LEN", "match of a packet-out")
+        r.pos = start
         metadata = get_oxm_match(r, False)
         if not metadata.mask.get(IN_PORT):
             raise OfpError("OFPBRC_BAD_PORT", "packet-out without in_port")

@@ -39,10 +39,13 @@ ENCAPS: Final = {0x1894F: "nsh", 0: "ethernet", 0x18847: "mpls", 0x18848: "mpls_
 
 
 def put_controller(w: Writer, action: a.Controller, ctx: Put) -> None:
-    """An output to OFPP_CONTROLLER, NXAST_CONTROLLER or NXAST_CONTROLLER2: the least that says it."""
-    if action.userdata or action.pause or action.meter_id is not None:
+    """An output to OFPP_CONTROLLER, NXAST_CONTROLLER or NXAST_CONTROLLER2: the least that says it, unless it
+    came as more."""
+    least = _least(action.reason, action.controller_id, action.userdata, action.pause, action.meter_id)
+    told_as = max(least, action.told_as)
+    if told_as == NXAST_CONTROLLER2:
         _put_controller2(w, action)
-    elif action.reason != OFPR_ACTION or action.controller_id:
+    elif told_as == NXAST_CONTROLLER:
         begin_nx(w, NXAST_CONTROLLER, 16)
         w.u16(action.max_len)
         w.u16(action.controller_id)
@@ -50,6 +53,13 @@ def put_controller(w: Writer, action: a.Controller, ctx: Put) -> None:
         w.pad(1)
     else:
         put_output(w, OFPP_CONTROLLER, action.max_len, ctx.version)
+
+
+def _least(reason: int, controller_id: int, userdata: bytes, pause: bool, meter_id: int | None) -> int:
+    """The least action that says this; 0 is an output."""
+    if userdata or pause or meter_id is not None:
+        return NXAST_CONTROLLER2
+    return NXAST_CONTROLLER if reason != OFPR_ACTION or controller_id else 0
 
 
 def _put_controller2(w: Writer, action: a.Controller) -> None:
@@ -88,7 +98,9 @@ def get_controller(r: Reader) -> a.Action:
     controller_id: int = r.u16()
     reason: int = r.u8()
     r.skip(1)
-    return a.Controller(max_len, reason, controller_id)
+    least = _least(reason, controller_id, b"", False, None)
+    told_as = 0 if least == NXAST_CONTROLLER else NXAST_CONTROLLER
+    return a.Controller(max_len, reason, controller_id, told_as=told_as)
 
 
 def get_controller2(r: Reader) -> a.Action:
@@ -118,9 +130,10 @@ def get_controller2(r: Reader) -> a.Action:
             pause = True
         else:
             meter_id = body.u32() or -1
-    return a.Controller(
-        max_len, reason, controller_id, userdata, pause, None if meter_id < 0 else meter_id
-    )
+    meter = None if meter_id < 0 else meter_id
+    least = _least(reason, controller_id, userdata, pause, meter)
+    told_as = 0 if least == NXAST_CONTROLLER2 else NXAST_CONTROLLER2
+    return a.Controller(max_len, reason, controller_id, userdata, pause, meter, told_as)
 
 
 def get_property(r: Reader) -> tuple[int, Reader]:
