@@ -48,6 +48,14 @@ parse-flows FLOWS
 -O OpenFlow13 parse-flows FLOWS
 -O OpenFlow11 parse-flows FLOWS
 parse-flows NOFILE
+-O , parse-flow actions=1
+-F , parse-flow actions=1
+-F NXM,,OpenFlow10 parse-flow actions=1
+-F nosuch parse-flow actions=1
+diff-flows FLAGS1 FLAGS1
+diff-flows FLAGS1 FLAGS2
+-O OpenFlow14 diff-flows FLAGS1 FLAGS2
+-O OpenFlow14 diff-flows FLAGS2 FLAGS3
 print-error OFPBRC_BAD_TYPE
 print-error NXBRC_NXM_INVALID
 print-error foo
@@ -71,6 +79,14 @@ parse-flow in_port=eth0,actions=eth1
 -O OpenFlow14 --bundle parse-flow actions=1
 parse-flow priority=5,cookie=7,ip,idle_timeout=3,actions=normal
 """
+FLAGGED = b"""
+priority=1,send_flow_rem,in_port=1,actions=output:1
+priority=2,check_overlap,in_port=1,actions=output:1
+priority=3,reset_counts,idle_timeout=5,importance=3,in_port=1,actions=output:1
+table=3,no_packet_counts,cookie=4,in_port=1,actions=drop
+table=3,priority=5,no_byte_counts,hard_timeout=9,in_port=1,actions=output:1
+"""
+PRINTED = Path(__file__).with_name("printed_messages.txt")
 OTHERWISE = ("actions=set_field:1->in_port_oxm",)
 """Ours asks no more of it than of in_port."""
 LOGGED = re.compile(r"^\S+Z\|\d+\|\w+\|(WARN|INFO)\|.*\n", re.MULTILINE)
@@ -110,6 +126,9 @@ def files(require: Callable[..., None], tmp_path: Path) -> dict[str, str]:
     require("command:ovs-ofctl")
     contents = {
         "FLOWS": b"tcp,actions=output:1\nreg0=1,actions=drop\n# none\n\ntable=3,actions=drop\n",
+        "FLAGS1": FLAGGED,
+        "FLAGS2": FLAGGED.replace(b"send_flow_rem,", b"").replace(b"check_overlap", b"table=0"),
+        "FLAGS3": FLAGGED.replace(b"output:1", b"output:2").replace(b"importance=3,", b""),
         "MESSAGES": request(1) + request(2) + request(3)[:5],
         "SHORT": request(1) + b"\1\5\0\2\0\0\0\1",
         "PCAP": capture(),
@@ -129,7 +148,8 @@ def said(words: list[str], own: bool) -> tuple[int, str, str]:
 
 def test_our_tool_says_the_same(files: dict[str, str]) -> None:
     differ = []
-    for line in COMMANDS.split("\n"):
+    printed = [f"ofp-print {line}" for line in PRINTED.read_text().splitlines() if not line.startswith("#")]
+    for line in (*COMMANDS.split("\n"), *printed):
         words = ["ovs-ofctl", *(files.get(word, word) for word in line.split())]
         ours, real = said(words, True), said(words, False)
         if ours != real and line:

@@ -31,9 +31,17 @@ from vswitch.openflow.messages import (
     table,
 )
 from vswitch.openflow.print_base import Ports, bits, port_text
-from vswitch.openflow.wire.codec import Message, decode, row_of_body, row_of_bytes
+from vswitch.openflow.wire.codec import (
+    ANY_VERSION,
+    Message,
+    check_head,
+    decodable_length,
+    decode,
+    row_of_body,
+    row_of_bytes,
+)
 from vswitch.openflow.wire.messages_base import Row, Space
-from vswitch.openflow.wire.version import OFP10, OFP13
+from vswitch.openflow.wire.version import OFP10, OFP13, OFP15, VERSIONS
 
 _WORDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NAMES: Final = {
@@ -64,6 +72,8 @@ def name_of_bytes(data: bytes) -> str:
 
 
 def _version_text(version: int) -> str:
+    if version not in VERSIONS:
+        return f" (OF 0x{version:02x})"
     return f" (OF1.{version - 1})" if version > OFP10 else ""
 
 
@@ -107,20 +117,64 @@ HEADER_SIZE: Final = 8
 
 def format_bytes(data: bytes, verbosity: int = 1, ports: Ports = None) -> str:
     """The message that `data` is; if none, the error and the bytes, as ofp-print shows them."""
+    size = int.from_bytes(data[2:4])
+    if not data:
+        return "OpenFlow message is empty\n"
     if len(data) < HEADER_SIZE:
-        return f"OpenFlow packet too short (only {len(data)} bytes):\n{hex_dump(data)}"
+        said = f"OpenFlow packet too short (only {len(data)} bytes):\n"
+    elif size > len(data):
+        said = f"{_head_of(data)}(***truncated to {len(data)} bytes from {size}***)\n"
+    elif size < len(data):
+        said = f"(***only uses {size} bytes out of {len(data)}***)\n"
+    else:
+        try:
+            message = decode(data, flow_mod_table_id=True)
+            if isinstance(message.body, session.Error) and not (message.body.name and data[0] in VERSIONS):
+                raise OfpError("OFPBRC_BAD_LEN", "an error that there is not")
+        except OfpError as error:
+            head = _head_of(data).rstrip("\n") if decodable_length(data) else ""
+            if head:
+                flags = _unknown_flags(data)
+                head += f"{flags}\n" if flags else " "
+            said = f"{head}***decode error: {_error_name(data, error)}***\n"
+        else:
+            text = format_message(message, verbosity, ports, tables=True)
+            if unknown := _unknown_flags(data):
+                text = text.replace("):", f"):{unknown}", 1).replace("] flags=[more]", "]", 1)
+            if isinstance(message.body, session.Hello) and message.body.unknown:
+                text += f" unknown data in hello:\n{hex_dump(data)}"
+            return text
+    return said + hex_dump(data)
+
+
+def _error_name(data: bytes, error: OfpError) -> str:
+    """What is wrong with `data`; of a version that there is not, the first thing that is unknown."""
+    if data[0] in VERSIONS or error.name != "OFPBRC_BAD_VERSION":
+        return error.name
     try:
-        return format_message(decode(data, flow_mod_table_id=True), verbosity, ports, tables=True)
-    except OfpError as error:
-        return f"{_head_of(data)}***decode error: {error.name}***\n{hex_dump(data)}"
+        check_head(data)
+    except OfpError as unknown:
+        named = {"OFPBRC_BAD_STAT": "OFPBRC_BAD_TYPE", "OFPBRC_BAD_VENDOR": "OFPBRC_BAD_SUBTYPE"}
+        return named.get(unknown.name, unknown.name)
+    return error.name
+
+
+def _unknown_flags(data: bytes) -> str:
+    """The flags of statistics' request or reply, if there are some that mean nothing."""
+    kinds = (16, 17) if data[0] == OFP10 else (18, 19)
+    flags = int.from_bytes(data[HEADER_SIZE + 2 : HEADER_SIZE + 4]) if data[1] in kinds else 0
+    if not flags & ~1:
+        return ""
+    return f" flags={'[more]' if flags & 1 else ''}[***unknown flags 0x{flags & ~1:04x}***]"
 
 
 def _head_of(data: bytes) -> str:
     """Name, version and xid of a message that can't be read further, if its header says what it is."""
-    row = row_of_bytes(data)
+    later = data[0] > OFP15 and data[1] < ANY_VERSION
+    row = row_of_bytes(bytes((OFP15,)) + data[1:] if later else data)
     if row is None:
         return ""
-    return f"{_name_of_row(row)}{_version_text(data[0])} (xid=0x{int.from_bytes(data[4:8]):x}): "
+    return f"{_name_of_row(row)}{_version_text(data[0])} (xid=0x{int.from_bytes(data[4:8]):x}):\n"
 
 
 def hex_dump(data: bytes) -> str:
@@ -146,7 +200,8 @@ def _error(m: session.Error, version: int, ports: Ports) -> str:
         where = f" vendor {vendor:#x}," if vendor else ""
         return f"***decode error: ***{where} type {type_}, code {code}\n"
     if m.name.startswith("OFPHFC_"):
-        return f" {m.name}\n{m.data.split(bytes(1), 1)[0].decode('ascii', 'backslashreplace')}\n"
+        text = "".join(chr(n) if 32 <= n < 127 and n not in b'"\\' else f"\\{n:03o}" for n in m.data)
+        return f" {m.name}\n{text}"
     return f" {m.name}\n{format_bytes(m.data)}"
 
 

@@ -46,14 +46,12 @@ def format_flow_mod(fm: FlowMod, version: int, ports: Ports, tables: bool = Fals
         out += f"idle:{fm.idle_timeout} "
     if fm.hard_timeout:
         out += f"hard:{fm.hard_timeout} "
-    if fm.importance:
+    if fm.importance and fm.command == FlowModCommand.ADD:
         out += f"importance:{fm.importance} "
     if fm.buffer_id != 0xFFFFFFFF:
         out += f"buf:0x{fm.buffer_id:x} "
     if fm.out_port != c.OFPP_ANY:
         out += f"out_port:{port_text(fm.out_port, ports)} "
-    if fm.out_group != c.OFPG_ANY:
-        out += f"out_group:{fm.out_group} "
     flags = fm.flags
     if version < OFP12 and fm.command == FlowModCommand.ADD:
         flags &= ~c.OFPFF_RESET_COUNTS

@@ -193,8 +193,10 @@ def meter_text(meter_id: int) -> str:
 
 def format_meter_config(meter: m.MeterConfig) -> str:
     """ "meter=1 kbps bands=", then a line a band."""
-    flags = bits(meter.flags, _FLAGS, "")
-    out = f"meter={meter_text(meter.meter_id)} {flags + ' ' if flags else ''}bands=\n"
+    known = (1 << len(_FLAGS)) - 1
+    words = [bits(meter.flags & known, _FLAGS)] if meter.flags & known else []
+    words += [f"flags:{meter.flags & ~known:#x}"] if meter.flags & ~known else []
+    out = f"meter={meter_text(meter.meter_id)} {''.join(f'{word} ' for word in words)}bands=\n"
     for band in meter.bands:
         out += f"type={'drop' if band.type == m.OFPMBT_DROP else 'dscp_remark'} rate={band.rate}"
         if meter.flags & m.OFPMF_BURST:

@@ -75,7 +75,8 @@ def format_port_status(m: p.PortStatus, version: int, ports: Ports) -> str:
 
 def format_port_mod(m: p.PortMod, version: int, ports: Ports) -> str:
     """A port mod message's text."""
-    advertise = bits(m.advertise, FEATURES) if m.advertise else "UNCHANGED"
+    features = m.advertise & (1 << len(FEATURES)) - 1
+    advertise = bits(features, FEATURES) if features else "UNCHANGED"
     return (
         f" port: {port_text(m.port_no, ports)}: addr:{format_mac(m.hw_addr)}\n"
         f"     config: {bits(m.config, CONFIG)}\n     mask:   {bits(m.mask, CONFIG)}\n"
@@ -244,12 +245,13 @@ def format_table_status(m: t.TableStatus, version: int, ports: Ports) -> str:
 def format_table_mod(m: t.TableMod, version: int, ports: Ports) -> str:
     """A table mod message's text."""
     table = m.table
-    out = f" table_id={'ALL' if table.table_id == 0xFF else table.table_id}"
+    out = " table_id: ALL_TABLES" if table.table_id == 0xFF else f" table_id={table.table_id}"
     if version < OFP14:
         miss = table.config & t.OFPTC_TABLE_MISS_MASK
         if version == OFP13:
             return out
-        return out + (f", flow_miss_config={_MISSES[miss]}" if miss < len(_MISSES) else "")
+        # What there is no word for is taken for the version's default.
+        return f"{out}, flow_miss_config={_MISSES[miss if miss < len(_MISSES) else 0]}"
     if table.eviction is not None or table.vacancy is not None:
         eviction = "***error***"  # so does Open vSwitch 3.1 with any property
     else:

@@ -201,7 +201,7 @@ def of_stats(table: t.TableStats, version: int) -> Described:
     rules = Instructions(frozenset(), types, write, apply)
     miss = table.config & t.OFPTC_TABLE_MISS_MASK
     can = Abilities(
-        table.metadata_match, table.metadata_write, MISSES[miss] if miss < len(MISSES) else "",
+        table.metadata_match, table.metadata_write, MISSES[miss if miss < len(MISSES) else 0],
         max_entries=table.max_entries, entries=rules, miss=rules, wild=wild, matched=matched,
     )  # fmt: skip
     return Described(table.table_id, table.name, counted, can)

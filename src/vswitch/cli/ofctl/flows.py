@@ -17,7 +17,7 @@ from vswitch.openflow import constants as c
 from vswitch.openflow.action_text import format_actions
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
-from vswitch.openflow.flow_text import FLAGS, parse_flow, parse_flow_line
+from vswitch.openflow.flow_text import parse_flow, parse_flow_line
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages.flow import AggregateStatsRequest, FlowStats, FlowStatsRequest
 from vswitch.openflow.normal import normalize_aloud
@@ -80,7 +80,7 @@ def _stats_form(switch: Switch) -> Form:
 def stats_request(switch: Switch, text: str, cls: Callable[..., Any] = FlowStatsRequest) -> Any:
     """A request for the flows that `text` selects."""
     mod = selection(switch, text)
-    check_usable((mod,), allowed_formats(switch))
+    check_usable((mod,), allowed_formats(switch), text)
     return cls(
         match=mod.match, table_id=mod.table_id, out_port=mod.out_port, out_group=mod.out_group,
         cookie=mod.cookie, cookie_mask=mod.cookie_mask,
@@ -148,7 +148,7 @@ def dump_aggregate(switch: Switch, args: Args) -> None:
 
 def _parse(switch: Switch, text: str, command: FlowModCommand) -> FlowMod:
     try:
-        return aloud(parse_flow_line(text, command, switch.port_names, switch.table_names, True))
+        return _read(switch, text, command)
     except FlowSyntaxError as error:
         raise OfctlError(said(error)) from error
 
@@ -159,11 +159,19 @@ def aloud(mod: FlowMod) -> FlowMod:
     return mod
 
 
+def _read(switch: Switch, text: str, command: FlowModCommand) -> FlowMod:
+    """The flow mod that a text is. FlowSyntaxError, OfctlError: no format that is allowed can say it."""
+    mod = aloud(parse_flow_line(text, command, switch.port_names, switch.table_names, True))
+    if mod.command in (FlowModCommand.DELETE, FlowModCommand.DELETE_STRICT):
+        check_usable((mod,), allowed_formats(switch), text)
+    return mod
+
+
 def _from_file(switch: Switch, path: str, command: FlowModCommand) -> list[FlowMod]:
     found = []
     for where, text in shown(list(read_lines(path)), "reading flows"):
         try:
-            found.append(aloud(parse_flow_line(text, command, switch.port_names, switch.table_names, True)))
+            found.append(_read(switch, text, command))
         except FlowSyntaxError as error:
             raise OfctlError(f"{where}: {said(error)}") from error
     return found
@@ -270,14 +278,13 @@ def _as_mod(flow: FlowStats) -> FlowMod:
 
 
 def _same(a: FlowMod, b: FlowMod) -> bool:
-    quiet = c.OFPFF_CHECK_OVERLAP | c.OFPFF_RESET_COUNTS
+    """Whether two flows are the same for those who compare tables: their flags are not looked at."""
     return (
         a.actions == b.actions
         and a.new_cookie == b.new_cookie
         and a.idle_timeout == b.idle_timeout
         and a.hard_timeout == b.hard_timeout
         and a.importance == b.importance
-        and a.flags & ~quiet == b.flags & ~quiet
     )
 
 
@@ -326,7 +333,6 @@ def _line(key: Key, mod: FlowMod) -> str:
     ):
         if value:
             words.append(f"{name}={text}")
-    words += [name for name, bit in FLAGS.items() if mod.flags & ~c.OFPFF_RESET_COUNTS & bit]
     return " ".join([*words, f"actions={format_actions(mod.actions)}"])
 
 

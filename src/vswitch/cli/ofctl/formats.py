@@ -13,6 +13,7 @@ from vswitch.cli.ofctl.switch import OfctlError
 from vswitch.flow.field import Field
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
+from vswitch.flow.syntax import split_words
 from vswitch.openflow import actions as a
 from vswitch.openflow import constants as c
 from vswitch.openflow.action_check import INCONSISTENT, check_actions
@@ -45,7 +46,10 @@ _OF13_UP: Final = frozenset(name for version, name in _OXM.items() if version >=
 def parse_formats(text: str) -> Formats:
     """What `-F` says. OfctlError names the word that is no format."""
     found: Formats = frozenset()
-    for word in text.replace(",", " ").split():
+    words = [word for word in text.split(",") if word]
+    if not words:
+        raise OfctlError(f"{text}: no flow protocol specified")
+    for word in words:
         named = _NAMED.get(word.lower())
         if named is None:
             raise OfctlError(f"{word}: unknown flow protocol")
@@ -53,6 +57,8 @@ def parse_formats(text: str) -> Formats:
     return found
 
 
+GROUP_FORMATS: Final = OXM | {OPENFLOW11}
+"""What can say which groups flows output to, be it any."""
 METER_FORMATS: Final = _OF13_UP
 """What can say something of meters."""
 TLV_FORMATS: Final = OXM | {NXM}
@@ -128,7 +134,7 @@ def usable(mod: FlowMod) -> Formats:
     if mod.cookie_mask:
         found -= {OPENFLOW10}
     if mod.out_group != c.OFPG_ANY:
-        found &= OXM | {OPENFLOW11}
+        found &= GROUP_FORMATS
     if mod.flags & c.OFPFF_RESET_COUNTS:
         found &= OXM
     if mod.flags & (c.OFPFF_NO_PKT_COUNTS | c.OFPFF_NO_BYT_COUNTS):
@@ -185,10 +191,13 @@ def formats_of(field: Field) -> Formats:
     return ANY - {OPENFLOW10} if fits_match(match, OFP11) else ANY - {OPENFLOW10, OPENFLOW11}
 
 
-def check_usable(mods: Iterable[FlowMod], may: Formats) -> None:
-    """OfctlError: one of `mods` can't be said in any of the formats `may`."""
+def check_usable(mods: Iterable[FlowMod], may: Formats, text: str = "") -> None:
+    """OfctlError: one of `mods` can't be said in any of the formats `may`. `text` is where they come from, if
+    that is known: to select flows by any group is another thing than not to select them by groups."""
+    by_group = any(word.key == "out_group" for word in split_words(text))
     for mod in mods:
-        require(usable(mod), may, mod.table_id != c.OFPTT_ALL)
+        can = usable(mod) & GROUP_FORMATS if by_group else usable(mod)
+        require(can, may, mod.table_id != c.OFPTT_ALL)
 
 
 def require(can: Formats, may: Formats, with_table: bool = False) -> None:

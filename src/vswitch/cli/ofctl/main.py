@@ -19,7 +19,7 @@ from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError
 from vswitch.cli.version import version_text
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow.errors import OfpError
-from vswitch.openflow.wire.version import OFP13, OFP14, version_from_name
+from vswitch.openflow.wire.version import OFP13, OFP14, VERSIONS, version_from_name
 from vswitch.vconn.tls import TlsSettings
 
 PROGRAM: Final = "vswitch ofctl"
@@ -117,7 +117,7 @@ COMMANDS: Final = {
 
 def _versions(text: str) -> tuple[int, ...]:
     try:
-        return tuple(version_from_name(name) for name in text.replace(",", " ").split())
+        return tuple(version_from_name(name) for name in text.replace(",", " ").split()) or tuple(VERSIONS)
     except KeyError as error:
         raise OfctlError(f'Unknown OpenFlow version: "{error.args[0]}"') from None
 

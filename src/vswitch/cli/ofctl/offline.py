@@ -28,7 +28,7 @@ from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow.constants import OFPTT_ALL
 from vswitch.openflow.flow_mod import FlowMod
 from vswitch.openflow.flow_text import parse_flow
-from vswitch.openflow.print import format_bytes, hex_dump
+from vswitch.openflow.print import format_bytes
 from vswitch.openflow.wire.codec import encode
 from vswitch.openflow.wire.errors import ERRORS, encodable, to_numbers
 from vswitch.openflow.wire.messages_base import Form
@@ -72,11 +72,7 @@ def ofp_print(settings: Settings, args: Sequence[str]) -> None:
         data = _hex(line)
         if not data and text == "-":
             continue
-        size = int.from_bytes(data[2:4]) if len(data) >= HEADER else 0
-        if HEADER <= size < len(data):
-            sys.stdout.write(f"(***only uses {size} bytes out of {len(data)}***)\n{hex_dump(data)}")
-        else:
-            sys.stdout.write(settings.shown(format_bytes(data, verbosity)))
+        sys.stdout.write(settings.shown(format_bytes(data, verbosity)))
 
 
 def ofp_parse(settings: Settings, args: Sequence[str]) -> None:

@@ -50,9 +50,11 @@ ASYNC_REASONS: dict[int, int] = {
 
 @dataclass(frozen=True)
 class Hello:
-    """The beginning: `bitmap` has bit n for each version n that is spoken; 0: no such element."""
+    """The beginning: `bitmap` has bit n for each version n that is spoken; 0: no such element. `unknown`:
+    something else is in it."""
 
     bitmap: int = 0
+    unknown: bool = False
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ _IN_EIGHTS: Final = frozenset((
 OFPT10_FLOW_MOD: Final = 14
 _COMMAND10_AT: Final = 56
 """Where the upper byte of a flow mod's command is in OpenFlow 1.0."""
-_ANY_VERSION: Final = 4
+ANY_VERSION: Final = 4
 """Message types below this one are decoded in any version: they open the connection."""
 
 
@@ -142,7 +142,7 @@ def _decode(data: bytes, flow_mod_table_id: bool, assembled: bool) -> Message:
         raise OfpError("OFPBRC_BAD_LEN", f"message of {len(data)} bytes tells a length of {length}")
     known = version
     if version not in VERSIONS:
-        if kind >= _ANY_VERSION or not version:
+        if kind >= ANY_VERSION or not version:
             raise OfpError("OFPBRC_BAD_VERSION", f"version {version_name(version)}")
         known = OFP15
     more = False

@@ -19,6 +19,9 @@ _X: Final = Space.NXT
 _XQ: Final = Space.NXST_REQUEST
 _ONF: Final = Space.ONFT
 _ONFQ: Final = Space.ONFST_REQUEST
+_R: Final = Space.OFPST_REPLY
+_XR: Final = Space.NXST_REPLY
+_ONFR: Final = Space.ONFST_REPLY
 
 _ROWS: Final = (
     # space, first and last version, number, least, unit (0: nothing may follow)
@@ -66,6 +69,10 @@ _ROWS: Final = (
     (_X, OFP10, OFP10, 31, 16, 8), (_X, OFP10, OFP15, 32, 8, 8),
     (_XQ, OFP10, OFP10, 0, 8, 8), (_XQ, OFP10, OFP10, 1, 8, 8), (_XQ, OFP10, OFP15, 2, 0, 8),
     (_XQ, OFP10, OFP15, 3, 0, 0), (_XQ, OFP10, OFP15, 4, 0, 0),
+    (_R, OFP10, OFP12, 4, 0, 104), (_R, OFP13, OFP13, 4, 0, 112), (_R, OFP14, OFP15, 4, 0, 8),
+    (_R, OFP10, OFP12, 5, 0, 32), (_R, OFP13, OFP13, 5, 0, 40), (_R, OFP14, OFP15, 5, 0, 8),
+    (_R, OFP10, OFP10, 13, 0, 48), (_R, OFP11, OFP13, 13, 0, 64), (_R, OFP14, OFP15, 13, 0, 8),
+    (_R, OFP14, OFP15, 16, 0, 8), (_XR, OFP10, OFP15, 2, 0, 8), (_ONFR, OFP13, OFP13, 1870, 0, 8),
     (_ONF, OFP13, OFP13, 2300, 8, 8), (_ONF, OFP13, OFP13, 2301, 8, 1),
     (_ONFQ, OFP13, OFP13, 1870, 0, 8),
 )  # fmt: skip

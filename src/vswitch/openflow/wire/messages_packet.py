@@ -221,7 +221,7 @@ def _get_out(r: Reader, version: int) -> p.PacketOut:
         actions_len = int(r.u16())
         r.skip(2)
         start = r.pos
-        if r.left >= 4 and r.u32() & 0xFFFF < 4:
+        if r.left < 4 or r.u32() & 0xFFFF < 4:
             # Whatever its type.
             raise OfpError("OFPBMC_BAD_LEN", "match of a packet-out")
         r.pos = start

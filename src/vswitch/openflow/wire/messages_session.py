@@ -39,17 +39,21 @@ def _put_hello(w: Writer, m: s.Hello, version: int) -> None:
 def _get_hello(r: Reader, version: int) -> s.Hello:
     """The first 32 versions of the first sound bitmap. What else there is, or is wrong, is passed over."""
     bitmap = 0
+    unknown = False
     while r.left >= 4:
         kind = r.u16()
         length = r.u16()
         if length < 4 or length - 4 + -length % 8 > r.left:
+            unknown = True
             break
         body = r.sub(length - 4)
+        unknown = unknown or kind != OFPHET_VERSIONBITMAP or length == 4 or length % 4 != 0
         if kind == OFPHET_VERSIONBITMAP and length > 4 and length % 4 == 0 and not bitmap:
             bitmap = body.u32()
         r.skip(min(-length % 8, r.left))
+    unknown = unknown or bool(r.left)
     r.rest()
-    return s.Hello(int(bitmap))
+    return s.Hello(int(bitmap), unknown)
 
 
 def _put_error(w: Writer, m: s.Error, version: int) -> None:
@@ -145,7 +149,7 @@ def _get_role_request(r: Reader, version: int) -> s.RoleRequest:
     role = _get_role(r)
     r.skip(4)
     generation = r.u64()
-    return s.RoleRequest(role, generation if role >= s.ROLE_PRIMARY else None)
+    return s.RoleRequest(role, generation if role != s.ROLE_NOCHANGE else None)
 
 
 def _generation(r: Reader) -> int | None:
