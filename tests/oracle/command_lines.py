@@ -178,7 +178,15 @@ DPCTL_REASONS: Final[Reasons] = {
         "dump-flows" in d.line[0] and d.ours.startswith("error:")
     ),
     "a zone of more than 16 bits is none": lambda d: "zone=65536" in d.line,
-    "what a set's mask leaves out is not shown": lambda d: d.alike_without(r"[(,]\w+=[^,()]*/[^,()]*"),
+    "what a set's mask leaves out is not shown": lambda d: d.alike_without(
+        r"[(,]\w+=[^,()]*/[^,()]*|(?<=_flags)\((0/0)?\)|(?<=_state)\((0/0)?\)"
+    ),
+    "what belongs behind a tag and stands beside it, the real one takes no notice of": lambda d: (
+        d.line[0] == "dpctl/normalize-actions"
+        and "encap(" in d.text
+        and not d.real.startswith("error:")
+        and "failed (reason unknown) (Operation not permitted)" in d.ours
+    ),
     "a set of nothing of a tag names its fields": lambda d: d.alike_without(r"set\(vlan\([^)]*\)\)"),
     "a second tag can be told by what stands in a key": lambda d: (
         d.line[0] == "dpctl/normalize-actions" and d.text.count("vlan(") > 1

@@ -298,8 +298,6 @@ def _format_attr(attr: int, value: bytes, mask: bytes | None, verbose: bool, por
         flags, n = int.from_bytes(value, "big"), int.from_bytes(m, "big")
         if n & 0xFFF == 0xFFF:
             return format_flags(TCP_FLAG_NAMES, flags)
-        if n == 0:
-            return "0/0"
         return format_flags_masked(TCP_FLAG_NAMES, flags, n)
     if attr == key.CT_STATE and not verbose:
         state = host_int(value)

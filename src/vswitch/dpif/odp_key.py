@@ -227,9 +227,16 @@ def _fitness(present: i64, expected: i64) -> Fitness:
 
 
 def _ethertype(data: bytes, index: AttrIndex, is_mask: bool) -> i64:
-    """ETHERTYPE of one level of a key, or of its mask: no type in a key without one, 0 in a mask. _ERROR."""
+    """ETHERTYPE of one level of a key, or of its mask: in a key without one that of its network header, or no
+    type, 0 in a mask. _ERROR."""
     if not index.has(key.ETHERTYPE):
-        return 0 if is_mask else DL_TYPE_NONE
+        if is_mask:
+            return 0
+        if index.has(key.IPV4):
+            return ETH_TYPE_IP
+        if index.has(key.IPV6):
+            return ETH_TYPE_IPV6
+        return ETH_TYPE_MPLS if index.has(key.MPLS) else DL_TYPE_NONE
     if index.lengths[key.ETHERTYPE] != 2:
         return _ERROR
     dl_type: i64 = be16_at(data, index.offsets[key.ETHERTYPE])

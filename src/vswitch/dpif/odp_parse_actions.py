@@ -349,7 +349,7 @@ def _inner(text: str, name: str, ports: PortNumbers, depth: int) -> Actions:
 def _sample(text: str, ports: PortNumbers, depth: int) -> Action:
     percent = _fields(text, "sample", "actions").get("sample", "")
     try:
-        share = float(percent.removesuffix("%"))
+        share = float(percent.removesuffix("%") or 0)
     except ValueError:
         raise bad(percent, "not a percentage") from None
     if not percent.endswith("%") or not 0 <= share <= 100:

@@ -29,7 +29,9 @@ def format_flags(names: dict[str, int], value: int) -> str:
 
 
 def format_flags_masked(names: dict[str, int], value: int, mask: int) -> str:
-    """The flags that `mask` selects, as "+syn-ack"."""
+    """The flags that `mask` selects, as "+syn-ack"; "0/0" if it selects none."""
+    if not mask:
+        return "0/0"
     text = "".join(("+" if value & bit else "-") + name for name, bit in names.items() if mask & bit)
     rest = mask & ~sum(names.values())
     if rest:
