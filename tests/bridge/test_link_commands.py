@@ -42,6 +42,16 @@ bond/hash 00:11:22:33:44:55
 bond/hash 00:11:22:33:44:55 7
 bond/hash 00:11:22:33:44:55 7 9
 bond/hash 00:11:22:33:44:55 x
+bond/hash 00:11:22:33:44:55 5x
+bond/hash 00:11:22:33:44:55 5 6x
+bond/hash 00:11:22:33:44:55 5 x
+bond/hash 00:11:22:33:44:55 -1
+bond/hash 00:11:22:33:44:55 5 -1
+bond/hash 00:11:22:33:44:55 +5
+bond/hash 00:11:22:33:44:55 0x5
+bond/hash 00:11:22:33:44:55 4294967297 4294967297
+bond/hash 00:11:22:33:44:55x 5
+bond/hash 0:1:2:3:4 5
 bond/hash 00:11:22:33:44:55 7 x
 bond/hash nothing
 bond/hash

@@ -162,7 +162,6 @@ LEFT_OUT: Final = {
 """Lines that aren't asked, by pattern, and why."""
 
 EXCUSED: Final = {
-    r"bond/hash .* [0-9]+[^0-9 ].*": "the real switch takes the number that a word begins with",
     r"dpctl/flush-conntrack dummy@ovs-dummy.*": "3.1.0 takes the datapath for a tuple, which later ones mend",
 }
 """Lines whose answers may differ, by pattern, and why."""

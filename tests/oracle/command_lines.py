@@ -144,6 +144,10 @@ UNREAD: Final = re.compile(
 REFUSED: Final = ("parsing actions (", "odp_actions_from_string (")
 
 DPCTL_REASONS: Final[Reasons] = {
+    "a key's word with a comma too many is read": lambda d: ",," in d.text and "error: " in d.real,
+    "a tag of which a key tells nothing, as dumps have it, is read": lambda d: (
+        d.text.count("encap(") > d.text.count("vlan(")
+    ),
     "ours reads all that it prints": lambda d: (
         any(what in d.real for what in REFUSED) and bool(UNREAD.search(d.text))
     ),
@@ -200,7 +204,7 @@ DPCTL_REASONS: Final[Reasons] = {
         or " " in d.text.partition(DATAPATH)[2][1:]
     ),
     "numbers of actions may be hexadecimal": lambda d: (
-        any(what in d.real for what in REFUSED) and "0x" in d.line[-1]
+        any(what in d.real for what in REFUSED) and any("0x" in word for word in d.line[2:])
     ),
     "numbers modulo 2^32 are refused": lambda d: "4294967296" in d.text,
     "a tunnel that is set is shown without masks, and with its key": lambda d: "set(tunnel(" in d.text,

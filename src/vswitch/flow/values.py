@@ -221,6 +221,8 @@ def _parse_number(field: Field, text: str) -> tuple[int, int]:
         raise FlowSyntaxError(f"{text}: mask too large for {field.n_bytes}-byte field {field.name}", text)
     if not field.maskable and mask not in (0, limit - 1):
         raise FlowSyntaxError(f"{text}: invalid mask for field {field.name}", text)
+    if mask == limit - 1:
+        return value & field.ones, field.ones
     return value & field.ones, mask & field.ones
 
 

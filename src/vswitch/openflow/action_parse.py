@@ -346,6 +346,8 @@ def _set_field(word: ActionWord, scope: Scope) -> a.Action:
     value_text, arrow, name = text.partition("->")
     if not arrow:
         raise FlowSyntaxError(f"{text}: missing `->'", text)
+    if not name:
+        raise FlowSyntaxError(f"{text}: missing field name following `->'", text)
     try:
         field = by_name(name)
     except KeyError:

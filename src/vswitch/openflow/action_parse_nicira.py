@@ -105,13 +105,15 @@ def parse_conjunction(word: ActionWord) -> a.Action:
 
 def parse_check_pkt_larger(word: ActionWord) -> a.Action:
     """check_pkt_larger(length)->dst."""
-    length = bounded(word.value, 16, "check_pkt_larger")
-    if not word.tail:
+    length, _, target = (word.value, "", word.tail) if word.delimiter == "(" else word.value.partition("->")
+    if not target:
         raise FlowSyntaxError(f"{word.value}: missing `->'", word.value)
-    dst = parse_subfield(word.tail)
+    dst, end = parse_subfield_at(target)
+    if end != len(target):
+        raise FlowSyntaxError("unexpected input following field syntax", target[end:])
     if dst.n_bits != 1:
         raise FlowSyntaxError("Only 1-bit destination field is allowed", word.tail)
-    return a.CheckPktLarger(length, dst)
+    return a.CheckPktLarger(bounded(length, 16, "check_pkt_larger"), dst)
 
 
 def parse_fin_timeout(word: ActionWord) -> a.Action:
@@ -431,9 +433,13 @@ def parse_decap(word: ActionWord) -> a.Action:
     text = word.value.strip()
     if not text:
         return a.Decap()
-    found = re.fullmatch(r"packet_type\(ns=(\w+),\s*(?:id|type)=(\w+)\)", text)
-    if found is None:
-        name = split_action_words(text)[0].key
-        raise FlowSyntaxError(f"Invalid decap argument: {name}", name)
-    ns = bounded(found.group(1), 16, "namespace")
-    return a.Decap(ns << 16 | bounded(found.group(2), 16, "packet_type"))
+    (first, *_) = split_action_words(text)
+    if first.key != "packet_type":
+        raise FlowSyntaxError(f"Invalid decap argument: {first.key}", first.key)
+    words = split_action_words(first.value) if first.delimiter == "(" else []
+    numbers = []
+    for i, names in enumerate((("ns",), ("type", "id"))):
+        if len(words) <= i or words[i].key not in names or not words[i].delimiter:
+            raise FlowSyntaxError(f"Missing packet_type attribute {names[0]}", first.value)
+        numbers.append(bounded(words[i].value, 16, names[0]))
+    return a.Decap(numbers[0] << 16 | numbers[1])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+import re
+from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.flow.values import format_mac, parse_mac
@@ -14,6 +15,10 @@ from vswitch.l2.lacpdu import LacpInfo
 if TYPE_CHECKING:
     from vswitch.ofproto_dpif.commands.bridges import Bridges
     from vswitch.ofproto_dpif.protocols.bonds import Bundle
+
+NUMBER: Final = re.compile(r"\s*([-+]?\d+)")
+ADDRESS: Final = re.compile(r"\s*((?:[0-9a-fA-F]{1,2}:){5}[0-9a-fA-F]{1,2})")
+"""What a word may begin with: what follows is not looked at, as by scanf(3)."""
 
 
 def register(ofprotos: Bridges, commands: Commands) -> None:
@@ -30,6 +35,14 @@ def register(ofprotos: Bridges, commands: Commands) -> None:
         ("lacp/show", "[port]", 0, 1, c.lacp_show),
         ("lacp/show-stats", "[port]", 0, 1, c.lacp_stats),
     ))
+
+
+def _number(text: str, what: str) -> int:
+    """The number that `text` begins with, modulo 2^32. CommandError."""
+    found = NUMBER.match(text)
+    if found is None:
+        raise CommandError(f"invalid {what}")
+    return int(found[1]) & 0xFFFFFFFF
 
 
 @final
@@ -105,15 +118,12 @@ class _Bonds:
     def hash(self, args: list[str]) -> str:
         vlan = 0
         if len(args) > 1:
-            if not args[1].isdigit():
-                raise CommandError("invalid vlan")
-            vlan = int(args[1])
+            vlan = _number(args[1], "vlan")
         basis = 0
         if len(args) > 2:
-            if not args[2].isdigit():
-                raise CommandError("invalid basis")
-            basis = int(args[2])
-        mac = parse_mac(args[0])
+            basis = _number(args[2], "basis")
+        address = ADDRESS.match(args[0])
+        mac = None if address is None else parse_mac(address[1])
         if mac is None:
             raise CommandError("invalid mac")
         return str(hash_mac(mac, vlan, basis))
