@@ -155,7 +155,7 @@ def _set(action: Set | SetMasked) -> str:
             masks = Builder()
             masks.raw(attr, mask)
             masked = masks.getvalue()
-        text = format_key_attrs(builder.getvalue(), masked)
+        text = format_key_attrs(builder.getvalue(), masked, masked is None)
     except NlAttrError:
         text = ""
     if not text and attr in ATTR_NAMES:

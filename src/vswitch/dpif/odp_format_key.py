@@ -193,7 +193,7 @@ def format_nsh(value: bytes, mask: bytes | None) -> str:
 
 
 _TUN_NUMBERS = {
-    key.TUN_ID: ("tun_id", "hex"), key.TUN_IPV4_SRC: ("src", "ip"), key.TUN_IPV4_DST: ("dst", "ip"),
+    key.TUN_ID: ("tun_id", "0x"), key.TUN_IPV4_SRC: ("src", "ip"), key.TUN_IPV4_DST: ("dst", "ip"),
     key.TUN_IPV6_SRC: ("ipv6_src", "ip6"), key.TUN_IPV6_DST: ("ipv6_dst", "ip6"),
     key.TUN_TOS: ("tos", "hex"), key.TUN_TTL: ("ttl", "dec"), key.TUN_TP_SRC: ("tp_src", "dec"),
     key.TUN_TP_DST: ("tp_dst", "dec"),

@@ -436,6 +436,7 @@ def key_of(
 ) -> tuple[Flow, Flow]:
     """The (key, mask) of the attributes that `text` describes, as in `parse_key`."""
     no_ttl = False
+    given = value
     if packet:
         value = _with_type(value)
         tunnel = parse(value).get(key.TUNNEL)
@@ -444,13 +445,13 @@ def key_of(
         value = _framed(value)
     flow, mask, fitness = _decoded(value, masks)
     if fitness is Fitness.ERROR or no_ttl:
-        raise NoKeyError(fault(value), text, text, 0)
+        raise NoKeyError(fault(given), text, text, 0)
     return flow, mask
 
 
 def fault(value: bytes) -> str:
     """Why these attributes are no flow key together, and what they are."""
-    return f"{_fault(value)}; the flow key in error is: {format_key_attrs(value)}"
+    return f"{_fault(value)}; the flow key in error is: {format_key_attrs(value, None, True)}"
 
 
 def _fault(value: bytes) -> str:
