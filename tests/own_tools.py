@@ -165,7 +165,7 @@ def run_own(
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         patch.dict(os.environ, environment),
-        patch("sys.stdin", io.StringIO(stdin)),
+        patch("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),
         patch("vswitch.cli.alarm.os.kill", _expire),
     ):
         try:

@@ -78,6 +78,55 @@ parse-flow in_port=eth0,actions=eth1
 --strict parse-flow actions=1
 -O OpenFlow14 --bundle parse-flow actions=1
 parse-flow priority=5,cookie=7,ip,idle_timeout=3,actions=normal
+parse-actions OpenFlow10 <<< # x\\n\\n0000 0008 0001 0000\\n0000 0008 0001
+parse-actions OpenFlow10 <<< zz
+parse-actions nosuch <<< 00
+parse-actions OpenFlow10 <<< 0000 0008 0001 0005
+parse-actions OpenFlow13 <<< 0000 0010 00000001 0000 000000000000
+parse-actions OpenFlow13 <<< ffff 0010 00002320 000e 000000000000
+parse-actions OpenFlow10 <<< ffff 0010 00002320 0025 000000000000
+parse-instructions OpenFlow13 <<< 0001 0008 05 000000
+parse-instructions OpenFlow11 <<< 0001 0008 01 000001
+parse-instructions OpenFlow13 <<< 0003 0018 00000000 0000 0010 00000001 0000 000000000000
+parse-instructions OpenFlow15 <<< 0006 0008 00000001
+parse-instructions OpenFlow13 <<< 0006 0008 00000001
+parse-instructions OpenFlow13 <<< 0004 0008 00000000
+parse-instructions OpenFlow13 <<<
+parse-instructions OpenFlow10 <<< 0000 0008 0001 0000
+parse-group group_id=5,type=all,bucket=output:1 <<<
+parse-group command_bucket_id=all <<<
+parse-group group_id=x <<<
+parse-group group_id=5,type=indirect,bucket=meter:1,2 <<<
+-O OpenFlow15 parse-group group_id=5,type=indirect,bucket=meter:1,2 <<<
+-O OpenFlow11 parse-group group_id=5,type=select,selection_method=hash,bucket=output:1 <<<
+-O OpenFlow15 parse-group group_id=5,type=select,selection_method=hash,bucket=output:1 <<<
+encode-hello 0x3 <<<
+encode-hello 0x7e <<<
+encode-hello 0x1c <<<
+encode-hello 0x70 <<<
+encode-error-reply OFPBRC_BAD_TYPE 0106000800000001 <<<
+encode-error-reply NXBRC_NXM_INVALID 0106000800000001 <<<
+encode-error-reply OFPHFC_EPERM 0606000800000001 <<<
+encode-error-reply foo 0106000800000001 <<<
+encode-error-reply OFPBRC_BAD_TYPE 01 <<<
+encode-error-reply OFPBRC_BAD_TYPE zz <<<
+encode-error-reply OFPBRC_BAD_TYPE 0106000900000001 <<<
+encode-error-reply OFPGMFC_BAD_TYPE 0106000800000001 <<<
+parse-key-value a=b,c(d) a(b(c),d) a:b=c =x a,,b a() a(b a[b],c x=(1,2),y <<<
+compose-packet tcp,tp_dst=5 <<<
+compose-packet udp,dl_src=1:2:3:4:5:6 10 <<<
+compose-packet icmp6 <<<
+compose-packet arp,arp_op=1 <<<
+compose-packet mpls,mpls_label=3 <<<
+compose-packet dl_vlan=5,ip,nw_ttl=3 0800 <<<
+compose-packet tcp,foo <<<
+compose-packet tcp 100 <<<
+parse-packet <<< xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+parse-packet <<< x
+parse-pcap PCAP <<<
+parse-pcap <<<
+parse-actions <<<
+encode-hello <<<
 """
 FLAGGED = b"""
 priority=1,send_flow_rem,in_port=1,actions=output:1
@@ -86,6 +135,8 @@ priority=3,reset_counts,idle_timeout=5,importance=3,in_port=1,actions=output:1
 table=3,no_packet_counts,cookie=4,in_port=1,actions=drop
 table=3,priority=5,no_byte_counts,hard_timeout=9,in_port=1,actions=output:1
 """
+INPUT = " <<<"
+"""What stands behind it in a line is standard input, "\\n" a new line in it."""
 PRINTED = Path(__file__).with_name("printed_messages.txt")
 OTHERWISE = ("actions=set_field:1->in_port_oxm",)
 """Ours asks no more of it than of in_port."""
@@ -138,11 +189,11 @@ def files(require: Callable[..., None], tmp_path: Path) -> dict[str, str]:
     return {name: str(tmp_path / name) for name in (*contents, "NOFILE")}
 
 
-def said(words: list[str], own: bool) -> tuple[int, str, str]:
+def said(words: list[str], own: bool, stdin: str = "") -> tuple[int, str, str]:
     if own:
-        ran = run_own(words, dict(os.environ))
+        ran = run_own(words, dict(os.environ), stdin)
     else:
-        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        ran = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
     return ran.returncode, ran.stdout, LOGGED.sub("", ran.stderr)
 
 
@@ -150,8 +201,9 @@ def test_our_tool_says_the_same(files: dict[str, str]) -> None:
     differ = []
     printed = [f"ofp-print {line}" for line in PRINTED.read_text().splitlines() if not line.startswith("#")]
     for line in (*COMMANDS.split("\n"), *printed):
-        words = ["ovs-ofctl", *(files.get(word, word) for word in line.split())]
-        ours, real = said(words, True), said(words, False)
+        command, _, stdin = line.partition(INPUT)
+        words = ["ovs-ofctl", *(files.get(word, word) for word in command.split())]
+        ours, real = (said(words, own, stdin.strip().replace("\\n", "\n")) for own in (True, False))
         if ours != real and line:
             differ.append(f"$ {line}\n--- ours [{ours[0]}]\n{ours[1]}{ours[2]}--- real [{real[0]}]\n"
                           f"{real[1]}{real[2]}")  # fmt: skip

@@ -138,7 +138,7 @@ TRACE_REASONS: Final[Reasons] = {
 }
 
 UNREAD: Final = re.compile(
-    r"push_eth|pop_eth|push_mpls|pop_mpls|pop_nsh|pop_vlan\(|ct_clear\(|recirc\(|hash\(|dec_ttl|clone\([^1-9cpsuthmd]"
+    r"tnl_pop\([a-z]|push_eth|pop_eth|push_mpls|pop_mpls|pop_nsh|pop_vlan\(|ct_clear\(|recirc\(|hash\(|dec_ttl|clone\([^1-9cpsuthmd]"
 )
 """Actions that the real switch prints, but can't read."""
 REFUSED: Final = ("parsing actions (", "odp_actions_from_string (")
@@ -204,7 +204,7 @@ DPCTL_REASONS: Final[Reasons] = {
         or " " in d.text.partition(DATAPATH)[2][1:]
     ),
     "numbers of actions may be hexadecimal": lambda d: (
-        any(what in d.real for what in REFUSED) and any("0x" in word for word in d.line[2:])
+        any(what in d.real for what in REFUSED) and any("0x" in word for word in d.line[1:])
     ),
     "numbers modulo 2^32 are refused": lambda d: "4294967296" in d.text,
     "a tunnel that is set is shown without masks, and with its key": lambda d: "set(tunnel(" in d.text,

@@ -16,6 +16,7 @@ from vswitch.cli.ofctl.color import Painter, wanted
 from vswitch.cli.ofctl.formats import allowed, parse_formats
 from vswitch.cli.ofctl.offline import OFFLINE
 from vswitch.cli.ofctl.switch import OfctlError, Settings, Switch, SwitchError
+from vswitch.cli.ofctl.unlisted import UNLISTED
 from vswitch.cli.version import version_text
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.openflow.errors import OfpError
@@ -193,13 +194,13 @@ def _carry_out(argv: Sequence[str]) -> int:
     name, *args = parsed.arguments
     if name == "list-commands":
         lines = [f"  {n:<23} {f'switch {c.usage}'.strip()}\n" for n, c in COMMANDS.items()]
-        lines += [f"  {n:<23} {c.usage}\n" for n, c in OFFLINE.items()]
+        lines += [f"  {n:<23} {c.usage}".rstrip() + "\n" for n, c in (OFFLINE | UNLISTED).items()]
         sys.stdout.write("The available commands are:\n" + "".join(lines))
         return 0
     if name == "help":
         sys.stdout.write(help_text())
         return 0
-    command, offline = COMMANDS.get(name), OFFLINE.get(name)
+    command, offline = COMMANDS.get(name), OFFLINE.get(name) or UNLISTED.get(name)
     if offline is not None:
         least, most = offline.least, offline.most
     elif command is not None:

@@ -120,7 +120,7 @@ class _Stream:
             self.data = self.data[size:]
 
 
-def _packets(name: str) -> Iterator[bytes]:
+def packets_of(name: str) -> Iterator[bytes]:
     """The packets of a pcap file. OfctlError."""
     try:
         data = Path(name).read_bytes()
@@ -142,7 +142,7 @@ def ofp_parse_pcap(settings: Settings, args: Sequence[str]) -> None:
     ports = [int(word) if word.isdigit() else 0 for word in args[1:]] or PORTS
     streams: dict[tuple[str, int, str, int], _Stream] = {}
     shown = False
-    for packet in _packets(args[0]):
+    for packet in packets_of(args[0]):
         tcp = _tcp(packet)
         if tcp is None or not {tcp[0][1], tcp[0][3]} & set(ports):
             continue
