@@ -2,10 +2,10 @@
 
 The standard library writes the methods of a dataclass as text and has that compiled. For all of this
 package's that is half of the time that the switch takes to import, and megabytes, while a process uses few of
-the classes. Here a class gets stand-ins at first; the first call of one has the standard library make
-the methods of that class, in the way that it always does, and puts them in the place of the stand-ins. So an
-instance costs nothing more than one of `dataclasses.dataclass`, which is also what type checkers and
-mypyc take this for.
+the classes, and of most of these nothing but `__init__`. Here a class gets stand-ins at first; the first
+call of one has the standard library make that method, in the way that it always does, and puts it in the
+place of the stand-in. So an instance costs nothing more than one of `dataclasses.dataclass`, which is also
+what type checkers and mypyc take this for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ else:
 _PUT_OFF: Final = frozenset(("init", "repr", "eq", "unsafe_hash", "frozen"))
 """The options of classes whose methods can wait; `slots` makes another class at once. (From Python 3.14 on
 annotations are no plain dictionary.)"""
-_plans: dict[type, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {}
+_METHODS: Final = {"init": "__init__", "repr": "__repr__", "eq": "__eq__", "unsafe_hash": "__hash__"}
+"""The options by which the standard library makes one method each."""
+_plans: dict[type, tuple[dict[str, Any], dict[str, Any], set[str]]] = {}
 """Class with stand-ins -> its options, what its methods are to be made from, and the stand-ins' names."""
 _lock: Final = threading.RLock()
 
@@ -74,36 +77,46 @@ def _put_off(cls: type, options: dict[str, Any]) -> type:
         stand_ins["__match_args__"] = _MATCH_ARGS
     for name, stand_in in stand_ins.items():
         setattr(cls, name, stand_in)
-    _plans[cls] = (options, source, tuple(stand_ins))
+    _plans[cls] = (options, source, set(stand_ins))
     return cls
 
 
-def _make(cls: type) -> None:
-    """Make the methods of `cls` and of the dataclasses that it extends."""
+def _make(cls: type, name: str) -> None:
+    """Make `cls.name`, if it is a stand-in, and what comes for nothing with it."""
     with _lock:
         if cls not in _plans:
             return
+        options, source, names = _plans[cls]
+        if name not in names:
+            return
+        if name != "__dataclass_params__":
+            options = {option: method == name for option, method in _METHODS.items()} | {
+                "frozen": name == "__init__" and options.get("frozen", False)
+            }
+        frozen = SimpleNamespace(frozen=options.get("frozen", False))
         bases = []
         for base in cls.__mro__[1:]:
-            _make(base)
+            _make(base, "__dataclass_fields__")
             if "__dataclass_fields__" in base.__dict__:
-                kept = {later.name: base.__dict__[later.name] for later in (_FIELDS, _PARAMS)}
+                fields = base.__dict__["__dataclass_fields__"]
+                kept = {"__dataclass_fields__": fields, "__dataclass_params__": frozen}
                 bases.append(type(base.__name__, (), kept))
-        options, source, names = _plans[cls]
-        source |= {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        body = source | {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
         if hasattr(cls, "__post_init__"):
-            source["__post_init__"] = None
-        made: Any = dataclasses.dataclass(**options)(type(cls.__name__, tuple(bases), source))
-        for name in names:
-            setattr(cls, name, made.__dict__[name])
-        del _plans[cls]
+            body["__post_init__"] = None
+        made: Any = dataclasses.dataclass(**options)(type(cls.__name__, tuple(bases), body))
+        for ready in names & {name, "__dataclass_fields__", "__match_args__"}:
+            setattr(cls, ready, made.__dict__[ready])
+            names.remove(ready)
+        if not names:
+            del _plans[cls]
 
 
 def _owner(instance: Any, name: str, stand_in: Any) -> Any:
-    """The class whose `stand_in` was called for `instance`; it has its methods when this returns."""
+    """The class whose `stand_in` was called for `instance`; it has the method when this returns."""
     for cls in type(instance).__mro__:
         if cls.__dict__.get(name) is stand_in:
-            _make(cls)
+            _make(cls, name)
             return cls
     raise AssertionError(f"{type(instance).__name__}.{name}")
 
@@ -150,7 +163,7 @@ class _Later:
 
     def __get__(self, instance: object, owner: type) -> Any:
         for cls in owner.__mro__:
-            _make(cls)
+            _make(cls, self.name)
         return getattr(owner, self.name)
 
 

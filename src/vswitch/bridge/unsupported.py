@@ -118,7 +118,7 @@ MEANINGLESS: Final[Mapping[str, frozenset[str]]] = {
 """Keys that change nothing that one could see."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gap:
     """A column of `table`, or `other_config:KEY` with a pattern for KEY, that nothing comes of.
 

@@ -69,7 +69,7 @@ KPKTS_BURST = 16
 """Bursts where none is given (ovs-vswitchd.conf.db(5), table Interface)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PolicerRates:
     """What a policer lets out: committed and excess rates in bytes a second, and their bursts in bytes, all
     of IP packets."""
@@ -80,7 +80,7 @@ class PolicerRates:
     ebs: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EgressPolicing:
     """What may leave by a port, and by each of its queues: if it has any, then a queue 0 as well."""
 
@@ -88,7 +88,7 @@ class EgressPolicing:
     queues: Mapping[int, PolicerRates] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QueueCounters:
     """What left by a queue, and how many packets did not."""
 

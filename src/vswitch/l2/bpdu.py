@@ -39,7 +39,7 @@ _BODY: Final = struct.Struct(">HBBBQIQHHHHH")
 _HEAD: Final = struct.Struct(">HBB")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bpdu:
     """One BPDU. A TCN has only its type. Identifiers are 64 bits (priority, address) and 16 bits."""
 

@@ -27,7 +27,7 @@ LAST_RECORD_TYPE: Final = 6
 _HEADER: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Membership:
     """`group` is wanted by somebody at the port, or no longer, as `protocol` ("IGMPv2") said."""
 

@@ -33,7 +33,7 @@ _LENGTH: Final = 110
 _HEADER: Final = 14
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LacpInfo:
     """What a PDU says of one of the two ports; `state` has the bits above."""
 
@@ -48,7 +48,7 @@ class LacpInfo:
 NOBODY: Final = LacpInfo()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LacpPdu:
     """One LACPDU: its sender and whom it takes for its partner."""
 

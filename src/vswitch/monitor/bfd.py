@@ -57,7 +57,7 @@ DATA_CHECK: Final = 500
 """ms between looks at the interface's counters."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BfdSettings:
     """Interface `bfd` column. Times in ms; addresses as integers, 0 MAC: the default."""
 

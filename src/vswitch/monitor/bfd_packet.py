@@ -88,7 +88,7 @@ def flags_text(flags: int) -> str:
     return " ".join(text for bit, text in _FLAG_TEXT if flags & bit) or "none"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Control:
     """One control packet. Intervals are in us, as on the wire; `flags` are FLAG_* bits."""
 

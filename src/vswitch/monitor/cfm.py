@@ -68,7 +68,7 @@ def fault_names(faults: Fault) -> list[str]:
     return [fault.name.lower() for fault in Fault if faults & fault and fault.name]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CfmSettings:
     """Interface `cfm_mpid` and `other_config:cfm_*`: `interval` in ms, `vlan` a number or RANDOM_VLAN."""
 

@@ -37,7 +37,7 @@ def interval_code(ms: int) -> int:
     return max((code for code, length in enumerate(INTERVALS) if code and length <= ms), default=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ccm:
     """One message. `interval` is a code of INTERVALS, 0 where `interval_ms` has it (extended mode)."""
 

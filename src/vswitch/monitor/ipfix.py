@@ -46,7 +46,7 @@ ipfix_records = coverage.counter("ipfix_records")
 ipfix_flows_early = coverage.counter("ipfix_flows_early")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IpfixSettings:
     """A row of IPFIX. Times in seconds; `sampling` and the three flags count for a bridge's exporter."""
 
@@ -64,7 +64,7 @@ class IpfixSettings:
     tunnel_sampling: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IpfixSampling:
     """What translation needs: of 2^32 - 1 the chance that the bridge samples a packet (0: it doesn't), and
     where."""
@@ -75,7 +75,7 @@ class IpfixSampling:
     tunnels: bool = False
 
 
-@dataclass(slots=True)
+@dataclass
 class IpfixCounts:
     """What an exporter did, as `dump-ipfix-bridge` and `dump-ipfix-flow` show it."""
 
@@ -90,7 +90,7 @@ class IpfixCounts:
     message_errors: int = 0
 
 
-@dataclass(slots=True)
+@dataclass
 class _Totals:
     """Counters of an exporter's life."""
 

@@ -116,7 +116,7 @@ _COMMON: Final = struct.Struct("!IB6s6sHBII")
 _IP: Final = struct.Struct("!6B")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IpfixInterface:
     """A port as a record calls it: its ifIndex (0: none) and name."""
 
@@ -129,7 +129,7 @@ class IpfixInterface:
         return struct.pack("!IIB", self.ifindex, 0, len(name)) + name + b"\0"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IpfixTunnel:
     """An outer IPv4 header. `type` is VMware's: 1 VXLAN, 2 GRE, 7 Geneve."""
 
@@ -142,7 +142,7 @@ class IpfixTunnel:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IpfixPacket:
     """A sampled packet, parsed. `egress`: sampled on its way out, to `output`. `dropped`: it goes nowhere."""
 

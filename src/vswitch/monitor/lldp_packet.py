@@ -41,7 +41,7 @@ AA_CLIENT_VIRTUAL_SWITCH: Final = 14
 """The element type of a client that is a virtual switch."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Element:
     """The Auto Attach element TLV: who speaks. `links` is what the draft says of the link (4 bytes)."""
 
@@ -51,7 +51,7 @@ class Element:
     management_vlan: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mapping:
     """One mapping of a service (`isid`, 24 bits) to a VLAN, and what the server says of it."""
 
@@ -60,7 +60,7 @@ class Mapping:
     status: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lldpdu:
     """One data unit. Ids are the bytes behind their subtype; `unrecognized` counts TLVs passed over."""
 

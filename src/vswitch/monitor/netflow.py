@@ -34,7 +34,7 @@ netflow_records = coverage.counter("netflow_records")
 netflow_flows_early = coverage.counter("netflow_flows_early")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NetFlowSettings:
     """A row of NetFlow. `active_timeout` in seconds; 0: never."""
 
@@ -45,7 +45,7 @@ class NetFlowSettings:
     add_id_to_interface: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FlowKey:
     """What makes packets one flow. `tp_dst` of ICMP is type and code."""
 

@@ -61,7 +61,7 @@ sflow_flow_samples = coverage.counter("sflow_flow_samples")
 sflow_counter_samples = coverage.counter("sflow_counter_samples")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SFlowSettings:
     """A row of sFlow. One of `sampling` packets is sampled, 0: none; `polling` in seconds, 0: no counters.
     `sub_id` tells the bridges of an agent apart."""
@@ -74,7 +74,7 @@ class SFlowSettings:
     sub_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TunnelEnd:
     """An outer header, addresses as 32-bit numbers. `vni` is -1 where there is none."""
 
@@ -105,7 +105,7 @@ class SampledPacket:
         self.labels: tuple[int, ...] = labels
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IfCounters:
     """Counters of an interface, UNKNOWN where there are none. `direction`: 0 unknown, 1 full duplex, 2
     half. `status`: bit 0 administratively up, bit 1 operationally."""

@@ -35,7 +35,7 @@ _INT: Final = struct.Struct("=i")
 _PKTINFO4: Final = struct.Struct("=I4s4s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outer:
     """The outer header of a datagram: 128-bit addresses (IPv4 mapped), ports 0 without UDP."""
 

@@ -13,7 +13,7 @@ from vswitch.netdev.provider import Netdev
 from vswitch.netdev.scope import Scope
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PortKind:
     """A port type. The defaults are those of an ordinary device that somebody else made."""
 
