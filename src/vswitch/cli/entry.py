@@ -20,7 +20,7 @@ def _prepare() -> None:
 def main() -> None:
     """Entry point of `vswitch`."""
     _prepare()
-    if len(sys.argv) > 1 and sys.argv[1] in tools.TOOLS:
+    if len(sys.argv) > 1 and sys.argv[1] in (*tools.TOOLS, *tools.QUICK):
         sys.exit(tools.run(sys.argv[1], sys.argv[2:]))
     from vswitch.cli.main import main as carry_out
 

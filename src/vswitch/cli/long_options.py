@@ -34,9 +34,11 @@ class Parsed:
     arguments: list[str] = field(default_factory=list)
 
 
-def parse(args: Sequence[str], long: Mapping[str, Takes], short: Mapping[str, str]) -> Parsed:
+def parse(
+    args: Sequence[str], long: Mapping[str, Takes], short: Mapping[str, str], abbreviations: bool = True
+) -> Parsed:
     """Take `args` apart. `long` has the long options without "--" (their order is that in which
-    ambiguous ones are listed), `short` the long name that each letter stands for."""
+    ambiguous ones are listed), `short` the long name that each letter stands for. OptionError."""
     parsed = Parsed()
     rest = list(args)
     while rest:
@@ -45,7 +47,7 @@ def parse(args: Sequence[str], long: Mapping[str, Takes], short: Mapping[str, st
             parsed.arguments += rest
             break
         if word.startswith("--"):
-            _long(word, rest, long, parsed)
+            _long(word, rest, long, parsed, abbreviations)
         elif word.startswith("-") and word != "-":
             _short(word[1:], rest, long, short, parsed)
         else:
@@ -53,11 +55,13 @@ def parse(args: Sequence[str], long: Mapping[str, Takes], short: Mapping[str, st
     return parsed
 
 
-def _long(word: str, rest: list[str], long: Mapping[str, Takes], parsed: Parsed) -> None:
+def _long(
+    word: str, rest: list[str], long: Mapping[str, Takes], parsed: Parsed, abbreviations: bool
+) -> None:
     given, equals, value = word[2:].partition("=")
     name = given
     if given not in long:
-        fits = [known for known in long if known.startswith(given)]
+        fits = [known for known in long if abbreviations and known.startswith(given)]
         if not fits:
             raise OptionError(f"unrecognized option '{word}'")
         if len(fits) > 1:

@@ -8,7 +8,6 @@ when everything works.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -129,8 +128,11 @@ def up(options: UpOptions) -> None:
         return
     started: dict[str, subprocess.Popen[str]] = {}
     try:
+        _begin_both(options, started)
         with _busy("starting"):
-            _bring_up(options, started)
+            for program in (DATABASE, SWITCH):
+                if program in started:
+                    _wait_begun(program, started[program])
         with _busy("making bridges"):
             configure(options)
     except BaseException:
@@ -145,8 +147,8 @@ def up(options: UpOptions) -> None:
     print(f"vswitch {how} (processes: {pids}; database: {_database_path(options)}; sockets: {rundir()})")
 
 
-def _bring_up(options: UpOptions, started: dict[str, subprocess.Popen[str]]) -> None:
-    """Begin both at the same time, and wait until they serve; `started` gets what was begun. CliError."""
+def _begin_both(options: UpOptions, started: dict[str, subprocess.Popen[str]]) -> None:
+    """Begin both at the same time, unless they run; `started` gets what was begun. CliError."""
     wanted = [DATABASE, SWITCH]
     for program in list(wanted):
         if pid := processes.running(program):
@@ -162,8 +164,6 @@ def _bring_up(options: UpOptions, started: dict[str, subprocess.Popen[str]]) -> 
         started[SWITCH] = _begin(_switch_command(options))
     if DATABASE in wanted:
         started[DATABASE] = _begin(_database_command(options))
-    for program in wanted:
-        _wait_begun(program, started[program])
 
 
 def _serve_page() -> None:
@@ -218,6 +218,8 @@ def configure(options: UpOptions) -> None:
 
 def _die_with_parent() -> None:
     """Runs in a new child: SIGTERM for it when this process dies (prctl(2), PR_SET_PDEATHSIG)."""
+    import ctypes
+
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
