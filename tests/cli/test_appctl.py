@@ -12,7 +12,6 @@ import pytest
 from tests.cli.test_ofctl import real_switch
 from vswitch.base.unixctl import CommandError, Commands
 from vswitch.cli.appctl import ask, main
-from vswitch.daemon.daemon import new_event_loop
 from vswitch.daemon.unixctl import UnixctlServer
 
 
@@ -23,13 +22,13 @@ def test_replies_and_errors(tmp_path: Path) -> None:
         commands = Commands()
         commands.register("echo", "[word]...", 0, 9, " ".join)
         server = UnixctlServer(path, commands)
-        await server.start()
+        server.start(asyncio.get_running_loop())
         assert await asyncio.to_thread(ask, path, "echo", "a", "b") == "a b\n"
         with pytest.raises(CommandError, match='"nosuch" is not a valid command'):
             await asyncio.to_thread(ask, path, "nosuch")
-        await server.close()
+        server.close()
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner() as runner:
         runner.run(run())
     with pytest.raises(FileNotFoundError):
         ask(path, "echo")

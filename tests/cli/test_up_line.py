@@ -27,7 +27,8 @@ LINES = [
     "--",
 ]
 WRONG = [
-    "br0", "--help", "-h", "--bri br0", "--bridge", "--web=1", "--no-web", "--foreground=yes", "-b br0", "-- br0",
+    "br0", "--help", "-h", "--bri br0", "--bridge", "--web=1", "--no-web", "--foreground=yes", "-b br0",
+    "-- br0",
 ]  # fmt: skip
 
 

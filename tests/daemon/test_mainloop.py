@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 
 from vswitch.base.clock import Clock
-from vswitch.daemon.daemon import new_event_loop
 from vswitch.daemon.mainloop import MainLoop, handler_errors
 
 
@@ -57,7 +56,7 @@ def _run(test: Callable[[MainLoop, Clock], object], clock: Clock | None = None) 
             mainloop.close()
             mainloop.close()
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner() as runner:
         runner.run(main())
 
 

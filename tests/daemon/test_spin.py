@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 
 from vswitch.base.clock import Clock
-from vswitch.daemon.daemon import new_event_loop
 from vswitch.daemon.mainloop import MainLoop, awake_in_vain, found_awake
 from vswitch.daemon.spin import FIRST_TRIAL, LAST_TRIAL, LONGEST, TAKEN, Spin
 
@@ -138,7 +137,7 @@ def _waited_awake(questions: int, pause: float) -> int:
     words = [sys.executable, "-c", CLIENT, str(there.fileno()), str(questions), str(pause)]
     with subprocess.Popen(words, pass_fds=[there.fileno()]):
         there.close()
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        with asyncio.Runner() as runner:
             runner.run(asyncio.wait_for(main(), 30))
         here.close()
     return found_awake.total + awake_in_vain.total - before

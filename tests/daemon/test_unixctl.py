@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from vswitch.base.unixctl import CommandError, Commands
-from vswitch.daemon.daemon import new_event_loop
 from vswitch.daemon.unixctl import UnixctlServer, command_errors
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -35,14 +34,14 @@ def _commands() -> Commands:
 def _serve(tmp_path: Path, test: Callable[[UnixctlServer], Awaitable[None]]) -> None:
     async def main() -> None:
         server = UnixctlServer(str(tmp_path / "t.ctl"), _commands())
-        await server.start()
+        server.start(asyncio.get_running_loop())
         try:
             await asyncio.wait_for(test(server), 20)
         finally:
-            await server.close()
+            server.close()
         assert not (tmp_path / "t.ctl").exists()
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner() as runner:
         runner.run(main())
 
 

@@ -5,6 +5,7 @@ It is found and asked under the name that the tools expect: `ovs-appctl -t ovsdb
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -93,6 +94,15 @@ def read_options(argv: Sequence[str]) -> Options:
     if not options.databases and "no-dbs" not in options.flags:
         options.databases = [str(dbdir() / "conf.db")]
     return options
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's loop where it is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 @final
@@ -218,7 +228,8 @@ def serve(options: Options) -> int:
         overwrite_pidfile="overwrite-pidfile" in options.flags,
     )
     try:
-        daemon.run(server.start, server.close)
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            daemon.run(server.start, server.close, runner.get_loop())
     except BlockingIOError as error:
         raise Fatal(f"{error.strerror}, aborting") from error
     except OSError as error:

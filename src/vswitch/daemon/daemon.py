@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -16,21 +15,13 @@ from vswitch.base.unixctl import Commands
 from vswitch.base.vlog import Vlog
 from vswitch.daemon import commands as process_commands
 from vswitch.daemon.collector import Collector, spare_the_living
+from vswitch.daemon.eventloop import EventLoop, PlainLoop
 from vswitch.daemon.mainloop import MainLoop, Part
 from vswitch.daemon.process import Pidfile
 from vswitch.daemon.unixctl import UnixctlServer
 
 log: Final = Vlog("vswitchd")
 log_signal: Final = Vlog("fatal_signal")
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's loop where it is installed, else asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 @final
@@ -56,8 +47,10 @@ class Daemon:
         self._unixctl_path = unixctl_path
         self._pidfile_path = pidfile_path
         self._overwrite_pidfile = overwrite_pidfile
-        self._stopping = asyncio.Event()
         self._why = ""
+        self._error: BaseException | None = None
+        """What `start` raised."""
+        self._loop: EventLoop | None = None
         self._close: Callable[[], None] | None = None
         self.mainloop: MainLoop | None = None
         self.cleanup = False
@@ -69,7 +62,8 @@ class Daemon:
         """End the process cleanly, from inside its loop."""
         if not self._why:
             self._why = why
-        self._stopping.set()
+        if self._loop is not None:
+            self._loop.stop()
 
     def _end_by_signal(self, number: int) -> None:
         log_signal.warn("terminating with signal %d (%s)", number, signal.strsignal(number) or "unknown")
@@ -90,53 +84,70 @@ class Daemon:
                 self.mainloop.close()
             close()
 
-    def run(self, start: Callable[[Daemon], Part], close: Callable[[], None]) -> None:
+    def run(
+        self, start: Callable[[Daemon], Part], close: Callable[[], None], loop: EventLoop | None = None
+    ) -> None:
         """Be a daemon until asked to stop.
 
         `start` makes what the process runs, in the loop and with signals already handled;
         `close` undoes it and runs whatever happened, also if `start` raised. What `start`
-        raises, and OSError for socket and pidfile, comes out of here.
+        raises, and OSError for socket and pidfile, comes out of here. Without a `loop` it is one of its own.
         """
         self._close = close
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(self._run(start))
-
-    async def _run(self, start: Callable[[Daemon], Part]) -> None:
-        loop = asyncio.get_running_loop()
         with ExitStack() as undo:
-            if self._pidfile_path:
-                undo.callback(Pidfile(self._pidfile_path, self._overwrite_pidfile).close)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._end_by_signal, number)
-            loop.add_signal_handler(signal.SIGHUP, self._reopen_log)
-            mainloop = self.mainloop = MainLoop(self.clock, loop)
-            undo.callback(mainloop.close)
-            process_commands.register(
-                self.commands,
-                version=self._version,
-                clock=self.clock,
-                memory=self.memory,
-                turn=mainloop.turn,
-                stop=self._exit,
-            )
-            path = self._unixctl_path
-            server = UnixctlServer(path, self.commands, mainloop.wake) if path else None
-            try:
-                undo.callback(self._finish)
-                if server is not None:
-                    # Its socket is there before anything slow begins; it answers when the loop runs.
-                    await server.start()
-                mainloop.add(start(self))
-                if server is not None:
-                    log.dbg("listening for ovs-appctl on %s (pid %d)", server.path, os.getpid())
-                spare_the_living()
-                mainloop.add(Collector(self.clock.now()))
-                await self._stopping.wait()
-                log.dbg("ending (%s)", self._why)
-            finally:
-                self._finish()
-                if server is not None:
-                    await server.close()
+            if loop is None:
+                loop = PlainLoop()
+                undo.callback(loop.close)
+            self._loop = loop
+            self._run(loop, start, undo)
+
+    def _run(self, loop: EventLoop, start: Callable[[Daemon], Part], undo: ExitStack) -> None:
+        if self._pidfile_path:
+            undo.callback(Pidfile(self._pidfile_path, self._overwrite_pidfile).close)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end_by_signal, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reopen_log)
+        mainloop = self.mainloop = MainLoop(self.clock, loop)
+        undo.callback(mainloop.close)
+        process_commands.register(
+            self.commands,
+            version=self._version,
+            clock=self.clock,
+            memory=self.memory,
+            turn=mainloop.turn,
+            stop=self._exit,
+        )
+        path = self._unixctl_path
+        server = UnixctlServer(path, self.commands, mainloop.wake) if path else None
+        try:
+            undo.callback(self._finish)
+            if server is not None:
+                # Its socket is there before anything slow begins; it answers when the loop runs.
+                server.start(loop)
+            loop.call_soon(self._start, start)
+            loop.run_forever()
+            if self._error is not None:
+                raise self._error
+            log.dbg("ending (%s)", self._why)
+        finally:
+            self._finish()
+            if server is not None:
+                server.close()
+                server.drain()
+
+    def _start(self, start: Callable[[Daemon], Part]) -> None:
+        """Inside the loop: make what the process runs."""
+        assert self.mainloop is not None
+        try:
+            self.mainloop.add(start(self))
+        except BaseException as e:
+            self._error = e
+            self.stop("failed")
+            return
+        if self._unixctl_path:
+            log.dbg("listening for ovs-appctl on %s (pid %d)", self._unixctl_path, os.getpid())
+        spare_the_living()
+        self.mainloop.add(Collector(self.clock.now()))
 
     def _reopen_log(self) -> None:
         try:

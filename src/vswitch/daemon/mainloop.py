@@ -1,15 +1,14 @@
 """The main loop: parts are run when one of their descriptors is readable or their time has come.
 
 A part (all bridges of a process are one, `Ofprotos`) is synchronous: `run(now)` does what
-there is to do without waiting. All descriptors sit in one epoll set, and asyncio waits on that
-set's own descriptor, so that a turn costs asyncio one callback however many devices there are. Where
+there is to do without waiting. All descriptors sit in one epoll set, and the event loop waits on that
+set's own descriptor, so that a turn costs it one callback however many devices there are. Where
 much comes in little pieces, as from a client that waits for each answer, even that is too dear: after a
 turn the loop waits for the next by itself, for a moment, and awake where that pays (`spin.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import select
@@ -23,6 +22,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.histogram import histogram
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
+from vswitch.daemon.eventloop import EventLoop, Handle
 from vswitch.daemon.spin import LONGEST, Spin
 
 log: Final = Vlog("mainloop")
@@ -30,7 +30,7 @@ log: Final = Vlog("mainloop")
 SPIN_S: Final = 0.004
 """One turn may follow the other for this long before signals and runtime commands get a look in."""
 LINGER_S: Final = 0.001
-"""How long the next turn's descriptors are waited for without asyncio; `epoll` counts whole ms."""
+"""How long the next turn's descriptors are waited for without the event loop; `epoll` counts whole ms."""
 RESYNC_MS: Final = 1000
 """How often every descriptor is registered anew, for those that were closed and opened again
 with the same number."""
@@ -68,9 +68,9 @@ Answers: TypeAlias = Callable[[], int]
 
 @final
 class MainLoop:
-    """Runs parts inside a running asyncio loop."""
+    """Runs parts inside an event loop."""
 
-    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, clock: Clock, loop: EventLoop) -> None:
         self._clock = clock
         self._loop = loop
         self._parts: list[Part] = []
@@ -89,9 +89,9 @@ class MainLoop:
         self._registered: dict[int, int] = {}
         """Descriptor -> the events that the epoll set waits for on it."""
         self._next_resync = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Handle | None = None
         self._timer_at = 0
-        self._soon: asyncio.Handle | None = None
+        self._soon: Handle | None = None
         self._reading = False
         self._failures = 0
         self._error_rl = RateLimit(60, 10)

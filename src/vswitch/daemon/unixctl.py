@@ -6,23 +6,29 @@ connection; a client that doesn't read its replies is not read from until it doe
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import socket
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast, final
+from typing import Any, Final, final
 
 from vswitch.base import coverage
 from vswitch.base.json_framing import FramingError, JsonFramer
 from vswitch.base.unixctl import CommandError, Commands, Json
 from vswitch.base.vlog import Vlog
+from vswitch.daemon.eventloop import EventLoop
 
 log: Final = Vlog("unixctl")
 received: Final = coverage.counter("unixctl_received")
 replied: Final = coverage.counter("unixctl_replied")
 command_errors: Final = coverage.counter("unixctl_command_exception")
+
+READ_SIZE: Final = 1 << 18
+"""More than a socket holds: what is left unread when one is closed would be an error to the client."""
+ACCEPTED_AT_ONCE: Final = 10
+LAST_WORDS_S: Final = 0.1
+"""How long clients may take to read the last replies."""
 
 
 @final
@@ -88,66 +94,88 @@ def _carry_out(commands: Commands, method: str, params: Sequence[str], options: 
 
 
 @final
-class _Connection(asyncio.Protocol):
+class _Connection:
     """One client."""
 
-    def __init__(
-        self, commands: Commands, connections: set[_Connection], answered: Callable[[], None]
-    ) -> None:
-        self._commands = commands
-        self._answered = answered
+    def __init__(self, sock: socket.socket, server: UnixctlServer, loop: EventLoop) -> None:
+        self._sock = sock
+        self._server = server
+        self._loop = loop
         self._options = Options()
-        self._connections = connections
         self._framer = JsonFramer()
         self._pending: list[Any] = []
-        self._writable = True
+        self._unsent = memoryview(b"")
+        self._reading = False
+        self._writing = False
         self._eof = False
-        self._transport: asyncio.Transport | None = None
+        """Whether nothing is to be read any more: the end comes when all is answered."""
+        self._ended = False
+        self._wait()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._connections.add(self)
+    def _wait(self) -> None:
+        """Wait for what can come next: requests, or the client's taking the replies."""
+        fd = self._sock.fileno()
+        writing = bool(self._unsent)
+        reading = not (writing or self._eof or self._ended)
+        if reading != self._reading:
+            self._reading = reading
+            if reading:
+                self._loop.add_reader(fd, self._readable)
+            else:
+                self._loop.remove_reader(fd)
+        if writing != self._writing:
+            self._writing = writing
+            if writing:
+                self._loop.add_writer(fd, self._writable)
+            else:
+                self._loop.remove_writer(fd)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.discard(self)
-        self._transport = None
-
-    def pause_writing(self) -> None:
-        self._writable = False
-        if self._transport is not None:
-            self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        self._writable = True
-        if self._transport is not None and not self._eof:
-            self._transport.resume_reading()
-        self._work()
-
-    def eof_received(self) -> bool:
-        self._eof = True
-        return bool(self._pending)
-
-    def data_received(self, data: bytes) -> None:
+    def _readable(self) -> None:
         try:
-            self._pending += self._framer.feed(data)
-        except FramingError as e:
-            self._drop(str(e))
+            data = self._sock.recv(READ_SIZE)
+        except BlockingIOError:
             return
+        except OSError:
+            self.end()
+            return
+        if data:
+            try:
+                self._pending += self._framer.feed(data)
+            except FramingError as e:
+                self._drop(str(e))
+                return
+        else:
+            self._eof = True
         self._work()
 
     def _work(self) -> None:
         """Answer what waits, as long as the client takes the replies."""
-        while self._pending and self._writable and self._transport is not None:
+        while self._pending and not self._unsent and not self._ended:
             message = self._pending.pop(0)
             try:
-                reply = answer(self._commands, message, self._options)
+                reply = answer(self._server.commands, message, self._options)
             except ValueError as e:
                 self._drop(f"{e}: {str(message)[:100]}")
                 return
-            self._transport.write(json.dumps(reply).encode())
-            self._answered()
-        if self._eof and not self._pending and self._transport is not None:
-            self._transport.close()
+            self._unsent = memoryview(json.dumps(reply).encode())
+            self._send()
+            self._server.answered()
+        if self._eof and not self._pending and not self._unsent:
+            self.end()
+        self._wait()
+
+    def _send(self) -> None:
+        """Send what the client takes now."""
+        try:
+            self._unsent = self._unsent[self._sock.send(self._unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.end()
+
+    def _writable(self) -> None:
+        self._send()
+        self._work()
 
     def _drop(self, why: str) -> None:
         log.warn("dropping a connection: %s", why)
@@ -155,9 +183,23 @@ class _Connection(asyncio.Protocol):
         self.close()
 
     def close(self) -> None:
-        """End the connection after what is already written."""
-        if self._transport is not None:
-            self._transport.close()
+        """End the connection after what is already answered."""
+        self._pending.clear()
+        self._eof = True
+        if not self._unsent:
+            self.end()
+        self._wait()
+
+    def end(self) -> None:
+        """End the connection at once. Idempotent."""
+        if self._ended:
+            return
+        self._ended = True
+        self._pending.clear()
+        self._unsent = memoryview(b"")
+        self._wait()
+        self._sock.close()
+        self._server.ended(self)
 
 
 @final
@@ -169,12 +211,14 @@ class UnixctlServer:
     ) -> None:
         """`answered` is called after each command, which may have changed anything."""
         self.path = path
-        self._commands = commands
-        self._answered = answered
+        self.commands = commands
+        self.answered = answered
         self._connections: set[_Connection] = set()
-        self._server: asyncio.AbstractServer | None = None
+        self._loop: EventLoop | None = None
+        self._draining = False
+        self._socket: socket.socket | None = None
 
-    async def start(self) -> None:
+    def start(self, loop: EventLoop) -> None:
         """Bind the socket, for this user and group only. OSError names the path if that fails."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o027)
@@ -192,23 +236,51 @@ class UnixctlServer:
         finally:
             os.umask(mask)
         sock.setblocking(False)
-        self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: _Connection(self._commands, self._connections, self._answered), sock=sock
-        )
+        self._socket, self._loop = sock, loop
+        loop.add_reader(sock.fileno(), self._accept)
 
-    async def close(self) -> None:
-        """Stop listening, end all connections once their replies are out, remove the socket."""
-        if self._server is None:
+    def _accept(self) -> None:
+        assert self._socket is not None
+        assert self._loop is not None
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                sock, _ = self._socket.accept()
+            except OSError:
+                return
+            sock.setblocking(False)
+            self._connections.add(_Connection(sock, self, self._loop))
+
+    def ended(self, connection: _Connection) -> None:
+        """A connection has ended."""
+        self._connections.discard(connection)
+        if self._draining and not self._connections:
+            assert self._loop is not None
+            self._loop.stop()
+
+    def close(self) -> None:
+        """Stop listening, remove the socket, end the connections whose replies are out; the others when
+        theirs are, if the loop runs for so long. Idempotent."""
+        if self._socket is None:
             return
-        self._server.close()
-        self._server = None
+        assert self._loop is not None
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        self._socket = None
         for connection in list(self._connections):
             connection.close()
-        for _ in range(20):
-            if not self._connections:
-                break
-            await asyncio.sleep(0.005)
         try:
             os.unlink(self.path)
         except FileNotFoundError:
             pass
+
+    def drain(self) -> None:
+        """After `close`, and outside of the loop: run it until the last replies are out, but not for long."""
+        if self._loop is None or not self._connections:
+            return
+        self._draining = True
+        enough = self._loop.call_later(LAST_WORDS_S, self._loop.stop)
+        self._loop.run_forever()
+        enough.cancel()
+        self._draining = False
+        for connection in list(self._connections):
+            connection.end()
