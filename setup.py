@@ -143,9 +143,11 @@ HOT = (
     "ovsdb/transaction.py",
     "vconn/connection.py",
     "vconn/controllers.py",
+    "vconn/open_stream.py",
     "vconn/poller.py",
     "vconn/rconn.py",
     "vconn/stream.py",
+    "vconn/tls_stream.py",
     "vconn/vconn.py",
 )
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, final
 from uuid import UUID
 
+from vswitch.base.absent import absent
 from vswitch.base.clock import Clock
 from vswitch.base.json_framing import FramingError, JsonFramer
 from vswitch.base.respite import Respite
@@ -23,20 +24,15 @@ from vswitch.base.vlog import Level, Vlog
 from vswitch.bridge.columns import STATUS_COLUMNS
 from vswitch.ovsdb.vswitch_schema import VSWITCH
 
-# The library asks whether eventlet has patched select(). It has not, and looking would load all of it.
-_EVENTLET: Final = sys.modules.get("eventlet", False)
-if _EVENTLET is False:
-    sys.modules["eventlet"] = None  # type: ignore[assignment]
-try:
+# The library asks whether eventlet has patched select(). It has not, and looking would load all of it. It can
+# do without TLS, which is given to it (`daemon/database_tls.py`) when it is wanted.
+with absent("eventlet", "ssl"):
     import ovs.db.idl
     import ovs.jsonrpc
     import ovs.poller
     import ovs.reconnect
     import ovs.stream
     import ovs.timeval
-finally:
-    if _EVENTLET is False:
-        del sys.modules["eventlet"]
 
 Row: TypeAlias = Any
 """An `ovs.db.idl.Row`: one attribute a column; a reference is a Row."""

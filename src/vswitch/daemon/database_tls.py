@@ -10,6 +10,7 @@ import errno
 import socket
 from typing import Any, ClassVar
 
+import ovs.poller
 import ovs.socket_util
 import ovs.stream
 
@@ -31,6 +32,10 @@ class _TlsStream(ovs.stream.SSLStream):  # type: ignore[misc]
         except TlsError:
             # It has said why.
             return errno.EPROTONOSUPPORT, None
+        import ssl
+
+        for module in (ovs.poller, ovs.socket_util, ovs.stream):
+            module.ssl = ssl  # They were loaded without it (`bridge/idl.py`).
         address = ovs.socket_util.inet_parse_active(suffix, 0, raises=False)
         family, sock = ovs.socket_util.inet_create_socket_active(socket.SOCK_STREAM, address)
         if sock is None:

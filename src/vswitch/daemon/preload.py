@@ -13,5 +13,6 @@ from vswitch.dpif.kernel import dpif_class as kernel
 from vswitch.dpif.userspace import dpif_class as userspace
 from vswitch.ofproto_dpif.commands import commands, trace
 from vswitch.openflow import print as ofp_print
+from vswitch.vconn import tls_stream
 
-MODULES = (commands, dpctl_commands, ebpf, kernel, ofp_print, trace, userspace, vswitchd)
+MODULES = (commands, dpctl_commands, ebpf, kernel, ofp_print, tls_stream, trace, userspace, vswitchd)

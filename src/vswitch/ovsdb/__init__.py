@@ -5,12 +5,9 @@ Import `Database` (`database.py`), `Server` (`server.py`), `Client` (`client.py`
 Types, their constraints and their JSON are those of the official `ovs` library.
 """
 
-import sys
+from vswitch.base.absent import absent
 
-if "eventlet" not in sys.modules:
-    # The library would take eventlet in where it is installed: slow to load, and it complains.
-    sys.modules["eventlet"] = None  # type: ignore[assignment]
-    try:
-        import ovs.poller  # noqa: F401
-    finally:
-        del sys.modules["eventlet"]
+# The library would take eventlet in where it is installed: slow to load, and it complains. TLS is loaded by
+# who needs it.
+with absent("eventlet", "ssl"):
+    import ovs.poller  # noqa: F401

@@ -10,13 +10,15 @@ import errno
 import json
 import select
 import socket
-import ssl
 import time
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base.json_framing import FramingError, JsonFramer
 from vswitch.base.records import dataclass
 from vswitch.ovsdb.errors import Json, OvsdbError
+
+if TYPE_CHECKING:
+    import ssl
 
 DEFAULT_PORT: Final = 6640
 MAX_MESSAGE: Final = 256 << 20
@@ -32,6 +34,8 @@ class TlsFiles:
 
     def context(self) -> ssl.SSLContext:
         """A client's TLS settings. OSError (ssl.SSLError is one) if a file can't be used."""
+        import ssl
+
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         if self.ca_cert in ("", "none"):

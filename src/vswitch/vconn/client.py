@@ -17,10 +17,10 @@ from vswitch.openflow.messages.session import BarrierReply, BarrierRequest, Echo
 from vswitch.openflow.wire.codec import Message, decode, encode
 from vswitch.openflow.wire.messages_base import Form
 from vswitch.openflow.wire.version import VERSIONS
+from vswitch.vconn.open_stream import open_stream
 from vswitch.vconn.poller import READ, WRITE
 from vswitch.vconn.retval import error_of, retval_to_string
 from vswitch.vconn.settings import ACTIVE
-from vswitch.vconn.stream import open_stream
 from vswitch.vconn.tls import Tls
 from vswitch.vconn.vconn import Vconn
 

@@ -9,7 +9,8 @@ from typing import Final, final
 
 from vswitch.base.vlog import Vlog
 from vswitch.vconn.address import AddressError, parse_passive, unix_path
-from vswitch.vconn.stream import Stream, accepted_stream
+from vswitch.vconn.open_stream import accepted_stream
+from vswitch.vconn.stream import Stream
 from vswitch.vconn.tls import Tls
 
 log: Final = Vlog("stream")

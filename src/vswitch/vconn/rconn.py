@@ -18,9 +18,9 @@ from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Level, Vlog
 from vswitch.openflow.messages.session import EchoRequest
 from vswitch.openflow.wire.codec import encode
+from vswitch.vconn.open_stream import open_stream
 from vswitch.vconn.poller import Poller
 from vswitch.vconn.retval import EOF, error_of, retval_to_string
-from vswitch.vconn.stream import open_stream
 from vswitch.vconn.tls import Tls
 from vswitch.vconn.vconn import Vconn
 

@@ -2,18 +2,21 @@
 
 Both sides show a certificate, and each is checked against the CA certificate. With bootstrapping the
 CA certificate is taken from the first peer, on trust, and kept (ovs-vswitchd.conf.db(5), SSL table).
+The library for it is loaded when the first context is made: most switches have none.
 """
 
 from __future__ import annotations
 
 import os
-import ssl
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
+
+if TYPE_CHECKING:
+    import ssl
 
 log: Final = Vlog("stream_ssl")
 
@@ -31,12 +34,8 @@ class TlsSettings:
     ciphers: str = ""
 
 
-_VERSIONS: Final = {
-    "TLSv1": ssl.TLSVersion.TLSv1,
-    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
-    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
-    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
-}
+_VERSIONS: Final = {"TLSv1": "TLSv1", "TLSv1.1": "TLSv1_1", "TLSv1.2": "TLSv1_2", "TLSv1.3": "TLSv1_3"}
+"""What settings call the versions -> the members of `ssl.TLSVersion`."""
 
 
 class TlsError(Exception):
@@ -108,6 +107,8 @@ class Tls:
             log.err_rl(self._rl, self._clock.now(), "%s must be configured to use SSL", what)
         if lacking:
             raise TlsError(f"{lacking[0]} must be configured to use SSL")
+        import ssl
+
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
         # A switch knows its controllers by whose CA signed them, not by their host names.
         context.check_hostname = False
@@ -132,13 +133,15 @@ class Tls:
         return context
 
     def _limit(self, context: ssl.SSLContext) -> None:
+        import ssl
+
         s = self._settings
         if s.protocols:
             names = s.protocols.replace(",", " ").split()
             bad = [name for name in names if name not in _VERSIONS]
             if bad or not names:
                 raise TlsError(f"{bad[0] if bad else 'nothing'}: SSL protocol not recognized")
-            versions = sorted(_VERSIONS[name] for name in names)
+            versions = sorted(ssl.TLSVersion[_VERSIONS[name]] for name in names)
             context.minimum_version = versions[0]
             context.maximum_version = versions[-1]
         if s.ciphers:
@@ -150,6 +153,8 @@ class Tls:
     def bootstrap(self, chain: list[bytes]) -> bool:
         """Keep the last certificate (DER) of a peer's `chain` as the CA certificate. False: it can't be
         one, or can't be written; the log says which."""
+        import ssl
+
         path = self._settings.ca_cert
         now = self._clock.now()
         if not chain:
