@@ -10,17 +10,23 @@ what type checkers and mypyc take this for.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from vswitch.base.sparing import put_off
+
+with put_off("inspect"):  # It writes the docstrings of dataclasses that have none.
+    import dataclasses
+
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
     from dataclasses import field as field
+    from dataclasses import replace as replace
 else:
     field = dataclasses.field
+    replace = dataclasses.replace
 
     def dataclass(cls=None, /, **options):
         """As `dataclasses.dataclass`."""
@@ -102,6 +108,7 @@ def _make(cls: type, name: str) -> None:
                 kept = {"__dataclass_fields__": fields, "__dataclass_params__": frozen}
                 bases.append(type(base.__name__, (), kept))
         body = source | {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        body["__doc__"] = "None is to be written."
         if hasattr(cls, "__post_init__"):
             body["__post_init__"] = None
         made: Any = dataclasses.dataclass(**options)(type(cls.__name__, tuple(bases), body))

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, final
 from uuid import UUID
 
-from vswitch.base.absent import absent
 from vswitch.base.clock import Clock
 from vswitch.base.json_framing import FramingError, JsonFramer
 from vswitch.base.respite import Respite
+from vswitch.base.sparing import absent
 from vswitch.base.vlog import Level, Vlog
 from vswitch.bridge.columns import STATUS_COLUMNS
 from vswitch.ovsdb.vswitch_schema import VSWITCH

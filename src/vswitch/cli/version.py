@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import platform
+import os
+import sys
 from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 
 import vswitch
 
 
 def compiled_modules() -> list[str]:
     """Dotted names of the modules that Python loads as machine code."""
-    top = Path(vswitch.__file__ or "").parent
+    top = os.path.dirname(vswitch.__file__ or "")
     suffix = EXTENSION_SUFFIXES[0]
     found = []
-    for p in top.rglob("*" + suffix):
-        parts = p.relative_to(top.parent).parts
-        found.append(".".join(parts).removesuffix(suffix))
+    for directory, _, names in os.walk(top):
+        package = os.path.relpath(directory, os.path.dirname(top)).replace(os.sep, ".")
+        found += [f"{package}.{name.removesuffix(suffix)}" for name in names if name.endswith(suffix)]
     return sorted(found)
+
+
+def python_version() -> str:
+    """The version of the Python that runs this."""
+    return sys.version.split()[0]
 
 
 def version_text() -> str:
     """One line: name, version, how it was built, the Python that runs it."""
     n = len(compiled_modules())
     how = f"compiled, {n} modules" if n else "interpreted"
-    return f"vswitch {vswitch.__version__} ({how}; Python {platform.python_version()})"
+    return f"vswitch {vswitch.__version__} ({how}; Python {python_version()})"

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from vswitch.base import vlog, vlog_commands, vlog_syslog
-from vswitch.base.records import dataclass, field
+from vswitch.base.records import dataclass, field, replace
 from vswitch.base.vlog import Destination, Level, Vlog
 from vswitch.cli.long_options import OptionError, Takes, parse
 from vswitch.cli.vswitchd_usage import usage
@@ -99,13 +97,13 @@ class Fatal(Exception):
 def version_lines() -> str:
     """The program's name and version as the switch's tools print them, and which build this is."""
     from vswitch.base.version import OVS_VERSION, VERSION
-    from vswitch.cli.version import compiled_modules
+    from vswitch.cli.version import compiled_modules, python_version
 
     n = len(compiled_modules())
     how = f"compiled, {n} modules" if n else "interpreted"
     return (
         f"{PROGRAM} (Open vSwitch) {OVS_VERSION}\n"
-        f"vswitch {VERSION} ({how}; Python {platform.python_version()})"
+        f"vswitch {VERSION} ({how}; Python {python_version()})"
     )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
 from typing import Final
 
@@ -59,13 +58,13 @@ class Buffer:
 
 def number() -> int:
     """The system call's number on this machine. OSError(ENOSYS) where it is not known."""
-    found = NR.get(platform.machine())
+    found = NR.get(os.uname().machine)
     if found is None:
-        raise BpfError(38, f"bpf(2) on a machine of type {platform.machine()}")
+        raise BpfError(38, f"bpf(2) on a machine of type {os.uname().machine}")
     return found
 
 
-_number = NR.get(platform.machine(), -1)
+_number = NR.get(os.uname().machine, -1)
 
 
 def bpf(command: int, attr: Buffer, what: str) -> int:

@@ -7,11 +7,14 @@ import functools
 import mmap
 import socket
 import struct
-from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from vswitch.base.records import dataclass
 from vswitch.netdev.afpacket import TX_DATA, VNET_HDR_LEN, RxRing, TxRing
 from vswitch.netdev.frame import Frame
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP, PACKET_DROP_MEMBERSHIP = 1, 2
@@ -192,6 +195,8 @@ def membership(ifindex: int) -> bytes:
 
 @functools.cache
 def _closers() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(CLOSERS, "close")
 
 

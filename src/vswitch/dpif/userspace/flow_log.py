@@ -3,10 +3,10 @@ and change."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from vswitch.base.blake2 import blake2b
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.odp_text import format_actions, format_flow, format_key, format_ufid
 from vswitch.flow import text
@@ -36,7 +36,7 @@ def log_upcalls(name: str, upcalls: Sequence[Upcall]) -> None:
 
 def log_flow(key: Flow, mask: Flow, ufid: bytes, old: Actions | None, actions: Actions) -> None:
     """The flow `ufid` came, or has `actions` in the place of `old`."""
-    mega = hashlib.blake2b(key.masked(mask).key() + mask.key(), digest_size=16).digest()
+    mega = blake2b(key.masked(mask).key() + mask.key(), digest_size=16).digest()
     what = f"{format_ufid(ufid)} mega_{format_ufid(mega)} {format_flow(key, mask)}"
     if old is None:
         log.dbg("flow_add: %s, actions:%s", what, format_actions(actions))

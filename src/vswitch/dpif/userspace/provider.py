@@ -8,7 +8,6 @@ round limit is reached.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import select
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from librt.vecs import vec
 from mypy_extensions import i64, mypyc_attr
 
+from vswitch.base.blake2 import blake2b
 from vswitch.base.clock import Clock
 from vswitch.base.vlog import Level
 from vswitch.dpif.key_mask import expressible
@@ -545,7 +545,7 @@ def _number_in(name: str) -> int:
 
 def ufid_of(key: Flow) -> bytes:
     """A ufid for a flow that came without one: a digest of its key."""
-    return hashlib.blake2b(key.key(), digest_size=16).digest()
+    return blake2b(key.key(), digest_size=16).digest()
 
 
 def _flow_stats(entry: FlowEntry) -> FlowStats:
