@@ -270,7 +270,9 @@ class Backer:
         changed = self.changed_rules
         if not changed.is_empty():
             self.changed_rules = ChangedRules()
-        revalidate(self.installer, self.facets(), reason, self.revalidate_set.take(), changed, now)
+        facets = self.facets()
+        revalidate(self.installer, facets, reason, self.revalidate_set.take(), changed, now)
+        self.respite.drop(facets)
         took = self.clock.now() - began
         self.next_revalidation = now + took + min(REVALIDATION_PAUSE * took, MAX_REVALIDATION_PAUSE)
         self.next_catch_up = now + 2 * took
@@ -436,5 +438,12 @@ class Backer:
         return any(ofproto.facets.n_facets for ofproto in self.ofprotos.values())
 
     def facets(self) -> list[Facet]:
-        """The facets of all bridges here."""
-        return [facet for ofproto in self.ofprotos.values() for facet in ofproto.facets.all()]
+        """The facets of all bridges here. Packets are let through while many are gathered."""
+        found: list[Facet] = []
+        for ofproto in self.ofprotos.values():
+            for group in ofproto.facets.groups.values():
+                for facet in group.facets.values():
+                    found.append(facet)
+                    if not len(found) & 0xFF:
+                        self.respite.give()
+        return found

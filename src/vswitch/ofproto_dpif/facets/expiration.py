@@ -187,16 +187,16 @@ class Expiration:
 
     def expire_subfacets(self, now: int, threshold: int, max_idle: int) -> None:
         """Remove the flows that have not been used for too long."""
-        subfacets = list(self.installer.subfacets.values())
+        subfacets = self.installer.subfacets
         longest = MAX_IDLE
         if len(subfacets) > threshold:
-            longest = subfacet_max_idle([now - subfacet.used for subfacet in subfacets], threshold)
+            longest = subfacet_max_idle([now - subfacet.used for subfacet in subfacets.values()], threshold)
         self.max_idle = min(longest, max_idle)
         normal_cutoff = now - self.max_idle
         special_cutoff = now - SPECIAL_IDLE
         idle: list[Subfacet] = []
         respite = self.installer.respite
-        for n, subfacet in enumerate(subfacets):
+        for n, subfacet in enumerate(subfacets.values()):
             if not n & 0xFF:
                 respite.give()
             special = subfacet.path == SF_SLOW_PATH and subfacet.facet.slow & SLOW_PROTOCOLS
