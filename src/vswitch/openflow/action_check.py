@@ -182,11 +182,12 @@ class _Check:
                 flow.vlan_tci1 = flow.vlan_tci
                 flow.vlan_tci |= VLAN_CFI
             case a.PushMpls():
+                self._soft(flow.packet_type == 0, action)
                 if effective_dl_type(flow) in IP:
                     flow.nw_proto = 0
                 flow.dl_type = action.ethertype
             case a.PopMpls():
-                self._soft(effective_dl_type(flow) in MPLS, action)
+                self._soft(flow.packet_type == 0 and effective_dl_type(flow) in MPLS, action)
                 flow.dl_type = action.ethertype
             case a.Clone():
                 self._nested(action.actions)

@@ -261,7 +261,7 @@ def _controller(word: ActionWord, _scope: Scope) -> a.Action:
 def hex_bytes(text: str, _name: str, message: str) -> bytes:
     """Bytes from pairs of hexadecimal digits with dots between them or not."""
     try:
-        return bytes.fromhex(text.replace(".", ""))
+        return bytes.fromhex(text.replace(".", " "))
     except ValueError:
         raise FlowSyntaxError(message, text) from None
 

@@ -7,17 +7,21 @@ from typing import Any, Final
 
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
-from vswitch.flow.match_text import parse_match_word
+from vswitch.flow.match_text import field_by_text_name, parse_match_word
 from vswitch.flow.syntax import FlowSyntaxError, split_words
 from vswitch.flow.values import parse_packet_type, parse_port
 from vswitch.openflow.action_text import parse_plain_actions
-from vswitch.openflow.constants import OFPP_CONTROLLER
+from vswitch.openflow.constants import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_MAX, OFPP_NONE
 from vswitch.openflow.flow_mod import FlowModCommand
 from vswitch.openflow.flow_text import parse_flow_line
 from vswitch.openflow.group_text import parse_group
 from vswitch.openflow.messages.packet import PacketOut
 
 ETHERNET_BYTES: Final = 14
+SOURCES: Final = (OFPP_LOCAL, OFPP_CONTROLLER, OFPP_NONE)
+"""The reserved ports that a packet-out may come from."""
+PIPELINE: Final = ("tun_", "reg", "xreg", "xxreg", "metadata", "in_port_oxm", "packet_type")
+"""How the names of fields begin that a packet-out may set: those that are not in the packet."""
 _IN_PORT: Final = by_name("in_port")
 _PACKET_TYPE: Final = by_name("packet_type")
 
@@ -51,11 +55,17 @@ def parse_packet_out(text: str, ports: Mapping[str, int] | None = None) -> Packe
             number = parse_port(word.value, ports)
             if number is None:
                 raise FlowSyntaxError(f"{word.value} is not a valid OpenFlow port")
+            if number > OFPP_MAX and number not in SOURCES:
+                raise FlowSyntaxError(f"{word.value} is not a valid OpenFlow port for PACKET_OUT")
             in_port = number
         elif word.key == "packet_type":
             metadata.set(_PACKET_TYPE, _packet_type(word.value))
-        elif not parse_match_word(metadata, word, ports):
-            raise FlowSyntaxError(f"unknown keyword {word.key}")
+        else:
+            field = field_by_text_name(word.key)
+            if field is not None and not field.name.startswith(PIPELINE):
+                raise FlowSyntaxError(f"{word.key} is not a valid pipeline field for PACKET_OUT")
+            if not parse_match_word(metadata, word, ports):
+                raise FlowSyntaxError(f"unknown keyword {word.key}")
     if packet is None:
         raise FlowSyntaxError("must specify packet")
     return packet_out(packet, actions, in_port, ports, metadata)

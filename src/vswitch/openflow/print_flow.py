@@ -168,9 +168,10 @@ def format_updates(m: f.FlowMonitorReply, version: int, ports: Ports) -> str:
 # Packets.
 
 
-def format_packet(data: bytes) -> str:
-    """A packet as its flow, and the checksum of its transport header, in a line."""
+def format_packet(data: bytes, packet_type: int = 0) -> str:
+    """A packet of a type as its flow, and the checksum of its transport header, in a line."""
     flow = Flow()
+    flow.packet_type = packet_type
     parser = Parser()
     extract(data, flow, parser)
     text = format_packet_flow(flow).replace("in_port=0,", "", 1)
@@ -209,7 +210,9 @@ def format_packet_in(m: p.PacketIn, version: int, ports: Ports, verbosity: int) 
         out += f" userdata={'.'.join(f'{byte:02x}' for byte in m.userdata)}\n"
     if m.continuation:
         out += format_continuation(m.continuation, ports)
-    return out + (format_packet(m.packet) if verbosity > 0 else "")
+    return out + (
+        format_packet(m.packet, m.metadata.flow.packet_type) if verbosity > 0 else ""
+    )
 
 
 def format_packet_out(m: p.PacketOut, version: int, ports: Ports, verbosity: int) -> str:
@@ -223,5 +226,5 @@ def format_packet_out(m: p.PacketOut, version: int, ports: Ports, verbosity: int
         return f"{out} buffer=0x{m.buffer_id:08x}\n"
     out += f" data_len={len(m.packet)}"
     if verbosity > 0 and m.packet:
-        return f"{out}\n{format_packet(m.packet)}"
+        return f"{out}\n{format_packet(m.packet, m.metadata.flow.packet_type)}"
     return out + "\n"

@@ -40,8 +40,8 @@ def put_actions(w: Writer, actions: Actions, version: int, match: Match | None =
     """`actions` one after the other, each a multiple of 8 bytes, as Open vSwitch 3.1 sends them.
 
     `match` is what the flow's packets have: mod_vlan_vid pushes a tag first where it says none, from
-    1.1 on, and mod_tp_src takes the field of its protocol, from 1.2 on. What `version` has no words
-    for falls away (a meter before 1.3); in 1.0 goto_table and write_metadata are Nicira's actions.
+    1.1 on, and mod_tp_src takes the field of its protocol, if it says one, from 1.2 on. What `version` has
+    no words for falls away (a meter before 1.3); in 1.0 goto_table and write_metadata are Nicira's actions.
     """
     put_action_list(w, actions, Put(version, match))
 

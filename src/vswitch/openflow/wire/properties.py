@@ -14,7 +14,6 @@ from vswitch.openflow.errors import OfpError
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.ports import put_output
 from vswitch.openflow.wire.put import Put, begin_nx, end_action
-from vswitch.openflow.wire.version import OFP13
 
 NXAST_CONTROLLER: Final = 20
 NXAST_CONTROLLER2: Final = 37
@@ -153,10 +152,8 @@ def get_property(r: Reader) -> tuple[int, Reader]:
     return kind, body
 
 
-def put_encap(w: Writer, action: a.Encap, ctx: Put) -> None:
-    """NXAST_ENCAP; nothing before OpenFlow 1.3, which has no packet types."""
-    if ctx.version < OFP13:
-        return
+def put_encap(w: Writer, action: a.Encap, _ctx: Put) -> None:
+    """NXAST_ENCAP, which only OpenFlow 1.3 and later can read."""
     start = begin_nx(w, NXAST_ENCAP)
     w.pad(2)
     w.u32(action.packet_type)

@@ -68,12 +68,13 @@ _L4_SRC: Final = {6: by_name("tcp_src"), 17: by_name("udp_src"), 132: by_name("s
 _L4_DST: Final = {6: by_name("tcp_dst"), 17: by_name("udp_dst"), 132: by_name("sctp_dst")}
 
 
-def _put_either(w: Writer, ctx: Put, type10: int, type11: int, value: int, size: int, field: Field) -> None:
-    """A value by its own action in 1.0 and 1.1, by set_field later."""
+def _put_either(w: Writer, ctx: Put, type10: int, type11: int, value: int, size: int,
+                field: Field | None) -> None:
+    """A value by its own action in 1.0 and 1.1, by set_field later, if it is known of which field."""
     version = ctx.version
     if version == OFP10:
         put_plain(w, type10, value, size)
-    elif version == OFP11:
+    elif version == OFP11 or field is None:
         put_plain(w, type11, value, size)
     else:
         put_oxm_set_field(w, field, value, None, version)
@@ -122,13 +123,13 @@ def put_set_ip_ttl(w: Writer, action: a.SetIpTtl, ctx: Put) -> None:
 
 
 def put_set_l4_src(w: Writer, action: a.SetL4SrcPort, ctx: Put) -> None:
-    """mod_tp_src, from 1.2 on for the protocol that the flow has (else TCP)."""
-    _put_either(w, ctx, 9, 9, action.port, 2, _L4_SRC.get(ctx.nw_proto, _L4_SRC[6]))
+    """mod_tp_src, from 1.2 on set_field of the protocol that the flow has, if it says one."""
+    _put_either(w, ctx, 9, 9, action.port, 2, _L4_SRC.get(ctx.nw_proto))
 
 
 def put_set_l4_dst(w: Writer, action: a.SetL4DstPort, ctx: Put) -> None:
-    """mod_tp_dst, from 1.2 on for the protocol that the flow has (else TCP)."""
-    _put_either(w, ctx, 10, 10, action.port, 2, _L4_DST.get(ctx.nw_proto, _L4_DST[6]))
+    """mod_tp_dst, from 1.2 on set_field of the protocol that the flow has, if it says one."""
+    _put_either(w, ctx, 10, 10, action.port, 2, _L4_DST.get(ctx.nw_proto))
 
 
 def _push_tag(w: Writer, push: bool, ctx: Put) -> None:

@@ -54,8 +54,8 @@ OUTPUTS: Final = frozenset((OFPP_IN_PORT, OFPP_FLOOD, OFPP_ALL, OFPP_LOCAL))
 @final
 class LearnFlow(CreditedEffect):
     """The packet taught a flow: carry out `flow_mod`, or, if the flow is there as it should be, let its
-    hard timeout begin anew. A new one only while fewer than `limit` flows of its table have its cookie
-    (0: no limit). A full table or a refusal is counted and logged."""
+    hard timeout begin anew. A new one, and a change of one, only while fewer than `limit` flows of its table
+    have its cookie (0: no limit). A full table or a refusal is counted and logged."""
 
     def __init__(self, bridge: XBridge, flow_mod: FlowMod, limit: int) -> None:
         self.bridge: XBridge = bridge
@@ -67,11 +67,11 @@ class LearnFlow(CreditedEffect):
         fm = self.flow_mod
         table = bridge.tables[fm.table_id]
         rule = table.find_exactly(fm.match, fm.priority)
-        if rule is None:
-            if self.limit and sum(r.cookie == fm.new_cookie for r in table.rules()) >= self.limit:
+        if self.limit and not (rule is not None and _is_as_learned(rule, fm)):
+            if sum(r.cookie == fm.new_cookie for r in table.rules()) >= self.limit:
                 LearnLimitReached(fm.new_cookie).apply(max(n_packets, 1), n_bytes, now, tcp_flags)
                 return
-        elif rule.cookie == fm.new_cookie and rule.actions == fm.actions:
+        if rule is not None and rule.cookie == fm.new_cookie and rule.actions == fm.actions:
             rule.modified = max(rule.modified, now)
             learn_refreshed.inc()
             return
@@ -172,14 +172,27 @@ def learn(ctx: Ctx, a: of.Learn, last: bool) -> None:
 
 
 def has_room(ctx: Ctx, fm: FlowMod, limit: int) -> bool:
-    """Whether the flow is there already or there are fewer than `limit` with its cookie."""
+    """Whether the flow is there as it should be or there are fewer than `limit` with its cookie."""
     table = ctx.bridge.tables[fm.table_id]
     # Flows that come and go there change the answer.
     ctx.out.tags |= ctx.bridge.table_tag(fm.table_id, ctx.flow, Flow())
-    if table.find_exactly(fm.match, fm.priority) is not None:
+    rule = table.find_exactly(fm.match, fm.priority)
+    if rule is not None and _is_as_learned(rule, fm):
         return True
     ctx.out.for_packets = True
     return sum(rule.cookie == fm.new_cookie for rule in table.rules()) < limit
+
+
+def _is_as_learned(rule: Rule, fm: FlowMod) -> bool:
+    """Whether `rule`, which has the match of `fm`, is all that it says: then nothing is to be done."""
+    return (
+        rule.cookie == fm.new_cookie
+        and rule.idle_timeout == fm.idle_timeout
+        and rule.hard_timeout == fm.hard_timeout
+        and rule.importance == fm.importance
+        and rule.flags == fm.flags
+        and rule.actions == fm.actions
+    )
 
 
 def learned_flow(a: of.Learn, flow: Flow) -> FlowMod:
