@@ -71,7 +71,8 @@ def test_success_is_told_at_debug(dpif: LoggedDpif, log: io.StringIO) -> None:
     put, execute = lines(log)[6:]
     assert put.startswith("DBG|netdev@dp: put[create] ufid:01010101-0101-0101-0101-010101010101 ")
     assert put.endswith(", actions:0")
-    assert execute.startswith("DBG|netdev@dp: execute 0 on packet 02000000000b")
+    assert execute.startswith(
+            "DBG|netdev@dp: execute 0 on packet udp,vlan_tci=0x0000,dl_src=02:00:00:00:00:0a,")
 
 
 def test_nothing_is_told_of_success_unless_asked_for(dpif: LoggedDpif, log: io.StringIO) -> None:
@@ -87,20 +88,22 @@ def test_failure_is_a_warning_with_the_text_of_its_errno(dpif: LoggedDpif, log: 
     with pytest.raises(DpifError):
         dpif.port_add("p1", "dummy", 1 << 20)
     key = key_of(udp(), 0)
-    dpif.operate([FlowPut(key, mask_of(), (), b"\1" * 16, PutFlags.MODIFY), FlowDel(key, b"\2" * 16)])
-    removal, addition, put, delete = lines(log)
-    assert removal.startswith("WARN|netdev@dp: port_del(77) failed (No such file or directory")
+    dpif.operate([FlowPut(key, mask_of(), (), b"\1" * 16, PutFlags.MODIFY), FlowDel(key, b"\2" * 16),
+                  FlowDel(key, b"\2" * 16, True)])
+    removal, addition, put, delete, asked = lines(log)
+    assert removal.startswith("WARN|netdev@dp: port_del failed (No such file or directory")
     assert addition.startswith("WARN|netdev@dp: failed to add p1 as port: ")
     assert put.startswith("WARN|netdev@dp: failed to put[modify] (No such file or directory) ufid:0101")
     # A flow that is gone already is nothing to be warned of.
     assert delete.startswith("DBG|netdev@dp: failed to flow_del (No such file or directory) ufid:0202")
+    assert asked == delete.replace("DBG", "WARN")
 
 
 def test_a_port_that_is_not_there_is_an_answer_and_no_failure(dpif: LoggedDpif, log: io.StringIO) -> None:
     with pytest.raises(DpifError, match="No such device"):
         dpif.port_query_by_name("p9")
     (line,) = lines(log)
-    assert line.startswith("DBG|netdev@dp: port_query_by_name(p9) failed (No such device")
+    assert line.startswith("DBG|netdev@dp: failed to query port p9: No such device")
 
 
 def test_warnings_are_rate_limited(dpif: LoggedDpif, log: io.StringIO) -> None:

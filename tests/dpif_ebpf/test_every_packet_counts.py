@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.dpif_ebpf.lab import own_namespace
 from tests.ofproto_dpif import counting_world
-from tests.ofproto_dpif.counting import in_geneve
 from tests.ofproto_dpif.counting_world import World
 from tests.uml.inside.lab import ip, packet_socket
 from tests.whole import sample
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.system
 class EbpfWorld(World):
     """Packets out of tunnels come in by a bridge whose local port has the address."""
 
-    def tunnel(self, r: random.Random) -> Callable[[list[bytes]], None]:
+    def tunnel_wire(self) -> tuple[socket.socket, bytes]:
         self.add_tunnel()
         self.misses_are_its_own = False
         under = self.ofprotos.create("under", "ebpf")
@@ -40,13 +39,7 @@ class EbpfWorld(World):
         self.turn(0.3)
         local = under.ofp_port(OFPP_LOCAL)
         assert local is not None
-        address = local.hw_addr.to_bytes(6, "big")
-
-        def send(packets: list[bytes]) -> None:
-            for packet in packets:
-                far.send(in_geneve(r, packet, address))
-
-        return send
+        return far, local.hw_addr.to_bytes(6, "big")
 
 
 @pytest.fixture
@@ -83,3 +76,7 @@ def test_after_a_barrier_packets_take_what_the_tables_say(world: World, seed: in
 @pytest.mark.parametrize("seed", range(1))
 def test_after_a_barrier_none_out_of_a_tunnel_takes_an_action_that_is_gone(world: World, seed: int) -> None:
     counting_world.after_a_barrier_none_out_of_a_tunnel_takes_an_action_that_is_gone(world, seed)
+
+
+def test_packets_without_options_are_told_from_those_with_some(world: World) -> None:
+    counting_world.packets_without_options_are_told_from_those_with_some(world)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import random
 import re
 import select
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +16,8 @@ from itertools import count
 from tests.ofproto_dpif.counting import (
     TLVS,
     TUNNEL,
+    geneve_frame,
+    in_geneve,
     random_flows,
     random_packet,
     random_tunnel_flows,
@@ -61,6 +65,16 @@ class World:
 
     def tunnel(self, r: random.Random) -> Callable[[list[bytes]], None]:
         """Make port 4 a Geneve tunnel; what sends packets that arrive there, with random options."""
+        far, address = self.tunnel_wire()
+
+        def send(packets: list[bytes]) -> None:
+            for packet in packets:
+                far.send(in_geneve(r, packet, address))
+
+        return send
+
+    def tunnel_wire(self) -> tuple[socket.socket, bytes]:
+        """Make port 4 a Geneve tunnel; where its packets are sent in, and to which Ethernet address."""
         raise NotImplementedError
 
     def add_tunnel(self) -> None:
@@ -240,3 +254,19 @@ def _no_action_that_is_gone(world: World, r: random.Random, send: Send) -> None:
         send(packets)
         world.turn(0.1)
         assert (world.taken(port), world.taken(5 - port)) == (20, 0)
+
+
+def packets_without_options_are_told_from_those_with_some(world: World) -> None:
+    far, address = world.tunnel_wire()
+    world.flow("priority=1,actions=output:2")
+    world.flow("priority=2,tun_metadata0=0x7,actions=output:3")
+    packet = random_packet(random.Random(1))
+    without = geneve_frame(packet, address)
+    one = geneve_frame(packet, address, options=struct.pack(">HBBI", 0x100, 1, 1, 7))
+    unknown = geneve_frame(packet, address, options=struct.pack(">HBBI", 0x9, 1, 1, 7))
+    both = geneve_frame(packet, address, options=struct.pack(">HBBIHBBI", 0x9, 1, 1, 7, 0x100, 1, 1, 7))
+    for _ in range(3):
+        for sent in (without, one, unknown, both):
+            far.send(sent)
+            world.turn(0.1)
+        assert (world.taken(2), world.taken(3)) == (2, 2)

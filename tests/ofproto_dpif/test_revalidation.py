@@ -184,7 +184,7 @@ def test_traffic_that_the_datapath_forwards_keeps_its_address_known(lab: MakeLab
         (lambda made: made.bridge.port_del("p3"), "rev_reconfigure"),
         (lambda made: made.bridge.bundle_set("p2", BundleSettings("p2", ("p2",), vlan=9)), "rev_reconfigure"),
         (lambda made: made.bridge.mirror_set("m", MirrorSettings("m", select_all=True, out="p3")),
-         "rev_mac_learning"),
+         "rev_reconfigure"),
         (lambda made: made.bridge.port_set_config("p2", 1 << 4), "rev_reconfigure"),
         (lambda made: made.ask("fdb/flush br0"), "rev_mac_learning"),
     ],

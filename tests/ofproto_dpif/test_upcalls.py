@@ -25,7 +25,7 @@ class Recorded:
     def __init__(self, made: Lab) -> None:
         self.batches: list[list[Op]] = []
         self._operate = made.backer.dpif.operate
-        made.backer.dpif.operate = self._record  # type: ignore
+        made.backer.dpif.operate = made.backer.dpif.answer = self._record  # type: ignore
 
     def _record(self, ops: list[Op]) -> None:
         self.batches.append(list(ops))

@@ -127,7 +127,7 @@ def _delete(dpif: Dpif, flow: str, options: Options, now: int) -> str:
     if not fits and not ufid:
         # No flow of the datapath has such a key.
         raise CommandError(str(failed("deleting flow", errno.ENOENT)) + NO_SUCH_FLOW)
-    op = FlowDel(key, ufid)
+    op = FlowDel(key, ufid, True)
     try:
         _operate(dpif, op, "deleting flow")
     except CommandError as e:
@@ -155,7 +155,7 @@ def _get_flow(datapaths: Datapaths, options: Options, args: list[str]) -> str:
             return f"{e}\n"
         if not ufid:
             return f"{failed('parsing flow ufid')}\n"
-        op = FlowGet(Flow(), ufid)
+        op = FlowGet(Flow(), ufid, True)
         _operate(dpif, op, "getting flow")
         if op.flow is None:
             raise failed("getting flow", errno.ENOENT)

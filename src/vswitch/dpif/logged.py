@@ -15,8 +15,10 @@ from vswitch.base import coverage
 from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Level, Vlog
+from vswitch.dpif.odp_format_key import format_key_attrs
+from vswitch.dpif.odp_key import KEY_USERSPACE, encode_key
 from vswitch.dpif.odp_text import format_actions, format_key, format_stats, format_ufid
-from vswitch.dpif.ops import DpifFlow, Execute, FlowDel, FlowGet, FlowPut, Op, Upcall
+from vswitch.dpif.ops import DpifFlow, Execute, FlowDel, FlowGet, FlowPut, FlowStats, Op, Upcall
 from vswitch.dpif.provider import Dpif
 from vswitch.dpif.types import (
     CtEntry,
@@ -35,6 +37,10 @@ from vswitch.dpif.types import (
     PutFlags,
     QueueCounters,
 )
+from vswitch.flow import key_attr as attr
+from vswitch.flow.flow import Flow
+from vswitch.flow.packet_text import format_packet
+from vswitch.netlink.attrs import attributes
 
 log = Vlog("dpif")
 error_rl = RateLimit(60, 5)
@@ -91,6 +97,17 @@ class LoggedDpif(Dpif):
             log_operation(self, operation, None)
         return result
 
+    def _ask(self, failed: str, quiet: tuple[int, ...], fn: Callable[..., T], *args: object) -> T:
+        """`fn(*args)`; a failure is logged as what `failed`, at debug level with an errno in `quiet`."""
+        try:
+            return fn(*args)
+        except DpifError as e:
+            if e.errno in quiet:
+                log.dbg("%s: %s: %s", self.full_name, failed, _why(e))
+            else:
+                log.warn_rl(error_rl, self.clock.now(), "%s: %s: %s", self.full_name, failed, _why(e))
+            raise
+
     # The datapath as a whole.
 
     def close(self) -> None:
@@ -129,18 +146,36 @@ class LoggedDpif(Dpif):
 
     def port_del(self, port_no: int) -> None:
         port_del_counter.inc()
-        self._do(f"port_del({port_no})", self.provider.port_del, port_no)
+        try:
+            self.provider.port_del(port_no)
+        except DpifError as e:
+            log_operation(self, "port_del", e)
+            raise
+        log.dbg("%s: port_del(%d)", self.full_name, port_no)
 
     def port_query_by_number(self, port_no: int) -> DpifPort:
-        operation = f"port_query_by_number({port_no})"
-        return self._do(operation, self.provider.port_query_by_number, port_no, quiet=(errnos.ENODEV,))
+        what = f"failed to query port {port_no}"
+        port = self._ask(what, (errnos.ENODEV,), self.provider.port_query_by_number, port_no)
+        log.dbg("%s: port %d is device %s", self.full_name, port_no, port.name)
+        return port
 
     def port_query_by_name(self, name: str) -> DpifPort:
-        operation = f"port_query_by_name({name})"
-        return self._do(operation, self.provider.port_query_by_name, name, quiet=(errnos.ENODEV,))
+        what = f"failed to query port {name}"
+        port = self._ask(what, (errnos.ENODEV,), self.provider.port_query_by_name, name)
+        log.dbg("%s: device %s is on port %d", self.full_name, name, port.port_no)
+        return port
 
     def port_dump(self) -> list[DpifPort]:
-        return self._do("port_dump", self.provider.port_dump)
+        try:
+            ports = self.provider.port_dump()
+        except DpifError as e:
+            log_operation(self, "port_dump_start", e)
+            raise
+        if log.enabled(Level.DBG):
+            for step in ("port_dump_start", *["port_dump_next"] * len(ports)):
+                log_operation(self, step, None)
+            log.dbg("%s: dumped all ports", self.full_name)
+        return ports
 
     def port_poll(self) -> set[str] | None:
         return self.provider.port_poll()
@@ -178,8 +213,14 @@ class LoggedDpif(Dpif):
             log.dbg("%s: flow_dump_destroy success", self.full_name)
 
     def operate(self, ops: Sequence[Op]) -> None:
+        self._operate(ops, log.enabled(Level.DBG))
+
+    def answer(self, ops: Sequence[Op]) -> None:
+        # A datapath of this process has no such operations in Open vSwitch; it tells of its flows itself.
+        self._operate(ops, log.enabled(Level.DBG) and not self.provider.logs_upcalls)
+
+    def _operate(self, ops: Sequence[Op], debug: bool) -> None:
         self.provider.operate(ops)
-        debug = log.enabled(Level.DBG)
         puts = executes = 0
         for op in ops:
             kind = type(op)
@@ -217,8 +258,9 @@ class LoggedDpif(Dpif):
         upcalls = self.provider.recv(max_upcalls)
         if upcalls and log.enabled(Level.DBG) and not self.provider.logs_upcalls:
             for upcall in upcalls:
-                kind, key = upcall.type.name.lower(), format_key(upcall.key)
-                log.dbg("%s: %s upcall:\n%s", self.full_name, kind, key)
+                kind, key = upcall.type.name.lower(), format_key(upcall.key, verbose=True)
+                packet = format_packet(upcall.packet, upcall.key.packet_type)
+                log.dbg("%s: %s upcall:\n%s\n%s", self.full_name, kind, key, packet)
         return upcalls
 
     def recv_fd(self) -> int:
@@ -276,23 +318,26 @@ class LoggedDpif(Dpif):
         return self.provider.bonds()
 
     def meter_features(self) -> MeterFeatures:
-        return self._do("meter_get_features", self.provider.meter_features)
+        return self.provider.meter_features()
 
     def meter_set(self, meter_id: int, config: MeterConfig) -> None:
         meter_set_counter.inc()
-        self._do(f"meter_set({meter_id})", self.provider.meter_set, meter_id, config)
+        self._ask(f"failed to set DPIF meter {meter_id}", (), self.provider.meter_set, meter_id, config)
+        log.dbg("%s: DPIF meter %d set", self.full_name, meter_id)
 
     def meter_get(self, meter_id: int) -> MeterStats:
         meter_get_counter.inc()
-        return self._do(
-            f"meter_get({meter_id})", self.provider.meter_get, meter_id, quiet=(errnos.ENOENT,)
-        )
+        what = f"failed to get DPIF meter {meter_id} stats"
+        stats = self._ask(what, (errnos.ENOENT,), self.provider.meter_get, meter_id)
+        log.dbg("%s: DPIF meter %d get stats", self.full_name, meter_id)
+        return stats
 
     def meter_del(self, meter_id: int) -> MeterStats:
         meter_del_counter.inc()
-        return self._do(
-            f"meter_del({meter_id})", self.provider.meter_del, meter_id, quiet=(errnos.ENOENT,)
-        )
+        what = f"failed to delete DPIF meter {meter_id}"
+        stats = self._ask(what, (errnos.ENOENT,), self.provider.meter_del, meter_id)
+        log.dbg("%s: DPIF meter %d deleted", self.full_name, meter_id)
+        return stats
 
     def ct_dump(self, zone: int | None = None) -> Iterator[CtEntry]:
         return self._do("ct_dump", self.provider.ct_dump, zone)
@@ -363,11 +408,15 @@ def _level_of(op: Op) -> Level:
     if not op.error:
         return Level.DBG
     if isinstance(op, FlowPut):
-        expected = op.error == errnos.EEXIST or bool(op.flags & PutFlags.PROBE)
+        # The kernel says ENOENT of such an overlap if the flow may be there already.
+        overlaps = op.error == errnos.ENOENT and bool(op.flags & PutFlags.CREATE)
+        expected = op.error == errnos.EEXIST or overlaps or bool(op.flags & PutFlags.PROBE)
     elif isinstance(op, Execute):
         expected = op.probe
+    elif isinstance(op, FlowDel | FlowGet):
+        expected = op.error == errnos.ENOENT and not op.asked
     else:
-        expected = op.error == errnos.ENOENT
+        expected = False
     return Level.DBG if expected else Level.WARN
 
 
@@ -386,6 +435,19 @@ def _dumped(flow: DpifFlow, terse: bool, now: int) -> str:
     return f"{ufid}{key}, {format_stats(flow.stats, now)}, actions:{format_actions(flow.actions)}"
 
 
+def _metadata(key: Flow) -> str:
+    """What of a packet's key the packet itself doesn't say."""
+    wanted = {attr.PRIORITY, attr.TUNNEL, attr.SKB_MARK, attr.IN_PORT}
+    if key.ct_state:
+        wanted |= {attr.CT_STATE, attr.CT_ZONE, attr.CT_MARK, attr.CT_LABELS,
+                   attr.CT_ORIG_TUPLE_IPV4, attr.CT_ORIG_TUPLE_IPV6}
+    if key.packet_type:
+        wanted.add(attr.ETHERTYPE)
+    data = encode_key(key, KEY_USERSPACE)
+    shown = [data[at - 4 : at + (size + 3 & ~3)] for number, at, size in attributes(data) if number in wanted]
+    return format_key_attrs(b"".join(shown), verbose=True)
+
+
 def describe(dp: str, op: Op, now: int) -> str:
     """One line about an operation that `operate` carried out on datapath `dp`; `now` is the clock's ms."""
     why = os.strerror(op.error) if op.error else ""
@@ -395,17 +457,21 @@ def describe(dp: str, op: Op, now: int) -> str:
         said = f"failed to execute {format_actions(op.actions)} ({why})" if op.error else (
             f"execute {format_actions(op.actions)}"
         )
-        return (
-            f"{dp}: {said} on packet {op.packet.hex()} with metadata {format_key(op.key)} mtu {op.mtu}"
-        )
+        packet = format_packet(op.packet, op.key.packet_type)
+        return f"{dp}: {said} on packet {packet} with metadata {_metadata(op.key)} mtu {op.mtu}"
     words = [f"{dp}:", "failed to", _operation(op), f"({why})"] if op.error else [f"{dp}:", _operation(op)]
     if isinstance(op, FlowPut | FlowDel | FlowGet) and op.ufid:
         words.append(format_ufid(op.ufid))
     if isinstance(op, FlowPut):
         key = format_key(op.key, op.mask, verbose=True)
         words.append(f"{key}, actions:{format_actions(op.actions)}")
-    elif isinstance(op, FlowDel) and op.stats is not None:
-        words.append(f"{format_key(op.key)}, {format_stats(op.stats, now)}")
-    elif isinstance(op, FlowDel | FlowGet):
-        words.append(format_key(op.key))
+    elif isinstance(op, FlowDel):
+        key = format_key(op.key, verbose=True)
+        words.append(key if op.stats is None else f"{key}, {format_stats(op.stats, now)}")
+    elif isinstance(op, FlowGet):
+        got = op.flow
+        key = "<empty>" if op.ufid else format_key(op.key, verbose=True)
+        words.append(f"{key}, {format_stats(got.stats if got is not None else FlowStats(), now)}")
+        if got is not None:
+            words[-1] += f", actions:{format_actions(got.actions)}"
     return " ".join(words)

@@ -193,6 +193,9 @@ def put_tunnel(out: BytesWriter, words: vec[i64], flow: vec[i64], is_mask: bool)
     if size > 0 and words[at.W_TUN_METADATA_PRESENT] != 0:
         put_header(out, key.TUN_GENEVE_OPTS, size)
         out.write(option_bytes(words, size))
+    elif is_mask and words[at.W_TUN_METADATA_PRESENT] != 0 and words[at.W_TUN_EXT] == 0:
+        # The kernel takes a mask without options for one that takes any.
+        put_header(out, key.TUN_GENEVE_OPTS, 0)
     _put_tunnel_options(out, words, is_mask)
 
 

@@ -103,10 +103,12 @@ class FlowPut(Op):
 
 @mypyc_attr(acyclic=True)
 class FlowDel(Op):
-    """Delete the flow `ufid`; its last counters come back in `stats`."""
+    """Delete the flow `ufid`; its last counters come back in `stats`. `asked`: somebody says that there is
+    one."""
 
-    def __init__(self, key: Flow, ufid: bytes) -> None:
+    def __init__(self, key: Flow, ufid: bytes, asked: bool = False) -> None:
         super().__init__()
+        self.asked: bool = asked
         self.key: Flow = key
         self.ufid: bytes = ufid
         self.stats: FlowStats | None = None
@@ -114,10 +116,11 @@ class FlowDel(Op):
 
 @mypyc_attr(acyclic=True)
 class FlowGet(Op):
-    """Read the flow `ufid` into `flow`."""
+    """Read the flow `ufid` into `flow`. `asked`: somebody says that there is one."""
 
-    def __init__(self, key: Flow, ufid: bytes) -> None:
+    def __init__(self, key: Flow, ufid: bytes, asked: bool = False) -> None:
         super().__init__()
+        self.asked: bool = asked
         self.key: Flow = key
         self.ufid: bytes = ufid
         self.flow: DpifFlow | None = None

@@ -213,6 +213,10 @@ class Dpif(ABC):
     def operate(self, ops: Sequence[Op]) -> None:
         """Carry out `ops` in order, up to MAX_OPS a batch; failures land in each op's `error`."""
 
+    def answer(self, ops: Sequence[Op]) -> None:
+        """`operate`, for what packets that came up need."""
+        self.operate(ops)
+
     # Upcalls.
 
     @abstractmethod

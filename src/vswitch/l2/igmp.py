@@ -24,7 +24,7 @@ IS_INCLUDE: Final = 1
 TO_INCLUDE: Final = 3
 LAST_RECORD_TYPE: Final = 6
 
-_HEADER: Final = 8
+HEADER: Final = 8
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Membership:
 
 def decode(data: bytes) -> list[Membership] | None:
     """What an IGMP message of hosts says; [] for a query and for what is unknown; None if it is malformed."""
-    if len(data) < _HEADER or csum(data) != 0:
+    if len(data) < HEADER or csum(data) != 0:
         return None
     kind = data[0]
     group = int.from_bytes(data[4:8], "big")
@@ -58,7 +58,7 @@ def records(data: bytes, width: int, protocol: str) -> list[Membership] | None:
     the width of addresses, in bytes. None if one doesn't fit."""
     found: list[Membership] = []
     count = int.from_bytes(data[6:8], "big")
-    at = _HEADER
+    at = HEADER
     for _ in range(count):
         if len(data) < at + 4 + width:
             return None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from vswitch.base import coverage
+from vswitch.base.ratelimit import RateLimit
 from vswitch.base.vlog import Vlog
 from vswitch.ofproto.async_config import NOT_SECONDARY, default_masks
 from vswitch.ofproto.bundle import Bundle
@@ -33,6 +34,7 @@ from vswitch.openflow.messages import nicira as n
 from vswitch.openflow.messages import session as s
 from vswitch.openflow.messages.packet import PacketIn
 from vswitch.openflow.wire.codec import Message, decode, encodable, encode
+from vswitch.openflow.wire.errors import encodable as error_encodable
 from vswitch.openflow.wire.messages_base import Form, NotInVersion
 from vswitch.openflow.wire.version import OFP10, VERSIONS
 
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from vswitch.openflow.messages.meter import MeterMod
 
 log = Vlog("connmgr")
+error_rl = RateLimit(10, 10)
+errors_log = Vlog("ofp_errors")
+errors_rl = RateLimit(1, 5)
 
 MAX_REPLIES: Final = 100
 """No request is taken while so many messages wait for a peer that does not read."""
@@ -295,9 +300,14 @@ class OfConn:
         from vswitch.openflow.print import name_of_bytes  # not loaded before there is an error
 
         error_sent.inc()
-        log.info("%s: sending %s error reply to %s message", self.peer.name, error.name, name_of_bytes(data))
-        log.dbg("%s: %s", self.peer.name, error)
         version = data[0] if data[0] in VERSIONS else OFP10
+        now = self.ofproto.now()
+        if not error_encodable(error.name, version):
+            what = f"cannot encode {error.name} for OpenFlow 1.{version - 1}"
+            errors_log.err_rl(errors_rl, now, "%s", what)
+        what = f"sending {error.name} error reply to {name_of_bytes(data)} message"
+        log.info_rl(error_rl, now, "%s: %s", self.peer.name, what)
+        log.dbg("%s: %s", self.peer.name, error)
         self.send(encode(s.Error(error.name, data[:MAX_ERROR_DATA]), version, xid))
 
     def send(self, data: bytes) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from vswitch.flow.extract import extract
 from vswitch.flow.fields import by_name
-from vswitch.flow.flow import Flow
-from vswitch.flow.text import format_flow as format_packet_flow
+from vswitch.flow.packet_text import format_packet
 from vswitch.openflow import constants as c
 from vswitch.openflow.action_format import format_actions, table_text
 from vswitch.openflow.continuation import format_continuation
@@ -17,8 +15,6 @@ from vswitch.openflow.messages import flow as f
 from vswitch.openflow.messages import packet as p
 from vswitch.openflow.print_base import Ports, duration, port_text
 from vswitch.openflow.wire.version import OFP12
-from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6
-from vswitch.packet.parse import Parser
 
 _COMMANDS: Final = ("ADD", "MOD", "MOD_STRICT", "DEL", "DEL_STRICT")
 REMOVED: Final = ("idle", "hard", "delete", "group_delete", "meter_delete", "eviction")
@@ -166,23 +162,6 @@ def format_updates(m: f.FlowMonitorReply, version: int, ports: Ports) -> str:
 
 
 # Packets.
-
-
-def format_packet(data: bytes, packet_type: int = 0) -> str:
-    """A packet of a type as its flow, and the checksum of its transport header, in a line."""
-    flow = Flow()
-    flow.packet_type = packet_type
-    parser = Parser()
-    extract(data, flow, parser)
-    text = format_packet_flow(flow).replace("in_port=0,", "", 1)
-    at = parser.l4_ofs
-    checksums = {6: ("tcp_csum", 16, 20), 17: ("udp_csum", 6, 8), 132: ("sctp_csum", 8, 12)}
-    name, offset, least = checksums.get(flow.nw_proto, ("", 0, 0))
-    is_ip = flow.dl_type in (ETH_TYPE_IP, ETH_TYPE_IPV6)
-    if is_ip and name and 0 < at <= len(data) - least and not flow.nw_frag & 2:
-        size = 4 if name[0] == "s" else 2
-        text += f" {name}:{int.from_bytes(data[at + offset : at + offset + size], 'big'):x}"
-    return text + "\n"
 
 
 def _metadata(m: p.PacketIn, ports: Ports) -> str:

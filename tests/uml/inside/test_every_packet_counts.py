@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.ofproto_dpif import counting_world
-from tests.ofproto_dpif.counting import in_geneve, random_packet
+from tests.ofproto_dpif.counting import random_packet
 from tests.ofproto_dpif.counting_world import World, since
 from tests.uml.inside.lab import ip, packet_socket
 from tests.whole import sample
@@ -24,7 +25,7 @@ class KernelWorld(World):
         subprocess.run(["modprobe", "-a", "ipv6", "vport-geneve"], check=True)
         super().__init__("system")
 
-    def tunnel(self, r: random.Random) -> Callable[[list[bytes]], None]:
+    def tunnel_wire(self) -> tuple[socket.socket, bytes]:
         ip("link add near0 address 02:00:00:00:00:5e type veth peer name far0")
         ip("addr add 10.95.0.1/24 dev near0")
         ip("link set near0 up")
@@ -33,13 +34,7 @@ class KernelWorld(World):
         far = packet_socket("far0")
         self.ends.append(far)
         self.more_devices.append("near0")
-        address = bytes.fromhex("02000000005e")
-
-        def send(packets: list[bytes]) -> None:
-            for packet in packets:
-                far.send(in_geneve(r, packet, address))
-
-        return send
+        return far, bytes.fromhex("02000000005e")
 
 
 @pytest.fixture
@@ -90,3 +85,7 @@ def test_after_a_barrier_packets_take_what_the_tables_say(world: World, seed: in
 @pytest.mark.parametrize("seed", range(1))
 def test_after_a_barrier_none_out_of_a_tunnel_takes_an_action_that_is_gone(world: World, seed: int) -> None:
     counting_world.after_a_barrier_none_out_of_a_tunnel_takes_an_action_that_is_gone(world, seed)
+
+
+def test_packets_without_options_are_told_from_those_with_some(world: World) -> None:
+    counting_world.packets_without_options_are_told_from_those_with_some(world)

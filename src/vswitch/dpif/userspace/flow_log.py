@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final
 from vswitch.base.blake2 import blake2b
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.odp_text import format_actions, format_flow, format_key, format_ufid
-from vswitch.flow import text
 from vswitch.flow.flow import Flow
-from vswitch.flow.layout import W_PACKET
 from vswitch.flow.match import Match
+from vswitch.flow.packet_text import format_packet
 
 if TYPE_CHECKING:
     from vswitch.dpif.actions import Actions
@@ -26,12 +25,9 @@ log: Final = Vlog("dpif_netdev")
 def log_upcalls(name: str, upcalls: Sequence[Upcall]) -> None:
     """Packets of datapath `name` go up: each with its key and what is in it."""
     for upcall in upcalls:
-        flow = upcall.key.copy()
-        for word in range(W_PACKET):
-            flow.words[word] = 0
-        flow.packet_type = upcall.key.packet_type
-        shown = text.format_flow(flow).replace("in_port=0,", "")
-        log.dbg("%s: %s upcall:\n%s\n%s", name, upcall.type.name.lower(), format_key(upcall.key), shown)
+        key = format_key(upcall.key, verbose=True)
+        shown = format_packet(upcall.packet, upcall.key.packet_type)
+        log.dbg("%s: %s upcall:\n%s\n%s", name, upcall.type.name.lower(), key, shown)
 
 
 def log_flow(key: Flow, mask: Flow, ufid: bytes, old: Actions | None, actions: Actions) -> None:

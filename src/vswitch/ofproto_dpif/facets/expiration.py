@@ -169,7 +169,7 @@ class Expiration:
         dumped_flow.inc(n)
         if unexpected:
             facet_unexpected.inc(len(unexpected))
-            log.warn("%s: deleting %d datapath flows that are not ours", self.installer.name, len(unexpected))
+            log.dbg("%s: deleting %d datapath flows that are not ours", self.installer.name, len(unexpected))
             deletions: list[Op] = [FlowDel(flow.key, flow.ufid) for flow in unexpected]
             self.installer.dpif.operate(deletions)
         if missing:

@@ -237,7 +237,6 @@ def mirror_set(ofproto: BridgeRole, aux: object, settings: MirrorSettings | None
     mirror.out_vlan = settings.out_vlan if out is None and settings.out_vlan is not None else -1
     mirror.snaplen = settings.snaplen
     mirror.filter = settings.filter
-    ofproto.flush_mac_table()
     _changed(ofproto)
 
 

@@ -131,7 +131,7 @@ def handle_upcalls(backer: DatapathRole, upcalls: list[Upcall], now: int) -> Non
         for upcall in others:
             handle_cookie(backer, upcall, now)
     if ops:
-        backer.dpif.operate(ops)
+        backer.dpif.answer(ops)
         for op in ops:
             if isinstance(op, FlowPut):
                 backer.installer.put_done(op, now)

@@ -19,19 +19,16 @@ flow is gone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
-from vswitch.base.ratelimit import RateLimit
-from vswitch.base.vlog import Vlog
+from vswitch.flow.values import format_mac
+from vswitch.ofproto_dpif.xlate.debug import debug
 
 if TYPE_CHECKING:
     from vswitch.l2.bond import Bond
     from vswitch.ofproto.groups import Group, GroupBucket
     from vswitch.ofproto.rule import Rule
     from vswitch.ofproto_dpif.xlate.bridge import XBridge, XBundle, XPort
-
-log: Final = Vlog("ofproto_dpif")
-_learned_rl: Final = RateLimit(60, 20)
 
 
 class CreditedEffect:
@@ -116,15 +113,17 @@ class CreditTable(CreditedEffect):
 
 @final
 class LearnMac(CreditedEffect):
-    """NORMAL saw `mac` (48 bits) in `vlan` on `bundle`: learn it, move it, or refresh it."""
+    """NORMAL saw `mac` (48 bits) in `vlan` on `bundle`: learn it, move it, or refresh it. Of one that is
+    `traced` the trace tells, and not the log."""
 
     def __init__(self, bridge: XBridge, mac: int, vlan: int, bundle: XBundle,
-                 gratuitous_arp: bool) -> None:
+                 gratuitous_arp: bool, traced: bool) -> None:
         self.bridge: XBridge = bridge
         self.mac: int = mac
         self.vlan: int = vlan
         self.bundle: XBundle = bundle
         self.gratuitous_arp: bool = gratuitous_arp
+        self.traced: bool = traced
 
     def apply(self, n_packets: int, n_bytes: int, now: int, tcp_flags: int) -> None:
         bridge = self.bridge
@@ -136,8 +135,9 @@ class LearnMac(CreditedEffect):
             self.mac, self.vlan, bundle, now, self.gratuitous_arp, bundle.bond is not None
         )
         if tag:
-            log.dbg_rl(_learned_rl, now, "bridge %s: learned that %012x is on port %s in VLAN %d",
-                       bridge.name, self.mac, bundle.name, self.vlan)
+            if not self.traced:
+                where = f"port {bundle.name} in VLAN {self.vlan}"
+                debug(now, bridge.name, f"learned that {format_mac(self.mac)} is on {where}")
             # Facets that used the old entry, or flooded for lack of one.
             bridge.revalidate_set.add(tag)
 

@@ -11,13 +11,15 @@ from typing import Final, final
 
 from vswitch.base import coverage
 from vswitch.flow.layout import S_NW_PROTO, S_TP_SRC, W_ETH_TYPE, W_IPV6_DST, W_NW_PROTO, W_NW_SRC, W_TP_SRC
+from vswitch.flow.values import format_ipv4
 from vswitch.l2 import igmp, mld
 from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.ofproto_dpif.xlate.bridge import XBridge, XBundle
 from vswitch.ofproto_dpif.xlate.bundle_output import output_bundle
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
+from vswitch.ofproto_dpif.xlate.debug import debug
 from vswitch.ofproto_dpif.xlate.effects import PacketEffect
-from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL
+from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, TraceNode
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
 from vswitch.ofproto_dpif.xlate.vlan import Xvlan
 from vswitch.packet.checksum import csum
@@ -39,54 +41,78 @@ Flood = Callable[[Ctx, XBundle, Xvlan], None]
 
 @final
 class Snoop(PacketEffect):
-    """A message of IGMP or MLD came in at `bundle` in `vlan`: learn from it."""
+    """A message of IGMP or MLD came in at `bundle` in `vlan`: learn from it. What was learned is logged, or
+    told in `node`, if there is a trace, which has a place for it."""
 
-    def __init__(self, bridge: XBridge, bundle: XBundle, vlan: int) -> None:
+    def __init__(self, bridge: XBridge, bundle: XBundle, vlan: int, node: TraceNode | None) -> None:
         self.bridge = bridge
         self.bundle = bundle
         self.vlan = vlan
+        self.node = node
 
     def apply(self, packet: bytes, now: int) -> None:
         table = self.bridge.mcast_snooping
         if table is None or self.bridge.bundles.get(self.bundle.aux) is not self.bundle:
             return
-        news = _learn(table, self.bundle, self.vlan, packet, now)
+        news, told = _learn(table, self.bundle, self.vlan, packet, now)
         # A group whose last port has left is one that nobody asked for, and floods.
         if table.expire(now) or news:
             self.bridge.revalidate_set.add(self.bridge.mcast_tag)
+        if told:
+            text = f"multicast snooping {told} on port {self.bundle.name} in VLAN {self.vlan}"
+            if self.node is not None:
+                self.node.text = text
+            else:
+                debug(now, self.bridge.name, text)
 
     def __repr__(self) -> str:
         return f"Snoop({self.bundle.name}, vlan={self.vlan})"
 
 
-def _learn(table: McastSnooping, bundle: XBundle, vlan: int, packet: bytes, now: int) -> bool:
-    """Whether the table has changed."""
+def _learn(table: McastSnooping, bundle: XBundle, vlan: int, packet: bytes, now: int) -> tuple[bool, str]:
+    """Whether the table has changed, and what is to be said of the message."""
     p = _parser
     p.parse(packet)
     if p.l4_ofs < 0:
         malformed.inc()
-        return False
+        return False, ""
     data = packet[p.l4_ofs : p.l3_end]
     ipv6 = p.dl_type == ETH_TYPE_IPV6
     if ipv6:
         header = packet[p.l3_ofs + 8 : p.l3_ofs + 40]
         pseudo = header + len(data).to_bytes(4, "big") + b"\0\0\0\x3a"
-        said = mld.decode(data) if csum(pseudo + data) == 0 else None
+        intact = csum(pseudo + data) == 0
+        said = mld.decode(data) if intact else None
         asked = data[:1] == bytes((mld.QUERY,)) and (p.ipv6_src_hi or p.ipv6_src_lo)
     else:
+        intact = len(data) >= igmp.HEADER and csum(data) == 0
         said = igmp.decode(data)
         asked = data[:1] == bytes((igmp.QUERY,)) and p.nw_src
     if said is None:
         malformed.inc()
-        return False
+        return False, "" if intact else f"received bad {'MLD' if ipv6 else 'IGMP'} checksum"
     # One that asks with no address is a proxy, not a router (RFC 4541, 2.1.1).
-    news = table.add_router(vlan, bundle, now) if asked else False
+    if asked and table.add_router(vlan, bundle, now):
+        return True, "query" if ipv6 else f"query from {format_ipv4(p.nw_src)} is"
+    news = False
+    counted = 0
+    told = ""
     for one in said:
+        known = table.lookup(vlan, ipv6, one.group) is not None
         if one.wanted:
             news |= table.join(vlan, ipv6, one.group, bundle, one.protocol, now)
+            found = not known and table.lookup(vlan, ipv6, one.group) is not None
+            what = "learned that"
         else:
-            news |= table.leave(vlan, ipv6, one.group, bundle)
-    return news
+            found = table.leave(vlan, ipv6, one.group, bundle)
+            news |= found
+            what = "leaving"
+        if found:
+            counted += 1
+            told = "" if ipv6 else f"{what} {format_ipv4(one.group)} is"
+    if counted and (ipv6 or data[0] == igmp.V3_REPORT):
+        told = f"processed {counted} addresses"
+    return news, told
 
 
 def forward(ctx: Ctx, came_from: XBundle, xvlan: Xvlan, flood: Flood) -> bool:
@@ -109,7 +135,7 @@ def forward(ctx: Ctx, came_from: XBundle, xvlan: Xvlan, flood: Flood) -> bool:
         # The datapath doesn't see IGMP's type: all of it comes up.
         ctx.out.slow |= SLOW_ACTION
         if kind in igmp.REPORTS or kind == igmp.QUERY:
-            ctx.out.packet_effects.append(Snoop(ctx.bridge, came_from, vlan))
+            ctx.out.packet_effects.append(Snoop(ctx.bridge, came_from, vlan, _place(ctx)))
         if kind in igmp.REPORTS:
             _to_routers(ctx, table, came_from, xvlan)
             _send(ctx, table.report_ports, REPORT, came_from, xvlan)
@@ -121,7 +147,7 @@ def forward(ctx: Ctx, came_from: XBundle, xvlan: Xvlan, flood: Flood) -> bool:
         wc[W_TP_SRC] |= -1 << S_TP_SRC
         if kind in mld.MESSAGES:
             ctx.out.slow |= SLOW_ACTION
-            ctx.out.packet_effects.append(Snoop(ctx.bridge, came_from, vlan))
+            ctx.out.packet_effects.append(Snoop(ctx.bridge, came_from, vlan, _place(ctx)))
             if kind in mld.REPORTS:
                 _to_routers(ctx, table, came_from, xvlan)
                 _send(ctx, table.report_ports, REPORT, came_from, xvlan)
@@ -162,6 +188,12 @@ def forward(ctx: Ctx, came_from: XBundle, xvlan: Xvlan, flood: Flood) -> bool:
 def _say(ctx: Ctx, text: str) -> None:
     if ctx.trace is not None:
         report(ctx, OFT_DETAIL, text)
+
+
+def _place(ctx: Ctx) -> TraceNode | None:
+    """A place in the trace for what will be learned."""
+    trace = ctx.trace
+    return None if trace is None else trace.add(OFT_DETAIL, "")
 
 
 def _to_routers(ctx: Ctx, table: McastSnooping, came_from: XBundle, xvlan: Xvlan) -> None:

@@ -64,6 +64,9 @@ def _to_destination(ctx: Ctx, came_from: XBundle, xvlan: Xvlan, to_itself: bool)
     elif to is came_from:
         if tracing:
             report(ctx, OFT_DETAIL, "learned port is input port, dropping")
+    elif to.mirror_out != 0:
+        if tracing:
+            report(ctx, OFT_WARN, "learned port is a mirror port, dropping")
     else:
         if tracing:
             report(ctx, OFT_DETAIL, "forwarding to learned port")

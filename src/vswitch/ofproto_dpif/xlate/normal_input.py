@@ -90,7 +90,7 @@ def learn(ctx: Ctx, came_from: XBundle, vlan: int) -> bool:
     src = ctx.flow.dl_src
     if src & (1 << 40) != 0:
         return False
-    ctx.effects.append(LearnMac(ctx.bridge, src, vlan, came_from, gratuitous))
+    ctx.effects.append(LearnMac(ctx.bridge, src, vlan, came_from, gratuitous, ctx.trace is not None))
     if not ctx.xin.side_effects:
         return False
     if ctx.trace is not None:

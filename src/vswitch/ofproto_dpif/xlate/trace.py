@@ -61,9 +61,11 @@ class Trace:
         self.recircs: list[Recirculation] = []
         """Recirculations to go on with."""
 
-    def add(self, kind: int, text: str) -> None:
-        """A line here."""
-        self.here.append(TraceNode(kind, text))
+    def add(self, kind: int, text: str) -> TraceNode:
+        """A line here; one without a text isn't shown."""
+        node = TraceNode(kind, text)
+        self.here.append(node)
+        return node
 
     def add_conntrack(self, recirc_id: int, flow: Flow, zone: int, nat: Nat | None) -> None:
         """The packet, which was `flow`, will come back from connection tracking with `recirc_id`."""
@@ -88,6 +90,7 @@ class Trace:
 
 
 def _layout(nodes: list[TraceNode], level: int, lines: list[str]) -> None:
+    nodes = [node for node in nodes if node.text]
     last = len(nodes) - 1
     for i, node in enumerate(nodes):
         more = 1 if i != last or node.kind in _TERMINAL else 0

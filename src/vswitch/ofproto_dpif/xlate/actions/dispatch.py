@@ -18,7 +18,7 @@ from vswitch.flow.layout import (
     W_IN_PORT,
     W_SKB_PRIORITY,
 )
-from vswitch.flow.values import c_hex
+from vswitch.flow.values import c_hex, format_port
 from vswitch.ofproto_dpif.xlate import freeze as xlate_freeze
 from vswitch.ofproto_dpif.xlate import normal as xlate_normal
 from vswitch.ofproto_dpif.xlate import output as xlate_output
@@ -214,11 +214,9 @@ def _output_trunc(ctx: Ctx, a: of.OutputTrunc, last: bool) -> None:
     if port == came_in:
         report_remark(ctx, "skipping output to input port")
         return
-    if port == OFPP_IN_PORT:
-        port = came_in
     to = ctx.bridge.ports.get(port)
     if to is None or to.odp_port == ODPP_NONE:
-        report_error(ctx, f"output_trunc does not support patch port {port}")
+        report_error(ctx, f"output_trunc does not support patch port {format_port(port)}")
         return
     xlate_output.output(ctx, port, a.max_len, last)
 
