@@ -26,7 +26,7 @@ from vswitch.bridge.datapaths import Choice
 from vswitch.bridge.idl import Idl, Row
 from vswitch.bridge.qos import Qos
 from vswitch.bridge.report import Report
-from vswitch.bridge.settings import configure_backer
+from vswitch.bridge.settings import configure_backer, vlan_limit
 from vswitch.bridge.status import Status
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.dpif.types import DpifError
@@ -140,6 +140,7 @@ class Bridges:
         self.report.forget(changed)
         root = self.idl.root()
         restoring = self._restoring(root)
+        self.ofprotos.vlan_limit = vlan_limit(root)
         rows = self._wanted_bridges(root)
         ports = {name: self._wanted_ports(row) for name, row in rows.items()}
         for name in list(self.bridges):

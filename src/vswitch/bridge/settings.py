@@ -24,11 +24,17 @@ DEFAULT_VLAN_LIMIT: Final = 1
 DEFAULT_BUNDLE_IDLE: Final = 10
 
 
+def vlan_limit(root: Row | None) -> int:
+    """`other_config:vlan-limit`; 0: any number of tags."""
+    other = root.other_config if root is not None else {}
+    return max(integer(other, "vlan-limit", DEFAULT_VLAN_LIMIT), 0)
+
+
 def configure_backer(backer: Backer, root: Row | None, unsupported: Unsupported) -> None:
     """Settings of the whole switch that belong to datapaths."""
     other = root.other_config if root is not None else {}
     backer.max_idle = integer(other, "max-idle", DEFAULT_MAX_IDLE, 500)
-    backer.set_vlan_limit(max(integer(other, "vlan-limit", DEFAULT_VLAN_LIMIT), 0))
+    backer.set_vlan_limit(vlan_limit(root))
     backer.set_explicit_sampled_drops(boolean(other, "explicit-sampled-drops"))
     backer.max_flow_limit = integer(other, "flow-limit", MAX_FLOW_LIMIT, 1)
     interval = integer(other, "max-revalidator", DUMP_MS, MIN_DUMP_MS)

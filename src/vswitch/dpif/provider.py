@@ -74,6 +74,8 @@ class DpifClass(ABC):
 
     pushes_tunnels: bool = False
     """Whether its datapaths put outer headers on and take them off (`TnlPush`, `TnlPop`)."""
+    limits_vlans: bool = False
+    """Whether `set_vlan_limit` has an effect on its datapaths."""
     tunnels_are_devices: bool = False
     """Whether its ports for tunnels are devices of the kernel, each made for extensions and packet types."""
     kernel_polices: bool = False

@@ -77,6 +77,11 @@ def _abandon(dpif: Dpif) -> None:
     dpif.close()
 
 
+def _tags(limit: int) -> int:
+    """How many tags `other_config:vlan-limit` means."""
+    return MAX_VLAN_HEADERS if limit == 0 else min(limit, MAX_VLAN_HEADERS)
+
+
 class Backer:
     """An open datapath and the bridges on it.
 
@@ -149,7 +154,7 @@ class Backer:
     @classmethod
     def open(
         cls, type: str, clock: Clock, scope: Scope, name: str = "", restoring: bool = False,
-        respite: Respite | None = None,
+        respite: Respite | None = None, vlan_limit: int = 1,
     ) -> Backer:
         """Open datapath `name` in `scope` ("ovs-TYPE" if not given), made if absent, emptied of an earlier
         life's flows and upcalls, and with upcalls on; it forwards in the midst of long work as `respite`
@@ -169,9 +174,12 @@ class Backer:
             backer.restoring = restoring
             if not restoring:
                 backer._begin()
-            backer.dp.support = probe(dpif)
-            backer.dp.support.tnl_push_pop = dpif_class(type).pushes_tunnels
+            support = backer.dp.support = probe(dpif)
+            support.tnl_push_pop = dpif_class(type).pushes_tunnels
+            backer.vlan_limit = _tags(vlan_limit)
             dpif.set_vlan_limit(backer.vlan_limit)
+            if dpif_class(type).limits_vlans:
+                support.max_vlan_headers = min(support.max_vlan_headers, backer.vlan_limit)
             dpif.recv_purge()
         except BaseException:
             if dpif.forward in respite.forward:
@@ -299,7 +307,7 @@ class Backer:
 
     def set_vlan_limit(self, limit: int) -> None:
         """Let flow tables see up to `limit` VLAN tags; 0: as many as a flow can have."""
-        limit = MAX_VLAN_HEADERS if limit == 0 else min(limit, MAX_VLAN_HEADERS)
+        limit = _tags(limit)
         if limit != self.vlan_limit:
             self.vlan_limit = limit
             self.dpif.set_vlan_limit(limit)

@@ -49,6 +49,8 @@ class Ofprotos:
         """Datapath type -> its datapath's name, where that is not "ovs-TYPE"."""
         self.flow_restore_wait: bool = False
         """Whether datapaths that are opened now keep the flows that they have until `end_restore`."""
+        self.vlan_limit: int = 1
+        """How many VLAN tags flow tables of datapaths that are opened now see; 0: any number."""
         self.clog: Clog = Clog()
         self.respite: Respite = Respite(clock)
         """Lets all datapaths forward in the midst of long work."""
@@ -70,7 +72,7 @@ class Ofprotos:
         if backer is None:
             backer = self.backers[type] = Backer.open(
                 type, self.clock, self.scope, self.datapath_names.get(type, ""), self.flow_restore_wait,
-                self.respite,
+                self.respite, self.vlan_limit,
             )
             backer.dp.underlay = self.underlay
             backer.apply_aids(self.aids)

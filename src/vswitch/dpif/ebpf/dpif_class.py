@@ -23,6 +23,7 @@ class EbpfClass(DpifClass):
     title = "eBPF"
     dump_title = "flow-dump from the main thread:"
     pushes_tunnels = True
+    limits_vlans = True
 
     def __init__(self) -> None:
         self._lacking: str | None = None

@@ -24,6 +24,7 @@ class UserspaceClass(DpifClass):
 
     type = "netdev"
     pushes_tunnels = True
+    limits_vlans = True
     dump_title = DUMP_TITLE
 
     def open(self, name: str, clock: Clock, create: bool, scope: Scope) -> Dpif:
@@ -47,6 +48,7 @@ class DummyClass(DpifClass):
     """Datapaths of this process with dummies in them, called `type`; for tests of the switch above."""
 
     pushes_tunnels = True
+    limits_vlans = True
     dump_title = DUMP_TITLE
 
     def __init__(self, type: str) -> None:
