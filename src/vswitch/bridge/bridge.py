@@ -42,7 +42,7 @@ from vswitch.bridge.spanning_tree import configure_trees
 from vswitch.bridge.unsupported import Unsupported
 from vswitch.dpif.open import dpif_class, dpif_types
 from vswitch.flow.values import parse_mac
-from vswitch.netdev.registry import kind, open_type, types
+from vswitch.netdev.registry import kind, replaces_all, types
 from vswitch.netdev.tunnel_options import FOREIGN_DP_NAMES, reserves
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 from vswitch.ofproto_dpif.ports.device import device_info
@@ -200,10 +200,10 @@ class Bridge:
         """Whether the name is for a datapath's own device, or for its ports for tunnels."""
         if name in {f"ovs-{type}" for type in dpif_types()}:
             return True
-        tunnels = [type for type in types() if kind(type).tunnel and open_type(type, self.scope) == type]
-        return bool(tunnels) and (
-            name.startswith(FOREIGN_DP_NAMES) or any(reserves(type, name) for type in tunnels)
-        )
+        if replaces_all(self.scope):
+            return False
+        tunnels = [type for type in types() if kind(type).tunnel]
+        return name.startswith(FOREIGN_DP_NAMES) or any(reserves(type, name) for type in tunnels)
 
     def _reconfigure(self, known: Interface, config: InterfaceConfig) -> None:
         old = known.config

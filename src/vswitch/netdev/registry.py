@@ -37,6 +37,11 @@ def enable_dummy(override: str = "", scope: Scope = PROCESS) -> None:
         instead.update(kind.type for kind in KINDS.values() if kind.open and kind.dummy_may_replace)
 
 
+def replaces_all(scope: Scope) -> bool:
+    """Whether dummies stand in for more than existing interfaces in `scope`."""
+    return bool(scope.dummy_instead - {"system"})
+
+
 def open_type(type: str, scope: Scope) -> str:
     """The type that opens in `scope` what the database calls `type`."""
     type = type or DEFAULT_TYPE

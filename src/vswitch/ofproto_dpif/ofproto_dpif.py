@@ -16,9 +16,11 @@ from vswitch.base import coverage
 from vswitch.base.clock import Clock
 from vswitch.base.tags import TagSet, tag_random
 from vswitch.base.vlog import Vlog
+from vswitch.dpif.open import dpif_class
 from vswitch.dpif.types import DpifError
 from vswitch.l2.mac_learning import MAC_ENTRY_DEFAULT_IDLE_TIME, MacLearning
 from vswitch.l2.mcast_snooping import McastSnooping
+from vswitch.netdev.registry import open_type
 from vswitch.ofproto.connmgr import ConnMgr
 from vswitch.ofproto.ofproto import Ofproto
 from vswitch.ofproto.tables import N_TABLES
@@ -54,6 +56,7 @@ from vswitch.ofproto_dpif.xlate.special import REASONS
 from vswitch.ofproto_dpif.xlate.table_dpif import TableDpif
 from vswitch.openflow.messages.meter import OFPM_SLOWPATH
 from vswitch.vconn.controllers import Controllers
+from vswitch.vconn.in_band import HostNeighbours, Neighbours, NoNeighbours
 from vswitch.vconn.poller import Poller
 from vswitch.vconn.tls import Tls
 
@@ -190,11 +193,17 @@ class OfprotoDpif(Ofproto):
             rule_ops.add_internal_flows(self, self.clock.now())
         )
         self.controllers: Controllers = Controllers(
-            self, self.clock, self.ofprotos.poller, self.ofprotos.tls
+            self, self.clock, self.ofprotos.poller, self.ofprotos.tls, self._neighbours()
         )
         """The bridge's OpenFlow connections."""
         self.backer.ofprotos[self.name] = self
         self.backer.dp.bridges[self.name] = self.xbridge
+
+    def _neighbours(self) -> Neighbours:
+        """Who knows the way to controllers."""
+        opened = dpif_class(self.type).port_open_type("internal")
+        is_dummy = open_type(opened, self.backer.scope).startswith("dummy")
+        return NoNeighbours() if is_dummy else HostNeighbours()
 
     def _make_xbridge(self) -> None:
         """Make what translation sees of the bridge. The layers above and outside know its records by

@@ -313,15 +313,26 @@ def _push_mpls(word: ActionWord, _scope: Scope) -> a.Action:
     return a.PushMpls(ethertype)
 
 
+def _expected(word: ActionWord, what: str) -> str:
+    """What a word says. FlowSyntaxError: nothing."""
+    if not word.value.strip(","):
+        raise FlowSyntaxError(f"{word.key}: expected {what}.", word.key)
+    return word.value
+
+
+def _mpls_ttl(word: ActionWord, _scope: Scope) -> a.Action:
+    return a.SetMplsTtl(bounded(_expected(word, "ttl"), 8, "MPLS TTL"))
+
+
 def _mpls_label(word: ActionWord, _scope: Scope) -> a.Action:
-    label = u32(word.value)
+    label = u32(_expected(word, "label"))
     if label & ~0xFFFFF:
         raise FlowSyntaxError(f"{word.value}: not a valid MPLS label", word.value)
     return a.SetMplsLabel(label)
 
 
 def _mpls_tc(word: ActionWord, _scope: Scope) -> a.Action:
-    tc = bounded(word.value, 8, "MPLS TC")
+    tc = bounded(_expected(word, "tc"), 8, "MPLS TC")
     if tc & ~7:
         raise FlowSyntaxError(f"{word.value}: not a valid MPLS TC", word.value)
     return a.SetMplsTc(tc)
@@ -409,6 +420,8 @@ def _delete_field(word: ActionWord, _scope: Scope) -> a.Action:
 def _dec_ttl(word: ActionWord, _scope: Scope) -> a.Action:
     ids = [x for x in word.value.replace(",", " ").split() if x]
     if not ids:
+        if word.value:
+            raise FlowSyntaxError("dec_ttl_cnt_ids: expected at least one controller id.", word.value)
         return a.DecTtl()
     numbers = []
     for text in ids:
@@ -530,7 +543,7 @@ PARSERS: Final[dict[str, Parser]] = {
     "pop_mpls": lambda w, _: a.PopMpls(bounded(w.value, 16, "pop_mpls")),
     "set_mpls_label": _mpls_label,
     "set_mpls_tc": _mpls_tc,
-    "set_mpls_ttl": lambda w, _: a.SetMplsTtl(bounded(w.value, 8, "MPLS TTL")),
+    "set_mpls_ttl": _mpls_ttl,
     "dec_mpls_ttl": _simple(a.DecMplsTtl()),
     "dec_nsh_ttl": _simple(a.DecNshTtl()),
     "encap": lambda w, _: nicira.parse_encap(w),

@@ -86,6 +86,15 @@ class HostNeighbours:
         return ""
 
 
+@final
+class NoNeighbours:
+    """For a local port that isn't the host's: there is no way from it."""
+
+    def next_hop(self, address: str) -> str:
+        """As `Neighbours` says."""
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
 def _route(address: str, routes: str) -> str:
     """The gateway to `address`, or itself if it is on a link. OSError: no route."""
     wanted = int(ipaddress.IPv4Address(address))
