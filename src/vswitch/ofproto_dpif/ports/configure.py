@@ -111,7 +111,8 @@ def _vlans(ofproto: BridgeRole, settings: BundleSettings) -> tuple[int, int, fro
         return mode, vlan or 0, None
     native = vlan or 0
     trunks = settings.trunks
-    return mode, native, trunks | {native} if trunks is not None else None
+    # VLAN 0 is no native VLAN that would have to be trunked.
+    return mode, native, trunks | {native} if trunks is not None and native else trunks
 
 
 def _destroy(ofproto: BridgeRole, bundle: XBundle) -> None:

@@ -54,8 +54,7 @@ def may_receive(ctx: Ctx, port: XPort) -> bool:
     config = port.config
     if config & (OFPPC_NO_RECV | OFPPC_NO_RECV_STP) == 0:
         return True
-    stp = ctx.flow.dl_dst == special.STP_ADDRESS
-    return config & (OFPPC_NO_RECV_STP if stp else OFPPC_NO_RECV) == 0
+    return config & (OFPPC_NO_RECV_STP if special.is_bpdu(ctx.flow) else OFPPC_NO_RECV) == 0
 
 
 def _tree_lets_out(ctx: Ctx, port: XPort) -> bool:
