@@ -53,6 +53,9 @@ def matches(draw: st.DrawFn) -> Match:
             match.set(VID, 0x1000 | draw(st.integers(0, 4095)))
             match.imply_ethernet(VID)
             continue
+        if field.name == "nsh_mdtype":
+            match.set(field, draw(st.integers(1, 2)))
+            continue
         ones = 0x3F if field.name == "nsh_ttl" else field.ones & ((1 << 8 * field.n_bytes) - 1)
         mask = draw(st.integers(1, ones)) if field.maskable and draw(st.booleans()) else ones
         match.set(field, draw(st.integers(0, ones)), None if mask == ones else mask)

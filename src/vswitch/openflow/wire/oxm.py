@@ -54,6 +54,8 @@ _PACKET_TYPE: Final = by_name("packet_type")
 _VLAN_VID: Final = by_name("vlan_vid")
 _VLAN_PCP: Final = by_name("vlan_pcp")
 _NSH_TTL: Final = by_name("nsh_ttl")
+_NSH_MDTYPE: Final = by_name("nsh_mdtype")
+_NSH: Final = Prereq.NSH
 
 
 def is_tun_metadata(field: Field) -> bool:
@@ -328,33 +330,30 @@ def put_oxm_raw(w: Writer, match: Match, version: int) -> None:
         i += 1
     if seen:
         _put_list(w, order.metadata, flow, wc)
-    _put_ethernet(w, order, flow, wc, typed, start)
+    before = w.position()
+    _put_list(w, order.ethernet, flow, wc)
+    _put_vlan(w, order, flow, wc)
+    implied = w.position() != before
+    dl_type = effective_dl_type(flow)
+    if dl_type:
+        _put_network(w, order, flow, wc, dl_type)
     _put_tunnel(w, order, match)
     if words[at.W_NSH] | words[at.W_NSH + 1] | words[at.W_NSH + 2]:  # also without its prerequisite
         _put_list(w, order.nsh, flow, wc)
+        implied = True
     _put_list(w, order.regs, flow, wc)
     i = at.W_CT_ADDRESSES
     while i < at.W_CT_ADDRESSES_END:
         if words[i] != 0:
-            seen = True
+            seen = implied = True
         i += 1
     if seen or words[at.W_CT_TP_SRC]:
         _put_list(w, order.rest, flow, wc)
-
-
-def _put_ethernet(w: Writer, order: _Order, flow: Flow, wc: Flow, typed: bool, start: i64) -> None:
-    """From Ethernet to transport. A match that only says "Ethernet" has the packet type at `start`."""
-    before = w.position()
-    _put_list(w, order.ethernet, flow, wc)
-    _put_vlan(w, order, flow, wc)
-    if typed and not flow.packet_type and w.position() == before:
+    if typed and not flow.packet_type and not implied:  # nothing else says "Ethernet"
         kept = w.getvalue()[start:]
         w.truncate(start)
         _put_tlv(w, order.packet_type, 4, 0, None)
         w.raw(kept)
-    dl_type = effective_dl_type(flow)
-    if dl_type:
-        _put_network(w, order, flow, wc, dl_type)
 
 
 def put_oxm_match(w: Writer, match: Match, version: int) -> None:
@@ -459,6 +458,13 @@ def get_oxm_tlv(r: Reader, tlv: OxmTlv) -> None:
         tlv.exact = True
 
 
+def _fits_nsh(field: Field, value: int) -> bool:
+    """Whether a Network Service Header can have it: metadata is of type 1 or 2 (RFC 8300, 2.2)."""
+    if field is _NSH_TTL:
+        return value <= MAX_NSH_TTL
+    return field is not _NSH_MDTYPE or value in (1, 2)
+
+
 def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
     """Add a TLV that is known to `match`."""
     value = tlv.value
@@ -466,7 +472,7 @@ def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
     if field.special == 1:
         if port_from_oxm(value) < 0:
             raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
-    elif value & ~ones or (field is _NSH_TTL and value > MAX_NSH_TTL):
+    elif value & ~ones or (field.prereq is _NSH and not _fits_nsh(field, value)):
         raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
     if not prereqs_ok(field, match.flow, match.mask):
         raise OfpError("OFPBMC_BAD_PREREQ", field.name)
