@@ -131,6 +131,7 @@ def format_bytes(data: bytes, verbosity: int = 1, ports: Ports = None) -> str:
             message = decode(data, flow_mod_table_id=True)
             if isinstance(message.body, session.Error) and not (message.body.name and data[0] in VERSIONS):
                 raise OfpError("OFPBRC_BAD_LEN", "an error that there is not")
+            text = format_message(message, verbosity, ports, tables=True)  # continuations are read there
         except OfpError as error:
             head = _head_of(data).rstrip("\n") if decodable_length(data) else ""
             if head:
@@ -138,7 +139,6 @@ def format_bytes(data: bytes, verbosity: int = 1, ports: Ports = None) -> str:
                 head += f"{flags}\n" if flags else " "
             said = f"{head}***decode error: {_error_name(data, error)}***\n"
         else:
-            text = format_message(message, verbosity, ports, tables=True)
             if unknown := _unknown_flags(data):
                 text = text.replace("):", f"):{unknown}", 1).replace("] flags=[more]", "]", 1)
             if isinstance(message.body, session.Hello) and message.body.unknown:
