@@ -189,6 +189,8 @@ def _decode_l2(
         all_expected |= i64(1) << key.VLAN | i64(1) << key.ENCAP
         if not (present >> key.ENCAP) & 1:
             if not is_mask:
+                if tci & at.VLAN_CFI:
+                    _put_vlan(words, depth, dl_type, tci)
                 return Fitness.TOO_LITTLE
             _put_vlan(words, depth, dl_type, tci)
             return _fitness(all_present, all_expected)

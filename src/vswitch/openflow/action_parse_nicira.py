@@ -89,7 +89,7 @@ def parse_multipath(word: ActionWord) -> a.Action:
 
 def parse_conjunction(word: ActionWord) -> a.Action:
     """conjunction(id,k/n)."""
-    found = re.fullmatch(r"\s*(\w+)\s*,\s*(\d+)\s*/\s*(\d+)\s*", word.value)
+    found = re.fullmatch(r"\s*(0[xX][0-9a-fA-F]+|\d+)\s*,\s*(\d+)\s*/\s*(\d+)\s*", word.value)
     if found is None:
         raise FlowSyntaxError('"conjunction" syntax is "conjunction(id,i/n)"', word.value)
     clause, n_clauses = int(found.group(2)), int(found.group(3))
