@@ -18,11 +18,12 @@ from vswitch.ofproto.ofconn import ConnKind, OfConn, Peer
 from vswitch.ofproto.tables import RuleListener
 from vswitch.openflow.constants import (
     OFPFF_SEND_FLOW_REM,
+    OFPR_IMPLICIT_MISS,
 )
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import flow as f
 from vswitch.openflow.messages import session as s
-from vswitch.openflow.messages.bundle import RequestForward
+from vswitch.openflow.messages.bundle import OFPRFR_METER_MOD, RequestForward
 from vswitch.openflow.messages.flow import FlowRemoved
 from vswitch.openflow.messages.group import GroupMod
 from vswitch.openflow.messages.meter import MeterMod
@@ -36,7 +37,7 @@ from vswitch.openflow.messages.table import (
 )
 from vswitch.openflow.wire.codec import Message, class_of, decodable_length, encode
 from vswitch.openflow.wire.messages_packet import wire_reason
-from vswitch.openflow.wire.version import OFP10, OFP13, OFP14
+from vswitch.openflow.wire.version import OFP10, OFP13, OFP14, OFP15
 
 if TYPE_CHECKING:
     from vswitch.ofproto.ofproto import Ofproto
@@ -188,6 +189,8 @@ class ConnMgr(RuleListener):
         for conn in self.conns:
             if conn.controller_id != controller_id:
                 continue
+            if pin.reason == OFPR_IMPLICIT_MISS and conn.version >= OFP13:
+                continue  # from 1.3 on packets that match no flow are dropped
             reason = wire_reason(pin.reason, conn.version)
             if not conn.wants(s.OFPACPT_PACKET_IN, reason):
                 continue
@@ -207,6 +210,8 @@ class ConnMgr(RuleListener):
         for conn in self.conns:
             if conn.version < oldest or not conn.wants(s.OFPACPT_PORT_STATUS, reason):
                 continue
+            if conn is self.acting and conn.version < OFP15:
+                continue  # before 1.5 a port mod's own changes are not told to who asked for them
             if before is None or encode(before, conn.version, 0) != encode(status, conn.version, 0):
                 conn.send_async(status)
 
@@ -219,6 +224,8 @@ class ConnMgr(RuleListener):
     def forward_request(self, reason: int, request: GroupMod | MeterMod) -> None:
         """`request` (OFPRFR_*) of the acting connection has been done."""
         for conn in self.conns:
+            if conn.version < OFP13 and reason == OFPRFR_METER_MOD:
+                continue  # no words for meters
             if conn is not self.acting and conn.wants(s.OFPACPT_REQUESTFORWARD, reason):
                 conn.send_async(RequestForward(encode(request, conn.version, self.acting_xid)))
 

@@ -71,7 +71,8 @@ def set_config(ofconn: OfConn, message: Message, now: int) -> Replies:
         wanted = FRAGMENTS.get(config.flags & s.OFPC_FRAG_MASK)
         if wanted is not None and wanted != ofproto.frag_handling:
             ofproto.set_frag_handling(wanted)
-    ofconn.set_invalid_ttl(bool(config.flags & s.OFPC_INVALID_TTL_TO_CONTROLLER))
+    if message.version < OFP13:
+        ofconn.set_invalid_ttl(bool(config.flags & s.OFPC_INVALID_TTL_TO_CONTROLLER))
     ofconn.miss_send_len = config.miss_send_len
     return ()
 
@@ -112,11 +113,14 @@ def role(ofconn: OfConn, message: Message, now: int) -> Replies:
 
 
 def set_async(ofconn: OfConn, message: Message, now: int) -> Replies:
-    """Which messages the connection wants. Before 1.4 unknown reasons are passed over."""
+    """Which messages the connection wants. Before 1.4 unknown reasons are passed over, but for those of
+    properties."""
     request: s.SetAsync = message.body
     masks = list(ofconn.async_masks)
     valid = s.ASYNC_REASONS if ofconn.version >= OFP14 else VALID13
     for kind, mask in request.properties:
+        if mask & ~valid[kind & ~1] and message.form is Form.EXTENSION2:
+            raise OfpError("OFPACFC_INVALID", f"property {kind} is {mask:#x}")
         masks[kind] = mask & valid[kind & ~1]
     ofconn.async_masks = masks
     if ofconn.kind is ConnKind.SERVICE and not ofconn.miss_send_len:

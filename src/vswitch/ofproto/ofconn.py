@@ -151,7 +151,6 @@ class OfConn:
         """ROLE_EQUAL, ROLE_PRIMARY or ROLE_SECONDARY."""
         self.async_masks: list[int] = default_masks(self.version)
         self.miss_send_len: int = DEFAULT_MISS_SEND_LEN if kind is ConnKind.PRIMARY else 0
-        self.invalid_ttl_to_controller: bool = False
         self.controller_id: int = 0
         self.packet_in_form: Form = Form.OPENFLOW
         self.flow_format: int = n.NXFF_OPENFLOW10
@@ -369,12 +368,16 @@ class OfConn:
             kind += NOT_SECONDARY
         return bool(self.async_masks[kind] >> reason & 1)
 
+    @property
+    def invalid_ttl_to_controller(self) -> bool:
+        """Whether packets whose TTL ran out come here unless this is a secondary."""
+        return bool(self.async_masks[s.OFPACPT_PACKET_IN + NOT_SECONDARY] >> OFPR_INVALID_TTL & 1)
+
     def set_invalid_ttl(self, enable: bool) -> None:
         """Whether packets whose TTL ran out come here: OpenFlow's older way to configure it.
 
         A secondary gets none of them.
         """
-        self.invalid_ttl_to_controller = enable
         bit = 1 << OFPR_INVALID_TTL
         kind = s.OFPACPT_PACKET_IN + NOT_SECONDARY
         if enable:
