@@ -162,10 +162,12 @@ def test_monitors_of_a_group_look_at_the_new_actions(
     assert any("group:7" in line for line in theirs), theirs
 
 
-def packet_ins(switch: RealSwitch, version: str, form: str, tool: tuple[str, ...] = REAL) -> list[str]:
+def packet_ins(
+    switch: RealSwitch, version: str, form: str, tool: tuple[str, ...] = REAL, more: tuple[str, ...] = ()
+) -> list[str]:
     prepare(switch)
     ofctl(switch, version, "add-flow br0 cookie=7,priority=5,udp,actions=load:3->NXM_NX_REG2[],CONTROLLER:64")
-    args = ["-O", version, *(["-P", form] if form else []), "monitor", "br0", "65534"]
+    args = ["-O", version, *(["-P", form] if form else []), *more, "monitor", "br0", "65534"]
     watcher = Watcher(switch, f"monitor{version}{form}", *args, tool=tool)
     try:
         watcher.wait(watcher.barrier)
@@ -183,3 +185,9 @@ def test_packet_ins_print_the_same(switches: tuple[RealSwitch, RealSwitch], vers
     assert ours == theirs
     if version in SOME:
         assert packet_ins(switches[1], version, form, OWN) == theirs
+
+
+def test_more_is_told_of_packets_with_m(switches: tuple[RealSwitch, RealSwitch]) -> None:
+    theirs = packet_ins(switches[0], "OpenFlow13", "", more=("-m",))
+    assert packet_ins(switches[1], "OpenFlow13", "", OWN, ("-m",)) == theirs
+    assert any(line.startswith("00000000  ") for line in theirs), theirs

@@ -73,6 +73,8 @@ ofp-parse NOFILE
 ofp-parse-pcap PCAP
 ofp-parse-pcap PCAP 80
 ofp-parse-pcap PCAP 80 6653
+ofp-parse CARRYING
+-m ofp-parse CARRYING
 ofp-parse-pcap NOFILE
 parse-flow in_port=eth0,actions=eth1
 --strict parse-flow actions=1
@@ -140,6 +142,10 @@ INPUT = " <<<"
 PRINTED = Path(__file__).with_name("printed_messages.txt")
 OTHERWISE = ("actions=set_field:1->in_port_oxm",)
 """Ours asks no more of it than of in_port."""
+PACKET_IN = bytes.fromhex(
+    "010a003e00000007ffffffff002e0001000000000200000000020200000000010800"
+    "4500002000010000401166cb0a0000010a00000200010002000c0000"
+)
 LOGGED = re.compile(r"^\S+Z\|\d+\|\w+\|(WARN|INFO)\|.*\n", re.MULTILINE)
 CLIENT, SWITCH = bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2))
 
@@ -180,6 +186,7 @@ def files(require: Callable[..., None], tmp_path: Path) -> dict[str, str]:
         "FLAGS1": FLAGGED,
         "FLAGS2": FLAGGED.replace(b"send_flow_rem,", b"").replace(b"check_overlap", b"table=0"),
         "FLAGS3": FLAGGED.replace(b"output:1", b"output:2").replace(b"importance=3,", b""),
+        "CARRYING": struct.pack(">BBHI8s", 2, 3, 16, 7, b"whatever") + PACKET_IN,
         "MESSAGES": request(1) + request(2) + request(3)[:5],
         "SHORT": request(1) + b"\1\5\0\2\0\0\0\1",
         "PCAP": capture(),

@@ -171,7 +171,7 @@ def test_ovs_ofctl_reads_what_is_written_and_prints_it_as_we_do(example: tuple[A
         command = ["ovs-ofctl", "ofp-print", data.hex()]
         text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         assert "decode error" not in text, text
-        assert format_bytes(data) == text
+        assert format_bytes(data, 2) == text
 
 
 def test_there_is_an_example_of_every_class() -> None:

@@ -92,8 +92,8 @@ def _name_of_row(row: Row) -> str:
 def format_message(m: Message, verbosity: int = 1, ports: Ports = None, tables: bool = False) -> str:
     """The message with its name, version and xid, ending with a newline.
 
-    `verbosity` 0 leaves out packets, above 1 dumps their bytes. `tables`: flow mods name a table (they don't
-    in OpenFlow 1.0 by itself).
+    `verbosity` 0 leaves out packets, above 1 dumps what echoes carry, above 2 packets' bytes too. `tables`:
+    flow mods name a table (they don't in OpenFlow 1.0 by itself).
     """
     head = f"{message_name(m)}{_version_text(m.version)} (xid=0x{m.xid:x}):"
     if getattr(m.body, "more", False):
@@ -103,6 +103,8 @@ def format_message(m: Message, verbosity: int = 1, ports: Ports = None, tables: 
         text = pf.format_packet_in(body, m.version, ports, verbosity)
     elif isinstance(m.body, packet.PacketOut):
         text = pf.format_packet_out(m.body, m.version, ports, verbosity)
+    elif isinstance(m.body, (session.EchoRequest, session.EchoReply)):
+        text = f" {len(m.body.data)} bytes of payload\n{hex_dump(m.body.data) if verbosity > 1 else ''}"
     elif isinstance(m.body, FlowMod):
         text = pf.format_flow_mod(m.body, m.version, ports, tables)
     else:
@@ -340,8 +342,6 @@ def _format(names: tuple[str, ...]) -> Callable[[Any, int, Ports], str]:
 _TEXTS: Final[dict[type, Callable[[Any, int, Ports], str]]] = {
     session.Hello: _hello,
     session.Error: _error,
-    session.EchoRequest: lambda m, v, p: f" {len(m.data)} bytes of payload\n{hex_dump(m.data)}",
-    session.EchoReply: lambda m, v, p: f" {len(m.data)} bytes of payload\n{hex_dump(m.data)}",
     session.FeaturesReply: _features,
     session.SetConfig: _config,
     session.GetConfigReply: _config,

@@ -37,3 +37,13 @@ def counter(value: int) -> str:
 def port_text(port: int, ports: Ports) -> str:
     """A port's number, reserved name or name."""
     return format_port(port, ports)
+
+
+def plain_dump(data: bytes) -> str:
+    """16 bytes a line: the offset and the bytes."""
+    out = ""
+    for at in range(0, len(data), 16):
+        pairs = [f"{byte:02x}" for byte in data[at : at + 16]]
+        halves = (" ".join(pairs[:8]), " ".join(pairs[8:]))
+        out += f"{at:08x}  {'-'.join(half for half in halves if half)}\n"
+    return out

@@ -13,7 +13,7 @@ from vswitch.openflow.flow_mod import COOKIE_NONE, FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import FLAGS
 from vswitch.openflow.messages import flow as f
 from vswitch.openflow.messages import packet as p
-from vswitch.openflow.print_base import Ports, duration, port_text
+from vswitch.openflow.print_base import Ports, duration, plain_dump, port_text
 from vswitch.openflow.wire.version import OFP12
 
 _COMMANDS: Final = ("ADD", "MOD", "MOD_STRICT", "DEL", "DEL_STRICT")
@@ -21,6 +21,8 @@ REMOVED: Final = ("idle", "hard", "delete", "group_delete", "meter_delete", "evi
 _IN_PORT: Final = by_name("in_port")
 _ALL: Final = 0xFFFFFFFFFFFFFFFF
 UNSENT_TABLE: Final = 0xFF
+DUMP_ABOVE: Final = 2
+"""The verbosity above which packets' bytes are dumped."""
 
 
 def _flags(flags: int) -> str:
@@ -164,6 +166,12 @@ def format_updates(m: f.FlowMonitorReply, version: int, ports: Ports) -> str:
 # Packets.
 
 
+def _packet(data: bytes, packet_type: int, verbosity: int) -> str:
+    """As much of a packet as `verbosity` wants: nothing, its flow, or its bytes too."""
+    text = format_packet(data, packet_type) if verbosity > 0 else ""
+    return text + (plain_dump(data) if verbosity > DUMP_ABOVE else "")
+
+
 def _metadata(m: p.PacketIn, ports: Ports) -> str:
     return m.metadata.format(None, ports)
 
@@ -189,9 +197,7 @@ def format_packet_in(m: p.PacketIn, version: int, ports: Ports, verbosity: int) 
         out += f" userdata={'.'.join(f'{byte:02x}' for byte in m.userdata)}\n"
     if m.continuation:
         out += format_continuation(m.continuation, ports)
-    return out + (
-        format_packet(m.packet, m.metadata.flow.packet_type) if verbosity > 0 else ""
-    )
+    return out + _packet(m.packet, m.metadata.flow.packet_type, verbosity)
 
 
 def format_packet_out(m: p.PacketOut, version: int, ports: Ports, verbosity: int) -> str:
@@ -204,6 +210,4 @@ def format_packet_out(m: p.PacketOut, version: int, ports: Ports, verbosity: int
     if m.buffer_id is not None:
         return f"{out} buffer=0x{m.buffer_id:08x}\n"
     out += f" data_len={len(m.packet)}"
-    if verbosity > 0 and m.packet:
-        return f"{out}\n{format_packet(m.packet, m.metadata.flow.packet_type)}"
-    return out + "\n"
+    return f"{out}\n{_packet(m.packet, m.metadata.flow.packet_type, verbosity) if m.packet else ''}"

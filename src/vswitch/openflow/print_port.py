@@ -79,7 +79,7 @@ def format_port_mod(m: p.PortMod, version: int, ports: Ports) -> str:
     advertise = bits(features, FEATURES) if features else "UNCHANGED"
     return (
         f" port: {port_text(m.port_no, ports)}: addr:{format_mac(m.hw_addr)}\n"
-        f"     config: {bits(m.config, CONFIG)}\n     mask:   {bits(m.mask, CONFIG)}\n"
+        f"     config: {bits(m.config & m.mask, CONFIG)}\n     mask:   {bits(m.mask, CONFIG)}\n"
         f"     advertise: {advertise}\n"
     )
 

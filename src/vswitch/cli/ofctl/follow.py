@@ -102,11 +102,11 @@ class Follower:
             self._write(json.dumps(message_value(message)) + "\n")
         else:
             stamp = f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3] + ": " if settings.timestamp else ""
-            text = format_message(message, settings.verbosity + 1, self._names)
+            text = format_message(message, settings.verbosity + 2, self._names)
             self._write(stamp + settings.shown(text))
         if self._resume and isinstance(message.body, PacketIn) and message.body.continuation:
             data = encode(Resume(message.body), self._client.version, 0, Form.OPENFLOW)
-            self._write("send: " + settings.shown(format_bytes(data, settings.verbosity + 1, self._names)))
+            self._write("send: " + settings.shown(format_bytes(data, settings.verbosity + 2, self._names)))
             self._client.send_bytes(data)
 
     def _write(self, text: str) -> None:

@@ -88,7 +88,7 @@ def ofp_parse(settings: Settings, args: Sequence[str]) -> None:
             raise OfctlError(f"{name}: {size}-byte message is too short for OpenFlow")
         if len(data) < max(size, HEADER):
             raise OfctlError(f"{name}: unexpected end of file mid-message")
-        sys.stdout.write(settings.shown(format_bytes(data[:size], settings.verbosity + 1)))
+        sys.stdout.write(settings.shown(format_bytes(data[:size], settings.verbosity + 2)))
         data = data[size:]
 
 

@@ -26,7 +26,8 @@ from vswitch.openflow.constants import OFPP_NONE
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.group_text import parse_group
 from vswitch.openflow.messages.session import Hello
-from vswitch.openflow.print import format_bytes, hex_dump
+from vswitch.openflow.print import format_bytes
+from vswitch.openflow.print_base import plain_dump
 from vswitch.openflow.wire.actions import get_actions, put_actions
 from vswitch.openflow.wire.buffer import Reader, Writer
 from vswitch.openflow.wire.codec import encode
@@ -54,11 +55,6 @@ def _lines() -> Iterator[bytes]:
         text = line.partition("#")[0].strip()
         if text:
             yield _bytes(text)
-
-
-def _plain_dump(data: bytes) -> str:
-    """A dump without characters."""
-    return "".join(f"{line.partition('|')[0].rstrip(' -')}\n" for line in hex_dump(data).splitlines())
 
 
 # Actions.
@@ -166,7 +162,7 @@ def compose_packet(_settings: Settings, args: Sequence[str]) -> None:
             raise OfctlError(f"{args[1]}: trailing garbage in packet data") from None
     else:
         data = flow_compose(flow, DEFAULT_PAYLOAD)
-    sys.stdout.write(_plain_dump(data))
+    sys.stdout.write(plain_dump(data))
 
 
 # Messages.
@@ -183,7 +179,7 @@ def encode_hello(settings: Settings, args: Sequence[str]) -> None:
         raise OfctlError(f"{args[0]}: no OpenFlow version is among these")
     contiguous = versions | 1 == (2 << spoken[-1]) - 1
     data = encode(Hello(0 if contiguous else versions), spoken[-1], 1)
-    sys.stdout.write(_plain_dump(data) + settings.shown(format_bytes(data, settings.verbosity)))
+    sys.stdout.write(plain_dump(data) + settings.shown(format_bytes(data, settings.verbosity)))
 
 
 def encode_error_reply(_settings: Settings, args: Sequence[str]) -> None:
@@ -203,7 +199,7 @@ def encode_error_reply(_settings: Settings, args: Sequence[str]) -> None:
     w.raw(request[4:8])
     put_error(w, name, request[0], request[:64])
     w.patch_u16(2, w.position())
-    sys.stdout.write(_plain_dump(w.getvalue()))
+    sys.stdout.write(plain_dump(w.getvalue()))
 
 
 def parse_key_value(_settings: Settings, args: Sequence[str]) -> None:

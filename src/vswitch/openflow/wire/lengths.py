@@ -69,6 +69,7 @@ _ROWS: Final = (
     (_X, OFP10, OFP10, 31, 16, 8), (_X, OFP10, OFP15, 32, 8, 8),
     (_XQ, OFP10, OFP10, 0, 8, 8), (_XQ, OFP10, OFP10, 1, 8, 8), (_XQ, OFP10, OFP15, 2, 0, 8),
     (_XQ, OFP10, OFP15, 3, 0, 0), (_XQ, OFP10, OFP15, 4, 0, 0),
+    (_R, OFP10, OFP14, 2, 24, 0),
     (_R, OFP10, OFP12, 4, 0, 104), (_R, OFP13, OFP13, 4, 0, 112), (_R, OFP14, OFP15, 4, 0, 8),
     (_R, OFP10, OFP12, 5, 0, 32), (_R, OFP13, OFP13, 5, 0, 40), (_R, OFP14, OFP15, 5, 0, 8),
     (_R, OFP10, OFP10, 13, 0, 48), (_R, OFP11, OFP13, 13, 0, 64), (_R, OFP14, OFP15, 13, 0, 8),
