@@ -138,6 +138,7 @@ HOT = (
     "ovsdb/about.py",
     "ovsdb/condition.py",
     "ovsdb/database.py",
+    "ovsdb/datum.py",
     "ovsdb/monitor.py",
     "ovsdb/operations.py",
     "ovsdb/transaction.py",

@@ -22,11 +22,14 @@ from vswitch.base.respite import Respite
 from vswitch.base.sparing import absent
 from vswitch.base.vlog import Level, Vlog
 from vswitch.bridge.columns import STATUS_COLUMNS
+from vswitch.ovsdb.datum import datum_from_json
 from vswitch.ovsdb.vswitch_schema import VSWITCH
 
 # The library asks whether eventlet has patched select(). It has not, and looking would load all of it. It can
 # do without TLS, which is given to it (`daemon/database_tls.py`) when it is wanted.
 with absent("eventlet", "ssl"):
+    import ovs.db.data
+    import ovs.db.error
     import ovs.db.idl
     import ovs.jsonrpc
     import ovs.poller
@@ -121,6 +124,7 @@ class _Connection(ovs.jsonrpc.Connection):  # type: ignore[misc]
 
 
 ovs.jsonrpc.Connection = _Connection
+ovs.db.data.Datum.from_json = staticmethod(datum_from_json)
 
 
 @final
@@ -164,6 +168,7 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         """Rows whose configuration changed, came or went."""
         self.reported: set[UUID] = set()
         """Rows whose status changed."""
+        self._defaults: dict[Any, Any] = {}
         super().__init__(remote, schema, leader_only=False)
         for table in self.tables.values():
             # The library has the schema's table and columns within its own, and finds what is asked of the
@@ -175,6 +180,37 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
                     # What changes of a set is told as what goes and what comes (ovsdb-server(7), "update2"),
                     # which may be more than a set can have; the library would refuse it and keep the old set.
                     column.type.n_max = sys.maxsize
+
+    # How the library takes a new row, in its own names: there, each column is compared with a default that is
+    # made for that, also those columns that were not told.
+
+    def _Idl__add_default(self, table: Any, row_json: Any) -> None:
+        """What is not told is there by itself."""
+
+    def _Idl__row_update(self, table: Any, row: Row, row_json: Any) -> bool:
+        """Take what is told of `row`; whether that changes something that matters."""
+        changed = False
+        for name, json in row_json.items():
+            column = table.columns.get(name)
+            if column is None:
+                ovs.db.idl.vlog.warn(f"unknown column {name} updating table {table.name}")
+                continue
+            try:
+                datum = datum_from_json(column.type, json)
+            except ovs.db.error.Error as e:
+                ovs.db.idl.vlog.warn(f"error parsing column {name} in table {table.name}: {e}")
+                continue
+            before = dict.get(row._data, name) or self._default(column)
+            if datum.values != before.values:
+                row._data[name] = datum
+                changed = changed or column.alert
+        return changed
+
+    def _default(self, column: Any) -> Any:
+        """The default of a column, which nobody may change."""
+        if column not in self._defaults:
+            self._defaults[column] = ovs.db.data.Datum.default(column.type)
+        return self._defaults[column]
 
     def cooperative_yield(self) -> None:
         """The library's hook between two rows of an update."""

@@ -7,11 +7,11 @@ from typing import final
 from uuid import UUID
 
 import ovs.json
-from ovs.db.data import Datum
 
 from vswitch.ovsdb.columns import BOOLEAN, INTEGER, STRING, one_of, optional, schema, table
 from vswitch.ovsdb.columns import UUID as UUID_COLUMN
 from vswitch.ovsdb.database import Changes, Database, Row, default_columns
+from vswitch.ovsdb.datum import datum_from_json
 
 SERVER = schema(
     "_Server",
@@ -53,7 +53,7 @@ class About(Database):
             ("leader", True),
             ("schema", ovs.json.to_string(db.schema_json)),
         ):
-            values[name] = Datum.from_json(table.columns[name].type, value)
+            values[name] = datum_from_json(table.columns[name].type, value)
         changes: Changes = {
             "Database": {row_uuid: (self.tables["Database"].get(row_uuid), Row(row_uuid, values))}
         }

@@ -16,6 +16,7 @@ from ovs.db.schema import TableSchema
 
 from vswitch.base.records import dataclass
 from vswitch.ovsdb.database import Row
+from vswitch.ovsdb.datum import datum_from_json
 from vswitch.ovsdb.errors import Json, library_errors, syntax_error
 
 UUID_TYPE = ovs.db.types.Type(ovs.db.types.BaseType(ovs.db.types.UuidType))
@@ -129,7 +130,7 @@ def parse_clause(table: TableSchema, json: Json, symbols: dict[str, UUID] | None
     elif function in ("includes", "excludes"):
         type = of_size(type, 0, type.n_max if function == "includes" else UNLIMITED)
     with library_errors():
-        datum = Datum.from_json(type, value, symbols)
+        datum = datum_from_json(type, value, symbols)
     return Clause(name, function, datum)
 
 

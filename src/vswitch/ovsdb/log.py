@@ -22,6 +22,7 @@ from ovs.db.data import Datum
 
 from vswitch.base.vlog import Vlog
 from vswitch.ovsdb.database import Changes, Database, Row, differ
+from vswitch.ovsdb.datum import datum_from_json
 from vswitch.ovsdb.errors import Json, OvsdbError, library_errors
 from vswitch.ovsdb.mutation import any_number
 
@@ -146,7 +147,7 @@ def replay(db: Database, value: Json) -> None:
                 if diff:
                     type = any_number(type)
                 with library_errors():
-                    datum = Datum.from_json(type, json_value)
+                    datum = datum_from_json(type, json_value)
                 values[column] = apply_difference(values[column], datum) if diff else datum
             changes.setdefault(table, {})[row_uuid] = (before, Row(row_uuid, values))
     db.apply(changes)

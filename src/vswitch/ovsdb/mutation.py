@@ -13,6 +13,7 @@ from ovs.db.schema import ColumnSchema, TableSchema
 
 from vswitch.base.records import dataclass
 from vswitch.ovsdb.condition import UNLIMITED, of_size
+from vswitch.ovsdb.datum import datum_from_json
 from vswitch.ovsdb.errors import Json, OvsdbError, library_errors, syntax_error
 
 INT64_MIN: Final = -(1 << 63)
@@ -117,7 +118,7 @@ def parse_mutation(table: TableSchema, json: Json, symbols: dict[str, UUID] | No
             raise syntax_error(f'type mismatch: "{mutator}" cannot change column {name}', json)
         operand = ovs.db.types.Type(ovs.db.types.BaseType(type.key.type))
         with library_errors():
-            return Mutation(column, mutator, Datum.from_json(operand, value, symbols))
+            return Mutation(column, mutator, datum_from_json(operand, value, symbols))
     if mutator not in ("insert", "delete"):
         raise syntax_error(f"no mutator named {mutator}", json)
     if type.n_max < 2 and type.value is None and type.n_min == type.n_max:
@@ -127,5 +128,5 @@ def parse_mutation(table: TableSchema, json: Json, symbols: dict[str, UUID] | No
     )
     with library_errors():
         if mutator == "insert":
-            return Mutation(column, mutator, Datum.from_json(of_size(type, 0, type.n_max), value, symbols))
-        return Mutation(column, mutator, Datum.from_json(any_number(type, keys_only), value, symbols))
+            return Mutation(column, mutator, datum_from_json(of_size(type, 0, type.n_max), value, symbols))
+        return Mutation(column, mutator, datum_from_json(any_number(type, keys_only), value, symbols))

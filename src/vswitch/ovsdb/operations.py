@@ -19,6 +19,7 @@ from ovs.db.schema import TableSchema
 from vswitch.base.records import dataclass, field
 from vswitch.ovsdb.condition import column_value, parse_condition
 from vswitch.ovsdb.database import Changes, Database, Row
+from vswitch.ovsdb.datum import datum_from_json
 from vswitch.ovsdb.errors import Json, OvsdbError, library_errors, member, no_others, syntax_error
 from vswitch.ovsdb.mutation import parse_mutation
 from vswitch.ovsdb.transaction import Transaction
@@ -72,7 +73,7 @@ class Execution:
                 column = table.columns.get(name)
                 if column is None:
                     raise OvsdbError("unknown column", f"no column {name} in table {table.name}", row)
-                values[name] = Datum.from_json(column.type, json, self.symbols)
+                values[name] = datum_from_json(column.type, json, self.symbols)
         return values
 
 
