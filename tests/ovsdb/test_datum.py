@@ -67,11 +67,16 @@ def test_it_is_what_the_library_makes_of_it(key: Any, value: Any, size: tuple[in
     assert _outcome(datum_from_json, type_, json) == _outcome(datum._parse, type_, json)
 
 
+COLUMNS: list[Any] = [
+    "up", 5, True, ["uuid", A], ["set", []], ["set", [["uuid", A], ["uuid", B]]], ["set", ["a", "b"]],
+    ["set", [1, 2]], ["set", [1, 1]], ["map", []], ["map", [["a", "b"], ["c", "d"]]],
+    ["map", [[1, ["uuid", A]]]], ["map", [["a", "b"], ["a", "c"]]],
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("table", VSWITCH["tables"])
 def test_every_column_of_a_switch(table: str) -> None:
     for column in VSWITCH["tables"][table]["columns"].values():
         type_ = Type.from_json(column["type"])
-        for json in ("up", 5, True, ["set", []], ["map", []], ["map", [["a", "b"], ["c", "d"]]], ["uuid", A],
-                     ["set", [["uuid", A], ["uuid", B]]], ["set", ["a", "b"]], ["set", [1, 2]],
-                     ["set", [1, 1]], ["map", [[1, ["uuid", A]]]], ["map", [["a", "b"], ["a", "c"]]]):  # fmt: skip
+        for json in COLUMNS:
             assert _outcome(datum_from_json, type_, json) == _outcome(datum._parse, type_, json)
