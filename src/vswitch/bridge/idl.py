@@ -157,6 +157,13 @@ class _Wanted:
         self.delay = 0
 
 
+def _default(type_: Any) -> Any:
+    """The datum of a column that nobody has set (RFC 7047, 5.2.1)."""
+    if type_.n_min == 0 or type_.is_map():
+        return ovs.db.data.Datum(type_, {})
+    return ovs.db.data.Datum(type_, {ovs.db.data.Atom(type_.key.type, type_.key.type.default): None})
+
+
 class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
     """The library's IDL, which also tells configuration from status, and remembers which rows changed."""
 
@@ -168,7 +175,8 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         """Rows whose configuration changed, came or went."""
         self.reported: set[UUID] = set()
         """Rows whose status changed."""
-        self._defaults: dict[Any, Any] = {}
+        self._defaults: dict[str, dict[str, Any]] = {}
+        """By tables and columns, shared by their rows."""
         super().__init__(remote, schema, leader_only=False)
         for table in self.tables.values():
             # The library has the schema's table and columns within its own, and finds what is asked of the
@@ -181,14 +189,18 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
                     # which may be more than a set can have; the library would refuse it and keep the old set.
                     column.type.n_max = sys.maxsize
 
-    # How the library takes a new row, in its own names: there, each column is compared with a default that is
-    # made for that, also those columns that were not told.
+    # How the library takes a row, in its own names: there, each column is compared with a default made for
+    # that, and what was not told is made and parsed first.
 
     def _Idl__add_default(self, table: Any, row_json: Any) -> None:
-        """What is not told is there by itself."""
+        """`_Idl__row_update` has the defaults."""
 
     def _Idl__row_update(self, table: Any, row: Row, row_json: Any) -> bool:
         """Take what is told of `row`; whether that changes something that matters."""
+        data = row._data
+        defaults = self._defaults.get(table.name)
+        if defaults is None:
+            defaults = self._defaults[table.name] = {c.name: _default(c.type) for c in table.columns.values()}
         changed = False
         for name, json in row_json.items():
             column = table.columns.get(name)
@@ -200,17 +212,18 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
             except ovs.db.error.Error as e:
                 ovs.db.idl.vlog.warn(f"error parsing column {name} in table {table.name}: {e}")
                 continue
-            before = dict.get(row._data, name) or self._default(column)
+            before = dict.get(data, name) or defaults[name]
             if datum.values != before.values:
-                row._data[name] = datum
+                data[name] = datum
                 changed = changed or column.alert
+        if row.uuid not in table.rows:
+            # The library's own default of a column that can't be empty is none that can be read.
+            lacking = self.readonly.get(table.name, ())
+            for name, default in defaults.items():
+                if default.values and name not in lacking and dict.get(data, name) is None:
+                    data[name] = default
+                    changed = changed or table.columns[name].alert
         return changed
-
-    def _default(self, column: Any) -> Any:
-        """The default of a column, which nobody may change."""
-        if column not in self._defaults:
-            self._defaults[column] = ovs.db.data.Datum.default(column.type)
-        return self._defaults[column]
 
     def cooperative_yield(self) -> None:
         """The library's hook between two rows of an update."""
