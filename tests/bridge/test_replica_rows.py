@@ -23,7 +23,7 @@ UPDATES: list[dict[str, Any]] = [
     {"Interface": {A: {"insert": {"name": 5, "nonsense": 1, "options": ["map", [["a", "b"]]]}}}},
     {"Bridge": {A: {"insert": {"name": "br0", "ports": ["uuid", B], "fail_mode": "secure"}}}},
     {"Bridge": {A: {"insert": {"name": "br0", "fail_mode": "neither", "flood_vlans": ["set", [1, 2]]}}}},
-    {"Port": {A: {"insert": {"name": "p", "tag": 5000, "trunks": ["set", [1, 2]], "interfaces": ["uuid", B]}}}},
+    {"Port": {A: {"insert": {"name": "p", "tag": 5000, "trunks": ["set", [1, 2]]}}}},
 ]
 CHANGES: list[dict[str, Any]] = [
     {"Interface": {A: {"modify": {"ofport": 7, "statistics": ["map", [["rx_bytes", 5]]]}}}},
@@ -81,3 +81,9 @@ def test_new_rows(n: int) -> None:
 def test_changed_rows(n: int) -> None:
     first = [{"Interface": {A: {"insert": {"name": "p1"}}}, "Bridge": {A: {"insert": {"name": "br0"}}}}]
     assert _outcome(_Ours(), [*first, CHANGES[n]]) == _outcome(_Library(), [*first, CHANGES[n]])
+
+
+def test_the_library_has_what_is_replaced() -> None:
+    library = ovs.db.idl.Idl
+    assert _Replica._Idl__add_default is not library._Idl__add_default
+    assert _Replica._Idl__row_update is not library._Idl__row_update
