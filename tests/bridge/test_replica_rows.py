@@ -29,6 +29,7 @@ CHANGES: list[dict[str, Any]] = [
     {"Interface": {A: {"modify": {"ofport": 7, "statistics": ["map", [["rx_bytes", 5]]]}}}},
     {"Interface": {A: {"delete": None}}},
     {"Bridge": {A: {"modify": {"ports": ["set", [["uuid", B], ["uuid", C]]]}}}},
+    {"Port": {A: {"modify": {"interfaces": ["uuid", B]}}}},
 ]
 
 
@@ -79,7 +80,8 @@ def test_new_rows(n: int) -> None:
 
 @pytest.mark.parametrize("n", range(len(CHANGES)))
 def test_changed_rows(n: int) -> None:
-    first = [{"Interface": {A: {"insert": {"name": "p1"}}}, "Bridge": {A: {"insert": {"name": "br0"}}}}]
+    first = [{"Interface": {A: {"insert": {"name": "p1"}}}, "Bridge": {A: {"insert": {"name": "br0"}}},
+              "Port": {A: {"insert": {"name": "p1"}}, B: {"insert": {"name": "p2"}}}}]  # fmt: skip
     assert _outcome(_Ours(), [*first, CHANGES[n]]) == _outcome(_Library(), [*first, CHANGES[n]])
 
 

@@ -176,7 +176,7 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         self.reported: set[UUID] = set()
         """Rows whose status changed."""
         self._defaults: dict[str, dict[str, Any]] = {}
-        """By tables and columns, shared by their rows."""
+        """By tables and columns."""
         super().__init__(remote, schema, leader_only=False)
         for table in self.tables.values():
             # The library has the schema's table and columns within its own, and finds what is asked of the
@@ -221,7 +221,7 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
             lacking = self.readonly.get(table.name, ())
             for name, default in defaults.items():
                 if default.values and name not in lacking and dict.get(data, name) is None:
-                    data[name] = default
+                    data[name] = default.copy()  # Changes of sets are made in place.
                     changed = changed or table.columns[name].alert
         return changed
 
