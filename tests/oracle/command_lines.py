@@ -158,7 +158,9 @@ DPCTL_REASONS: Final[Reasons] = {
         what in d.real + d.ours
         for what in ("command takes at most", "command requires at least", "expected NAME=NUMBER")
     ),
-    "numbers below 0 are none": lambda d: d.line[0].startswith("dpctl/ct-set-") and d.line[-1].endswith("-1"),
+    "numbers below 0 are none": lambda d: (
+        re.match(r"dpctl/(ct|ipf)-(set|del)-", d.line[0]) is not None and d.line[-1].endswith("-1")
+    ),
     "a thread or a zone that is no number is none": lambda d: (
         "zone=1,2" in d.line or any(re.fullmatch(r"pmd=\D*", word) for word in d.line)
     ),
@@ -187,7 +189,7 @@ DPCTL_REASONS: Final[Reasons] = {
     ),
     "a zone of more than 16 bits is none": lambda d: "zone=65536" in d.line,
     "what a set's mask leaves out is not shown": lambda d: d.alike_without(
-        r"[(,]\w+=[^,()]*/[^,()]*|(?<=_flags)\((0/0)?\)|(?<=_state)\((0/0)?\)"
+        r"[(,]\w+=[^,()]*/[^,()]*|(?<=\w)\(((0x[0-9a-f]+|0)/0)?\)"
     ),
     "what belongs behind a tag and stands beside it, the real one takes no notice of": lambda d: (
         d.line[0] == "dpctl/normalize-actions"

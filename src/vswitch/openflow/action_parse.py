@@ -201,7 +201,7 @@ def _output_to(port: int) -> a.Action:
 
 def _output(word: ActionWord, scope: Scope) -> a.Action:
     text = word.value
-    if word.delimiter == "(" and "," in text:
+    if "port" in text and "max_len" in text:
         port, max_len = None, None
         for part in split_action_words(text):
             if part.key == "port":
