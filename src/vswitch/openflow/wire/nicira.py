@@ -220,16 +220,18 @@ def get_sample(r: Reader, kind: int) -> a.Action:
     collector: int = r.u32()
     domain: int = r.u32()
     point: int = r.u32()
+    port: int = 0
+    direction = 0
+    if kind > 1:
+        port = r.u16()
+        direction = r.u8()
+        if not r.zeros(5) and kind == 3:
+            raise OfpError("NXBRC_MUST_BE_ZERO", "sample")
     if not probability:
         raise OfpError("OFPBAC_BAD_ARGUMENT", "sample with probability 0")
     if kind == 1:
         return a.Sample(probability, collector, domain, point)
-    port: int = r.u16()
-    direction = r.u8()
-    padded = not r.zeros(5)
     if kind == 3:
-        if padded:
-            raise OfpError("NXBRC_MUST_BE_ZERO", "sample")
         if direction > 2:
             raise OfpError("OFPBAC_BAD_ARGUMENT", f"sample direction {direction}")
         return a.Sample(probability, collector, domain, point, port, SAMPLE_DIRECTIONS[direction])
