@@ -237,7 +237,9 @@ def _features(m: session.FeaturesReply, version: int, ports: Ports) -> str:
 
 def _config(m: session.SetConfig | session.GetConfigReply, version: int, ports: Ports) -> str:
     frags = ("normal", "drop", "reassemble", "nx-match")[m.flags & 3]
-    ttl = " invalid_ttl_to_controller" if m.flags & session.OFPC_INVALID_TTL_TO_CONTROLLER else ""
+    known = version < OFP13 or isinstance(m, session.SetConfig)
+    said = known and m.flags & session.OFPC_INVALID_TTL_TO_CONTROLLER
+    ttl = " invalid_ttl_to_controller" if said else ""
     return f" frags={frags}{ttl} miss_send_len={m.miss_send_len}\n"
 
 
