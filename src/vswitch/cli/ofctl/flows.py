@@ -20,6 +20,7 @@ from vswitch.openflow.flow_mod import FlowMod, FlowModCommand
 from vswitch.openflow.flow_text import parse_flow, parse_flow_line
 from vswitch.openflow.messages import bundle as b
 from vswitch.openflow.messages.flow import AggregateStatsRequest, FlowStats, FlowStatsRequest
+from vswitch.openflow.messages.session import BarrierRequest
 from vswitch.openflow.normal import normalize_aloud
 from vswitch.openflow.packet_out_text import parse_bundle_line
 from vswitch.openflow.print import format_bytes
@@ -228,7 +229,10 @@ def run_bundle(switch: Switch, bodies: Sequence[tuple[Any, Form]], flags: int = 
     switch.ask(b.BundleControl(BUNDLE_ID, b.OFPBCT_OPEN_REQUEST, flags))
     for body, form in shown(bodies, "sending flows"):
         switch.send_in_bundle(BUNDLE_ID, body, form, flags)
-    refused = switch.collect_errors(b.BundleControl(BUNDLE_ID, b.OFPBCT_COMMIT_REQUEST, flags))
+    refused = switch.collect_errors(BarrierRequest())
+    last = b.OFPBCT_DISCARD_REQUEST if refused else b.OFPBCT_COMMIT_REQUEST
+    ended = switch.collect_errors(b.BundleControl(BUNDLE_ID, last, flags))
+    refused = refused or ended
     if refused:
         text = "".join(f"Error {e.name} for: {format_bytes(_refused(e.data))}" for e in refused)
         raise SwitchError(f"{text}vswitch ofctl: talking to {switch.client.target} (Protocol error)\n")
