@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from vswitch.base import coverage
+from vswitch.base.respite import Respite
 from vswitch.base.vlog import Vlog
 from vswitch.dpif.ops import FlowDel, FlowGet, Op
 from vswitch.dpif.types import DpifError
@@ -50,13 +51,15 @@ dump_failed = coverage.counter("flow_dump_failed")
 dumped_flow = coverage.counter("dumped_datapath_flow")
 
 
-def subfacet_max_idle(idle_times: list[int], threshold: int) -> int:
+def subfacet_max_idle(idle_times: list[int], threshold: int, respite: Respite | None = None) -> int:
     """The idle time, in ms, at which to expire flows, given how long each has been idle."""
     if len(idle_times) <= threshold:
         return MAX_IDLE
     buckets = [0] * N_BUCKETS
-    for idle in idle_times:
+    for n, idle in enumerate(idle_times):
         buckets[min(max(idle, 0) // BUCKET_WIDTH, N_BUCKETS - 1)] += 1
+        if respite is not None and not n & 0xFF:
+            respite.give()
     keep = max(threshold, len(idle_times) // 100)
     subtotal = 0
     bucket = 0
@@ -188,14 +191,19 @@ class Expiration:
     def expire_subfacets(self, now: int, threshold: int, max_idle: int) -> None:
         """Remove the flows that have not been used for too long."""
         subfacets = self.installer.subfacets
+        respite = self.installer.respite
         longest = MAX_IDLE
         if len(subfacets) > threshold:
-            longest = subfacet_max_idle([now - subfacet.used for subfacet in subfacets.values()], threshold)
+            idle_times: list[int] = []
+            for subfacet in subfacets.values():
+                idle_times.append(now - subfacet.used)
+                if not len(idle_times) & 0xFF:
+                    respite.give()
+            longest = subfacet_max_idle(idle_times, threshold, respite)
         self.max_idle = min(longest, max_idle)
         normal_cutoff = now - self.max_idle
         special_cutoff = now - SPECIAL_IDLE
         idle: list[Subfacet] = []
-        respite = self.installer.respite
         for n, subfacet in enumerate(subfacets.values()):
             if not n & 0xFF:
                 respite.give()
