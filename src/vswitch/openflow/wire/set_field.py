@@ -109,6 +109,12 @@ def put_legacy(w: Writer, field: Field, value: int, ctx: Put) -> bool:
 
 def put_set_field(w: Writer, action: a.SetField, ctx: Put) -> None:
     """`set_field` and `load`."""
+    _put_set_field(w, action, ctx)
+    if action.field.name == "vlan_tci":
+        ctx.has_vlan = action.value & 0x1000 != 0
+
+
+def _put_set_field(w: Writer, action: a.SetField, ctx: Put) -> None:
     version = ctx.version
     field = action.field
     exact = action.mask & field.ones == field.ones
