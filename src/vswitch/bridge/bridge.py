@@ -192,7 +192,7 @@ class Bridge:
         except Refused as e:
             known.error = str(e)
             if known.error != before:
-                log.warn("%s", known.error)
+                e.log()
             return
         log.info("bridge %s: added interface %s on port %d", self.name, config.name, number)
 
@@ -214,7 +214,7 @@ class Bridge:
         try:
             reconfigure_interface(self.ofproto, config, old)
         except Refused as e:
-            log.warn("%s", e)
+            e.log()
             known.error = str(e)
             spec = self.ofproto.port_specs.get(config.name)
             if spec is not None:
@@ -314,7 +314,7 @@ class Bridge:
             if mac is None:
                 log.warn("bridge %s: invalid 'hwaddr' %s", self.name, asked)
             elif mac & 1 << 40 or not mac:
-                log.warn("bridge %s: cannot set MAC address to multicast address %s", self.name, asked)
+                log.err("bridge %s: cannot set MAC address to multicast address %s", self.name, asked)
             else:
                 return mac
         best = 0

@@ -20,6 +20,7 @@ from vswitch.netdev.tunnel_options import TunnelConflict
 from vswitch.ofproto_dpif.ofproto_dpif import OfprotoDpif
 
 log = Vlog("bridge")
+netdev_log = Vlog("netdev")
 
 CANNOT_OPEN: Final = frozenset(
     (errno.ENODEV, errno.EAFNOSUPPORT, errno.EPERM, errno.EACCES, errno.EEXIST, errno.EOPNOTSUPP)
@@ -29,7 +30,25 @@ IFF_LOOPBACK: Final = 0x8
 
 
 class Refused(Exception):
-    """An interface can't be what its row asks for: the text of Interface.error."""
+    """An interface can't be what its row asks for: the text of Interface.error. `module` logs it, at the
+    level of an error if it is another than the bridge's; `more` is what module netdev has to say."""
+
+    def __init__(self, text: str, module: str = "bridge", more: str = "", first: bool = False) -> None:
+        super().__init__(text)
+        self._module = module
+        self._more = more
+        self._first = first
+
+    def log(self) -> None:
+        """Say so in the log."""
+        if self._more and self._first:
+            netdev_log.warn("%s", self._more)
+        if self._module == "bridge":
+            log.warn("%s", self)
+        else:
+            Vlog(self._module).err("%s", self)
+        if self._more and not self._first:
+            netdev_log.warn("%s", self._more)
 
 
 def check_options(config: InterfaceConfig) -> None:
@@ -39,7 +58,8 @@ def check_options(config: InterfaceConfig) -> None:
         try:
             check(config.name, config.options)
         except NetdevError as e:
-            raise Refused(e.strerror or str(e)) from e
+            why = f"{config.name}: could not set configuration ({os.strerror(errno.EINVAL)})"
+            raise Refused(e.strerror or str(e), "netdev_vport", why) from e
 
 
 def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
@@ -48,7 +68,8 @@ def add_interface(ofproto: OfprotoDpif, config: InterfaceConfig) -> int:
     check_options(config)
     kind = registry.kind(config.type)
     if config.type not in registry.types():
-        raise Refused(_cannot_open(config.name, errno.EAFNOSUPPORT))
+        why = f"could not create netdev {config.name} of unknown type {config.type}"
+        raise Refused(_cannot_open(config.name, errno.EAFNOSUPPORT), more=why, first=True)
     opened_as = registry.kind(registry.open_type(config.type, ofproto.backer.scope))
     if opened_as.comes_and_goes and _is_loopback(config.name):
         # What is sent there comes back.

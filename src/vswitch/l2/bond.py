@@ -12,9 +12,14 @@ from typing import Any, Final, final
 
 from mypy_extensions import i64
 
+from vswitch.base.ratelimit import RateLimit
 from vswitch.base.records import dataclass
+from vswitch.base.vlog import Vlog
 from vswitch.flow.hash import hash_add64, hash_finish
 from vswitch.l2.lacp import CONFIGURED, NEGOTIATED, OFF
+
+log: Final = Vlog("bond")
+_link_rl: Final = RateLimit(5, 20)
 
 ACTIVE_BACKUP: Final = "active-backup"
 BALANCE_SLB: Final = "balance-slb"
@@ -71,6 +76,8 @@ class BondMember:
         self.up: bool = False
         self.may_enable: bool = False
         self.enabled: bool = False
+        self.known: bool = False
+        """Whether its link has been looked at."""
         self.delay_expires: int | None = None
         """Clock ms at which `enabled` follows the link."""
         self.tx_bytes: int = 0
@@ -166,13 +173,26 @@ class Bond:
 
     def _follow_link(self, member: BondMember, now: int) -> None:
         up = member.up and member.may_enable
+        state = "up" if up else "down"
         if up == member.enabled:
-            member.delay_expires = None
+            if member.delay_expires is not None:
+                member.delay_expires = None
+                what = "disabled" if up else "enabled"
+                log.info_rl(_link_rl, now, "member %s: link state %s", member.name, state)
+                log.info_rl(_link_rl, now, "member %s: will not be %s", member.name, what)
+            member.known = True
             return
         if member.delay_expires is None:
-            delay = self.settings.updelay if up else self.settings.downdelay
             # LACP has its own ways of being sure.
-            member.delay_expires = now + (0 if self.lacp_status != OFF else delay)
+            delay = 0 if self.lacp_status != OFF else self.settings.updelay if up else self.settings.downdelay
+            member.delay_expires = now + delay
+            if member.known:
+                log.info_rl(_link_rl, now, "member %s: link state %s", member.name, state)
+            if delay:
+                what = "enabled" if up else "disabled"
+                log.info_rl(_link_rl, now, "member %s: will be %s if it stays %s for %d ms",
+                            member.name, what, state, delay)
+            member.known = True
         if now >= member.delay_expires:
             self.set_enabled(member, up)
 
@@ -188,11 +208,14 @@ class Bond:
             for entry in self.entries:
                 if not entry.tx_bytes:
                     entry.member = None
+            log.info("member %s: enabled", member.name)
         else:
             self._disable(member)
         self._events.add(CHANGED)
 
     def _disable(self, member: BondMember) -> None:
+        if member.enabled:
+            log.info("member %s: disabled", member.name)
         member.enabled = False
         if member in self._turn:
             self._turn.remove(member)
@@ -223,14 +246,21 @@ class Bond:
             waiting = [m for m in self.members.values() if m.up and m.may_enable]
             if waiting:
                 chosen = min(waiting, key=lambda m: m.delay_expires or 0)
+                left = max(0, (chosen.delay_expires or 0) - now)
+                why = f", skipping remaining {left} ms updelay (since no member was enabled)"
+                self.set_active(chosen, why)
                 self.set_enabled(chosen, True)
+        if chosen is None and old is not None:
+            log.info("bond %s: all members disabled", self.name)
         self.set_active(chosen)
 
-    def set_active(self, member: BondMember | None) -> None:
-        """Make `member` the active one."""
+    def set_active(self, member: BondMember | None, why: str = "") -> None:
+        """Make `member` the active one. `why` is told with it."""
         if member is self.active:
             return
         self.active = member
+        if member is not None:
+            log.info("bond %s: active member is now %s%s", self.name, member.name, why)
         self._events.add(CHANGED)
         if member is not None:
             self._events.add(LEARN)

@@ -65,6 +65,8 @@ class Controllers:
         """Target -> connection that we make."""
         self._services: dict[str, Service] = {}
         """Target -> place where clients connect."""
+        self._untold: str = ""
+        """The target that is served, of which the log doesn't know."""
         self._mgmt: ControllerSettings | None = None
         self._snoops: dict[str, Snoop] = {}
         self._snoop_paths: tuple[str, ...] = ()
@@ -128,7 +130,8 @@ class Controllers:
 
     def set_mgmt(self, path: str, queue_size: int = MAX_ASYNC, listener: Listener | None = None) -> None:
         """Serve management clients such as ovs-ofctl on the Unix socket `path`, which `listener` is if it is
-        open already; "" on none. `queue_size` is as that of `ControllerSettings`."""
+        open already (which is told when it is asked for again, after the bridge's ports); "" on none.
+        `queue_size` is as that of `ControllerSettings`."""
         now = self.clock.now()
         old = self._mgmt
         new = None
@@ -136,6 +139,9 @@ class Controllers:
             new = ControllerSettings(
                 f"punix:{path}", ConnKind.SERVICE, inactivity_probe=0, queue_size=queue_size
             )
+        if new is not None and listener is None and self._untold == new.target:
+            log.info('%s: added %s controller "%s"', self.name, new.conn_kind.value, new.target)
+            self._untold = ""
         if new == old:
             return
         if old is not None and new is not None and old.target == new.target and old.target in self._services:
@@ -147,7 +153,7 @@ class Controllers:
         self._mgmt = new
         if new is not None and listener is not None:
             self._services[new.target] = Service(self, new, listener)
-            log.info('%s: added %s controller "%s"', self.name, new.conn_kind.value, new.target)
+            self._untold = new.target
         self._open_missing(now)
         self.poller.ring()
 

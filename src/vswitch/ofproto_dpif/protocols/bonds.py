@@ -330,7 +330,6 @@ class BondBridge:
         if CHANGED in events:
             self._bond_changed(bundle, bond, now)
         if LEARN in events and bond.active is not None:
-            log.info("bond %s: active member is now %s", bond.name, bond.active.name)
             if lacp is None and bond.settings.mode != BALANCE_TCP:
                 self._send_learning_packets(bundle.xbundle, bond)
 

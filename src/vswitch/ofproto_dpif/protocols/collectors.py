@@ -6,6 +6,7 @@ A datagram that can't be sent at once is dropped and counted: a collector that i
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from typing import Final, final
@@ -55,12 +56,13 @@ class Collectors:
                 family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
                 sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
             except (ValueError, OSError) as e:
-                log.err("couldn't open connection to collector (%s)", e)
+                why = e.strerror if isinstance(e, OSError) else os.strerror(errno.EAFNOSUPPORT)
+                log.warn("couldn't open connection to collector %s (%s)", target, why)
                 continue
             try:
                 sock.connect(address)
             except OSError as e:
-                log.err("couldn't open connection to collector %s (%s)", target, e.strerror or e)
+                log.warn("couldn't open connection to collector %s (%s)", target, e.strerror or e)
                 sock.close()
                 continue
             self._sockets.append((target, sock))
