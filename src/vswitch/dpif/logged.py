@@ -39,7 +39,7 @@ from vswitch.dpif.types import (
 )
 from vswitch.flow import key_attr as attr
 from vswitch.flow.flow import Flow
-from vswitch.flow.packet_text import format_packet
+from vswitch.flow.packet_text import format_as
 from vswitch.netlink.attrs import attributes
 
 log = Vlog("dpif")
@@ -259,7 +259,7 @@ class LoggedDpif(Dpif):
         if upcalls and log.enabled(Level.DBG) and not self.provider.logs_upcalls:
             for upcall in upcalls:
                 kind, key = upcall.type.name.lower(), format_key(upcall.key, verbose=True)
-                packet = format_packet(upcall.packet, upcall.key.packet_type)
+                packet = format_as(upcall.packet, upcall.key)
                 log.dbg("%s: %s upcall:\n%s\n%s", self.full_name, kind, key, packet)
         return upcalls
 
@@ -457,7 +457,7 @@ def describe(dp: str, op: Op, now: int) -> str:
         said = f"failed to execute {format_actions(op.actions)} ({why})" if op.error else (
             f"execute {format_actions(op.actions)}"
         )
-        packet = format_packet(op.packet, op.key.packet_type)
+        packet = format_as(op.packet, op.key)
         return f"{dp}: {said} on packet {packet} with metadata {_metadata(op.key)} mtu {op.mtu}"
     words = [f"{dp}:", "failed to", _operation(op), f"({why})"] if op.error else [f"{dp}:", _operation(op)]
     if isinstance(op, FlowPut | FlowDel | FlowGet) and op.ufid:

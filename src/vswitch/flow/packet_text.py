@@ -15,12 +15,17 @@ CHECKSUMS = {
 """IP protocol -> what its checksum is called, where it is, and how long the header is at least."""
 
 
-def format_packet(data: bytes, packet_type: int = 0) -> str:
+def format_as(data: bytes, key: Flow) -> str:
+    """A packet in a line, with no more VLAN tags than its `key` has."""
+    return format_packet(data, key.packet_type, 2 if key.vlan_tci1 else 1)
+
+
+def format_packet(data: bytes, packet_type: int = 0, vlans: int = 2) -> str:
     """A packet in a line, as `ovs-ofctl` and the log have it. `packet_type` says how it begins
-    (`extract`)."""
+    (`extract`), `vlans` how many tags are looked at."""
     flow = Flow()
     flow.packet_type = packet_type
-    parser = Parser()
+    parser = Parser(vlans)
     extract(data, flow, parser)
     text = format_flow(flow).replace("in_port=0,", "", 1)
     at = parser.l4_ofs

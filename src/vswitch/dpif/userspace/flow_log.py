@@ -11,7 +11,7 @@ from vswitch.base.vlog import Vlog
 from vswitch.dpif.odp_text import format_actions, format_flow, format_key, format_ufid
 from vswitch.flow.flow import Flow
 from vswitch.flow.match import Match
-from vswitch.flow.packet_text import format_packet
+from vswitch.flow.packet_text import format_as
 
 if TYPE_CHECKING:
     from vswitch.dpif.actions import Actions
@@ -26,7 +26,7 @@ def log_upcalls(name: str, upcalls: Sequence[Upcall]) -> None:
     """Packets of datapath `name` go up: each with its key and what is in it."""
     for upcall in upcalls:
         key = format_key(upcall.key, verbose=True)
-        shown = format_packet(upcall.packet, upcall.key.packet_type)
+        shown = format_as(upcall.packet, upcall.key)
         log.dbg("%s: %s upcall:\n%s\n%s", name, upcall.type.name.lower(), key, shown)
 
 
