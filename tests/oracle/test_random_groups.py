@@ -24,7 +24,7 @@ CHUNK = 5
 def settled(trace: str) -> str:
     """`trace` without the VLAN of the megaflow if translation failed."""
     if "Translation failed" in trace:
-        trace = re.sub(r"^(Megaflow: .*)vlan_tci=0x0000/0x1000,", r"\1", trace, flags=re.MULTILINE)
+        trace = re.sub(r"^(Megaflow: .*),vlan_tci=0x0000/0x1000(?=,|$)", r"\1", trace, flags=re.MULTILINE)
     return trace
 
 
