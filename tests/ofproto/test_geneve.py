@@ -48,7 +48,7 @@ def test_a_datapath_flow_matches_the_options_that_decided_and_their_order() -> N
     options = "{class=0x7,type=0x3,len=8,0x1234567812345678}{class=0x100,type=0,len=4,0xab}"
     assert masked(options, "tun_metadata0=0xa0/0xf0,tun_dst=2.2.2.2") == (
         "tunnel(dst=2.2.2.2,geneve({class=0x7,type=0x3,len=8,0x1234567812345678/0x0}"
-        "{class=0x100,type=0,len=4,0xab/0xf0}),flags()),eth()"
+        "{class=0x100,type=0,len=4,0xab/0xf0}),flags(0/0)),eth()"
     )
     other = parse_match("tun_dst=2.2.2.2").mask
     assert mask_to_datapath(table(), key(options), other) is other
