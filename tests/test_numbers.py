@@ -22,7 +22,7 @@ NAMED = {
 ELSEWHERE = {
     ("ofproto_dpif/xlate/types.py", 0xFFFD), ("ofproto_dpif/xlate/types.py", 0xFFFE),
     ("dpif/probe.py", 0xFFFE), ("l2/lacp.py", 0xFFFE),
-    ("openflow/wire/properties.py", 0xFFFE), ("openflow/wire/match10.py", 0xFFFE),
+    ("openflow/actions.py", 0xFFFE), ("openflow/wire/match10.py", 0xFFFE),
     ("openflow/constants.py", 0xFFFFFF00), ("openflow/constants.py", 0xFFFF0000),
     ("openflow/messages/group.py", 0xFFFFFF00), ("ofproto_dpif/xlate/mcast.py", 0xFFFFFF00),
     ("dpif/userspace/conntrack/helpers.py", 0xFFFF0000), ("dpif/userspace/emc.py", 0xFFFF0000),

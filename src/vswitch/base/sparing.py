@@ -45,7 +45,7 @@ class _Late:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """As `importlib.abc.MetaPathFinder` has it."""
+        """As a finder of `sys.meta_path` has it."""
         if name not in self._names:
             return None
         spec = PathFinder.find_spec(name, path, target)
