@@ -27,7 +27,7 @@ from vswitch.openflow.messages.packet import Resume
 from vswitch.openflow.messages.table import TableFeaturesRequest
 from vswitch.openflow.wire.codec import class_of, decode, encode
 from vswitch.openflow.wire.messages_base import NotInVersion
-from vswitch.openflow.wire.version import OFP10, OFP15
+from vswitch.openflow.wire.version import OFP15
 
 HEADER: Final = 8
 OFPT_ERROR: Final = 1
@@ -116,21 +116,6 @@ def hangs_the_real_switch(data: bytes) -> bool:
     """Whether `data` may insert no buckets into a group, from which the real switch never comes back."""
     commands = [data[HEADER : HEADER + 2]] if data[1] == 15 else [data[at + 8 : at + 10] for at in INNER]
     return data[1] in (4, 15, 34) and b"\0\3" in commands
-
-
-def lacks_prerequisites(data: bytes) -> bool:
-    """Whether `data` is a flow mod of OpenFlow 1.0 whose match has parts that no packet can be held against:
-    they fall away, but the real switch still tells such flows from others that it lists in the same words."""
-    if data[0] != OFP10 or data[1] != OFPT_FLOW_MOD or len(data) < HEADER + 40:
-        return False
-    wildcards, dl_type, nw_proto = struct.unpack_from(">I18xH1xB", data, HEADER)
-    addresses = any((wildcards >> shift) & 0x3F < 32 for shift in (8, 14))
-    tos, proto, ports = (not wildcards & 1 << 21, not wildcards & 0x20, wildcards & 0xC0 != 0xC0)
-    if wildcards & 0x10 or dl_type not in (0x0800, 0x0806, 0x8035):
-        return addresses or tos or proto or ports
-    if dl_type != 0x0800:
-        return tos or ports
-    return ports and (not proto or nw_proto not in (1, 6, 17, 132))
 
 
 def error_name(reply: bytes) -> str:
