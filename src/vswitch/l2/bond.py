@@ -94,7 +94,8 @@ class BondEntry:
 
 def hash_mac(mac: int, vlan: int, basis: int) -> int:
     """Which of the 256 values a source address in a VLAN has."""
-    word: i64 = (vlan & 0xFFFF) << 48 | mac
+    high: i64 = vlan & 0xFFFF
+    word: i64 = high << 48 | mac
     return hash_finish(hash_add64(basis & 0xFFFFFFFF, word), 8) & (N_HASHES - 1)
 
 

@@ -127,9 +127,9 @@ class Client:
         """The next message; None if `deadline` (time.monotonic()) passes. ConnectionError."""
         while not self._messages:
             if deadline is not None:
-                pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+                pending = getattr(self._socket, "pending", None)  # bytes that TLS has read already
                 left = max(0.0, deadline - time.monotonic())
-                if not pending and not select.select([self._socket], [], [], left)[0]:
+                if not (pending and pending()) and not select.select([self._socket], [], [], left)[0]:
                     return None
             data = self._socket.recv(1 << 20)
             if not data:
