@@ -11,6 +11,8 @@ import pytest
 from tests.ofproto.ends import OurEnd, RecordingPeer, encoded
 from vswitch import Switch
 from vswitch.base import coverage
+from vswitch.base.ratelimit import RateLimit
+from vswitch.base.vlog import Destination, Level, set_levels
 from vswitch.ofproto.connmgr import ConnKind
 from vswitch.ofproto.ofconn import MAX_ASYNC, MAX_QUEUED, MAX_REPLIES
 from vswitch.ofproto.pinsched import PacketInQueues
@@ -380,3 +382,29 @@ def test_a_connection_that_ends_leaves_nothing(sw: Switch) -> None:
     sw.add_flow("actions=drop")
     assert isinstance(end.peer, RecordingPeer)
     assert end.peer.sent == []
+
+
+# What is logged.
+
+
+def test_ten_errors_a_minute_are_logged(
+    sw: Switch, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the real switch does, whose clock a trial can't stop."""
+    monkeypatch.setattr("vswitch.ofproto.ofconn.error_rl", RateLimit(10, 10))
+    end = controller(sw, OFP13)
+    bad = encode(parse_flow_line("actions=group:93"), OFP13, 5)
+    set_levels("connmgr", Destination.CONSOLE, Level.INFO)
+    try:
+        end.exchange(*[bad] * 12)
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 10
+        text = "sending OFPBAC_BAD_OUT_GROUP error reply to OFPT_FLOW_MOD message"
+        assert all(line.endswith(text) for line in said)
+        sw.clock.warp(60_000)
+        end.exchange(bad)
+        dropped, sent = capsys.readouterr().err.splitlines()
+        assert "|INFO|Dropped 2 log messages in last 60 seconds" in dropped
+        assert "sending OFPBAC_BAD_OUT_GROUP" in sent
+    finally:
+        set_levels("connmgr", Destination.CONSOLE, Level.WARN)

@@ -211,7 +211,7 @@ def test_operations_are_logged_as_the_real_switch_does(
     assert re.search(r"\|dpif\|DBG\|system@lab: added k\d+ as port 1\n", log)
     assert "|dpif|DBG|system@lab: put[create][modify] ufid:00000000-0000-0000-0000-000000000001 " in log
     assert "|dpif|WARN|system@lab: failed to put[modify] (No such file or directory) ufid:" in log
-    assert re.search(r"\|dpif\|DBG\|system@lab: execute 0 on packet [0-9a-f]+ with metadata .* mtu 0\n", log)
+    assert re.search(r"\|dpif\|DBG\|system@lab: execute 0 on packet udp,.*\n with metadata .* mtu 0\n", log)
     assert "|dpif|DBG|system@lab: failed to flow_del (No such file or directory) ufid:" in log
 
 
