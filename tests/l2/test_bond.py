@@ -41,6 +41,7 @@ def active(bond: Bond) -> str:
 
 @pytest.mark.parametrize(("mac", "vlan", "basis", "value"), [
     (0xAABBCCDDEEFF, 0, 0, 168), (0xAABBCCDDEEFF, 5, 0, 77), (0xAABBCCDDEEFF, 5, 7, 159),
+    (0x1122334455, -1, 0, 91),
 ])  # fmt: skip
 def test_addresses_hash_as_in_the_real_switch(mac: int, vlan: int, basis: int, value: int) -> None:
     assert hash_mac(mac, vlan, basis) == value

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
-from mypy_extensions import i64
-
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
+from vswitch.flow.flow import signed64
 from vswitch.flow.hash import hash_add64, hash_finish
 from vswitch.l2.lacp import CONFIGURED, NEGOTIATED, OFF
 
@@ -94,8 +93,7 @@ class BondEntry:
 
 def hash_mac(mac: int, vlan: int, basis: int) -> int:
     """Which of the 256 values a source address in a VLAN has."""
-    high: i64 = vlan & 0xFFFF
-    word: i64 = high << 48 | mac
+    word = signed64((vlan & 0xFFFF) << 48 | mac)
     return hash_finish(hash_add64(basis & 0xFFFFFFFF, word), 8) & (N_HASHES - 1)
 
 
