@@ -59,6 +59,8 @@ class BatchOnly:
             self._kernel._compose(batch, op)
         self.bytes += len(batch.builder.getvalue())
 
+    answer = operate
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dpif, name)
 
@@ -109,6 +111,8 @@ def microseconds(flows: str) -> tuple[float, float]:
             if len(backer.subfacets) != MISSES:
                 raise RuntimeError(f"{len(backer.subfacets)} datapath flows for {MISSES} misses")
             size = composer.bytes / MISSES
+            if not size:
+                raise RuntimeError("no batch was composed")
             backer.dpif = composer._dpif
     return best, size
 
