@@ -21,8 +21,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
+from vswitch.base.vlog import Level
 from vswitch.flow.values import format_mac
-from vswitch.ofproto_dpif.xlate.debug import debug
+from vswitch.ofproto_dpif.xlate.debug import debug, log
 
 if TYPE_CHECKING:
     from vswitch.l2.bond import Bond
@@ -135,7 +136,7 @@ class LearnMac(CreditedEffect):
             self.mac, self.vlan, bundle, now, self.gratuitous_arp, bundle.bond is not None
         )
         if tag:
-            if not self.traced:
+            if not self.traced and log.enabled(Level.DBG):
                 where = f"port {bundle.name} in VLAN {self.vlan}"
                 debug(now, bridge.name, f"learned that {format_mac(self.mac)} is on {where}")
             # Facets that used the old entry, or flooded for lack of one.
