@@ -34,6 +34,16 @@ def test_any_cut_of_any_messages_gives_them_back(
     assert got == values
 
 
+def test_a_cut_after_a_backslash_leaves_nothing_to_the_next_message() -> None:
+    values = [["\\", '"'], {"\n": []}, [""], {"": "\\"}, [""]]
+    data = "".join(json.dumps(v) for v in values).encode()
+    for first in range(len(data)):
+        for second in range(first, len(data)):
+            framer = JsonFramer()
+            cut = (data[:first], data[first:second], data[second:])
+            assert [v for part in cut for v in framer.feed(part)] == values, cut
+
+
 @given(st.lists(st.binary(max_size=40), max_size=8))
 def test_no_bytes_crash_it(chunks: list[bytes]) -> None:
     framer = JsonFramer()

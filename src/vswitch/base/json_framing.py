@@ -84,6 +84,7 @@ class JsonFramer:
     def _end(self, data: bytes, at: i64) -> i64:
         """Where the value ends that has begun at `at` or before, or -1 if that has not come yet."""
         n: i64 = len(data)
+        end: i64 = -1
         depth = self._depth
         in_string = self._in_string
         escaped = self._escaped
@@ -106,10 +107,9 @@ class JsonFramer:
             elif byte | CURLY == CLOSING:
                 depth -= 1
                 if depth == 0:
-                    self._depth = 0
-                    self._in_string = False
-                    return at
+                    end = at
+                    break
         self._depth = depth
         self._in_string = in_string
         self._escaped = escaped
-        return -1
+        return end
