@@ -260,6 +260,45 @@ def test_a_wider_mask_replaces_the_facet(lab: MakeLab) -> None:
     assert len(made.facets()) == 2
 
 
+def tagged(frame: bytes, vid: int) -> bytes:
+    """`frame` with a tag of VLAN `vid` in front of what it has."""
+    return frame[:12] + b"\x81\0" + vid.to_bytes(2, "big") + frame[12:]
+
+
+@pytest.mark.parametrize(("match", "gone", "new", "elsewhere"), [
+    ("dl_vlan=7", 0, 0, 1),  # the number of the VLAN is in the masks of all three, its priority in one's
+    ("vlan_tci=0x1000/0x1000", 0, 0, 2),
+    ("dl_vlan_pcp=3", 2, 1, 0),
+    ("vlan_tci=0", 2, 2, 2),
+])
+def test_where_tags_come_to_matter_flows_stay_whose_masks_tell_them(
+    lab: MakeLab, match: str, gone: int, new: int, elsewhere: int
+) -> None:
+    made = lab(3, "priority=1,actions=output:2")
+    packets = [tagged(udp(), 7), udp(), tagged(udp(), 9), udp()]
+    made.send("p1", *packets)
+    assert len(made.facets()) == 1
+    made.received()
+    happened = Counted("subfacet_create", "subfacet_destroy")
+    made.flow(f"priority=2,{match},actions=output:3")
+    made.run()
+    assert happened["subfacet_destroy"] == gone
+    assert len(made.dp_flows()) == 3 - gone
+    made.send("p1", *packets)
+    assert made.received() == {name: n for name, n in (("p2", 4 - elsewhere), ("p3", elsewhere)) if n}
+    assert happened["subfacet_create"] == new
+    made.del_flows(match)
+    made.run()
+    made.send("p1", *packets)
+    assert made.received() == {"p2": 4}
+    made.seconds(2)
+    assert made.rule().n_packets == 12 - elsewhere
+    made.del_flows()
+    made.run()
+    made.seconds(60)
+    assert (made.facets(), made.dp_flows()) == ([], [])
+
+
 def test_a_long_revalidation_leaves_time_for_other_work(lab: MakeLab) -> None:
     made = lab(3, "priority=1,actions=output:2")
     made.send("p1", udp())

@@ -76,6 +76,12 @@ def datapath_mask(facet: Facet, key: Flow) -> Flow:
     return plain
 
 
+def _as_facet(key: Flow) -> bool:
+    """Whether a datapath flow of `key` is, the port's number aside, the flow that a facet is made from."""
+    words = key.words
+    return words[W_TUN_METADATA_PRESENT] == 0 and words[W_VLAN_TCI1] & SECOND_TAG == 0
+
+
 def _identity(key: Flow, mask: Flow) -> bytes:
     """What tells a datapath's flow of `key` and `mask` from the other flows of its facet."""
     return bytes((n_labels(key),)) + pack_flow(key.masked(mask))
@@ -155,6 +161,37 @@ class Installer:
         for recirc_id in out.recircs:
             self.dp.recirc_ids.unref(recirc_id, now)
 
+    def part(self, facet: Facet, subfacet: Subfacet, in_port: int, now: int) -> Facet | None:
+        """Give `subfacet`, a datapath flow of `facet` that comes in at `in_port` (OpenFlow port number), a facet of
+        its own: of the packets that it matches, translated as it is. None, and nothing changed, if there is one."""
+        flow = subfacet.key()
+        if subfacet.prefix or not _as_facet(flow):
+            return None
+        group = facet.group.table.group(datapath_mask(facet, flow))
+        flow.in_port = in_port
+        key = group.key_of(flow)
+        if key in group.facets:
+            return None
+        alone = Facet(facet.bridge, group, key, pack_flow(flow), now)
+        alone.created = subfacet.created
+        alone.used = subfacet.used
+        alone.actions = facet.actions
+        alone.slow = facet.slow
+        alone.tags = facet.tags
+        alone.as_came = facet.as_came
+        alone.effects = facet.effects
+        alone.recircs = list(facet.recircs)
+        for recirc_id in alone.recircs:
+            self.dp.recirc_ids.ref(recirc_id)
+        facet.subfacets.remove(subfacet)
+        facet.by_key = None
+        subfacet.facet = alone
+        subfacet.own_key = b""
+        alone.subfacets.append(subfacet)
+        group.table.insert(alone)
+        facet_create.inc()
+        return alone
+
     def put(self, facet: Facet, key: Flow, odp_port: int, prefix: Actions, now: int) -> FlowPut | None:
         """The operation that has the datapath handle `key` (datapath port numbers) as `facet`
         says, None if it does already. Give it to `put_done` after carrying it out.
@@ -180,8 +217,7 @@ class Installer:
         else:
             subfacet.path = SF_FAST_PATH
             subfacet.actions = (*prefix, *facet.actions) if prefix else facet.actions
-        words = key.words
-        if prefix or further or words[W_TUN_METADATA_PRESENT] != 0 or words[W_VLAN_TCI1] & SECOND_TAG != 0:
+        if prefix or further or not _as_facet(key):
             subfacet.prefix = prefix
             subfacet.own_key = pack_flow(key)
         facet.subfacets.append(subfacet)

@@ -5,7 +5,8 @@ picks by tags those that a learned MAC address or a changed rule can affect; whe
 what its rules ask for picks them (`changed.py`). A facet whose new
 translation is the same stays as it is, one with other actions has its datapath flow modified in
 place, packets and all. One whose new mask has bits that the old one lacks is removed, and its
-next packet makes a new one; what the new mask lacks makes the facet narrower than it need be, no more.
+next packet makes a new one; of several datapath flows each is looked at by itself then (those without
+tags match all bits of both tags). What the new mask lacks makes the facet narrower than it need be, no more.
 One that would learn a flow within a limit is removed too: which packet learns it is for packets to say.
 So is one whose translation fails, after any change: it has all tags (`install.ALL_TAGS`).
 """
@@ -118,8 +119,12 @@ class _Revalidation:
             return
         out = xlate(XlateIn(facet.bridge, flow, frozen=frozen, now=self.now))
         out.slow |= facet.slow & SLOW_MATCH
-        narrower = not facet.group.mask.covers(out.wc) and not self._moved(facet, out.wc)
-        if narrower or out.error or out.for_packets:
+        wanting = not facet.group.mask.covers(out.wc)
+        if wanting and len(facet.subfacets) > 1:
+            installer.drop_out(out, self.now)
+            self._part(facet, flow.in_port)
+            return
+        if wanting and not self._moved(facet, out.wc) or out.error or out.for_packets:
             installer.drop_out(out, self.now)
             self.dead.append(facet)
             return
@@ -152,10 +157,19 @@ class _Revalidation:
                 return True
         return False
 
+    def _part(self, facet: Facet, in_port: int) -> None:
+        """Look at each datapath flow of `facet` by itself, as a facet of its own: their masks differ, and may
+        have the bits that the facet's lacks."""
+        for subfacet in list(facet.subfacets):
+            alone = self.installer.part(facet, subfacet, in_port, self.now)
+            if alone is not None:
+                self.look_at(alone)
+        self.dead.append(facet)
+
     def _moved(self, facet: Facet, wc: Flow) -> bool:
         """Give `facet` the mask of its one datapath flow, which tells tags apart where the translation did
         not, if that has the bits of `wc`; False if it hasn't."""
-        if len(facet.subfacets) != 1:
+        if not facet.subfacets:
             return False
         subfacet = facet.subfacets[0]
         if subfacet.own_key:  # what the datapath sees isn't what the facet is about
