@@ -98,6 +98,7 @@ def _part(name: str, word: int, shift: int, n_bits: int, nl: tuple[int, ...] = (
 
 # What a datapath made of the packet before, and conjunctive match.
 _add("dp_hash", at.W_DP_HASH, at.S_DP_HASH, 32, HEX, NONE, "m", "NXM_NX_DP_HASH 35 2.2",
+     "NXOXM_ET_DP_HASH 0 2.2",
      nl=(key.DP_HASH, -1, 0, 4))  # fmt: skip
 _add("recirc_id", at.W_RECIRC_ID, at.S_RECIRC_ID, 32, DEC, NONE, "", "NXM_NX_RECIRC_ID 36 2.2",
      nl=(key.RECIRC_ID, -1, 0, 4))  # fmt: skip

@@ -1,5 +1,5 @@
-"""The commands without a manual: bytes as actions, groups, packets and messages, and back, for those who test
-what writes them.
+"""The commands without a manual: bytes as matches, actions, groups, packets and messages, and back, for those
+who test what writes them.
 
 Input comes as lines of hexadecimal on standard input; "#" begins a comment.
 """
@@ -12,7 +12,9 @@ from typing import Final, TypeAlias
 
 from vswitch.cli.ofctl.flows import said
 from vswitch.cli.ofctl.formats import ANY, Formats, allowed, format_formats, of_versions, usable_bucket
+from vswitch.cli.ofctl.nx_match import parse_nxm_command, parse_oxm_command
 from vswitch.cli.ofctl.offline import Offline, packets_of
+from vswitch.cli.ofctl.raw_matches import check_vlan, differences, show_match10, show_match11
 from vswitch.cli.ofctl.switch import OfctlError, Settings
 from vswitch.flow.compose import DEFAULT_PAYLOAD, flow_compose
 from vswitch.flow.extract import extract
@@ -60,14 +62,6 @@ def _lines() -> Iterator[bytes]:
 # Actions.
 
 
-def _differences(given: bytes, made: bytes) -> Iterator[str]:
-    """Which bytes are others when they are written again."""
-    for i in range(max(len(given), len(made))):
-        was, now = (f"{data[i]:02x}" if i < len(data) else "(none)" for data in (given, made))
-        if was != now:
-            yield f"{i:2d}: {was} -> {now}"
-
-
 def _parse_actions(args: Sequence[str], what: str, get: Get, put: Put) -> None:
     try:
         version = version_from_name(args[0])
@@ -85,7 +79,7 @@ def _parse_actions(args: Sequence[str], what: str, get: Get, put: Put) -> None:
         print(f"actions={format_actions(actions)}")
         w = Writer()
         put(w, actions, version)
-        for line in _differences(data, w.getvalue()):
+        for line in differences(data, w.getvalue()):
             print(line)
         print()
 
@@ -101,6 +95,19 @@ def parse_instructions(_settings: Settings, args: Sequence[str]) -> None:
         _parse_actions(args, "instructions", get_actions, put_actions)
     else:
         _parse_actions(args, "instructions", get_instructions, put_instructions)
+
+
+# Matches.
+
+
+def parse_match10(_settings: Settings, _args: Sequence[str]) -> None:
+    """`parse-ofp10-match`"""
+    show_match10(_lines())
+
+
+def parse_match11(_settings: Settings, _args: Sequence[str]) -> None:
+    """`parse-ofp11-match`"""
+    show_match11(_lines())
 
 
 # Groups.
@@ -212,6 +219,12 @@ UNLISTED: Final = {
     "parse-group": Offline("GROUP", 1, 1, parse_group_command),
     "parse-actions": Offline("VERSION", 1, 1, parse_actions),
     "parse-instructions": Offline("VERSION", 1, 1, parse_instructions),
+    "parse-nx-match": Offline("", 0, 0, parse_nxm_command),
+    "parse-nxm": Offline("", 0, 0, parse_nxm_command),
+    "parse-oxm": Offline("VERSION", 1, 1, parse_oxm_command),
+    "parse-ofp10-match": Offline("", 0, 0, parse_match10),
+    "parse-ofp11-match": Offline("", 0, 0, parse_match11),
+    "check-vlan": Offline("TCI MASK", 2, 2, check_vlan),
     "parse-pcap": Offline("FILE...", 1, 1 << 30, parse_pcap),
     "parse-packet": Offline("", 0, 0, parse_packet),
     "compose-packet": Offline("FLOW [PAYLOAD]", 1, 2, compose_packet),

@@ -141,7 +141,7 @@ def _get_removed(r: Reader, version: int) -> f.FlowRemoved:
             ("cookie", 8),
         ):
             found[name] = r.uint(size)
-        found["match"] = get_match(r, version, False)
+        found["match"] = get_match(r, version)
         return f.FlowRemoved(**found, **_times(get_stats(r)))
     if version == OFP10:
         found["match"] = get_match(r, version)
@@ -151,7 +151,7 @@ def _get_removed(r: Reader, version: int) -> f.FlowRemoved:
         found["table_id"] = c.OFPTT_ALL
         found["hard_timeout"] = 0
     else:
-        found["match"] = get_match(r, version, False)
+        found["match"] = get_match(r, version)
     return f.FlowRemoved(**found)
 
 
@@ -188,7 +188,7 @@ def _get_nx_removed(r: Reader, version: int) -> f.FlowRemoved:
     found = {name: r.uint(size) for name, size in _REMOVED}
     found["table_id"] = (found["table_id"] - 1) & 0xFF
     match_len = found.pop("hard_timeout")
-    match, _, _ = get_nxm(r, match_len, False)
+    match, _, _ = get_nxm(r, match_len)
     return f.FlowRemoved(match=match, **found)
 
 
@@ -346,7 +346,7 @@ def _get_flow(r: Reader, version: int) -> f.FlowStats:
     if version == OFP15:
         for name, size in _FLOW15:
             found[name] = r.uint(size)
-        found["match"] = get_match(r, version, False)
+        found["match"] = get_match(r, version)
         stats = get_stats(r)
         found.update(_times(stats))
         if OXS_IDLE_TIME in stats:
@@ -362,7 +362,7 @@ def _get_flow(r: Reader, version: int) -> f.FlowStats:
         if version < OFP14:
             found["importance"] = 0
         if version > OFP10:
-            found["match"] = get_match(r, version, False)
+            found["match"] = get_match(r, version)
     found["flags"] &= FLAGS[version]
     return f.FlowStats(actions=get_instructions(r, r.left, version), **found)
 
@@ -401,7 +401,7 @@ def _get_nx_flows(r: Reader, version: int) -> f.FlowStatsReply:
         head = {name: body.uint(size) for name, size in _NX_FLOW}
         match_len = head.pop("match_len")
         ages = {name: (head.pop(name) or 0) - 1 for name in ("idle_age", "hard_age")}
-        match, _, _ = get_nxm(body, match_len, False)
+        match, _, _ = get_nxm(body, match_len)
         actions = get_instructions(body, body.left, version)
         idle, hard = (None if age < 0 else age for age in ages.values())
         found.append(f.FlowStats(match, actions, table_id=table_id, idle_age=idle, hard_age=hard, **head))

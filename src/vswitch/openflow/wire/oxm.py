@@ -137,7 +137,8 @@ class _Order:
         self.ethernet = _list("eth_src eth_dst eth_type", version)
         self.vlan_tci = _list("vlan_tci", version)
         self.mpls = _list("mpls_tc mpls_bos mpls_ttl mpls_label", version)
-        self.ipv4 = _list(f"ip_src ip_dst {ip} nw_proto", version)
+        # A label without IPv6 is only in a match that was read with no look at prerequisites.
+        self.ipv4 = _list(f"ip_src ip_dst {ip} ipv6_label nw_proto", version)
         self.ipv6 = _list(f"ipv6_src ipv6_dst {ip} ipv6_label nw_proto", version)
         self.arp = _list("arp_op arp_spa arp_tpa arp_sha arp_tha", version)
         self.nsh = _list(
@@ -150,7 +151,9 @@ class _Order:
         nd = "icmpv6_type icmpv6_code nd_reserved nd_target nd_options_type"
         self.icmpv6 = _list(f"{nd} nd_sll nd_tll", version)
         self.tunnel = _list(
-            "tun_id tun_flags tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags "
+            "tun_id tun_flags tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags", version
+        )
+        self.tunnel_end = _list(
             "tun_erspan_idx tun_erspan_ver tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype",
             version,
         )
@@ -176,7 +179,7 @@ class _Order:
             Prereq.ND: [self.icmpv6], Prereq.ND_SOLICIT: [self.icmpv6], Prereq.ND_ADVERT: [self.icmpv6],
             Prereq.CT: [self.rest],
         }  # fmt: skip
-        once = [self.packet_type, *self.vlan_tci, *self.metadata, *self.tunnel, *self.regs]
+        once = [self.packet_type, *self.vlan_tci, *self.metadata, *self.tunnel, *self.tunnel_end, *self.regs]
         for field in FIELDS:
             in_tunnel = at.W_TUNNEL <= field.word < at.W_TUNNEL_END
             wanted = lists.get(field.prereq, [self.tunnel if in_tunnel else self.rest])
@@ -301,15 +304,16 @@ def _put_tunnel(w: Writer, order: _Order, match: Match) -> None:
     if seen:
         _put_list(w, order.tunnel, flow, wc)
     options = match.options
-    if options is None:
-        return
-    for n in sorted(options):
-        value, mask, _ = options[n]
-        if mask:
-            size: i64 = tun_option_size(value, mask)
-            _put_tlv(w, order.tun_metadata[n], size, value, None if mask < 0 else mask)
-        else:
-            put_oxm_header(w, order.tun_metadata[n], 0, True)
+    if options is not None:
+        for n in sorted(options):
+            value, mask, _ = options[n]
+            if mask:
+                size: i64 = tun_option_size(value, mask)
+                _put_tlv(w, order.tun_metadata[n], size, value, None if mask < 0 else mask)
+            else:
+                put_oxm_header(w, order.tun_metadata[n], 0, True)
+    if seen:
+        _put_list(w, order.tunnel_end, flow, wc)
 
 
 def put_oxm_raw(w: Writer, match: Match, version: int) -> None:
@@ -465,8 +469,8 @@ def _fits_nsh(field: Field, value: int) -> bool:
     return field is not _NSH_MDTYPE or value in (1, 2)
 
 
-def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
-    """Add a TLV that is known to `match`."""
+def _set_field(match: Match, field: Field, tlv: OxmTlv, strict: bool) -> None:
+    """Add a TLV that is known to `match`; unless `strict` also one without its prerequisites."""
     value = tlv.value
     ones = field.ones
     if field.special == 1:
@@ -474,7 +478,7 @@ def _set_field(match: Match, field: Field, tlv: OxmTlv) -> None:
             raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
     elif value & ~ones or (field.prereq is _NSH and not _fits_nsh(field, value)):
         raise OfpError("OFPBMC_BAD_VALUE", f"{field.name} {value}")
-    if not prereqs_ok(field, match.flow, match.mask):
+    if strict and not prereqs_ok(field, match.flow, match.mask):
         raise OfpError("OFPBMC_BAD_PREREQ", field.name)
     if not tlv.exact and not field.maskable:
         raise OfpError("OFPBMC_BAD_MASK", field.name)
@@ -503,7 +507,7 @@ def get_oxm_raw(r: Reader, strict: bool = True) -> Match:
         get_oxm_tlv(r, tlv)
         field = tlv.field
         if field is not None:
-            _set_field(match, field, tlv)
+            _set_field(match, field, tlv, strict)
         elif strict:
             raise OfpError("OFPBMC_BAD_FIELD")
     return match
@@ -541,7 +545,7 @@ def get_nxm(r: Reader, length: int, strict: bool = True) -> tuple[Match, int, in
         get_oxm_tlv(body, tlv)
         field = tlv.field
         if field is not None:
-            _set_field(match, field, tlv)
+            _set_field(match, field, tlv, strict)
         elif tlv.cookie:
             if cookie_mask:
                 raise OfpError("OFPBMC_DUP_FIELD", "cookie")
