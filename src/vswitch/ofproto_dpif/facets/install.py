@@ -162,8 +162,9 @@ class Installer:
             self.dp.recirc_ids.unref(recirc_id, now)
 
     def part(self, facet: Facet, subfacet: Subfacet, in_port: int, now: int) -> Facet | None:
-        """Give `subfacet`, a datapath flow of `facet` that comes in at `in_port` (OpenFlow port number), a facet of
-        its own: of the packets that it matches, translated as it is. None, and nothing changed, if there is one."""
+        """Give `subfacet`, a datapath flow of `facet` that comes in at `in_port` (OpenFlow port number), a
+        facet of its own: of the packets that it matches, translated as it is. None, and nothing changed, if
+        there is one."""
         flow = subfacet.key()
         if subfacet.prefix or not _as_facet(flow):
             return None

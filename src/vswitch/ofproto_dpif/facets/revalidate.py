@@ -124,7 +124,7 @@ class _Revalidation:
             installer.drop_out(out, self.now)
             self._part(facet, flow.in_port)
             return
-        if wanting and not self._moved(facet, out.wc) or out.error or out.for_packets:
+        if (wanting and not self._moved(facet, out.wc)) or out.error or out.for_packets:
             installer.drop_out(out, self.now)
             self.dead.append(facet)
             return
