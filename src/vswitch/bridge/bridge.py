@@ -148,7 +148,7 @@ class Bridge:
 
     def add_ports(self) -> None:
         """Bring in the interfaces that are wanted and not there: first those that ask for a number, then
-        those that have had one (in an earlier life of the process)."""
+        those that have had one (in an earlier life of the process) that is still to be had."""
         missing: list[InterfaceConfig] = []
         for port in self.wanted.values():
             for config in port.interfaces:
@@ -159,10 +159,8 @@ class Bridge:
                 self._bring_back(config.name)
                 if known.config is not config:
                     self._reconfigure(known, config)
-        missing.sort(
-            key=lambda config: (not config.ofport_request, (config.ofport or -1) < 0, natural(config.name))
-        )
-        for config in missing:
+        taken = {spec.ofp_port for spec in self.ofproto.port_specs.values()}
+        for config in _in_order(missing, taken):
             self._add(config)
             self._respite.give()
         self._fakes.add(self.wanted.values())
@@ -375,6 +373,26 @@ class Bridge:
     def _has_bundle(self, name: str) -> bool:
         """Whether port `name` is there to forward."""
         return name in self.ofproto.bundles
+
+
+def _in_order(missing: list[InterfaceConfig], taken: set[int]) -> list[InterfaceConfig]:
+    """The interfaces to bring in, so that nobody is given a number that another one has had and may keep.
+    `taken` are the OpenFlow numbers of the ports that are there."""
+    by_name = sorted(missing, key=lambda config: natural(config.name))
+    asking = [config for config in by_name if config.ofport_request]
+    gone = taken | {config.ofport_request or 0 for config in asking}
+    keeping: list[InterfaceConfig] = []
+    others: list[InterfaceConfig] = []
+    for config in by_name:
+        if config.ofport_request:
+            continue
+        number = config.ofport or -1
+        if number < 0 or number in gone:
+            others.append(config)
+        else:
+            gone.add(number)
+            keeping.append(config)
+    return asking + keeping + others
 
 
 def _keeps_number(
