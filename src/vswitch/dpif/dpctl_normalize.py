@@ -111,8 +111,9 @@ def _normalize(_datapaths: Datapaths, options: Options, args: list[str]) -> str:
     text = f"input flow: {format_key_attrs(attrs, None, False, None) or '<empty>'}\n"
     flow = Flow()
     fitness = decode_key(attrs, flow)
-    if fitness is Fitness.PERFECT:
-        fitness = labels_fitness(attrs)
+    if fitness in (Fitness.PERFECT, Fitness.TOO_MUCH):
+        labels = labels_fitness(attrs)
+        fitness = fitness if labels is Fitness.PERFECT else labels
     if fitness is not Fitness.PERFECT:
         why = fault(attrs) if fitness is Fitness.ERROR else "reason unknown"
         raise CommandError(f"{text}{failed(f'odp_flow_key_to_flow failed ({why})', UNFIT[fitness])}")

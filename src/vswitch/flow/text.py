@@ -484,7 +484,7 @@ def _mask_network(flow: Flow, mask: Flow) -> None:
     elif flow.dl_type == ETH_TYPE_NSH:
         _ones(mask, _NSH)
         _ones(mask, _NSH_CONTEXT)
-        _mask_ip_header(flow, mask)
+        _mask_ip_header(mask)
 
 
 def _mask_mpls(flow: Flow, mask: Flow) -> None:
@@ -501,7 +501,10 @@ def _mask_ip(flow: Flow, mask: Flow, dl_type: int) -> None:
     if flow.get(_CT_NW_PROTO) or flow.dl_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6):
         for name in _CT_ADDRESSES[dl_type]:
             mask.set_ones(by_name(name))
-    _mask_ip_header(flow, mask)
+    if flow.get(_CT_NW_PROTO):
+        for name in ("ct_nw_proto", "ct_tp_src", "ct_tp_dst"):
+            mask.set_ones(by_name(name))
+    _mask_ip_header(mask)
     if not flow.nw_frag & at.FRAG_LATER or (dl_type == ETH_TYPE_IPV6 and flow.nw_proto == IPPROTO_ICMPV6):
         _mask_transport(flow, mask)
 
@@ -512,10 +515,7 @@ _CT_ADDRESSES = {
 }
 
 
-def _mask_ip_header(flow: Flow, mask: Flow) -> None:
-    if flow.get(_CT_NW_PROTO):
-        for name in ("ct_nw_proto", "ct_tp_src", "ct_tp_dst"):
-            mask.set_ones(by_name(name))
+def _mask_ip_header(mask: Flow) -> None:
     mask.nw_frag = 3
     mask.nw_tos = mask.nw_ttl = mask.nw_proto = 0xFF
 

@@ -186,15 +186,15 @@ def parse_ct(word: ActionWord, tables: Mapping[str, int] | None, nested: Nested)
             if recirc == 0xFF:
                 raise FlowSyntaxError("invalid table 0xff", part.value)
         elif part.key == "zone":
-            number = parse_integer(part.value)
-            if number is None:
+            try:
+                zone = bounded(part.value, 16, "zone")
+            except FlowSyntaxError:
+                # No zone's number: then it is the name of a field that has it.
                 zone_src = parse_subfield(part.value)
                 if zone_src.n_bits != 16:
                     raise FlowSyntaxError(
                         f"zone field must be a 16-bit field, but is {zone_src.n_bits} bits wide", part.value
-                    )
-            else:
-                zone = bounded(part.value, 16, "zone")
+                    ) from None
         elif part.key == "alg":
             if part.value not in ALGS:
                 raise FlowSyntaxError(f'invalid conntrack helper "{part.value}"', part.value)
