@@ -35,6 +35,15 @@ VARYING = (
     # The real one probes within the limit of tags that is set then; ours asks what the datapath can do.
     (r"(?<=VLAN header stack length probed as )\d", "N"),
 )
+SPOILT = {
+    "--unixctl=/nonexistent/x.ctl": "stream_unix|ERR|/nonexistent/x.ctl: binding failed: No such file",
+    "--private-key=/nonexistent/x.pem": "stream_ssl|ERR|SSL_use_PrivateKey_file: ",
+    "--certificate=/nonexistent/x.pem": "stream_ssl|ERR|SSL_use_certificate_file: ",
+    "--ca-cert=/nonexistent/x.pem": "ERR|failed to load client certificates from /nonexistent/x.pem: ",
+    "--peer-ca-cert=/nonexistent/x.pem": "ERR|failed to open /nonexistent/x.pem for reading: No such file",
+    "--ssl-protocols=TLSv1.2,nosuch": "stream_ssl|ERR|nosuch: SSL protocol not recognized",
+}
+"""Options that something is wrong with -> what the log says of it."""
 TOLD = ("connecting...", "connected", "using datapath ID DPID", "Datapath supports unique flow ids")
 """What a start in the foreground says, among other things."""
 
@@ -118,6 +127,20 @@ def test_a_start_that_fails_says_why_as_the_real_one(
         assert ran.returncode == 1
         said.append(ran.stderr)
     assert all(FAILING[form] in text for text in said), said
+
+
+@pytest.mark.parametrize("option", SPOILT)
+def test_what_is_wrong_with_an_option_is_logged(
+    require: Callable[..., None], tmp_path: Path, option: str
+) -> None:
+    require("command:ovs-vswitchd")
+    stack = Stack(tmp_path)
+    for program in (["ovs-vswitchd"], PROGRAM):
+        last = [] if "unixctl" in option else ["--unixctl=/nonexistent/y.ctl"]
+        ran = subprocess.run([*program, option, *last, "unix:nosuch"], env=stack.environment, check=False,
+                             capture_output=True, text=True, timeout=30)  # fmt: skip
+        assert ran.returncode == 1
+        assert SPOILT[option] in ran.stderr
 
 
 @pytest.mark.parametrize("remote", ["tcp:127.0.0.1:1", "unix:/nonexistent/db.sock"])

@@ -208,11 +208,28 @@ def _logging(name: str, value: str, given: bool) -> None:
                 vlog.set_syslog_target(vlog_syslog.SocketSyslogger(address))
 
 
+_UNREADABLE: Final = {
+    "private-key": "SSL_use_PrivateKey_file: %s: %s",
+    "certificate": "SSL_use_certificate_file: %s: %s",
+    "ca-cert": "failed to load client certificates from %s: %s",
+    "peer-ca-cert": "failed to open %s for reading: %s",
+}
+"""What the log says of a file of these options that can't be read."""
+
+
 def _tls(options: Options, name: str, value: str) -> Options:
     if name == "ca-cert" and value == "none":
         Vlog("stream_ssl").warn("Peer certificate validation disabled (this is a security risk)")
-    elif name in ("private-key", "certificate", "ca-cert") and not os.access(value, os.R_OK):
-        Vlog("stream_ssl").err("%s: can't read %s file", value, name.replace("-", " "))
+    elif name in _UNREADABLE:
+        try:
+            os.close(os.open(value, os.O_RDONLY))
+        except OSError as e:
+            Vlog("stream_ssl").err(_UNREADABLE[name], value, e.strerror or e)
+    elif name == "ssl-protocols":
+        from vswitch.vconn.tls_protocols import unknown_protocols
+
+        for word in unknown_protocols(value):
+            Vlog("stream_ssl").err("%s: SSL protocol not recognized", word)
     return replace(options, tls=options.tls | {name: value})
 
 

@@ -231,6 +231,7 @@ class UnixctlServer:
             sock.listen(64)
         except OSError as e:
             sock.close()
+            Vlog("stream_unix").err("%s: binding failed: %s", self.path, e.strerror or e)
             text = f"{self.path}: could not initialize control socket ({e.strerror or e})"
             raise OSError(e.errno, text) from e
         finally:

@@ -14,6 +14,7 @@ from vswitch.base.clock import Clock
 from vswitch.base.ratelimit import RateLimit
 from vswitch.base.records import dataclass
 from vswitch.base.vlog import Vlog
+from vswitch.vconn.tls_protocols import VERSIONS, unknown_protocols
 
 if TYPE_CHECKING:
     import ssl
@@ -32,10 +33,6 @@ class TlsSettings:
     bootstrap_ca_cert: bool = False
     protocols: str = ""
     ciphers: str = ""
-
-
-_VERSIONS: Final = {"TLSv1": "TLSv1", "TLSv1.1": "TLSv1_1", "TLSv1.2": "TLSv1_2", "TLSv1.3": "TLSv1_3"}
-"""What settings call the versions -> the members of `ssl.TLSVersion`."""
 
 
 class TlsError(Exception):
@@ -138,10 +135,10 @@ class Tls:
         s = self._settings
         if s.protocols:
             names = s.protocols.replace(",", " ").split()
-            bad = [name for name in names if name not in _VERSIONS]
+            bad = unknown_protocols(s.protocols)
             if bad or not names:
                 raise TlsError(f"{bad[0] if bad else 'nothing'}: SSL protocol not recognized")
-            versions = sorted(ssl.TLSVersion[_VERSIONS[name]] for name in names)
+            versions = sorted(ssl.TLSVersion[VERSIONS[name]] for name in names)
             context.minimum_version = versions[0]
             context.maximum_version = versions[-1]
         if s.ciphers:
