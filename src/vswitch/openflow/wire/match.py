@@ -39,7 +39,7 @@ def get_match(r: Reader, version: int, strict: bool = True) -> Match:
     """The match that `version` wrote, padding included. OfpError: OFPBMC_*.
 
     1.1 and later take either form, whichever its type says. `strict` False passes over OXM fields
-    that are unknown, as in a reply from elsewhere.
+    that are unknown and takes those without prerequisites: a packet-in's metadata.
     """
     if version == OFP10:
         return get_match10(r)

@@ -45,8 +45,8 @@ def _put_old_match(w: Writer, match: Match, version: int) -> int:
 def _get_old_match(r: Reader, length: int, version: int) -> Match:
     """And back."""
     if version < OFP13:
-        return get_nxm(r, length, False)[0]
-    return get_match(r.sub((length + 7) & ~7), version, False)
+        return get_nxm(r, length)[0]
+    return get_match(r.sub((length + 7) & ~7), version)
 
 
 def _put_request14(w: Writer, m: f.FlowMonitorRequest, version: int) -> None:
@@ -215,7 +215,7 @@ def _get_update(r: Reader, event: int, version: int) -> f.FlowUpdate:
         found[name] = r.uint(size)
     del found[""]
     if version >= OFP14:
-        found["match"] = get_match(r, version, False)
+        found["match"] = get_match(r, version)
     else:
         found["match"] = _get_old_match(r, found.pop("match_len"), version)
     if event not in (f.OFPFME_REMOVED,):
