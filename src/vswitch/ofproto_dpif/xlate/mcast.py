@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, final
 
 from vswitch.base import coverage
+from vswitch.base.vlog import Level
 from vswitch.flow.layout import S_NW_PROTO, S_TP_SRC, W_ETH_TYPE, W_IPV6_DST, W_NW_PROTO, W_NW_SRC, W_TP_SRC
 from vswitch.flow.values import format_ipv4
 from vswitch.l2 import igmp, mld
@@ -17,7 +18,7 @@ from vswitch.l2.mcast_snooping import McastSnooping
 from vswitch.ofproto_dpif.xlate.bridge import XBridge, XBundle
 from vswitch.ofproto_dpif.xlate.bundle_output import output_bundle
 from vswitch.ofproto_dpif.xlate.ctx import Ctx, report
-from vswitch.ofproto_dpif.xlate.debug import debug
+from vswitch.ofproto_dpif.xlate.debug import debug, log
 from vswitch.ofproto_dpif.xlate.effects import PacketEffect
 from vswitch.ofproto_dpif.xlate.trace import OFT_DETAIL, TraceNode
 from vswitch.ofproto_dpif.xlate.types import SLOW_ACTION
@@ -54,7 +55,8 @@ class Snoop(PacketEffect):
         table = self.bridge.mcast_snooping
         if table is None or self.bridge.bundles.get(self.bundle.aux) is not self.bundle:
             return
-        news, told = _learn(table, self.bundle, self.vlan, packet, now)
+        heard = self.node is not None or log.enabled(Level.DBG)
+        news, told = _learn(table, self.bundle, self.vlan, packet, now, heard)
         # A group whose last port has left is one that nobody asked for, and floods.
         if table.expire(now) or news:
             self.bridge.revalidate_set.add(self.bridge.mcast_tag)
@@ -69,8 +71,9 @@ class Snoop(PacketEffect):
         return f"Snoop({self.bundle.name}, vlan={self.vlan})"
 
 
-def _learn(table: McastSnooping, bundle: XBundle, vlan: int, packet: bytes, now: int) -> tuple[bool, str]:
-    """Whether the table has changed, and what is to be said of the message."""
+def _learn(table: McastSnooping, bundle: XBundle, vlan: int, packet: bytes, now: int,
+           heard: bool) -> tuple[bool, str]:
+    """Whether the table has changed, and, if it will be `heard`, what is to be said of the message."""
     p = _parser
     p.parse(packet)
     if p.l4_ofs < 0:
@@ -90,10 +93,10 @@ def _learn(table: McastSnooping, bundle: XBundle, vlan: int, packet: bytes, now:
         asked = data[:1] == bytes((igmp.QUERY,)) and p.nw_src
     if said is None:
         malformed.inc()
-        return False, "" if intact else f"received bad {'MLD' if ipv6 else 'IGMP'} checksum"
+        return False, "" if intact or not heard else f"received bad {'MLD' if ipv6 else 'IGMP'} checksum"
     # One that asks with no address is a proxy, not a router (RFC 4541, 2.1.1).
     if asked and table.add_router(vlan, bundle, now):
-        return True, "query" if ipv6 else f"query from {format_ipv4(p.nw_src)} is"
+        return True, "" if not heard else "query" if ipv6 else f"query from {format_ipv4(p.nw_src)} is"
     news = False
     counted = 0
     told = ""
@@ -109,8 +112,8 @@ def _learn(table: McastSnooping, bundle: XBundle, vlan: int, packet: bytes, now:
             what = "leaving"
         if found:
             counted += 1
-            told = "" if ipv6 else f"{what} {format_ipv4(one.group)} is"
-    if counted and (ipv6 or data[0] == igmp.V3_REPORT):
+            told = "" if ipv6 or not heard else f"{what} {format_ipv4(one.group)} is"
+    if heard and counted and (ipv6 or data[0] == igmp.V3_REPORT):
         told = f"processed {counted} addresses"
     return news, told
 
@@ -207,12 +210,17 @@ def _to_routers(ctx: Ctx, table: McastSnooping, came_from: XBundle, xvlan: Xvlan
 
 def _send(ctx: Ctx, bundles: Iterable[XBundle], what: str, came_from: XBundle, xvlan: Xvlan) -> None:
     """To those of `bundles` that the packet did not come from."""
-    report_ports = what == REPORT
     for bundle in list(bundles):
-        if bundle is came_from:
-            _say(ctx, "mcast port is input port, dropping the Report" if report_ports
-                 else f"mcast {what} port is input port, dropping")  # fmt: skip
-        else:
-            _say(ctx, "forwarding report to mcast flagged port" if report_ports
-                 else f"forwarding to mcast {what} port")  # fmt: skip
+        is_input = bundle is came_from
+        if ctx.trace is not None:
+            report(ctx, OFT_DETAIL, _where(what, is_input))
+        if not is_input:
             output_bundle(ctx, bundle, xvlan)
+
+
+def _where(what: str, is_input: bool) -> str:
+    """What the trace says of a port that multicast goes to."""
+    if is_input:
+        return f"mcast {what} port is input port, dropping" if what != REPORT else (
+            "mcast port is input port, dropping the Report")  # fmt: skip
+    return f"forwarding to mcast {what} port" if what != REPORT else "forwarding report to mcast flagged port"
