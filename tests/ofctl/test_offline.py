@@ -242,6 +242,30 @@ def test_the_same_values_are_refused(require: Callable[..., None], name: str) ->
     assert not differ, "\n".join(differ)
 
 
+ODD_NUMBERS = (
+    "65535", "65536", "65279", "65280", "65281", "65520", "65527", "65529", "65533", "65534", "+70000", "-0",
+    "-3", "4294967039", "4294967040", "4294967295", "4294967296", "99999999999", "-99999999999",
+    "00000000000000000007", "254", "256", "+300", "2147483648", "0x100", "+", "-", "5-",
+)  # fmt: skip
+NUMBERED = ("in_port={},actions=drop", "table={},actions=drop", "actions=output:{}", "actions=resubmit({},2)",
+            "actions=resubmit(,{})", "actions=goto_table:{}", "actions=output(port={},max_len=100)",
+            "actions=learn(table={},output:NXM_OF_IN_PORT[])", "ip,actions=ct(table={})")  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NUMBERED)
+def test_what_is_odd_about_a_number_is_logged(require: Callable[..., None], text: str) -> None:
+    require("command:ovs-ofctl")
+    differ = []
+    for number in ODD_NUMBERS:
+        words = ["ovs-ofctl", "-O", "OpenFlow13", "parse-flow", text.format(number)]
+        real = subprocess.run(words, capture_output=True, text=True, check=False)
+        own = run_own(words, dict(os.environ), "")
+        ours, theirs = (re.sub(r"^\S+Z\|\d+\|", "", ran.stderr, flags=re.MULTILINE) for ran in (own, real))
+        if ours != theirs:
+            differ.append(f"{words[-1]}\n{theirs}{ours}")
+    assert not differ, "\n".join(differ)
+
+
 def test_each_field_can_be_set_in_the_same_formats(require: Callable[..., None]) -> None:
     require("command:ovs-ofctl")
     differ = []

@@ -111,6 +111,18 @@ def split_words(text: str, base: int = 0, tails: bool = False) -> list[Word]:
 _NUMBER: Final = re.compile(r"(-?)(?:0[xX]([0-9a-fA-F]*)|(0[0-7]*)|([1-9][0-9]*))$")
 
 
+def parse_decimal(text: str) -> int | None:
+    """A decimal number of 32 bits, signed or not; -1 for any below 0. None if `text` is no such number."""
+    digits = text[1:] if text.startswith(("-", "+")) else text
+    if text == "-" or (text.startswith("-") and digits.isascii() and digits.isdigit()):
+        return -1
+    digits = digits.lstrip("0") or digits[-1:]
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 10:
+        return None
+    number = int(digits)
+    return number if number < 1 << 32 else None
+
+
 def parse_integer(text: str) -> int | None:
     """A number as C's strtoull with base 0 takes it (0x, leading-0 octal, decimal), None if it isn't."""
     found = _NUMBER.match(text)

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 from typing import Final
 
+from vswitch.base.vlog import Vlog
 from vswitch.flow.field import Field, Format
 from vswitch.flow.flags import (
     CT_STATE_NAMES,
@@ -23,18 +24,22 @@ from vswitch.flow.flags import (
 from vswitch.flow.flow import ports_to_oxm
 from vswitch.flow.port_numbers import (
     OFPP11_MAX,
+    OFPP11_OFFSET,
     OFPP_ALL,
     OFPP_ANY,
     OFPP_CONTROLLER,
     OFPP_FLOOD,
     OFPP_IN_PORT,
     OFPP_LOCAL,
+    OFPP_MAX,
     OFPP_NONE,
     OFPP_NORMAL,
     OFPP_TABLE,
     OFPP_UNSET,
 )
-from vswitch.flow.syntax import FlowSyntaxError, parse_integer
+from vswitch.flow.syntax import FlowSyntaxError, parse_decimal, parse_integer
+
+port_log: Final = Vlog("ofp_port")
 
 PORT_NAMES: Final[dict[str, int]] = {
     "UNSET": OFPP_UNSET, "IN_PORT": OFPP_IN_PORT, "TABLE": OFPP_TABLE, "NORMAL": OFPP_NORMAL,
@@ -168,16 +173,33 @@ def unquoted_name(text: str) -> str:
 
 def parse_port(text: str, ports: Mapping[str, int] | None = None) -> int | None:
     """A 16-bit OpenFlow port from its number, its reserved name or its name in `ports`; None."""
-    if text.isascii() and text.isdigit():
-        value = int(text[:12])
-        if value <= 0xFFFF:
-            return value
-        return value & 0xFFFF if OFPP11_MAX <= value <= 0xFFFFFFFF else None
+    number = parse_decimal(text)
+    if number is not None and number >= 0:
+        return _numbered_port(number)
+    if number is not None:
+        port_log.warn("Negative value %s is not a valid port number.", text)
     if text.upper() in PORT_NAMES:
         return PORT_NAMES[text.upper()]
     if ports is not None:
         return ports.get(unquoted_name(text))
     return None
+
+
+def _numbered_port(number: int) -> int | None:
+    """The port of a number of 16 or of 32 bits; what is odd about it is logged as Open vSwitch logs it."""
+    if number >= OFPP11_MAX:
+        return number & 0xFFFF
+    if number > 0xFFFF:
+        port_log.warn("port %d is outside the supported range 0 through ffff or 0xffffff00 through "
+                      "0xffffffff", number)  # fmt: skip
+        return None
+    if number in _NAME_OF_PORT:
+        port_log.warn("referring to port %s as %d is deprecated for compatibility with OpenFlow 1.1 and "
+                      "later", _NAME_OF_PORT[number], number)  # fmt: skip
+    elif number >= OFPP_MAX:
+        port_log.warn("port %d is a reserved OF1.0 port number that will be translated to %d when talking to "
+                      "an OF1.1 or later controller", number, number + OFPP11_OFFSET)  # fmt: skip
+    return number
 
 
 def parse_packet_type(text: str) -> int:

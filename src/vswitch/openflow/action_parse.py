@@ -31,6 +31,7 @@ from vswitch.openflow.constants import (
     OFPP_CONTROLLER,
     OFPP_IN_PORT,
     OFPP_LOCAL,
+    OFPP_MAX,
     OFPTT_ALL,
     PACKET_IN_REASONS,
 )
@@ -208,7 +209,7 @@ def _output(word: ActionWord, scope: Scope) -> a.Action:
                 port = scope.port(part.value)
                 if port is None:
                     raise FlowSyntaxError(f"output to unknown truncate port: {part.value}", part.value)
-                if port > OFPP_IN_PORT and port != OFPP_LOCAL:
+                if port > OFPP_MAX and port not in (OFPP_IN_PORT, OFPP_LOCAL):
                     raise FlowSyntaxError(f"output to unsupported truncate port: {part.value}", part.value)
             elif part.key == "max_len":
                 max_len = u32(part.value)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
+from vswitch.base.vlog import Vlog
+from vswitch.flow.syntax import FlowSyntaxError, Word, parse_decimal, parse_integer, split_words
 from vswitch.flow.values import parse_ipv4, parse_mac, unquoted_name
+
+table_log: Final = Vlog("ofp_table")
 
 ActionWord: TypeAlias = Word
 """One action: its name, what is within its brackets or after its delimiter, and a tail."""
@@ -70,7 +73,13 @@ def ipv4(text: str) -> int:
 
 def table_number(text: str, names: Mapping[str, int] | None = None) -> int | None:
     """A table's number 0..255 from its number or its name; None if it is neither."""
-    if text.isascii() and text.isdigit():
-        value = int(text[:9])
-        return value if value <= 255 else None
-    return (names or {}).get(unquoted_name(text))
+    number = parse_decimal(text)
+    if number is None:
+        return (names or {}).get(unquoted_name(text))
+    if number < 0:
+        table_log.warn("Negative value %s is not a valid table number.", text)
+    elif number > 0xFF:
+        table_log.warn("table %d is outside the supported range 0 through 255", number)
+    else:
+        return number
+    return None

@@ -170,8 +170,8 @@ def usable_actions(actions: Iterable[Action]) -> Formats:
     return found
 
 
-def usable_bucket(actions: Iterable[Action]) -> Formats:
-    """The formats that can say a group's bucket with `actions`."""
+def usable_list(actions: Iterable[Action]) -> Formats:
+    """The formats that can say `actions` where instructions have no place: a group's bucket, a packet-out."""
     found = ANY
     for action in actions:
         # Before OpenFlow 1.5 a meter is an instruction.

@@ -13,7 +13,7 @@ from vswitch.cli.ofctl.formats import (
     TLV_FORMATS,
     of_versions,
     require,
-    usable_bucket,
+    usable_list,
 )
 from vswitch.cli.ofctl.switch import OfctlError, Switch
 from vswitch.dpif.ct_tuple import ICMP, ICMP_FIELDS, Address, TupleReader
@@ -45,7 +45,7 @@ def _change_groups(switch: Switch, texts: Sequence[tuple[str, str]], command: in
         except FlowSyntaxError as error:
             raise OfctlError(f"{where}: {said(error)}" if where else said(error)) from error
         for bucket in mod.buckets:
-            require(usable_bucket(bucket.actions), of_versions((switch.version,)))
+            require(usable_list(bucket.actions), of_versions((switch.version,)))
     if switch.settings.bundle:
         run_bundle(switch, mods)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vswitch.cli.ofctl.formats import of_versions, require, usable_actions
+from vswitch.cli.ofctl.formats import of_versions, require, usable_list
 from vswitch.cli.ofctl.switch import OfctlError, Switch
 from vswitch.flow.syntax import FlowSyntaxError
 from vswitch.flow.values import parse_port
@@ -32,5 +32,5 @@ def packet_out(switch: Switch, args: Sequence[str]) -> None:
     except FlowSyntaxError as error:
         raise OfctlError(error.message) from error
     for body in bodies:
-        require(usable_actions(body.actions), of_versions((switch.version,)))
+        require(usable_list(body.actions), of_versions((switch.version,)))
     switch.do([(body, Form.OPENFLOW) for body in bodies])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from vswitch.cli.ofctl.flows import said
-from vswitch.cli.ofctl.formats import ANY, Formats, allowed, format_formats, of_versions, usable_bucket
+from vswitch.cli.ofctl.formats import ANY, Formats, allowed, format_formats, of_versions, usable_list
 from vswitch.cli.ofctl.nx_match import parse_nxm_command, parse_oxm_command
 from vswitch.cli.ofctl.offline import Offline, packets_of
 from vswitch.cli.ofctl.raw_matches import check_vlan, differences, show_match10, show_match11
@@ -121,7 +121,7 @@ def parse_group_command(settings: Settings, args: Sequence[str]) -> None:
         raise OfctlError(said(error)) from error
     can: Formats = ANY
     for bucket in mod.buckets:
-        can &= usable_bucket(bucket.actions)
+        can &= usable_list(bucket.actions)
     print(f"usable protocols: {'any' if can == ANY else format_formats(can)}")
     may = allowed(settings.versions, settings.formats)
     for version in VERSIONS:
