@@ -38,12 +38,14 @@ BASE = ("priority=50,arp,actions=NORMAL", "priority=50,icmp,actions=NORMAL",
 @contextmanager
 def pinging(a: Host, b: Host, values: dict[str, float], what: str) -> Iterator[None]:
     """Ping while within. `values[what]` gets the longest wait, ms: for the answer to a packet, or from one
-    answer to the next if packets were lost; `values["... lost"]` how many were."""
+    answer to the next if packets were lost; `values["... lost"]` how many were. What came before the work
+    began doesn't count: the first packets are of no established flow."""
     command = a.command("ping", "-n", "-D", "-i", str(INTERVAL_S), b.address)
     with tempfile.TemporaryFile("w+") as out, \
             subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL) as ping:
         try:
             time.sleep(0.5)
+            begin = time.time()
             yield
             time.sleep(0.5)
         finally:
@@ -51,7 +53,8 @@ def pinging(a: Host, b: Host, values: dict[str, float], what: str) -> Iterator[N
             ping.wait(20)
         out.seek(0)
         answers = [(float(when), int(number), float(took)) for when, number, took in
-                   re.findall(r"\[([\d.]+)\] .* icmp_seq=(\d+) .*time=([\d.]+) ms", out.read())]
+                   re.findall(r"\[([\d.]+)\] .* icmp_seq=(\d+) .*time=([\d.]+) ms", out.read())
+                   if float(when) >= begin]
     if len(answers) < 2:
         raise RuntimeError(f"{what}: no answers to pings")
     gaps = [(when - before) * 1e3 for (before, _, _), (when, _, _) in itertools.pairwise(answers)]

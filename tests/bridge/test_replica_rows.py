@@ -11,7 +11,7 @@ from ovs.db.data import Atom
 
 from vswitch.base.clock import Clock
 from vswitch.base.respite import Respite
-from vswitch.bridge.idl import _helper, _Replica
+from vswitch.bridge.idl import Transaction, _helper, _Replica
 from vswitch.ovsdb.vswitch_schema import VSWITCH
 
 A, B, C = (f"00000000-0000-0000-0000-00000000000{n}" for n in range(3))
@@ -89,3 +89,17 @@ def test_the_library_has_what_is_replaced() -> None:
     library = ovs.db.idl.Idl
     assert _Replica._Idl__add_default is not library._Idl__add_default
     assert _Replica._Idl__row_update is not library._Idl__row_update
+
+
+def test_packets_go_on_while_a_transaction_is_made() -> None:
+    ours = _Ours()
+    _outcome(ours, UPDATES[3:4])
+    ours.state = ours.IDL_S_MONITORING
+    transaction = Transaction(ours)
+    for row in ours.tables["Interface"].rows.values():
+        row.ofport = 7
+    forwarded: list[int] = []
+    ours.respite = Respite(Clock())
+    ours.respite.forward.append(lambda: forwarded.append(1))
+    transaction.commit()
+    assert forwarded

@@ -39,7 +39,6 @@ with absent("eventlet", "ssl"):
 
 Row: TypeAlias = Any
 """An `ovs.db.idl.Row`: one attribute a column; a reference is a Row."""
-Transaction = ovs.db.idl.Transaction
 
 log = Vlog("ovsdb_idl")
 jsonrpc_log = Vlog("jsonrpc")
@@ -155,6 +154,16 @@ class _Wanted:
 
     def immediate_wake(self) -> None:
         self.delay = 0
+
+
+@final
+class Transaction(ovs.db.idl.Transaction):  # type: ignore[misc]
+    """The library's transaction, which lets packets through while it is made of many rows."""
+
+    def _substitute_uuids(self, json: Any) -> Any:
+        """What a column is written as; the library asks for each."""
+        self.idl.respite.give()
+        return super()._substitute_uuids(json)
 
 
 def _default(type_: Any) -> Any:

@@ -24,6 +24,8 @@ log = Vlog("bridge")
 
 BATCH: Final = 2000
 """Rows that go into one transaction at most."""
+LAST: Final = "Open_vSwitch"
+"""The table whose row says how far the configuration is carried out: it is written after the others."""
 KEPT: Final = 4096
 """Values that are kept as the library has them."""
 RETRY_MS: Final = 100
@@ -52,6 +54,7 @@ class Report:
         self._datums: dict[tuple[str, str, str | bool | None], Datum] = {}
         """(table, column, value) -> the value as the library has it."""
         self._dirty: dict[UUID, None] = {}
+        """Rows to write, in this order."""
         self._sent: list[UUID] = []
         self._transaction: Any = None
         self._batch = BATCH
@@ -79,6 +82,8 @@ class Report:
                 continue
             values[name] = value
             self._wanted[row.uuid][1][name] = made
+            if row._table.name == LAST:
+                self._dirty.pop(row.uuid, None)
             self._dirty[row.uuid] = None
 
     def _datum(self, table: str, column: str, type: Any, value: Any) -> Datum:
@@ -117,7 +122,7 @@ class Report:
         """Send what there is to send, and see what became of what was sent."""
         if self._connections != self._idl.connections:
             self._connections = self._idl.connections
-            self._dirty = dict.fromkeys(self._wanted)
+            self._dirty = dict.fromkeys(sorted(self._wanted, key=lambda uuid: self._wanted[uuid][0] == LAST))
         if self._transaction is not None and not self._finish(now):
             return
         if self._dirty and self._idl.is_connected and self._idl.has_lock and now >= self._retry_at:
