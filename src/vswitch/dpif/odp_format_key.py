@@ -309,8 +309,9 @@ def _format_attr(attr: int, value: bytes, mask: bytes | None, verbose: bool, por
     if attr == key.IN_PORT and ports is not None and m == _ones(4):
         number = host_int(value)
         return ports.get(number, str(number))
-    if attr == key.IN_PORT and m == _ones(4):
-        return str(host_int(value))
+    if attr == key.IN_PORT:
+        decimal = str(host_int(value))
+        return decimal if m == _ones(4) else f"{decimal}/{c_hex(host_int(m))}"
     if attr in key.HOST_ORDER:
         return _format_number(value, m)
     return value.hex()

@@ -158,10 +158,12 @@ def _decode(data: bytes, words: vec[i64], flow: vec[i64], is_mask: bool) -> Fitn
         expected |= i64(1) << key.ETHERNET
         if not is_mask:
             words[at.W_PACKET_TYPE] &= ~0xFFFFFFFF
-    elif not is_mask and not (present >> key.PACKET_TYPE) & 1 and (present >> key.ETHERTYPE) & 1:
+    elif not is_mask and (present >> key.ETHERTYPE) & 1:
+        # Be there a PACKET_TYPE that says something else.
         if index.lengths[key.ETHERTYPE] != 2:
             return Fitness.ERROR
-        words[at.W_PACKET_TYPE] |= 0x10000 | be16_at(data, index.offsets[key.ETHERTYPE])
+        packet_type = 0x10000 | be16_at(data, index.offsets[key.ETHERTYPE])
+        words[at.W_PACKET_TYPE] = (words[at.W_PACKET_TYPE] & ~0xFFFFFFFF) | packet_type
     return _decode_l2(data, words, flow, is_mask, present, expected)
 
 

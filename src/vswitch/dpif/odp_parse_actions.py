@@ -149,12 +149,7 @@ def _set(text: str) -> Action:
     attr = parse_attr(words[0].key, words[0].value)
     if attr.attr == key.TUNNEL or all(byte == 0xFF for byte in attr.mask):
         return Set(attr.attr, attr.value)
-    if attr.attr in (key.ETHERTYPE, key.VLAN):
-        return Set(attr.attr, attr.value)
-    if attr.attr == key.NSH:
-        return SetMasked(attr.attr, attr.value, attr.mask)
-    value = bytes([v & m for v, m in zip(attr.value, attr.mask, strict=True)])
-    return SetMasked(attr.attr, value, attr.mask)
+    return SetMasked(attr.attr, attr.value, attr.mask)
 
 
 def _push_vlan(text: str) -> Action:

@@ -155,6 +155,8 @@ class Field:
         self.cells = cells
         """Where a tunnel option lies: 32-bit cells of the flow's first words, the most significant first.
         Empty for one whose length nobody has said: it reads as 0, and writing it does nothing."""
+        self.placed: bool = option >= 0 and (len(cells) > 0 or n_bits == 0)
+        """Whether it is a tunnel option whose length, which may be 0, somebody has said."""
 
     def overlaps(self, other: Field) -> bool:
         """Whether the two are views of the same bits, some at least."""

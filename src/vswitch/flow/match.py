@@ -143,10 +143,9 @@ class Match:
         bits = field.ones if mask is None else mask & field.ones
         value &= bits
         exact = bits == field.ones
-        placed = len(field.cells) > 0
-        options[int(field.option)] = (value, -1 if exact else bits, 4 * len(field.cells) if placed else -1)
+        options[int(field.option)] = (value, -1 if exact else bits, field.n_bytes if field.placed else -1)
         self.options = options
-        if placed:
+        if field.placed:
             self.mask.set(field, bits)
             self.flow.set(field, value)
             self.mask.set_option(field.option)

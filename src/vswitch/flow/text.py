@@ -339,7 +339,7 @@ def _matched_options(options: dict[int, TunOption]) -> list[str]:
     out = []
     for n in sorted(options):
         value, mask, size = options[n]
-        if mask == 0:
+        if mask == 0 or size == 0:
             out.append(f"tun_metadata{n}")
             continue
         width = size if size >= 0 else tun_option_size(value, mask)

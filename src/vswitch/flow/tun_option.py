@@ -10,5 +10,5 @@ has it; -1 bytes: how long it is, and where in the flow, only a switch's TLV tab
 
 
 def tun_option_size(value: int, mask: int) -> int:
-    """In how many bytes a tunnel option's value and mask can be written; at least one."""
-    return max(1, ((value if mask < 0 else value | mask).bit_length() + 7) // 8)
+    """In how many bytes a tunnel option's value and mask can be written; 0 is in none."""
+    return ((value if mask < 0 else value | mask).bit_length() + 7) // 8

@@ -7,6 +7,8 @@ from typing import Any, Final
 from vswitch.flow.fields import by_name
 from vswitch.flow.match import Match
 from vswitch.openflow import constants as c
+from vswitch.openflow.action_check import check_port
+from vswitch.openflow.actions import Output
 from vswitch.openflow.errors import OfpError
 from vswitch.openflow.messages import packet as p
 from vswitch.openflow.wire.actions import get_actions, put_actions
@@ -233,10 +235,13 @@ def _get_out(r: Reader, version: int) -> p.PacketOut:
         actions_len = int(r.u16())
         if version > OFP10:
             r.skip(6)
+    actions = get_actions(r, actions_len, version)
     port = metadata.flow.get(IN_PORT)
     if port >= c.OFPP_MAX and port not in (c.OFPP_LOCAL, c.OFPP_NONE, c.OFPP_CONTROLLER):
+        for action in actions:
+            if isinstance(action, Output):  # An error of the actions comes first.
+                check_port(action.port, action, c.OFPP_MAX)
         raise OfpError("OFPBRC_BAD_PORT", f"packet-out with in_port {port}")
-    actions = get_actions(r, actions_len, version)
     data = r.rest()
     return p.PacketOut(data if buffer_id is None else b"", actions, metadata, buffer_id)
 

@@ -208,7 +208,7 @@ def put_oxm_header(w: Writer, entry: OxmEntry, size: i64, masked: bool) -> None:
 def put_oxm_field(w: Writer, field: Field, value: int, mask: int | None, version: int) -> None:
     """One TLV; `mask` None is an exact value. OfpError OFPBMC_BAD_FIELD: no header names the field.
 
-    A tunnel option is as short as its value (and mask) allow, at least a byte.
+    A tunnel option is as short as its value (and mask) allow.
     """
     entry = oxm_entry(field, version)
     size: i64 = entry.size
@@ -306,12 +306,11 @@ def _put_tunnel(w: Writer, order: _Order, match: Match) -> None:
     options = match.options
     if options is not None:
         for n in sorted(options):
-            value, mask, _ = options[n]
-            if mask:
-                size: i64 = tun_option_size(value, mask)
-                _put_tlv(w, order.tun_metadata[n], size, value, None if mask < 0 else mask)
-            else:
-                put_oxm_header(w, order.tun_metadata[n], 0, True)
+            value, mask, mapped = options[n]
+            # All of an option that is mapped, be it long; of another what there is to say.
+            size: i64 = mapped if mapped >= 0 else tun_option_size(value, mask)
+            said = None if mask < 0 and mapped != 0 else max(mask, 0)
+            _put_tlv(w, order.tun_metadata[n], size, value, said)
     if seen:
         _put_list(w, order.tunnel_end, flow, wc)
 

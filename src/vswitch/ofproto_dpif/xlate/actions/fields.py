@@ -49,7 +49,7 @@ def write_field(flow: Flow, field: Any, value: int) -> None:
         value = OFPP_NONE
     flow.set(field, value)
     if field.option >= 0:
-        if field.cells:
+        if field.placed:
             flow.set_option(field.option)
     elif field.word == W_VLAN_TCI and flow.vlan_tci and not flow.vlan_tpid:
         flow.vlan_tpid = ETH_TYPE_VLAN_8021Q
@@ -65,7 +65,7 @@ def delete_field(ctx: Ctx, a: of.DeleteField, last: bool) -> None:
 def _placed(ctx: Ctx, sf: of.MfSubfield) -> of.MfSubfield:
     """`sf` where the switch has it: a group's buckets name tunnel options without knowing their place."""
     field = sf.field
-    if field.option < 0 or field.cells:
+    if field.option < 0 or field.placed:
         return sf
     known = ctx.bridge.tlv.fields.get(int(field.option))
     return sf if known is None else of.MfSubfield(known, sf.ofs, sf.n_bits)
@@ -107,7 +107,7 @@ _IN_IP_HEADER: Final = frozenset(
 def set_field(ctx: Ctx, a: of.SetField, last: bool) -> None:
     field = a.field
     flow = ctx.flow
-    if field.option >= 0 and not field.cells:
+    if field.option >= 0 and not field.placed:
         known = ctx.bridge.tlv.fields.get(int(field.option))
         if known is None:
             return
