@@ -22,7 +22,15 @@ from vswitch.flow.mpls import MAX_MPLS_LABELS
 from vswitch.flow.syntax import FlowSyntaxError, Word, parse_integer, split_words
 from vswitch.flow.values import parse_ipv4, parse_ipv6, parse_mac
 from vswitch.netlink.attrs import Builder, attributes, parse
-from vswitch.packet.numbers import ETH_TYPE_IP, ETH_TYPE_IPV6, ETH_TYPE_MIN, ETH_TYPE_MPLS
+from vswitch.packet.numbers import (
+    ETH_TYPE_IP,
+    ETH_TYPE_IPV6,
+    ETH_TYPE_MIN,
+    ETH_TYPE_MPLS,
+    ETH_TYPE_MPLS_MCAST,
+    ETH_TYPE_VLAN_8021AD,
+    ETH_TYPE_VLAN_8021Q,
+)
 
 PortNumbers = Mapping[str, int] | None
 
@@ -463,14 +471,14 @@ def _fault(value: bytes) -> str:
     attrs = parse(value)
     if key.TUNNEL in attrs and key.TUN_TTL not in parse(attrs[key.TUNNEL]):
         return "tunnel options missing TTL"
+    eth_type = int.from_bytes(attrs.get(key.ETHERTYPE, b"\xff\xff"), "big")
+    if eth_type < ETH_TYPE_MIN:
+        return f"invalid Ethertype {eth_type} in flow key"
     tci = int.from_bytes(attrs.get(key.VLAN, b""), "big")
     if tci and not tci & 0x1000:
         return f"OVS_KEY_ATTR_VLAN {tci:#06x} is nonzero but CFI bit is not set"
     if key.ENCAP in attrs:
         return _fault(attrs[key.ENCAP])
-    eth_type = int.from_bytes(attrs.get(key.ETHERTYPE, b"\xff\xff"), "big")
-    if eth_type < ETH_TYPE_MIN:
-        return f"invalid Ethertype {eth_type} in flow key"
     op = int.from_bytes(attrs.get(key.ARP, b"")[8:10], "big")
     if op > 0xFF:
         return f"unsupported ARP opcode {op} in flow key"
@@ -478,10 +486,14 @@ def _fault(value: bytes) -> str:
 
 
 def labels_fitness(value: bytes) -> Fitness:
-    """Whether the labels of a key are one whole stack: the last, and no other, is its bottom."""
+    """Whether the labels of a key are one whole stack: the last, and no other, is its bottom. Nothing is
+    wrong with labels that the key's type has no place for, but that they are there."""
     attrs = parse(value)
-    if key.ENCAP in attrs:
+    dl_type = int.from_bytes(attrs.get(key.ETHERTYPE, b""), "big")
+    if key.ENCAP in attrs and dl_type in (ETH_TYPE_VLAN_8021Q, ETH_TYPE_VLAN_8021AD):
         return labels_fitness(attrs[key.ENCAP])
+    if dl_type and dl_type not in (ETH_TYPE_MPLS, ETH_TYPE_MPLS_MCAST):
+        return Fitness.PERFECT
     data = attrs.get(key.MPLS, b"")
     bottoms = [bool(data[i + 2] & 1) for i in range(0, len(data), 4)]
     if any(bottoms[:-1]):

@@ -228,7 +228,7 @@ def _hash(text: str) -> Action:
 def _pair(text: str, size: int) -> tuple[int, int] | None:
     """Value and mask; None if the mask has no bits."""
     value, mask = numbers(text, size)
-    return (value & mask, mask) if mask else None
+    return (value, mask) if mask else None
 
 
 def _ct(text: str) -> Action:

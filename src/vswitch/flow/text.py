@@ -498,10 +498,12 @@ def _mask_mpls(flow: Flow, mask: Flow) -> None:
 def _mask_ip(flow: Flow, mask: Flow, dl_type: int) -> None:
     _ones(mask, _IPV4 if dl_type == ETH_TYPE_IP else _IPV6)
     # Of a packet without Ethernet header Open vSwitch shows a connection's addresses even if there is none.
-    if flow.get(_CT_NW_PROTO) or flow.dl_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6):
+    state = flow.ct_state
+    has_tuple = state != 0 and not state & at.CS_INVALID and flow.get(_CT_NW_PROTO) != 0
+    if has_tuple or flow.dl_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6):
         for name in _CT_ADDRESSES[dl_type]:
             mask.set_ones(by_name(name))
-    if flow.get(_CT_NW_PROTO):
+    if has_tuple:
         for name in ("ct_nw_proto", "ct_tp_src", "ct_tp_dst"):
             mask.set_ones(by_name(name))
     _mask_ip_header(mask)
