@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 
 from bench.openflow import BR as TABLE
 from bench.openflow import expect, write_flows
@@ -28,6 +29,8 @@ INTERVAL_S = 0.005
 FACETS = 50_000
 RATE = 10_000
 """New flows a second while the datapath's flows are made."""
+TIMES = 5
+"""How often what is as short as the machine's own delays is measured."""
 PORTS = 500
 BASE = ("priority=50,arp,actions=NORMAL", "priority=50,icmp,actions=NORMAL",
         "priority=50,udp,actions=move:NXM_OF_UDP_SRC[]->NXM_NX_REG0[0..15],"
@@ -90,12 +93,20 @@ def waits(kind: str, a: Host, b: Host) -> dict[str, float]:
         for flow in BASE:
             switch.ofctl("add-flow", BRIDGE, flow)
 
-        def beside(what: str, work: Callable[[], object]) -> None:
-            with pinging(a, b, values, what):
-                cpu, begin = cpu_seconds(switch.pid()), time.monotonic()
-                work()
-                values[f"{what} s"] = time.monotonic() - begin
-                values[f"{what} CPU"] = cpu_seconds(switch.pid()) - cpu
+        def beside(what: str, work: Callable[[], object], times: int = 1) -> None:
+            """Of several times the median."""
+            tries = []
+            for _ in range(times):
+                each: dict[str, float] = {}
+                with pinging(a, b, each, what):
+                    cpu, begin = cpu_seconds(switch.pid()), time.monotonic()
+                    work()
+                    each[f"{what} s"] = time.monotonic() - begin
+                    each[f"{what} CPU"] = cpu_seconds(switch.pid()) - cpu
+                tries.append(each)
+            values.update(sorted(tries, key=itemgetter(what))[times // 2])
+            values[f"{what} worst"] = max(each[what] for each in tries)
+            values[f"{what} lost"] = sum(each[f"{what} lost"] for each in tries)
 
         beside("nothing", lambda: time.sleep(2))
         beside("bundle", lambda: switch.ofctl("--bundle", "add-flows", BRIDGE, str(flows)))
@@ -110,10 +121,13 @@ def waits(kind: str, a: Host, b: Host) -> dict[str, float]:
         values["facets"] = datapath_flows(switch)
 
         def change() -> None:
-            switch.ofctl("add-flow", BRIDGE, "priority=1,dl_type=0x88b5,actions=drop")
+            switch.ofctl("add-flow", BRIDGE, f"priority=1,dl_type={next(types)},actions=drop")
             time.sleep(2)
 
-        beside("revalidation", change)
+        types = itertools.count(0x9000)
+        time.sleep(2)  # until what came of 50,000 misses is over
+        beside("facets alone", lambda: time.sleep(2), TIMES)
+        beside("revalidation", change, TIMES)
         words: list[str] = []
         for n in range(PORTS):
             words += ["--", "add-port", TABLE, f"q{n}", "--", "set", "interface", f"q{n}", "type=dummy"]
@@ -134,14 +148,16 @@ def bench() -> list[Row]:
         ("dump", "a dump of 100,000 flows", "< 20 ms, >= 1"),
         ("deletion", "deletion of 100,000 flows", "< 20 ms, >= 1"),
         ("another bridge", "the same on another bridge", "< 20 ms, >= 1"),
-        ("revalidation", "a full revalidation", "< 20 ms, >= 1"),
+        ("facets alone", "nothing else to do, with the flows of the next row", ""),
+        ("revalidation", f"a full revalidation, the median of {TIMES}", "< 20 ms, >= 1"),
         ("ports", f"{PORTS} ports added", "< 20 ms, >= 1"),
     ):
         lost = f"lost {ours[key + ' lost']:.0f} and {peer[key + ' lost']:.0f}, "
         note = f"{lost}took {ours[key + ' s']:.2f} and {peer[key + ' s']:.2f} s, " \
                f"CPU {ours[key + ' CPU']:.2f} and {peer[key + ' CPU']:.2f} s"
         if key == "revalidation":
-            note = f"{lost}{ours['facets']:,.0f} and {peer['facets']:,.0f} datapath flows, " \
+            note = f"{lost}worst {ours[key + ' worst']:.1f} and {peer[key + ' worst']:.1f}, " \
+                   f"{ours['facets']:,.0f} and {peer['facets']:,.0f} datapath flows, " \
                    f"CPU {ours[key + ' CPU']:.2f} and {peer[key + ' CPU']:.2f} s"
         rows.append(Row(f"longest ping beside: {name}", "ms", ours[key], peer[key], better="lower",
                         goal=goal, note=note))
