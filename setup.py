@@ -55,6 +55,7 @@ HOT = (
     "dpif/ops.py",
     "dpif/kernel/flow.py",
     "dpif/kernel/packet.py",
+    "dpif/kernel/requests.py",
     "dpif/kernel/sketch.py",
     "dpif/userspace/*.py",
     "dpif/userspace/conntrack/*.py",

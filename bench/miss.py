@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from bench.report import Row
 from vswitch import Switch
 from vswitch.daemon.collector import spare_the_living
 from vswitch.dpif.kernel.packet import UpcallParser
-from vswitch.dpif.kernel.provider import DpifKernel
+from vswitch.dpif.kernel.requests import Requests
 from vswitch.dpif.odp_key import KEY_CT_IF_SET, encode_key
 from vswitch.dpif.ops import Op, Upcall
+from vswitch.dpif.provider import MAX_OPS
 from vswitch.flow.compose import flow_compose
 from vswitch.flow.match_text import parse_exact_flow
 from vswitch.netlink.attrs import Builder
@@ -45,19 +45,16 @@ class BatchOnly:
 
     def __init__(self, dpif: Any) -> None:
         self._dpif = dpif
-        kernel = DpifKernel.__new__(DpifKernel)
-        kernel.dp_ifindex = DP_IFINDEX
-        kernel._families = SimpleNamespace(flow=30, packet=FAMILY)  # type: ignore[assignment]
-        self._kernel = kernel
+        self._requests = Requests(30, FAMILY, DP_IFINDEX, MAX_OPS)
         self.bytes = 0
 
     def operate(self, ops: Sequence[Op]) -> None:
-        """Compose `ops` as one batch, and forget it."""
-        batch = Batch(1)
-        for op in ops:
-            op.error = 0
-            self._kernel._compose(batch, op)
-        self.bytes += len(batch.builder.getvalue())
+        """Compose `ops` as batches, and forget them."""
+        at = 0
+        while at < len(ops):
+            batch = Batch(1)
+            at = self._requests.fill(batch, ops, at, [])
+            self.bytes += len(batch.builder.getvalue())
 
     answer = operate
 

@@ -16,20 +16,11 @@ from vswitch.base.vlog import Vlog
 from vswitch.dpif.kernel import ct, ct_limit, ct_timeout, datapath, meter, vport
 from vswitch.dpif.kernel.channels import Channels
 from vswitch.dpif.kernel.family import lookup_families
-from vswitch.dpif.kernel.flow import (
-    OVS_FLOW_CMD_DEL,
-    OVS_FLOW_CMD_GET,
-    OVS_FLOW_CMD_NEW,
-    OVS_FLOW_CMD_SET,
-    compose_all,
-    compose_named,
-    compose_put,
-    parse_flow,
-    parse_stats,
-)
-from vswitch.dpif.kernel.packet import UpcallParser, compose_execute
+from vswitch.dpif.kernel.flow import OVS_FLOW_CMD_DEL, OVS_FLOW_CMD_GET, compose_all, parse_flow
+from vswitch.dpif.kernel.packet import UpcallParser
 from vswitch.dpif.kernel.port_changes import PortChanges
-from vswitch.dpif.ops import DpifFlow, Execute, FlowDel, FlowGet, FlowPut, Op, Upcall
+from vswitch.dpif.kernel.requests import Requests, take_answers
+from vswitch.dpif.ops import DpifFlow, Op, Upcall
 from vswitch.dpif.provider import MAX_OPS, Dpif
 from vswitch.dpif.types import (
     CtEntry,
@@ -41,7 +32,6 @@ from vswitch.dpif.types import (
     MeterConfig,
     MeterFeatures,
     MeterStats,
-    PutFlags,
 )
 from vswitch.netdev import links
 from vswitch.netdev.registry import kind
@@ -49,22 +39,13 @@ from vswitch.netdev.tunnel_link import TunnelLinks
 from vswitch.netdev.tunnel_options import is_tunnel_name
 from vswitch.netlink.attrs import NlAttrError
 from vswitch.netlink.errors import NlError
-from vswitch.netlink.message import NLM_F_CREATE, NLM_F_ECHO, Batch
+from vswitch.netlink.message import Batch
 from vswitch.netlink.socket import MAX_TRIES, NETLINK_GENERIC, Dump, NlSocket, SocketPool
 
 MAX_PORTS: Final = 65535
 """The kernel's DP_MAX_PORTS (USHRT_MAX)."""
 DEVICE: Final = "system"
 """The module's type of ports that are devices which somebody else made."""
-MAX_BATCH_BYTES: Final = 65536
-"""A batch is sent once it holds this many bytes, or MAX_OPS requests."""
-
-# `PutFlags` as plain integers: an enum's `&` would cost more than composing the message.
-_CREATE: Final = int(PutFlags.CREATE)
-_MODIFY: Final = int(PutFlags.MODIFY)
-_ZERO_STATS: Final = int(PutFlags.ZERO_STATS)
-_PROBE: Final = int(PutFlags.PROBE)
-
 log = Vlog("dpif_linux")
 features_counter = coverage.counter("dpif_per_cpu_upcalls_turned_off")
 T = TypeVar("T")
@@ -92,6 +73,8 @@ class DpifKernel(Dpif):
         try:
             info = self._open_datapath(create)
             self.dp_ifindex = info.dp_ifindex
+            families = self._families
+            self._requests = Requests(families.flow, families.packet, self.dp_ifindex, MAX_OPS)
             self._changes = PortChanges(self._obj, self._families)
         except BaseException:
             self._sock.close()
@@ -406,54 +389,13 @@ class DpifKernel(Dpif):
                 yield flow
 
     def operate(self, ops: Sequence[Op]) -> None:
-        batch = self._sock.new_batch()
-        members: list[Op] = []
-        for op in ops:
-            op.error = 0
-            op.detail = ""
-            try:
-                self._compose(batch, op)
-            except NlAttrError as e:
-                batch.drop_last()
-                op.error = errno.E2BIG
-                op.detail = str(e)
-                continue
-            members.append(op)
-            if batch.count >= MAX_OPS or batch.size() >= MAX_BATCH_BYTES:
+        at = 0
+        while at < len(ops):
+            batch = self._sock.new_batch()
+            members: list[Op] = []
+            at = self._requests.fill(batch, ops, at, members)
+            if members:
                 self._carry_out(batch, members)
-                batch = self._sock.new_batch()
-                members = []
-        if members:
-            self._carry_out(batch, members)
-
-    def _compose(self, batch: Batch, op: Op) -> None:
-        dp = self.dp_ifindex
-        if isinstance(op, FlowPut):
-            put = int(op.flags)
-            flags = 0 if put & _MODIFY else NLM_F_CREATE
-            cmd = OVS_FLOW_CMD_NEW if put & _CREATE else OVS_FLOW_CMD_SET
-            if op.want_stats:
-                batch.begin(self._families.flow, flags | NLM_F_ECHO, True)
-            else:
-                batch.begin(self._families.flow, flags, False, True)
-            compose_put(
-                batch.builder, cmd, dp, op.key, op.mask, op.actions, op.ufid,
-                put & _ZERO_STATS != 0, put & _PROBE != 0,
-            )  # fmt: skip
-        elif isinstance(op, FlowDel):
-            batch.begin(self._families.flow, NLM_F_ECHO, True)
-            compose_named(batch.builder, OVS_FLOW_CMD_DEL, dp, op.key, op.ufid, True)
-        elif isinstance(op, FlowGet):
-            batch.begin(self._families.flow, NLM_F_ECHO, True)
-            compose_named(batch.builder, OVS_FLOW_CMD_GET, dp, op.key, op.ufid, False)
-        elif isinstance(op, Execute):
-            batch.begin(self._families.packet, 0, False, True)
-            compose_execute(
-                batch.builder, dp, op.packet, op.key, op.actions, op.mtu, op.hash, op.probe
-            )
-        else:
-            raise TypeError(f"{type(op).__name__} is no datapath operation")
-        batch.end()
 
     def _carry_out(self, batch: Batch, members: list[Op]) -> None:
         try:
@@ -463,24 +405,7 @@ class DpifKernel(Dpif):
                 op.error = e.errno or errno.EIO
                 op.detail = str(e)
             return
-        age = self._age()
-        for i, op in enumerate(members):
-            code = batch.error(i)
-            if code:
-                op.error = code
-                op.detail = batch.detail(i)
-                continue
-            reply = batch.reply(i)
-            if not reply:
-                continue
-            try:
-                if isinstance(op, FlowDel | FlowPut):
-                    op.stats = parse_stats(reply, age)
-                elif isinstance(op, FlowGet):
-                    op.flow = parse_flow(reply, 0, len(reply), age)
-            except NlAttrError as e:
-                op.error = errno.EPROTO
-                op.detail = str(e)
+        take_answers(batch, members, self._age())
 
     # Upcalls.
 
