@@ -158,8 +158,12 @@ def _decode(data: bytes, words: vec[i64], flow: vec[i64], is_mask: bool) -> Fitn
         expected |= i64(1) << key.ETHERNET
         if not is_mask:
             words[at.W_PACKET_TYPE] &= ~0xFFFFFFFF
-    elif not is_mask and (present >> key.ETHERTYPE) & 1:
-        # Be there a PACKET_TYPE that says something else.
+    elif (
+        not is_mask
+        and (present >> key.ETHERTYPE) & 1
+        and (not (present >> key.PACKET_TYPE) & 1 or words[at.W_PACKET_TYPE] & 0xFFFFFFFF != 0)
+    ):
+        # Be there a PACKET_TYPE that says another one; dumps say that it is Ethernet by that alone.
         if index.lengths[key.ETHERTYPE] != 2:
             return Fitness.ERROR
         packet_type = 0x10000 | be16_at(data, index.offsets[key.ETHERTYPE])
