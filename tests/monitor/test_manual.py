@@ -90,6 +90,8 @@ class Bench:
         # Each host is heard once, so that no packet is flooded.
         for n, other in ((1, 2), (2, 1), (3, 1)):
             assert stack.pings(stack.hosts[n - 1], f"172.16.0.{other}", 1) == 1
+        # Host 2 can't say that nobody listens: now and then a sample would be of that.
+        stack.inside(stack.hosts[1], "ip", "route", "add", "blackhole", "172.16.0.1/32")
 
     def vsctl(self, command: str) -> None:
         self.stack.run(*shlex.split(command))
