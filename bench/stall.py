@@ -120,11 +120,12 @@ def waits(kind: str, a: Host, b: Host) -> dict[str, float]:
         fill_datapath(a, b)
         values["facets"] = datapath_flows(switch)
 
+        types = itertools.count(0x9000)
+
         def change() -> None:
             switch.ofctl("add-flow", BRIDGE, f"priority=1,dl_type={next(types)},actions=drop")
             time.sleep(2)
 
-        types = itertools.count(0x9000)
         time.sleep(2)  # until what came of 50,000 misses is over
         beside("facets alone", lambda: time.sleep(2), TIMES)
         beside("revalidation", change, TIMES)

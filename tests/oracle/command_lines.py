@@ -126,7 +126,7 @@ TRACE_REASONS: Final[Reasons] = {
         )
     ),
     "without a type of NSH metadata the real one shows four empty ones": r"(,c[1-4]=0x0){4}(?=\))",
-    "a kind of fragment that there is not has no name": r"value \S+ does not fit",
+    "a kind of fragment that there is not has no name": r"(?<=ip_frag.{3}: value )(<error>|\S+)",
     "a number with letters behind it is none, be it too large or not": lambda d: (
         "value too large for" in d.real and "bad syntax for" in d.ours
     ),
@@ -259,11 +259,19 @@ DPCTL_REASONS: Final[Reasons] = {
     "a set of no bits is shown without them": (
         r"(?<=set\()(skb_mark|skb_priority|dp_hash|tcp_flags|ct_state|in_port|eth_type)\((\w+/0(x0*)?)?\)"
     ),
-    "a connection's mark is decimal without 0x": r"(?<=mark=0x)[0-9a-f]*(?=/0xffffffff)",
-    "a tunnel of which only the key's presence is asked for is none": (
-        r"tunnel\((\w+=[^,()]*/(0x)?0(\.0\.0\.0)?,)*flags\(\+key\)\),|miniflow_bits\(\d,\d\)"
+    "a connection's mark is decimal without 0x": lambda d: (
+        re.search(r"mark=[1-9]\d*[,/)]", d.text) is not None
+        and d.alike_without(r"(?<=mark=0x)[0-9a-f]*(?=/0xffffffff)")
     ),
-    "parts of GTP-U's header that the mask leaves out are shown": r"gtpu\(flags=[^)]*\),",
+    "a tunnel of which only the key's presence is asked for is none": lambda d: (
+        "flags(+key)" in d.real
+        and d.alike_without(
+            r"tunnel\((\w+=[^,()]*/(0x)?0(\.0\.0\.0)?,)*flags\(\+key\)\),|miniflow_bits\(\d,\d\)"
+        )
+    ),
+    "parts of GTP-U's header that the mask leaves out are shown": lambda d: (
+        "gtpu(" in d.ours and "gtpu(" not in d.real and d.alike_without(r"gtpu\(flags=[^)]*\),")
+    ),
     "a set of nothing of a tag names its fields": r"set\(vlan\([^)]*\)\)",
     "a second tag can be told by what stands in a key": lambda d: (
         d.line[0] == "dpctl/normalize-actions" and d.text.count("vlan(") > 1
